@@ -1,0 +1,65 @@
+# The image: Directus pinned, plus our SQL, our snapshot and one static binary that boots it. No shell script of ours.
+#
+#   docker build -t trm-directus:dev .        builds the binary in a Rust image
+#   cargo xtask image                         takes the binary that cargo built on the host
+#
+# Written for any BuildKit since Docker 20.10: no heredocs, no COPY --link, no syntax image to pull.
+
+# The pin. The only place that holds it; why this version: ARCHITECTURE.md.
+ARG DIRECTUS_IMAGE=directus/directus:11.17.4
+ARG RUST_IMAGE=rust:1.95-alpine
+# Where the binary comes from: `source` or `prebuilt`.
+ARG BINARY=source
+
+FROM ${RUST_IMAGE} AS source
+WORKDIR /build
+COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
+COPY xtask xtask
+COPY entrypoint entrypoint
+# The target's name decides about musl; on an Alpine image it is the host's own.
+RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target \
+    --mount=type=secret,id=ca,target=/run/ca.pem \
+    target="$(uname -m)-unknown-linux-musl" \
+    && if [ -s /run/ca.pem ]; then export CARGO_HTTP_CAINFO=/run/ca.pem; fi \
+    && cargo build --locked --profile image --package entrypoint --target "$target" \
+    && cp "target/$target/image/entrypoint" /entrypoint
+
+FROM scratch AS prebuilt
+COPY target/image/entrypoint /entrypoint
+
+# hadolint ignore=DL3006
+FROM ${BINARY} AS binary
+
+# An empty folder with an owner, so that a fresh volume mounted there belongs to node.
+FROM scratch AS writable
+WORKDIR /uploads
+
+FROM ${DIRECTUS_IMAGE}
+# Root owns what we add, and nothing of it can be written by the image's user. 0555 on files too: --chmod sets one mode
+# for files and folders alike, and the host's umask must not decide what node can read.
+COPY --from=writable --chown=1000:1000 /uploads /directus/uploads
+COPY --chown=0:0 --chmod=0555 scripts/image /directus/scripts
+COPY --from=binary --chown=0:0 --chmod=0555 /entrypoint /usr/local/bin/entrypoint
+COPY --chown=0:0 --chmod=0555 db-init /directus/db-init
+COPY --chown=0:0 --chmod=0555 snapshots /directus/snapshots
+COPY --chown=0:0 --chmod=0555 extensions /directus/extensions
+
+USER node
+ENTRYPOINT ["/usr/local/bin/entrypoint"]
+CMD ["start"]
+HEALTHCHECK --interval=5s --timeout=5s --start-period=120s --retries=3 CMD ["/usr/local/bin/entrypoint", "healthcheck"]
+
+# Last, because they change with every commit; metadata only, no layers.
+ARG DIRECTUS_IMAGE
+ARG VERSION=dev
+ARG REVISION=unknown
+ARG CREATED=unknown
+# Which image wrote a row of the ledger; read by the boot, unknown to Directus.
+ENV BOOT_IMAGE=${VERSION}@${REVISION}
+LABEL org.opencontainers.image.title="trm-directus" \
+      org.opencontainers.image.description="Directus with TRM's schema: an immutable image that migrates its database at every start" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}" \
+      org.opencontainers.image.base.name="${DIRECTUS_IMAGE}"

@@ -1,0 +1,178 @@
+//! One exit code for each class of failure. The numbers are stable: monitoring and CI may match on them.
+
+/// How a boot (or another subcommand) ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// Done, or serving.
+    Ok = 0,
+    /// A fault of the boot binary itself, or an answer of PostgreSQL that it has no name for.
+    Internal = 1,
+    /// The command line was not understood.
+    Usage = 2,
+    /// One or more variables are missing or wrong; all are listed.
+    Config = 10,
+    /// PostgreSQL did not answer before the deadline.
+    DatabaseUnreachable = 20,
+    /// PostgreSQL answered and said no: password, role or database name, TLS.
+    DatabaseRefused = 21,
+    /// Another boot held the lock until the deadline.
+    LockTimeout = 22,
+    /// The connection was lost in the middle of the boot.
+    DatabaseLost = 23,
+    /// The migration files contradict the ledger or the rules: edited, missing, duplicate, badly named, empty.
+    MigrationsInvalid = 30,
+    /// A migration's SQL failed; its transaction was rolled back.
+    MigrationFailed = 31,
+    /// Directus could not install or migrate its system tables, or something it reported done is not there.
+    BootstrapFailed = 40,
+    /// The snapshot cannot be read, is no snapshot, or is of another Directus version.
+    SnapshotInvalid = 41,
+    /// Directus failed to apply the snapshot; its transaction was rolled back.
+    SchemaFailed = 42,
+    /// The plan deletes or narrows something and nobody allowed it; nothing was changed.
+    SchemaRefused = 43,
+    /// After the apply, a new plan is not empty or something of the snapshot is not in the database.
+    SchemaDiverged = 44,
+    /// The server (`healthcheck`) does not answer 200.
+    Unhealthy = 50,
+    /// The command to exec exists but cannot be executed.
+    NotExecutable = 126,
+    /// The command to exec was not found.
+    NotFound = 127,
+    /// SIGINT ended the boot.
+    Interrupted = 130,
+    /// SIGTERM ended the boot.
+    Terminated = 143,
+}
+
+impl ExitCode {
+    /// All codes, in ascending order.
+    pub const ALL: [ExitCode; 20] = [
+        ExitCode::Ok,
+        ExitCode::Internal,
+        ExitCode::Usage,
+        ExitCode::Config,
+        ExitCode::DatabaseUnreachable,
+        ExitCode::DatabaseRefused,
+        ExitCode::LockTimeout,
+        ExitCode::DatabaseLost,
+        ExitCode::MigrationsInvalid,
+        ExitCode::MigrationFailed,
+        ExitCode::BootstrapFailed,
+        ExitCode::SnapshotInvalid,
+        ExitCode::SchemaFailed,
+        ExitCode::SchemaRefused,
+        ExitCode::SchemaDiverged,
+        ExitCode::Unhealthy,
+        ExitCode::NotExecutable,
+        ExitCode::NotFound,
+        ExitCode::Interrupted,
+        ExitCode::Terminated,
+    ];
+
+    /// The code of that number.
+    #[must_use]
+    pub fn from_code(code: i64) -> Option<ExitCode> {
+        ExitCode::ALL.into_iter().find(|exit| i64::from(exit.code()) == code)
+    }
+
+    /// The number that the process exits with.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// What it means, in one sentence for an operator.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            ExitCode::Ok => "Done (`boot`, `healthcheck`), or the server ended by itself.",
+            ExitCode::Internal => "A fault of the boot binary, or an answer of PostgreSQL that it has no name for.",
+            ExitCode::Usage => "The command line was not understood.",
+            ExitCode::Config => "Variables are missing or wrong; all of them are listed.",
+            ExitCode::DatabaseUnreachable => "PostgreSQL did not answer before the deadline.",
+            ExitCode::DatabaseRefused => "PostgreSQL answered and said no: password, role, database name or TLS.",
+            ExitCode::LockTimeout => "Another boot held the boot lock until the deadline.",
+            ExitCode::DatabaseLost => "The connection to PostgreSQL was lost in the middle of the boot.",
+            ExitCode::MigrationsInvalid => {
+                "The SQL files contradict the ledger or the rules: edited, missing, duplicate, badly named, empty."
+            }
+            ExitCode::MigrationFailed => "A migration's SQL failed; its transaction was rolled back.",
+            ExitCode::BootstrapFailed => "Directus could not install or migrate its system tables or make the admin.",
+            ExitCode::SnapshotInvalid => {
+                "The snapshot cannot be read, is no snapshot, or is of another Directus version."
+            }
+            ExitCode::SchemaFailed => "Directus failed to apply the snapshot; its transaction was rolled back.",
+            ExitCode::SchemaRefused => "The plan would delete or narrow something; nothing was changed.",
+            ExitCode::SchemaDiverged => {
+                "After the apply, a new plan is not empty, or something of the snapshot is not in the database."
+            }
+            ExitCode::Unhealthy => "`healthcheck`: the server does not answer 200.",
+            ExitCode::NotExecutable => "The command to run exists but cannot be executed.",
+            ExitCode::NotFound => "The command to run was not found.",
+            ExitCode::Interrupted => "SIGINT ended the boot; the next one goes on where it stopped.",
+            ExitCode::Terminated => "SIGTERM ended the boot (`docker stop`); the next one goes on where it stopped.",
+        }
+    }
+
+    /// What an operator can do about it.
+    #[must_use]
+    pub fn remedy(self) -> &'static str {
+        match self {
+            ExitCode::Ok => "Nothing.",
+            ExitCode::Internal => "Start again; if it stays, report the last line.",
+            ExitCode::Usage => "See `docker run --rm IMAGE help`.",
+            ExitCode::Config => "Set the named variables.",
+            ExitCode::DatabaseUnreachable => {
+                "Check DB_HOST and DB_PORT, the network, and that PostgreSQL runs; raise BOOT_DATABASE_TIMEOUT if it is slow to start."
+            }
+            ExitCode::DatabaseRefused => "Correct the named credential, or create the role or the database.",
+            ExitCode::LockTimeout => {
+                "See what the named holder does; raise BOOT_LOCK_TIMEOUT if it is a long migration."
+            }
+            ExitCode::DatabaseLost => "See PostgreSQL's log; start again, the boot goes on where it stopped.",
+            ExitCode::MigrationsInvalid => {
+                "Restore the named file as it was applied, or bring the change in a new file with the next number."
+            }
+            ExitCode::MigrationFailed => {
+                "Correct the file at the named place and build a new image; nothing of it was kept."
+            }
+            ExitCode::BootstrapFailed => "See Directus' lines above; start again, the boot goes on where it stopped.",
+            ExitCode::SnapshotInvalid => {
+                "Save the snapshot again with `cargo xtask snapshot` from the Directus version of the image."
+            }
+            ExitCode::SchemaFailed => "See Directus' lines above for the collection or field; correct the snapshot.",
+            ExitCode::SchemaRefused => {
+                "Save a newer snapshot, or allow this very plan once with SCHEMA_ALLOW_DESTRUCTIVE=<digest from the log>."
+            }
+            ExitCode::SchemaDiverged => "Compare the named items in the database with the snapshot.",
+            ExitCode::Unhealthy => "See the container's log; restart it if the server hangs.",
+            ExitCode::NotExecutable => "Check the file's mode and architecture.",
+            ExitCode::NotFound => "Check the command's name and PATH.",
+            ExitCode::Interrupted | ExitCode::Terminated => "Start again.",
+        }
+    }
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(exit: ExitCode) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ExitCode;
+
+    #[test]
+    fn codes_ascend_and_are_found_by_number() {
+        for pair in ExitCode::ALL.windows(2) {
+            assert!(pair[0].code() < pair[1].code());
+        }
+        for exit in ExitCode::ALL {
+            assert_eq!(ExitCode::from_code(i64::from(exit.code())), Some(exit));
+        }
+        assert_eq!(ExitCode::from_code(256), None);
+    }
+}

@@ -1,0 +1,32 @@
+//! What the image promises to whoever runs it: exit codes, phases and their log lines, paths and variables.
+//!
+//! Pure data and parsing, no I/O. The boot binary writes by it, `xtask` reads by it, the README's tables are
+//! generated from it; so a promise stands in one place.
+
+mod exit_code;
+mod log_line;
+mod paths;
+mod phase;
+mod variables;
+
+pub use exit_code::ExitCode;
+pub use log_line::{Event, Level, LogLine, PREFIX};
+pub use paths::{
+    BINARY, DB_INIT_DIR, EXTENSIONS_DIR, POST_SCHEMA_SUBDIR, SCRIPTS_DIR, SNAPSHOT_FILE, WORK_DIR, WRITABLE_DIRS,
+};
+pub use phase::Phase;
+pub use variables::{VARIABLES, Variable, VariableGroup};
+
+/// The PostgreSQL schema that holds the boot's own state (migration ledger, snapshot lineage). Directus looks at
+/// `public` alone, so no version of it ever sees these tables.
+pub const STATE_SCHEMA: &str = "boot";
+
+/// Key of the session-level advisory lock that one boot of a database holds: "trmboot" in ASCII. Advisory locks are
+/// per database, so boots of two databases on one server do not wait for each other.
+pub const LOCK_KEY: i64 = 0x0074_726d_626f_6f74;
+
+/// The path that answers 200 when the server serves; cheap, unlike `/server/health` (Directus' docs).
+pub const PING_PATH: &str = "/server/ping";
+
+/// Port that Directus serves on when `PORT` is not set.
+pub const DEFAULT_PORT: u16 = 8055;

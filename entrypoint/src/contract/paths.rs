@@ -1,0 +1,25 @@
+//! Where things lie in the image.
+
+/// The boot binary, owned by root and not writable by the image's user.
+pub const BINARY: &str = "/usr/local/bin/entrypoint";
+
+/// Working directory; upstream's own (`cli.js`, `node_modules`).
+pub const WORK_DIR: &str = "/directus";
+
+/// SQL files that run before the Directus schema.
+pub const DB_INIT_DIR: &str = "/directus/db-init";
+
+/// Folder inside [`DB_INIT_DIR`] with the SQL files that run after the schema.
+pub const POST_SCHEMA_SUBDIR: &str = "post-schema";
+
+/// The Directus schema snapshot that the image stands for.
+pub const SNAPSHOT_FILE: &str = "/directus/snapshots/schema.yaml";
+
+/// The Node bridge, the server's start script and its pm2 file.
+pub const SCRIPTS_DIR: &str = "/directus/scripts";
+
+/// Directus extensions, baked in; Directus' own default place.
+pub const EXTENSIONS_DIR: &str = "/directus/extensions";
+
+/// The folders that Directus writes to: volumes or tmpfs when the root file system is read-only.
+pub const WRITABLE_DIRS: [&str; 3] = ["/directus/uploads", "/home/node/.pm2", "/tmp"];

@@ -1,0 +1,162 @@
+#!/bin/sh
+# Installs a container engine and its command line plugins on Debian or Ubuntu, from the distribution's own packages.
+#
+# `cargo xtask setup` calls this. A plugin that this release does not have, or has too old, comes from the newer Debian
+# release, from the very mirror that the machine's apt names and checked by apt's signatures; the machine's own sources
+# stay as they are. What is there already is left alone, so a second run changes nothing.
+#
+#   install-debian.sh [--engine] [--compose] [--buildx]      without a flag: all three
+#
+# It starts nothing: start.sh does. Progress goes to stderr.
+set -eu
+
+# What this project needs: `docker compose` as a plugin, and a buildx that knows --progress=plain, secrets and labels.
+need_compose=2.0
+need_buildx=0.13
+# The Debian release that has both plugins; they depend on libc6 >= 2.34 alone.
+newer_release=trixie
+newer_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
+say() { printf '[engine] %s\n' "$*" >&2; }
+die() {
+  say "$*"
+  exit 1
+}
+
+usage() {
+  sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2
+  exit 64
+}
+
+engine='' compose='' buildx=''
+[ $# -gt 0 ] || engine=1 compose=1 buildx=1
+while [ $# -gt 0 ]; do
+  case $1 in
+    --engine) engine=1 ;;
+    --compose) compose=1 ;;
+    --buildx) buildx=1 ;;
+    *) usage ;;
+  esac
+  shift
+done
+
+command -v apt-get >/dev/null || die 'no apt here: this script is for Debian and Ubuntu'
+[ "$(id -u)" = 0 ] || die 'installing packages needs root'
+
+export DEBIAN_FRONTEND=noninteractive
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+# apt drops to its own user to download.
+chmod 755 "$work"
+log=$work/apt.log
+
+# Runs a command quietly; what it said is shown only when it fails.
+quietly() {
+  if ! "$@" >"$log" 2>&1 </dev/null; then
+    say "failed: $*"
+    tail -n 30 "$log" >&2
+    exit 1
+  fi
+}
+
+at_least() { dpkg --compare-versions "${1:-0}" ge "$2"; }
+
+# apt's package lists, read once a run, and only when something is to be installed.
+updated=''
+update_lists() {
+  [ -z "$updated" ] || return 0
+  say 'reading the package lists'
+  quietly apt-get update -q
+  updated=1
+}
+
+install_packages() {
+  say "installing $*"
+  quietly apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=120 "$@"
+}
+
+# The version of a package that apt would install from the machine's own sources, or nothing.
+candidate() {
+  apt-cache policy "$1" 2>/dev/null | awk '/^  Candidate:/ && $2 != "(none)" { print $2 }'
+}
+
+install_engine() {
+  if command -v dockerd >/dev/null && command -v docker >/dev/null; then
+    say 'the engine is installed already'
+    return 0
+  fi
+  update_lists
+  [ -n "$(candidate docker.io)" ] || die 'this distribution has no package docker.io'
+  packages='docker.io iptables'
+  # Newer releases have the command line in a package of its own.
+  if ! command -v docker >/dev/null && [ -n "$(candidate docker-cli)" ]; then packages="$packages docker-cli"; fi
+  # shellcheck disable=SC2086 # a list of packages
+  install_packages $packages
+}
+
+# The version of a plugin as the docker command finds it, or nothing.
+compose_version() { docker compose version --short 2>/dev/null | sed 's/^v//; s/[+-].*//' || :; }
+buildx_version() { docker buildx version 2>/dev/null | awk '{ sub(/^v/, "", $2); sub(/[+-].*/, "", $2); print $2 }' || :; }
+
+# Where the machine's apt has Debian's main archive: the first source that serves "main" and is not a security archive.
+debian_mirror() {
+  apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
+    awk '$3 == "main" && $2 !~ /security|updates|backports/ { print $1; exit }'
+}
+
+# Gets a package of the newer release with apt itself, from lists in a directory of our own, and installs that one file.
+install_from_newer_release() {
+  [ "$(. /etc/os-release && echo "$ID")" = debian ] || die "$1 is not in this distribution, or too old"
+  mirror=$(debian_mirror)
+  [ -n "$mirror" ] || die 'apt names no Debian mirror'
+  [ -f "$newer_keyring" ] || install_packages debian-archive-keyring
+  if [ ! -d "$work/lists" ]; then
+    say "reading the package list of Debian $newer_release"
+    mkdir -p "$work/lists/partial" "$work/archives/partial" "$work/parts"
+    printf 'deb [signed-by=%s] %s %s main\n' "$newer_keyring" "$mirror" "$newer_release" >"$work/sources.list"
+    quietly apt_newer update -q
+  fi
+  say "fetching $1 of Debian $newer_release"
+  (cd "$work/archives" && quietly apt_newer download -q "$1")
+  # By dpkg, not apt: apt would weigh its recommendations and look for the newer engine that it does not need.
+  quietly dpkg -i "$work/archives/$1"_*.deb
+}
+
+# The machine's apt with other sources and no translations or other indexes.
+apt_newer() {
+  apt-get \
+    -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts="$work/parts" \
+    -o Dir::State::lists="$work/lists" -o Dir::Cache::archives="$work/archives" \
+    -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
+    -o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false "$@"
+}
+
+# install_plugin NAME NEEDED PACKAGE...: from the first of these packages that is new enough, else the newer release.
+install_plugin() {
+  name=$1 needed=$2
+  shift 2
+  have=$("${name}_version")
+  if at_least "$have" "$needed"; then
+    say "docker $name $have is installed already"
+    return 0
+  fi
+  command -v docker >/dev/null || die "docker $name needs the docker command: install the engine first"
+  update_lists
+  for package in "$@"; do
+    version=$(candidate "$package")
+    if at_least "${version#*:}" "$needed"; then
+      install_packages "$package"
+      break
+    fi
+    package=''
+  done
+  [ -n "$package" ] || install_from_newer_release "docker-$name"
+  have=$("${name}_version")
+  at_least "$have" "$needed" || die "docker $name is ${have:-not found} after the installation, $needed is needed"
+  say "docker $name $have"
+}
+
+[ -z "$engine" ] || install_engine
+# Debian's docker-compose was the Python program, version 1, up to release 12.
+[ -z "$compose" ] || install_plugin compose "$need_compose" docker-compose-v2 docker-compose
+[ -z "$buildx" ] || install_plugin buildx "$need_buildx" docker-buildx
