@@ -8,6 +8,7 @@
 #   install-debian.sh [--engine] [--compose] [--buildx]      without a flag: all three
 #
 # It starts nothing: start.sh does. Progress goes to stderr.
+
 set -eu
 
 # What this project needs: `docker compose` as a plugin, and a buildx that knows --progress=plain, secrets and labels.
@@ -24,7 +25,7 @@ die() {
 }
 
 usage() {
-  sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,/^$/s/^# \{0,1\}//p' "$0" >&2
   exit 64
 }
 
@@ -99,6 +100,7 @@ compose_version() { docker compose version --short 2>/dev/null | sed 's/^v//; s/
 buildx_version() { docker buildx version 2>/dev/null | awk '{ sub(/^v/, "", $2); sub(/[+-].*/, "", $2); print $2 }' || :; }
 
 # Where the machine's apt has Debian's main archive: the first source that serves "main" and is not a security archive.
+# shellcheck disable=SC2016 # apt's own placeholders
 debian_mirror() {
   apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
     awk '$3 == "main" && $2 !~ /security|updates|backports/ { print $1; exit }'
@@ -106,6 +108,7 @@ debian_mirror() {
 
 # Gets a package of the newer release with apt itself, from lists in a directory of our own, and installs that one file.
 install_from_newer_release() {
+  # shellcheck source=/dev/null
   [ "$(. /etc/os-release && echo "$ID")" = debian ] || die "$1 is not in this distribution, or too old"
   mirror=$(debian_mirror)
   [ -n "$mirror" ] || die 'apt names no Debian mirror'

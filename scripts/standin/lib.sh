@@ -1,0 +1,265 @@
+# The parts of build.sh: progress, what the machine offers, and one function for each image. Sourced, never run.
+# build.sh sets kind, tag, version, stands_for, force, labels, base, cache, log and node_wheel.
+# SC2016: apt's placeholders and the hooks' "$1" are not for this shell. SC2030, SC2031: need_base means its subshell.
+# shellcheck shell=bash disable=SC2154,SC2016,SC2030,SC2031
+
+say() { printf '[standin %s] %s\n' "$kind" "$*" >&2; }
+
+die() {
+  say "$*"
+  exit 1
+}
+
+# A step of the host: quiet, timed, its output in the log.
+step() {
+  local name=$1 began=$SECONDS
+  shift
+  printf '== %s: %s\n' "$name" "$*" >>"$log"
+  "$@" >>"$log" 2>&1 </dev/null
+  say "$name: $((SECONDS - began)) s"
+}
+
+work=''
+on_exit() {
+  [ -z "$work" ] || rm -rf "$work"
+  if [ "$1" -ne 0 ] && [ -s "$log" ]; then
+    say "failed; the last lines of $log:"
+    tail -n 30 "$log" >&2
+  fi
+}
+
+make_work_dir() { work=$(mktemp -d); }
+
+# ---- what the machine offers -------------------------------------------------------------------------------------
+
+updated=''
+need_package() {
+  local program=$1
+  shift
+  if command -v "$program" >/dev/null; then return 0; fi
+  [ "$(id -u)" = 0 ] || die "$program is missing, and installing it needs root"
+  if [ -z "$updated" ]; then
+    step 'reading the package lists' apt-get update -q
+    updated=1
+  fi
+  DEBIAN_FRONTEND=noninteractive step "installing $*" \
+    apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=120 "$@"
+}
+
+# The distribution's own archives as this machine's apt names them, as lines of a sources.list; third parties' are left out.
+apt_sources() {
+  apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)|$(ORIGIN)' 'Created-By: Packages' |
+    sed -n 's/|\(Debian\|Ubuntu\)$//p' | sort -u
+}
+
+# How apt reaches its mirror from here, for the apt inside a build: proxies, and our certificate authorities.
+apt_settings() {
+  apt-config dump | grep -E '^Acquire::(http|https)::(Proxy|[^:]+::Proxy) ' || :
+  echo 'Acquire::https::CAInfo "/run/secrets/ca";'
+}
+
+# The certificate authorities that this machine trusts: a proxy between here and the registries may have one of its own.
+ca_bundle() {
+  local file
+  for file in "${SSL_CERT_FILE:-}" /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
+    if [ -n "$file" ] && [ -r "$file" ]; then
+      echo "$file"
+      return 0
+    fi
+  done
+  # An empty bundle: the build then has the authorities of its own root file system and of Node.
+  : >"$work/ca"
+  echo "$work/ca"
+}
+
+npm_registry() {
+  if command -v npm >/dev/null; then npm config get registry 2>/dev/null || :; fi
+}
+
+image_label() { docker image inspect --format "{{index .Config.Labels \"$2\"}}" "$1" 2>/dev/null || :; }
+image_megabytes() { docker image inspect --format '{{.Size}}' "$1" | awk '{ printf "%.0f MB", $1 / 1000000 }'; }
+
+# ---- recipes and labels ------------------------------------------------------------------------------------------
+
+# What an image is made from: when this is unchanged, so is the image, but for newer versions in the registries.
+recipe_of() {
+  {
+    declare -f "build_$kind"
+    if [ -d "$here/$kind" ]; then find "$here/$kind" -type f | LC_ALL=C sort | xargs cat; fi
+    printf '%s\n' "$@" "$version" "$stands_for" "${labels[@]+"${labels[@]}"}"
+  } | sha256sum | cut -c1-16
+}
+
+# Ends the script when the image is there already.
+stop_if_current() {
+  local name=$1 recipe=$2
+  if [ -z "$force" ] && [ "$(image_label "$name" trm.standin.recipe)" = "$recipe" ]; then
+    say "$name is up to date ($(image_megabytes "$name"))"
+    exit 0
+  fi
+}
+
+all_labels() {
+  local recipe=$1 title=$2 label
+  echo "org.opencontainers.image.title=$title"
+  echo 'trm.standin=true'
+  if [ -n "$stands_for" ]; then echo "trm.standin.for=$stands_for"; fi
+  echo "trm.standin.recipe=$recipe"
+  for label in "${labels[@]+"${labels[@]}"}"; do echo "$label"; done
+}
+
+# ---- buildx ------------------------------------------------------------------------------------------------------
+
+# Turns buildx's plain progress into one line a step. A RUN's name is what stands between ": " and ";" at its start; of
+# the other instructions only those that take a second are shown. A step that takes long shows every fifteen seconds
+# what it says.
+show_progress() {
+  local line id rest name seconds
+  declare -A names=() named=() last=()
+  while IFS= read -r line; do
+    printf '%s\n' "$line" >>"$log"
+    [[ $line =~ ^\#([0-9]+)\ (.*)$ ]] || continue
+    id=${BASH_REMATCH[1]} rest=${BASH_REMATCH[2]}
+    if [[ $rest =~ ^\[([^]]+)\]\ (.*)$ ]]; then
+      name=${BASH_REMATCH[2]}
+      case ${BASH_REMATCH[1]} in internal*) continue ;; esac
+      if [[ $name =~ \ :\ ([^\;]+)\; ]]; then name=${BASH_REMATCH[1]} named[$id]=1; fi
+      names[$id]=${name:0:90} last[$id]=0
+    elif [[ $rest =~ ^exporting\ to\ image ]]; then
+      names[$id]='writing the image' last[$id]=0
+    elif [ -z "${names[$id]:-}" ]; then
+      continue
+    elif [[ $rest =~ ^DONE\ (([0-9]+)\.[0-9]+)s ]]; then
+      if [ -n "${named[$id]:-}" ] || [ "${BASH_REMATCH[2]}" -gt 0 ]; then say "${names[$id]}: ${BASH_REMATCH[1]} s"; fi
+      names[$id]=''
+    elif [ "$rest" = CACHED ]; then
+      if [ -n "${named[$id]:-}" ]; then say "${names[$id]}: cached"; fi
+      names[$id]=''
+    elif [[ $rest =~ ^ERROR ]]; then
+      say "${names[$id]}: failed"
+    elif [[ $rest =~ ^([0-9]+)\.[0-9]+\ (.*)$ ]]; then
+      seconds=${BASH_REMATCH[1]} name=${BASH_REMATCH[2]//$'\r'/}
+      if [ "$seconds" -ge $((last[$id] + 15)) ]; then
+        last[$id]=$seconds
+        say "… ${names[$id]}, $seconds s: ${name:0:80}"
+      fi
+    fi
+  done
+}
+
+# image_build RECIPE TITLE CONTEXT [MORE ARGUMENTS OF BUILDX]
+image_build() {
+  local recipe=$1 title=$2 context=$3 label arguments=() variable previous began=$SECONDS
+  shift 3
+  previous=$(docker image inspect --format '{{.Id}}' "$tag" 2>/dev/null || :)
+  while IFS= read -r label; do arguments+=(--label "$label"); done < <(all_labels "$recipe" "$title")
+  for variable in HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy; do
+    if [ -n "${!variable:-}" ]; then arguments+=(--build-arg "$variable"); fi
+  done
+  apt_settings >"$work/apt-settings"
+  docker buildx build --progress plain --load \
+    --secret "id=ca,src=$(ca_bundle)" --secret "id=apt,src=$work/apt-settings" \
+    --build-arg "BASE=$base" "${arguments[@]}" "$@" --tag "$tag" "$context" 2>&1 </dev/null | show_progress
+  # The one that bore the name before, unless it has another name or a container.
+  if [ -n "$previous" ] && [ "$(docker image inspect --format '{{len .RepoTags}}' "$previous" 2>/dev/null)" = 0 ]; then
+    docker image rm "$previous" >/dev/null 2>&1 || :
+  fi
+  say "$tag is built: $(image_megabytes "$tag"), $((SECONDS - began)) s"
+}
+
+# The other images start from this one; it keeps the labels of its own.
+need_base() {
+  if [ -n "$(docker image ls --quiet "$base")" ] && [ -z "$force" ]; then return 0; fi
+  (
+    stands_for='' labels=() version='' kind=debian
+    build_debian "$base"
+  )
+}
+
+# ---- the images --------------------------------------------------------------------------------------------------
+
+# A slim root file system of this machine's release: no manuals, no translations, apt with this machine's mirror.
+build_debian() {
+  local name=$1 recipe sources label changes=() options=() began=$SECONDS
+  [ "$(id -u)" = 0 ] || die 'a root file system can only be made by root'
+  sources=$(apt_sources)
+  if [ -z "$sources" ]; then
+    step 'reading the package lists' apt-get update -q
+    updated=1
+    sources=$(apt_sources)
+  fi
+  [ -n "$sources" ] || die "apt names no mirror of Debian or Ubuntu"
+  recipe=$(recipe_of "$sources")
+  stop_if_current "$name" "$recipe"
+  need_package mmdebstrap mmdebstrap
+  [ -n "$work" ] || make_work_dir
+  printf '%s\n' "$sources" >"$work/sources.list"
+  while IFS= read -r label; do changes+=(--change "LABEL \"${label%%=*}\"=\"${label#*=}\""); done \
+    < <(all_labels "$recipe" "stand-in: $codename root file system")
+  while IFS= read -r option; do options+=(--aptopt="$option"); done < <(apt_settings | grep -v CAInfo || :)
+  # Else the package usrmerge is chosen, and with it the whole of perl: 49 MB.
+  if [ -d /usr/share/mmdebstrap/hooks/merged-usr ]; then
+    options+=(
+      --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr
+      --setup-hook='mkdir -p "$1/etc/apt/preferences.d"'
+      --setup-hook='printf "Package: usrmerge\nPin: release *\nPin-Priority: -1\n" >"$1/etc/apt/preferences.d/no-usrmerge"'
+      --include=usr-is-merged
+    )
+  fi
+  step "making a root file system of $codename" mmdebstrap --variant=minbase --mode=root --format=tar \
+    "${options[@]}" \
+    --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
+    --include=ca-certificates,tzdata \
+    --customize-hook='rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap" "$1"/var/cache/debconf/*-old "$1"/var/log/*.log' \
+    "$codename" "$work/root.tar" "$work/sources.list"
+  step 'importing it' docker import "${changes[@]}" --change 'CMD ["bash"]' "$work/root.tar" "$name"
+  rm -f "$work/root.tar"
+  say "$name is built: $(image_megabytes "$name"), $((SECONDS - began)) s"
+}
+
+build_directus() {
+  local recipe registry wheels=$cache/wheels/${node_wheel//==/-} arguments=() pip
+  make_work_dir
+  need_base
+  registry=$(npm_registry)
+  recipe=$(recipe_of "$(docker image inspect --format '{{.Id}}' "$base")")
+  stop_if_current "$tag" "$recipe"
+  mkdir -p "$wheels"
+  if ! ls "$wheels"/*.whl >/dev/null 2>&1; then
+    pip=(python3 -m pip)
+    if ! python3 -m pip --version >/dev/null 2>&1; then
+      need_package pip3 python3-pip
+      pip=(pip3)
+    fi
+    mkdir "$work/wheels"
+    step "fetching $node_wheel" "${pip[@]}" download --no-deps --only-binary :all: --dest "$work/wheels" "$node_wheel"
+    mv "$work/wheels"/*.whl "$wheels/"
+  fi
+  cp -R "$here/directus" "$work/context"
+  cp "$wheels"/*.whl "$work/context/"
+  if [ -n "$registry" ]; then arguments+=(--build-arg "NPM_REGISTRY=$registry"); fi
+  image_build "$recipe" "stand-in: Directus $version" "$work/context" \
+    --build-arg "DIRECTUS_VERSION=$version" "${arguments[@]+"${arguments[@]}"}"
+}
+
+build_postgres() {
+  local recipe
+  make_work_dir
+  need_base
+  recipe=$(recipe_of "$(docker image inspect --format '{{.Id}}' "$base")")
+  stop_if_current "$tag" "$recipe"
+  image_build "$recipe" "stand-in: PostgreSQL of $codename" "$here/postgres"
+}
+
+# The toolchain that cargo uses here, without its documentation.
+build_rust() {
+  local recipe sysroot
+  command -v rustc >/dev/null || die 'no rustc here: install Rust with rustup first'
+  sysroot=$(rustc --print sysroot)
+  make_work_dir
+  need_base
+  recipe=$(recipe_of "$(docker image inspect --format '{{.Id}}' "$base")" "$(rustc --version)" "$(ls "$sysroot/lib/rustlib")")
+  stop_if_current "$tag" "$recipe"
+  image_build "$recipe" "stand-in: Rust builder, $(rustc --version)" "$sysroot" --file "$here/rust/Dockerfile"
+}
