@@ -35,9 +35,16 @@ FROM ${BINARY} AS binary
 FROM scratch AS writable
 WORKDIR /uploads
 
+# Upstream's folders that hold what we add. Whoever may write a folder may put another thing in the place of what lies in
+# it, and these are node's there.
+FROM scratch AS protected
+WORKDIR /directus/extensions
+
 FROM ${DIRECTUS_IMAGE}
 # Root owns what we add, and nothing of it can be written by the image's user. 0555 on files too: --chmod sets one mode
 # for files and folders alike, and the host's umask must not decide what node can read.
+# As part of a tree, because a folder that is there already keeps its owner when it is itself the target of a COPY.
+COPY --from=protected --chown=0:0 / /
 COPY --from=writable --chown=1000:1000 /uploads /directus/uploads
 COPY --chown=0:0 --chmod=0555 scripts/image /directus/scripts
 COPY --from=binary --chown=0:0 --chmod=0555 /entrypoint /usr/local/bin/entrypoint

@@ -2,6 +2,19 @@
 //! tests drive its parts against a real PostgreSQL.
 //!
 //! [`contract`] is what the image promises to the outside (exit codes, phases, log lines, paths, variables); it is
-//! all that `xtask` imports.
+//! all that `xtask` imports. Everything else follows the boot: [`config`] (phase 1), [`database`] (2 and 3),
+//! [`migrations`] (4 and 7), [`directus`] (5 and 6), [`exec`] (8), and [`boot`], which puts them in order.
 
+pub mod boot;
+pub mod cli;
+pub mod config;
 pub mod contract;
+pub mod database;
+pub mod directus;
+pub mod error;
+pub mod exec;
+pub mod healthcheck;
+pub mod log;
+pub mod migrations;
+pub mod secret;
+pub mod signals;

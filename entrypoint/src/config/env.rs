@@ -1,0 +1,140 @@
+//! The environment as Directus reads it: `X`, or the content of the file that `X_FILE` names.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::Problems;
+
+/// Casts that Directus understands in front of a value (`string:12`, `@directus/env`, `has-cast-prefix`).
+const CASTS: [&str; 6] = ["string", "number", "regex", "array", "json", "boolean"];
+
+/// A snapshot of the environment. Reading it is the only I/O of the config phase, apart from `_FILE` contents.
+#[derive(Clone, Default)]
+pub struct Env(BTreeMap<String, String>);
+
+impl Env {
+    /// The environment of this process; values that are no UTF-8 are replaced lossily, as Node does.
+    #[must_use]
+    pub fn of_process() -> Self {
+        std::env::vars_os()
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+            .collect()
+    }
+
+    /// The value of `name`, or of the file that `<name>_FILE` names; an empty one counts as not set. What is wrong
+    /// with it is added to `problems`.
+    #[must_use]
+    pub fn get(&self, name: &str, problems: &mut Problems) -> Option<String> {
+        let file_name = format!("{name}_FILE");
+        let direct = self.plain(name);
+        let value = match (direct, self.plain(&file_name)) {
+            (Some(_), Some(_)) => {
+                problems.add(format!("{name} and {file_name} are both set: keep one"));
+                return None;
+            }
+            (Some(value), None) => value.to_owned(),
+            (None, Some(path)) => read_file(&file_name, path, problems)?,
+            (None, None) => return None,
+        };
+        match value.split_once(':') {
+            Some(("string", rest)) => Some(rest.to_owned()),
+            Some((cast, _)) if CASTS.contains(&cast) => {
+                problems.add(format!("{name} begins with the cast `{cast}:`: give the plain value"));
+                None
+            }
+            _ => Some(value),
+        }
+    }
+
+    /// The value of `name` as it stands, without `_FILE`; an empty one counts as not set.
+    #[must_use]
+    pub fn plain(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}
+
+impl FromIterator<(String, String)> for Env {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
+        Env(variables.into_iter().collect())
+    }
+}
+
+fn read_file(variable: &str, path: &str, problems: &mut Problems) -> Option<String> {
+    match std::fs::read_to_string(Path::new(path)) {
+        // Directus does not trim: it would connect with the line break, and fail. PEM files are meant to end in one.
+        Ok(value) if value.ends_with('\n') && !value.starts_with("-----BEGIN") => {
+            problems.add(format!(
+                "{variable}: {path} ends in a line break, which Directus would take as part of the value: remove it"
+            ));
+            None
+        }
+        Ok(value) if value.is_empty() => {
+            problems.add(format!("{variable}: {path} is empty"));
+            None
+        }
+        Ok(value) => Some(value),
+        Err(error) => {
+            problems.add(format!("{variable}: cannot read {path}: {error}"));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(variables: &[(&str, &str)]) -> Env {
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn file(name: &str, content: &str) -> String {
+        let path = std::env::temp_dir().join(format!("entrypoint-env-{}-{name}", std::process::id()));
+        std::fs::write(&path, content).expect("the temporary folder is writable");
+        path.to_str().expect("a UTF-8 path").to_owned()
+    }
+
+    #[test]
+    fn a_file_stands_for_the_value() {
+        let mut problems = Problems::default();
+        let path = file("plain", "hunter2");
+        assert_eq!(env(&[("DB_PASSWORD_FILE", &path)]).get("DB_PASSWORD", &mut problems).as_deref(), Some("hunter2"));
+        assert!(problems.is_empty());
+    }
+
+    #[test]
+    fn the_value_beside_its_file_is_refused() {
+        let mut problems = Problems::default();
+        assert_eq!(env(&[("SECRET", "a"), ("SECRET_FILE", "/b")]).get("SECRET", &mut problems), None);
+        assert_eq!(problems.to_string(), "SECRET and SECRET_FILE are both set: keep one");
+    }
+
+    #[test]
+    fn a_file_with_a_trailing_line_break_is_refused_rather_than_trimmed() {
+        let mut problems = Problems::default();
+        let path = file("newline", "hunter2\n");
+        assert_eq!(env(&[("DB_PASSWORD_FILE", &path)]).get("DB_PASSWORD", &mut problems), None);
+        assert!(problems.to_string().contains("ends in a line break"));
+        assert!(!problems.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let mut problems = Problems::default();
+        assert_eq!(env(&[("SECRET_FILE", "/no/such/file")]).get("SECRET", &mut problems), None);
+        assert!(problems.to_string().starts_with("SECRET_FILE: cannot read /no/such/file"));
+    }
+
+    #[test]
+    fn the_string_cast_is_taken_off_and_others_are_refused() {
+        let mut problems = Problems::default();
+        assert_eq!(env(&[("DB_USER", "string:42")]).get("DB_USER", &mut problems).as_deref(), Some("42"));
+        assert_eq!(env(&[("DB_USER", "json:{}")]).get("DB_USER", &mut problems), None);
+        assert_eq!(env(&[("DB_HOST", "fe80:1")]).get("DB_HOST", &mut problems).as_deref(), Some("fe80:1"));
+    }
+
+    #[test]
+    fn empty_is_not_set() {
+        assert_eq!(env(&[("SECRET", "")]).get("SECRET", &mut Problems::default()), None);
+    }
+}

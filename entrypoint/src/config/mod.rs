@@ -1,0 +1,243 @@
+//! Phase 1: the variables, read as Directus reads them and checked as a whole.
+//!
+//! Every problem is collected, so that an operator corrects them in one go.
+
+mod database;
+mod env;
+mod problems;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use database::{DatabaseConfig, Tls};
+pub use env::Env;
+pub use problems::Problems;
+
+use crate::contract;
+use crate::log::LogStyle;
+
+/// All that a boot needs to know.
+#[derive(Debug)]
+pub struct Config {
+    /// How to reach PostgreSQL.
+    pub database: DatabaseConfig,
+    /// Where the image's parts lie.
+    pub paths: Paths,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// `ADMIN_EMAIL`, if an administrator is asked for.
+    pub admin_email: Option<String>,
+    /// The digest of the one destructive plan that is allowed.
+    pub allow_destructive: Option<String>,
+    /// What Directus must not see, before the tables that db-init owns are added.
+    pub exclude_tables: Vec<String>,
+    /// `TEMP_PATH`, if Directus must be told: its own default lies in its code, which nobody should have to write to.
+    pub defaulted_temp_path: Option<&'static str>,
+    /// What is written into the ledger as the origin of a row: `version@revision`.
+    pub image: String,
+}
+
+/// Where the image's parts lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    /// SQL before the schema; `post-schema` in it holds the SQL after it.
+    pub db_init: PathBuf,
+    /// The Directus snapshot.
+    pub snapshot: PathBuf,
+    /// The bridge, the start script and the pm2 file.
+    pub scripts: PathBuf,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until PostgreSQL answers a query.
+    pub database: Duration,
+    /// Until the boot lock is ours.
+    pub lock: Duration,
+    /// For bootstrap and schema together.
+    pub directus: Duration,
+}
+
+impl Config {
+    /// Reads and checks the variables.
+    ///
+    /// # Errors
+    /// Every problem there is, not only the first.
+    pub fn from_env(env: &Env) -> Result<Config, Problems> {
+        let mut problems = Problems::default();
+        // Directus lets a config file override the environment; the boot would then look at another database.
+        if let Some(path) = env.plain("CONFIG_PATH") {
+            problems.add(format!("CONFIG_PATH ({path}) is not supported: set the variables themselves"));
+        }
+        let database = DatabaseConfig::from_env(env, &mut problems);
+        if env.get("SECRET", &mut problems).is_none() && !problems.mention("SECRET") {
+            problems.add("SECRET is not set: give a long random text, the same for all replicas");
+        }
+        let admin_email = env.get("ADMIN_EMAIL", &mut problems);
+        let admin_password = env.get("ADMIN_PASSWORD", &mut problems);
+        match (&admin_email, &admin_password) {
+            (Some(_), None) if !problems.mention("ADMIN_PASSWORD") => {
+                problems.add("ADMIN_PASSWORD is not set, but ADMIN_EMAIL is: set both or neither");
+            }
+            (None, Some(_)) if !problems.mention("ADMIN_EMAIL") => {
+                problems.add("ADMIN_EMAIL is not set, but ADMIN_PASSWORD is: set both or neither");
+            }
+            _ => {}
+        }
+        let timeouts = Timeouts {
+            database: seconds(env, "BOOT_DATABASE_TIMEOUT", 60, &mut problems),
+            lock: seconds(env, "BOOT_LOCK_TIMEOUT", 600, &mut problems),
+            directus: seconds(env, "BOOT_DIRECTUS_TIMEOUT", 600, &mut problems),
+        };
+        let path = |name: &str, default: &str| PathBuf::from(env.plain(name).unwrap_or(default));
+        let paths = Paths {
+            db_init: path("BOOT_DB_INIT_DIR", contract::DB_INIT_DIR),
+            snapshot: path("BOOT_SNAPSHOT_FILE", contract::SNAPSHOT_FILE),
+            scripts: path("BOOT_SCRIPTS_DIR", contract::SCRIPTS_DIR),
+        };
+        let exclude_tables = env
+            .get("DB_EXCLUDE_TABLES", &mut problems)
+            .unwrap_or_else(|| "spatial_ref_sys,sysdiagrams".to_owned())
+            .split(',')
+            .map(|table| table.trim().to_owned())
+            .filter(|table| !table.is_empty())
+            .collect();
+        match database {
+            Some(database) if problems.is_empty() => Ok(Config {
+                database,
+                paths,
+                timeouts,
+                admin_email,
+                allow_destructive: env.plain("SCHEMA_ALLOW_DESTRUCTIVE").map(str::to_owned),
+                exclude_tables,
+                defaulted_temp_path: env.plain("TEMP_PATH").is_none().then_some("/tmp/directus"),
+                image: env.plain("BOOT_IMAGE").unwrap_or("unknown").to_owned(),
+            }),
+            _ => Err(problems),
+        }
+    }
+
+    /// The variables that every Directus process gets on top of the environment, so that it sees what the boot saw.
+    /// `None` removes a variable.
+    #[must_use]
+    pub fn directus_variables<'a>(
+        &self,
+        owned_tables: impl IntoIterator<Item = &'a str>,
+    ) -> BTreeMap<&'static str, Option<String>> {
+        let mut excluded = self.exclude_tables.clone();
+        for table in owned_tables {
+            if !excluded.iter().any(|other| other == table) {
+                excluded.push(table.to_owned());
+            }
+        }
+        let mut variables =
+            BTreeMap::from([("DB_EXCLUDE_TABLES", Some(excluded.join(","))), ("DB_EXCLUDE_TABLES_FILE", None)]);
+        if let Some(port) = self.database.defaulted_port {
+            // Directus refuses to start without it.
+            variables.insert("DB_PORT", Some(port.to_string()));
+        }
+        if let Some(path) = self.defaulted_temp_path {
+            variables.insert("TEMP_PATH", Some(path.to_owned()));
+        }
+        variables
+    }
+}
+
+/// The log style and what else must be known before the configuration can be read.
+#[must_use]
+pub fn log_style(env: &Env) -> LogStyle {
+    LogStyle::from_variable(env.plain("LOG_STYLE"))
+}
+
+fn seconds(env: &Env, name: &str, default: u64, problems: &mut Problems) -> Duration {
+    let seconds = match env.plain(name).map(|value| (value, value.parse::<u64>())) {
+        None => default,
+        Some((_, Ok(seconds))) if seconds > 0 => seconds,
+        Some((value, _)) => {
+            problems.add(format!("{name} is `{value}`: give a whole number of seconds above 0"));
+            default
+        }
+    };
+    Duration::from_secs(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: [(&str, &str); 6] = [
+        ("DB_CLIENT", "pg"),
+        ("DB_HOST", "db"),
+        ("DB_DATABASE", "directus"),
+        ("DB_USER", "directus"),
+        ("DB_PASSWORD", "hunter2"),
+        ("SECRET", "s3cret"),
+    ];
+
+    fn config(change: impl Fn(&mut BTreeMap<String, String>)) -> Result<Config, Problems> {
+        let mut variables = GOOD.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        change(&mut variables);
+        Config::from_env(&variables.into_iter().collect())
+    }
+
+    fn with(name: &str, value: &str) -> Result<Config, Problems> {
+        config(|variables| drop(variables.insert(name.to_owned(), value.to_owned())))
+    }
+
+    #[test]
+    fn the_least_configuration_is_enough() {
+        let config = config(|_| ()).expect("nothing is missing");
+        assert_eq!(config.timeouts.database, Duration::from_secs(60));
+        assert_eq!(config.paths.db_init, PathBuf::from("/directus/db-init"));
+        assert_eq!(config.directus_variables([])["DB_PORT"].as_deref(), Some("5432"));
+    }
+
+    #[test]
+    fn all_problems_are_reported_together() {
+        let problems = config(|variables| {
+            variables.remove("DB_DATABASE");
+            variables.remove("SECRET");
+            variables.insert("BOOT_LOCK_TIMEOUT".to_owned(), "soon".to_owned());
+        })
+        .expect_err("three things are wrong");
+        let text = problems.to_string();
+        for part in ["DB_DATABASE is not set", "SECRET is not set", "BOOT_LOCK_TIMEOUT is `soon`"] {
+            assert!(text.contains(part), "{part} is not in: {text}");
+        }
+    }
+
+    #[test]
+    fn no_secret_is_in_what_the_configuration_says_of_itself() {
+        let text = format!("{:?}", with("ADMIN_EMAIL", "a@b.c").map_err(|problems| problems.to_string()));
+        assert!(!text.contains("hunter2") && !text.contains("s3cret"));
+        let text = format!("{:?}", config(|_| ()));
+        assert!(!text.contains("hunter2") && !text.contains("s3cret"), "{text}");
+    }
+
+    #[test]
+    fn the_base_images_preset_of_sqlite_is_named() {
+        let problems = with("DB_CLIENT", "sqlite3").expect_err("only PostgreSQL will do");
+        assert!(problems.to_string().contains("DB_CLIENT is `sqlite3`"), "{problems}");
+    }
+
+    #[test]
+    fn an_admin_needs_both_parts() {
+        assert!(with("ADMIN_EMAIL", "a@b.c").is_err());
+        assert!(with("ADMIN_PASSWORD", "x").is_err());
+    }
+
+    #[test]
+    fn a_config_file_that_would_override_the_environment_is_refused() {
+        assert!(with("CONFIG_PATH", "/x.env").is_err());
+    }
+
+    #[test]
+    fn owned_tables_are_hidden_from_directus_beside_what_the_operator_hides() {
+        let config = with("DB_EXCLUDE_TABLES", "a, positions").expect("a good value");
+        let variables = config.directus_variables(["positions", "laps"]);
+        assert_eq!(variables["DB_EXCLUDE_TABLES"].as_deref(), Some("a,positions,laps"));
+        assert_eq!(variables["DB_EXCLUDE_TABLES_FILE"], None);
+    }
+}

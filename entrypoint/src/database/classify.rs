@@ -1,0 +1,97 @@
+//! What an error of a connection attempt means: try again, or give up at once.
+
+use std::error::Error as _;
+use std::io;
+
+use tokio_postgres::error::SqlState;
+
+/// Whether waiting can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The server is not there yet, or too busy.
+    Transient,
+    /// The server answered and said no; it will say so again.
+    Final,
+}
+
+/// Judges an error by its SQLSTATE or I/O kind, never by its text (which is translated).
+#[must_use]
+pub fn judge(error: &tokio_postgres::Error) -> Verdict {
+    match error.code() {
+        Some(state) => judge_state(state),
+        None if io_error(error).is_some() => Verdict::Transient,
+        // Neither the server nor the network: TLS, or a password that is needed and not set. A server that closes the
+        // connection while it starts or stops is neither.
+        None if error.is_closed() => Verdict::Transient,
+        None => Verdict::Final,
+    }
+}
+
+fn judge_state(state: &SqlState) -> Verdict {
+    match *state {
+        // Starting up, shutting down, in recovery; out of connections; killed by an administrator.
+        SqlState::CANNOT_CONNECT_NOW
+        | SqlState::TOO_MANY_CONNECTIONS
+        | SqlState::ADMIN_SHUTDOWN
+        | SqlState::CRASH_SHUTDOWN => Verdict::Transient,
+        // A failing host, or one that is being promoted.
+        ref other if other.code().starts_with("08") || other.code().starts_with("58") => Verdict::Transient,
+        _ => Verdict::Final,
+    }
+}
+
+/// The error in a few words for an operator: the server's message with its SQLSTATE, or the network's complaint.
+#[must_use]
+pub fn describe(error: &tokio_postgres::Error) -> String {
+    if let Some(db) = error.as_db_error() {
+        let mut text = format!("{} ({})", db.message(), db.code().code());
+        for part in [db.detail(), db.hint()].into_iter().flatten() {
+            text.push_str(": ");
+            text.push_str(part);
+        }
+        return text;
+    }
+    if let Some(io) = io_error(error) {
+        return match io.kind() {
+            io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
+                "the connection was closed".to_owned()
+            }
+            _ => io.to_string(),
+        };
+    }
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+fn io_error(error: &tokio_postgres::Error) -> Option<&io::Error> {
+    error.source()?.downcast_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_starts_is_worth_waiting_for() {
+        for state in [SqlState::CANNOT_CONNECT_NOW, SqlState::TOO_MANY_CONNECTIONS, SqlState::ADMIN_SHUTDOWN] {
+            assert_eq!(judge_state(&state), Verdict::Transient, "{state:?}");
+        }
+        assert_eq!(judge_state(&SqlState::from_code("08006")), Verdict::Transient);
+    }
+
+    #[test]
+    fn a_server_that_says_no_is_not() {
+        for state in [
+            SqlState::INVALID_PASSWORD,
+            SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+            SqlState::INVALID_CATALOG_NAME,
+            SqlState::INSUFFICIENT_PRIVILEGE,
+            SqlState::from_code("XX000"),
+        ] {
+            assert_eq!(judge_state(&state), Verdict::Final, "{state:?}");
+        }
+    }
+}

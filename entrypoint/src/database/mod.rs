@@ -1,0 +1,13 @@
+//! Phases 2 and 3: a connection to PostgreSQL, and the lock that makes this boot the only one.
+
+mod classify;
+mod lock;
+mod session;
+pub mod state;
+mod tls;
+mod wait;
+
+pub use classify::{Verdict, describe, judge};
+pub use lock::{Holder, LockError, acquire};
+pub use session::{Lost, Notice, RESET, Session};
+pub use wait::{WaitError, wait};

@@ -1,0 +1,167 @@
+//! The one Node process that runs Directus' own code for us.
+//!
+//! It talks over its standard input, which is a socket and so goes both ways: standard output and error stay Directus'
+//! own and end up in the container's log, and when the boot dies, however it dies, the socket ends and Node with it.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use super::protocol::{Bootstrapped, Failure, Reply, Request, SchemaPlan};
+use super::snapshot::Snapshot;
+
+/// The bridge's file in the scripts folder.
+const SCRIPT: &str = "bridge.mjs";
+/// How long a bridge whose work is done may take to end.
+const END: Duration = Duration::from_secs(10);
+
+/// Why the bridge gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum BridgeError {
+    /// Directus reports that it could not do it.
+    #[error("{0}")]
+    Failed(Failure),
+    /// There is no process to talk to.
+    #[error("cannot start node: {0}")]
+    Spawn(std::io::Error),
+    /// The process ended before it answered.
+    #[error("the Node process ended in the middle ({0}); its last lines are above")]
+    Ended(ExitStatus),
+    /// The conversation broke.
+    #[error("the conversation with the Node process broke: {0}")]
+    Io(#[from] std::io::Error),
+    /// It said something else than was asked.
+    #[error("the Node process answered out of turn: {0}")]
+    OutOfTurn(String),
+}
+
+/// A running bridge. Dropping it kills the process.
+#[derive(Debug)]
+pub struct Bridge {
+    child: Child,
+    replies: Lines<BufReader<OwnedReadHalf>>,
+    requests: OwnedWriteHalf,
+}
+
+impl Bridge {
+    /// Starts the process; it imports Directus while we go on.
+    ///
+    /// # Errors
+    /// [`BridgeError::Spawn`], [`BridgeError::Io`].
+    pub fn start(
+        scripts: &Path,
+        snapshot: &Path,
+        variables: &BTreeMap<&'static str, Option<String>>,
+    ) -> Result<Bridge, BridgeError> {
+        let (ours, theirs) = StdUnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let mut command = Command::new("node");
+        command.arg(scripts.join(SCRIPT)).arg(snapshot).stdin(Stdio::from(OwnedFd::from(theirs))).kill_on_drop(true);
+        for (name, value) in variables {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let child = command.spawn().map_err(BridgeError::Spawn)?;
+        let (read, requests) = UnixStream::from_std(ours)?.into_split();
+        Ok(Bridge { child, replies: BufReader::new(read).lines(), requests })
+    }
+
+    /// Has the snapshot file read. Quick: Directus itself is imported behind it.
+    ///
+    /// # Errors
+    /// [`BridgeError::Failed`] if it is no snapshot; else see [`BridgeError`].
+    pub async fn read_snapshot(&mut self) -> Result<Snapshot, BridgeError> {
+        match self.ask(&Request::ReadSnapshot).await? {
+            Reply::Snapshot(snapshot) => Ok(snapshot),
+            other => Err(BridgeError::OutOfTurn(other.name().to_owned())),
+        }
+    }
+
+    /// Has the system tables installed and migrated.
+    ///
+    /// # Errors
+    /// See [`BridgeError`].
+    pub async fn bootstrap(&mut self) -> Result<Bootstrapped, BridgeError> {
+        match self.ask(&Request::Bootstrap).await? {
+            Reply::Bootstrapped(done) => Ok(done),
+            other => Err(BridgeError::OutOfTurn(other.name().to_owned())),
+        }
+    }
+
+    /// Has the first administrator made.
+    ///
+    /// # Errors
+    /// See [`BridgeError`].
+    pub async fn create_admin(&mut self) -> Result<(), BridgeError> {
+        match self.ask(&Request::CreateAdmin).await? {
+            Reply::AdminCreated => Ok(()),
+            other => Err(BridgeError::OutOfTurn(other.name().to_owned())),
+        }
+    }
+
+    /// Has the database compared with the snapshot.
+    ///
+    /// # Errors
+    /// See [`BridgeError`].
+    pub async fn plan(&mut self) -> Result<SchemaPlan, BridgeError> {
+        match self.ask(&Request::Plan).await? {
+            Reply::Plan(plan) => Ok(plan),
+            other => Err(BridgeError::OutOfTurn(other.name().to_owned())),
+        }
+    }
+
+    /// Has the last plan carried out.
+    ///
+    /// # Errors
+    /// See [`BridgeError`].
+    pub async fn apply(&mut self) -> Result<(), BridgeError> {
+        match self.ask(&Request::Apply).await? {
+            Reply::Applied => Ok(()),
+            other => Err(BridgeError::OutOfTurn(other.name().to_owned())),
+        }
+    }
+
+    /// Lets the process end: it closes its connections and exits. One that does not is killed; its work is done.
+    pub async fn finish(mut self) {
+        // Closing our end is the goodbye.
+        drop(self.requests);
+        drop(self.replies);
+        if timeout(END, self.child.wait()).await.is_err() {
+            drop(self.child.start_kill());
+        }
+    }
+
+    async fn ask(&mut self, request: &Request) -> Result<Reply, BridgeError> {
+        let mut line = serde_json::to_string(request).expect("a request is plain data");
+        line.push('\n');
+        let written = self.requests.write_all(line.as_bytes()).await;
+        let reply = match written {
+            Ok(()) => self.replies.next_line().await,
+            Err(error) => Err(error),
+        };
+        match reply {
+            Ok(Some(line)) => match serde_json::from_str(&line) {
+                Ok(Reply::Error(failure)) => Err(BridgeError::Failed(failure)),
+                Ok(reply) => Ok(reply),
+                Err(error) => Err(BridgeError::OutOfTurn(error.to_string())),
+            },
+            // The socket is closed: the exit status says more than the broken pipe does.
+            Ok(None) | Err(_) => match timeout(END, self.child.wait()).await {
+                Ok(Ok(status)) => Err(BridgeError::Ended(status)),
+                Ok(Err(error)) => Err(BridgeError::Io(error)),
+                Err(_) => Err(BridgeError::Io(std::io::ErrorKind::BrokenPipe.into())),
+            },
+        }
+    }
+}

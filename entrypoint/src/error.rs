@@ -1,0 +1,151 @@
+//! Why a boot ended, and the exit code of each reason.
+
+use std::time::Duration;
+
+use crate::config::Problems;
+use crate::contract::{ExitCode, Phase};
+use crate::database::{LockError, Lost, WaitError, describe};
+use crate::directus::BridgeError;
+use crate::directus::snapshot::InvalidSnapshot;
+use crate::exec::ExecError;
+use crate::migrations::{ApplyError, InvalidMigrations};
+use crate::signals::Asked;
+
+/// Why a boot ended before the server. Displays as the last line that an operator reads: cause and way out.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// Phase 1: variables.
+    #[error("{0}")]
+    Config(#[from] Problems),
+    /// Phase 1: the image's SQL files.
+    #[error("{0}")]
+    Migrations(#[from] InvalidMigrations),
+    /// Phase 1: the image's snapshot.
+    #[error("{0}")]
+    Snapshot(#[from] InvalidSnapshot),
+    /// Phase 2.
+    #[error("{0}")]
+    Wait(#[from] WaitError),
+    /// Phase 3.
+    #[error("{0}")]
+    Lock(#[from] LockError),
+    /// Phases 4 and 7.
+    #[error("{0}")]
+    Apply(#[from] ApplyError),
+    /// Phase 5: Directus could not, or did not.
+    #[error("{0}; start again, the boot goes on where it stopped")]
+    Bootstrap(BridgeError),
+    /// Phase 5: Directus said it was done and it is not.
+    #[error("Directus reports success, but {0}; start again, the boot goes on where it stopped")]
+    BootstrapIncomplete(String),
+    /// Phase 6: Directus could not.
+    #[error("{0}; nothing of the plan was kept: correct the snapshot")]
+    Schema(BridgeError),
+    /// Phase 6: the guard.
+    #[error(
+        "this would {}; nothing was changed: save a newer snapshot, or allow this plan once with \
+         SCHEMA_ALLOW_DESTRUCTIVE={digest}",
+        destructive.join("; ")
+    )]
+    Refused {
+        /// What the plan would delete or narrow.
+        destructive: Vec<String>,
+        /// The plan's digest.
+        digest: String,
+    },
+    /// Phase 6: Directus said it was done and it is not.
+    #[error("Directus applied the snapshot, but {0}; compare the database with the snapshot")]
+    Diverged(String),
+    /// Phases 5 and 6 together took too long.
+    #[error("Directus did not finish within {} s; see its lines above, or raise BOOT_DIRECTUS_TIMEOUT", after.as_secs())]
+    DirectusTimeout {
+        /// The phase that was cut.
+        phase: Phase,
+        /// The deadline that passed.
+        after: Duration,
+    },
+    /// The connection ended in the middle.
+    #[error("the connection to PostgreSQL was lost: {0}; start again, the boot goes on where it stopped")]
+    Lost(Lost),
+    /// A query of the boot's own failed.
+    #[error("{}", describe(.0))]
+    Query(#[from] tokio_postgres::Error),
+    /// Phase 8.
+    #[error("{0}")]
+    Exec(#[from] ExecError),
+    /// A signal.
+    #[error("{} asked the boot to end; the next one goes on where it stopped", .0.name())]
+    Asked(Asked),
+    /// The system refused something a boot cannot do without.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Its answer.
+        source: std::io::Error,
+    },
+}
+
+impl BootError {
+    /// The exit code of this reason.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            BootError::Config(_) => ExitCode::Config,
+            BootError::Migrations(_) => ExitCode::MigrationsInvalid,
+            BootError::Snapshot(_) => ExitCode::SnapshotInvalid,
+            BootError::Wait(WaitError::Unreachable { .. }) => ExitCode::DatabaseUnreachable,
+            BootError::Wait(WaitError::Refused { .. }) => ExitCode::DatabaseRefused,
+            BootError::Lock(LockError::Held { .. }) => ExitCode::LockTimeout,
+            BootError::Lock(LockError::Query(error)) | BootError::Query(error) => query_exit_code(error),
+            BootError::Apply(ApplyError::Sql { .. }) => ExitCode::MigrationFailed,
+            BootError::Apply(ApplyError::Connection { .. }) | BootError::Lost(_) => ExitCode::DatabaseLost,
+            BootError::Schema(_) | BootError::DirectusTimeout { phase: Phase::Schema, .. } => ExitCode::SchemaFailed,
+            BootError::Bootstrap(_) | BootError::BootstrapIncomplete(_) | BootError::DirectusTimeout { .. } => {
+                ExitCode::BootstrapFailed
+            }
+            BootError::Refused { .. } => ExitCode::SchemaRefused,
+            BootError::Diverged(_) => ExitCode::SchemaDiverged,
+            BootError::Exec(error) => error.exit_code(),
+            BootError::Asked(asked) => asked.exit_code(),
+            BootError::System { .. } => ExitCode::Internal,
+        }
+    }
+
+    /// Whether the connection may have ended under this error, and what is known of it.
+    #[must_use]
+    pub fn connection_loss(&self) -> Option<ConnectionLoss> {
+        let (context, error) = match self {
+            BootError::Lock(LockError::Query(error)) | BootError::Query(error) if lost(error) => (None, Some(error)),
+            BootError::Apply(ApplyError::Connection { filename, source }) => (Some(filename.clone()), Some(source)),
+            // Directus lost its own connection; ours may tell why.
+            BootError::Bootstrap(_) | BootError::Schema(_) => (None, None),
+            _ => return None,
+        };
+        let said = error.filter(|error| error.as_db_error().is_some()).map(describe);
+        Some(ConnectionLoss { context, said })
+    }
+}
+
+/// What an error tells of a connection that ended under it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionLoss {
+    /// The file that was being applied.
+    pub context: Option<String>,
+    /// PostgreSQL's own words (`terminating connection due to administrator command`), if it had time for them.
+    pub said: Option<String>,
+}
+
+fn query_exit_code(error: &tokio_postgres::Error) -> ExitCode {
+    match error.code().map(tokio_postgres::error::SqlState::code) {
+        _ if lost(error) => ExitCode::DatabaseLost,
+        // The role may not create our schema, or read a table.
+        Some("42501") => ExitCode::DatabaseRefused,
+        _ => ExitCode::Internal,
+    }
+}
+
+/// Whether the connection is gone: closed, or ended by an administrator or a crash (class 57P).
+fn lost(error: &tokio_postgres::Error) -> bool {
+    error.is_closed() || error.code().is_none_or(|state| state.code().starts_with("57P"))
+}

@@ -1,0 +1,103 @@
+//! The boot binary of the image: parses the command line, dispatches, and maps what came of it to an exit code.
+
+use std::ffi::{OsStr, OsString};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use entrypoint::boot::{Prepared, boot, prepare};
+use entrypoint::cli::{self, Command};
+use entrypoint::config::{Env, log_style};
+use entrypoint::contract::{self, Phase};
+use entrypoint::error::BootError;
+use entrypoint::exec::{exec, server_command};
+use entrypoint::healthcheck;
+use entrypoint::log::Log;
+use entrypoint::signals::Signals;
+
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os().skip(1)) {
+        Ok(Command::Start(server)) => start(Some(server)),
+        Ok(Command::Boot) => start(None),
+        Ok(Command::Healthcheck) => match healthcheck::check(&Env::of_process()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(reason) => {
+                println!("{reason}");
+                contract::ExitCode::Unhealthy.into()
+            }
+        },
+        Ok(Command::Help) => {
+            print!("{}", cli::HELP);
+            ExitCode::SUCCESS
+        }
+        Ok(Command::Version) => {
+            let image = std::env::var("BOOT_IMAGE").unwrap_or_else(|_| "no image".to_owned());
+            println!("entrypoint {} in {image}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        Ok(Command::Exec(command)) => {
+            let error = exec(&command, []);
+            eprintln!("{} {error}", contract::PREFIX);
+            error.exit_code().into()
+        }
+        Err(complaint) => {
+            eprintln!("{} {complaint}\n\n{}", contract::PREFIX, cli::HELP);
+            contract::ExitCode::Usage.into()
+        }
+    }
+}
+
+/// Boots, then becomes the server; without one (`boot`) exits 0.
+fn start(server: Option<Vec<OsString>>) -> ExitCode {
+    let env = Env::of_process();
+    let log = Log::new(log_style(&env));
+    match boot_and_serve(&env, server, &log) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let exit = error.exit_code();
+            log.failed(exit.code(), error.to_string());
+            exit.into()
+        }
+    }
+}
+
+fn boot_and_serve(env: &Env, server: Option<Vec<OsString>>, log: &Log) -> Result<(), BootError> {
+    let began = Instant::now();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| BootError::System { what: "cannot start the runtime", source })?;
+    let prepared = runtime.block_on(async {
+        let mut signals =
+            Signals::install().map_err(|source| BootError::System { what: "cannot handle signals", source })?;
+        let prepared = prepare(env, log)?;
+        tokio::select! {
+            // Dropping the boot kills its Node process and ends its connection.
+            biased;
+            asked = signals.asked() => return Err(BootError::Asked(asked)),
+            result = boot(&prepared, log) => result?,
+        }
+        // A signal that came during the very last step is not lost to the exec.
+        match tokio::time::timeout(Duration::ZERO, signals.asked()).await {
+            Ok(asked) => Err(BootError::Asked(asked)),
+            Err(_) => Ok(prepared),
+        }
+    })?;
+    drop(runtime);
+    log.begin(Phase::Exec);
+    match server {
+        Some(server) => Err(become_server(server, &prepared, began, log)),
+        None => {
+            log.done(format!("nothing to become, booted in {} ms", began.elapsed().as_millis()));
+            Ok(())
+        }
+    }
+}
+
+/// Phase 8; returns only if it fails.
+fn become_server(server: Vec<OsString>, prepared: &Prepared, began: Instant, log: &Log) -> BootError {
+    let Prepared { config, migrations, .. } = prepared;
+    let server = if server.is_empty() { server_command(&config.paths.scripts) } else { server };
+    log.done(format!("booted in {} ms, becoming {}", began.elapsed().as_millis(), server[0].display()));
+    let variables = config.directus_variables(migrations.owned_tables());
+    exec(&server, variables.iter().map(|(name, value)| (*name, value.as_deref().map(OsStr::new)))).into()
+}

@@ -1,0 +1,192 @@
+//! One migration file: its number, its text, its checksum, its headers.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+
+use super::InvalidMigrations;
+
+/// Header that names a table which the file makes and Directus must not see: `-- owns-table: positions`.
+const OWNS_TABLE: &str = "owns-table:";
+
+/// A migration file, read and checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MigrationFile {
+    /// `1` of `001_extensions.sql`; files are applied in this order.
+    pub number: u64,
+    /// `001_extensions.sql`; with the phase its identity in the ledger.
+    pub filename: String,
+    /// The text, with LF line ends and without a byte order mark.
+    pub sql: String,
+    /// SHA-256 over [`Self::sql`], in hex: the same on a Windows checkout.
+    pub checksum: String,
+    /// Tables from `-- owns-table:` headers.
+    pub owned_tables: Vec<String>,
+}
+
+impl MigrationFile {
+    /// Checks a file's name and content.
+    ///
+    /// # Errors
+    /// What is wrong with it, and the way out.
+    pub fn parse(filename: &str, content: &[u8]) -> Result<MigrationFile, String> {
+        let number = number(filename)
+            .ok_or_else(|| format!("{filename} is no migration: name it NNN_words.sql, such as 004_laps.sql"))?;
+        let text = std::str::from_utf8(content)
+            .map_err(|error| format!("{filename} is not UTF-8 (byte {}): save it as UTF-8", error.valid_up_to() + 1))?;
+        let sql = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
+        if !sql.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with("--")) {
+            return Err(format!("{filename} holds no SQL: fill it or remove it"));
+        }
+        let owned_tables = headers(&sql)
+            .filter_map(|header| header.strip_prefix(OWNS_TABLE))
+            .flat_map(|tables| tables.split(',').map(|table| table.trim().to_owned()))
+            .collect();
+        Ok(MigrationFile {
+            number,
+            filename: filename.to_owned(),
+            checksum: hex_sha256(sql.as_bytes()),
+            sql,
+            owned_tables,
+        })
+    }
+}
+
+/// Reads all migrations of a folder, in order. Sub-folders, hidden files and `README.md` are passed over.
+///
+/// # Errors
+/// Everything that is wrong with them.
+pub fn read_dir(dir: &Path) -> Result<Vec<MigrationFile>, InvalidMigrations> {
+    let mut problems = Vec::new();
+    let mut files = Vec::new();
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) => return Err(InvalidMigrations(vec![format!("cannot read {}: {error}", dir.display())])),
+    };
+    for entry in entries {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                problems.push(format!("cannot read {}: {error}", dir.display()));
+                continue;
+            }
+        };
+        let filename = entry.file_name().to_string_lossy().into_owned();
+        let path = entry.path();
+        if filename.starts_with('.') || filename == "README.md" || path.is_dir() {
+            continue;
+        }
+        match std::fs::read(&path) {
+            Ok(content) => match MigrationFile::parse(&filename, &content) {
+                Ok(file) => files.push(file),
+                Err(problem) => problems.push(problem),
+            },
+            Err(error) => problems.push(format!("cannot read {}: {error}", path.display())),
+        }
+    }
+    files.sort_by(|a, b| (a.number, &a.filename).cmp(&(b.number, &b.filename)));
+    problems.sort();
+    problems.extend(duplicates(&files));
+    if problems.is_empty() { Ok(files) } else { Err(InvalidMigrations(problems)) }
+}
+
+fn duplicates(files: &[MigrationFile]) -> Vec<String> {
+    let mut by_number: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
+    for file in files {
+        by_number.entry(file.number).or_default().push(&file.filename);
+    }
+    by_number
+        .values()
+        .filter(|names| names.len() > 1)
+        .map(|names| format!("{} have the same number: give the newer one the next", names.join(" and ")))
+        .collect()
+}
+
+/// The number of `NNN_words.sql`; `None` for any other name.
+fn number(filename: &str) -> Option<u64> {
+    let (number, words) = filename.strip_suffix(".sql")?.split_once('_')?;
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if words.is_empty() || !words.chars().all(word) || !number.chars().all(|c| c.is_ascii_digit()) {
+        return None;
+    }
+    number.parse().ok()
+}
+
+/// The comment lines before the first statement, without their dashes.
+fn headers(sql: &str) -> impl Iterator<Item = &str> {
+    sql.lines()
+        .map(str::trim)
+        .take_while(|line| line.is_empty() || line.starts_with("--"))
+        .filter_map(|line| line.strip_prefix("--").map(str::trim))
+}
+
+/// SHA-256 in lower-case hex.
+#[must_use]
+pub fn hex_sha256(bytes: &[u8]) -> String {
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(bytes) {
+        write!(hex, "{byte:02x}").expect("a String takes every write");
+    }
+    hex
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(content: &str) -> MigrationFile {
+        MigrationFile::parse("001_a.sql", content.as_bytes()).expect("a good file")
+    }
+
+    #[test]
+    fn the_checksum_does_not_change_with_line_ends_or_a_byte_order_mark() {
+        let unix = parsed("select 1;\nselect 2;\n");
+        assert_eq!(unix.checksum, parsed("select 1;\r\nselect 2;\r\n").checksum);
+        assert_eq!(unix.checksum, parsed("\u{feff}select 1;\nselect 2;\n").checksum);
+        assert_ne!(unix.checksum, parsed("select 1;\nselect 3;\n").checksum);
+    }
+
+    #[test]
+    fn the_checksum_is_sha256_in_hex() {
+        // sha256 of the empty string, FIPS 180-4's example.
+        assert_eq!(hex_sha256(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    }
+
+    #[test]
+    fn a_bad_name_is_refused_with_a_good_one() {
+        for name in ["extensions.sql", "001.sql", "001_.sql", "001_a b.sql", "x01_a.sql", "001_a.sql.bak", "001_a.SQL"]
+        {
+            let problem = MigrationFile::parse(name, b"select 1").expect_err(name);
+            assert!(problem.contains("004_laps.sql"), "{problem}");
+        }
+        assert_eq!(number("010_faulty-column_2.sql"), Some(10));
+    }
+
+    #[test]
+    fn a_file_without_sql_is_refused() {
+        for content in ["", "  \n\n", "-- only words\n\n  -- more\n"] {
+            assert!(MigrationFile::parse("001_a.sql", content.as_bytes()).is_err(), "{content:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_utf_8_is_refused_with_the_place() {
+        let problem = MigrationFile::parse("001_a.sql", b"select '\xe4'").expect_err("Latin-1");
+        assert!(problem.contains("(byte 9)"), "{problem}");
+    }
+
+    #[test]
+    fn owned_tables_are_read_from_headers_only() {
+        let file = parsed("-- Positions.\n-- owns-table: positions, laps\n\nselect 1;\n-- owns-table: not_this\n");
+        assert_eq!(file.owned_tables, ["positions", "laps"]);
+    }
+
+    #[test]
+    fn two_files_with_one_number_are_refused() {
+        let file = |name: &str| MigrationFile::parse(name, b"select 1").expect("a good file");
+        let problems = duplicates(&[file("1_a.sql"), file("001_b.sql"), file("002_c.sql")]);
+        assert_eq!(problems, ["1_a.sql and 001_b.sql have the same number: give the newer one the next"]);
+    }
+}

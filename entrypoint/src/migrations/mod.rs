@@ -1,0 +1,63 @@
+//! Phases 4 and 7: the SQL files before and after the Directus schema.
+//!
+//! [`file`] reads them, [`plan`] decides what to apply (a pure function over files and ledger), [`apply`] does it, one
+//! transaction a file with its ledger row inside.
+
+pub mod apply;
+mod caret;
+pub mod file;
+pub mod plan;
+
+use std::path::Path;
+
+use crate::contract::{POST_SCHEMA_SUBDIR, Phase};
+
+pub use apply::{ApplyError, apply};
+pub use file::{MigrationFile, read_dir};
+pub use plan::{Plan, plan};
+
+/// What is wrong with the files, all of it. Nothing was applied.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("; "))]
+pub struct InvalidMigrations(pub Vec<String>);
+
+/// The files of both phases.
+#[derive(Debug, Default)]
+pub struct MigrationSet {
+    /// Before the schema.
+    pub db_init: Vec<MigrationFile>,
+    /// After it.
+    pub post_schema: Vec<MigrationFile>,
+}
+
+impl MigrationSet {
+    /// Reads and checks the files of both phases.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn read(db_init: &Path) -> Result<MigrationSet, InvalidMigrations> {
+        let mut problems = Vec::new();
+        let mut read = |dir: &Path| {
+            read_dir(dir).unwrap_or_else(|InvalidMigrations(found)| {
+                problems.extend(found);
+                Vec::new()
+            })
+        };
+        let after = db_init.join(POST_SCHEMA_SUBDIR);
+        let db_init = read(db_init);
+        // Nothing to do after the schema is no fault, and git keeps no empty folder.
+        let post_schema = if after.exists() { read(&after) } else { Vec::new() };
+        if problems.is_empty() { Ok(MigrationSet { db_init, post_schema }) } else { Err(InvalidMigrations(problems)) }
+    }
+
+    /// The files of that phase.
+    #[must_use]
+    pub fn of(&self, phase: Phase) -> &[MigrationFile] {
+        if phase == Phase::PostSchema { &self.post_schema } else { &self.db_init }
+    }
+
+    /// The tables that the files say they own; Directus must not see them.
+    pub fn owned_tables(&self) -> impl Iterator<Item = &str> {
+        self.db_init.iter().chain(&self.post_schema).flat_map(|file| file.owned_tables.iter().map(String::as_str))
+    }
+}

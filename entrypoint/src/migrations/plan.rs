@@ -1,0 +1,168 @@
+//! What to apply: a pure function over the files of the image and the ledger of the database.
+
+use std::collections::BTreeMap;
+
+use super::{InvalidMigrations, MigrationFile};
+use crate::database::state::LedgerRow;
+
+/// What a boot will do with one phase's files.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Plan<'a> {
+    /// To apply, in order.
+    pub apply: Vec<&'a MigrationFile>,
+    /// Applied before, unchanged.
+    pub skipped: usize,
+    /// In the ledger, and newer than every file of this image: the database has seen a newer image.
+    pub newer: Vec<String>,
+}
+
+/// Holds files against ledger. `files` are in order, as [`super::read_dir`] gives them.
+///
+/// # Errors
+/// Every contradiction: an applied file that was edited, that is gone, or a new one numbered before an applied one.
+pub fn plan<'a>(files: &'a [MigrationFile], ledger: &[LedgerRow]) -> Result<Plan<'a>, InvalidMigrations> {
+    let applied: BTreeMap<&str, &str> =
+        ledger.iter().map(|row| (row.filename.as_str(), row.checksum.as_str())).collect();
+    let mut problems = Vec::new();
+    let mut plan = Plan::default();
+    let last_applied = files.iter().rfind(|file| applied.contains_key(file.filename.as_str()));
+    for file in files {
+        match applied.get(file.filename.as_str()) {
+            Some(checksum) if *checksum == file.checksum => plan.skipped += 1,
+            Some(checksum) => problems.push(format!(
+                "{} was edited after it was applied (checksum {} in the ledger, {} in the image): restore it and \
+                 bring the change in a new file",
+                file.filename,
+                short(checksum),
+                short(&file.checksum),
+            )),
+            None => {
+                if let Some(last) = last_applied.filter(|last| last.number > file.number) {
+                    problems.push(format!(
+                        "{} is new, but {} is applied already: give it a higher number",
+                        file.filename, last.filename
+                    ));
+                }
+                plan.apply.push(file);
+            }
+        }
+    }
+    let last_number = files.last().map_or(0, |file| file.number);
+    for filename in applied.keys().filter(|name| files.iter().all(|file| file.filename != **name)) {
+        let number = filename.split('_').next().and_then(|digits| digits.parse::<u64>().ok());
+        if number.is_some_and(|number| number > last_number) {
+            plan.newer.push((*filename).to_owned());
+        } else {
+            problems.push(format!("{filename} was applied, but is not in this image: restore it"));
+        }
+    }
+    // A newer image was here, and this one would apply files that the newer one does not have: two branches.
+    if !plan.newer.is_empty() && !plan.apply.is_empty() {
+        problems.push(format!(
+            "the ledger has {}, which this image lacks, while it brings {}: the two come from different branches, merge \
+             them",
+            plan.newer.join(", "),
+            plan.apply.iter().map(|file| file.filename.as_str()).collect::<Vec<_>>().join(", "),
+        ));
+    }
+    if problems.is_empty() { Ok(plan) } else { Err(InvalidMigrations(problems)) }
+}
+
+/// Enough of a checksum to tell two apart by eye.
+fn short(checksum: &str) -> &str {
+    checksum.get(..12).unwrap_or(checksum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str) -> MigrationFile {
+        MigrationFile::parse(name, format!("select '{name}'").as_bytes()).expect("a good file")
+    }
+
+    fn row(file: &MigrationFile) -> LedgerRow {
+        LedgerRow { filename: file.filename.clone(), checksum: file.checksum.clone() }
+    }
+
+    fn files() -> Vec<MigrationFile> {
+        ["001_a.sql", "002_b.sql", "003_c.sql"].map(file).into()
+    }
+
+    fn problems(files: &[MigrationFile], ledger: &[LedgerRow]) -> String {
+        plan(files, ledger).expect_err("there is something wrong").to_string()
+    }
+
+    #[test]
+    fn on_an_empty_ledger_everything_is_applied_in_order() {
+        let files = files();
+        let plan = plan(&files, &[]).expect("nothing is wrong");
+        assert_eq!(plan.apply, files.iter().collect::<Vec<_>>());
+        assert_eq!(plan.skipped, 0);
+    }
+
+    #[test]
+    fn a_complete_ledger_leaves_nothing_to_do() {
+        let files = files();
+        let ledger: Vec<_> = files.iter().map(row).collect();
+        assert_eq!(plan(&files, &ledger), Ok(Plan { apply: vec![], skipped: 3, newer: vec![] }));
+    }
+
+    #[test]
+    fn only_what_is_new_is_applied() {
+        let files = files();
+        let plan = plan(&files, &[row(&files[0])]).expect("nothing is wrong");
+        assert_eq!(plan.apply, [&files[1], &files[2]]);
+        assert_eq!(plan.skipped, 1);
+    }
+
+    #[test]
+    fn an_edited_file_is_refused_with_both_checksums() {
+        let files = files();
+        let edited = LedgerRow { checksum: "f".repeat(64), ..row(&files[1]) };
+        let text = problems(&files, &[row(&files[0]), edited]);
+        assert!(text.starts_with("002_b.sql was edited"), "{text}");
+        assert!(text.contains("ffffffffffff") && text.contains(&files[1].checksum[..12]), "{text}");
+    }
+
+    #[test]
+    fn a_file_that_is_gone_from_the_middle_is_refused() {
+        let mut files = files();
+        let ledger: Vec<_> = files.iter().map(row).collect();
+        files.remove(1);
+        assert_eq!(problems(&files, &ledger), "002_b.sql was applied, but is not in this image: restore it");
+    }
+
+    #[test]
+    fn a_renamed_file_is_refused_as_gone_and_as_late() {
+        let mut files = files();
+        let ledger: Vec<_> = files.iter().map(row).collect();
+        files[1] = file("002_renamed.sql");
+        let text = problems(&files, &ledger);
+        assert!(text.contains("002_renamed.sql is new") && text.contains("002_b.sql was applied"), "{text}");
+    }
+
+    #[test]
+    fn a_file_numbered_before_an_applied_one_is_refused() {
+        let files = files();
+        let text = problems(&files, &[row(&files[0]), row(&files[2])]);
+        assert_eq!(text, "002_b.sql is new, but 003_c.sql is applied already: give it a higher number");
+    }
+
+    #[test]
+    fn an_older_image_on_a_newer_database_has_nothing_to_do_and_says_so() {
+        let files = files();
+        let mut ledger: Vec<_> = files.iter().map(row).collect();
+        ledger.push(row(&file("004_d.sql")));
+        let plan = plan(&files, &ledger).expect("a roll back is no error");
+        assert!(plan.apply.is_empty());
+        assert_eq!(plan.newer, ["004_d.sql"]);
+    }
+
+    #[test]
+    fn two_branches_that_met_in_one_database_are_refused() {
+        let files = files();
+        let ledger = [row(&files[0]), row(&files[1]), row(&file("004_d.sql"))];
+        assert!(problems(&files, &ledger).contains("different branches"));
+    }
+}

@@ -1,0 +1,292 @@
+//! Whole boots of the binary against a real PostgreSQL: what it says, what it leaves, and how each failure ends.
+
+mod common;
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Database, Ended, Image, binary, run, server_url};
+use entrypoint::contract::{ExitCode, Phase};
+use serde_json::json;
+
+async fn count(database: &Database, what: &str) -> i64 {
+    let client = database.connect().await;
+    client.query_one(&format!("select count(*) from {what}"), &[]).await.expect("a table").get(0)
+}
+
+#[tokio::test]
+async fn a_first_boot_applies_everything_and_a_second_one_nothing() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    let first = run(&mut image.boot(database.url()));
+    assert_eq!(first.code, 0, "{}", first.output);
+    assert!(first.output.contains("4/8 db-init: 2 applied, 0 skipped"), "{}", first.output);
+    assert!(first.output.contains("7/8 post-schema: 1 applied, 0 skipped"), "{}", first.output);
+    assert_eq!(count(&database, "boot.migrations").await, 3);
+    assert_eq!(count(&database, "boot.snapshots").await, 1);
+
+    let second = run(&mut image.boot(database.url()));
+    assert_eq!(second.code, 0, "{}", second.output);
+    assert!(second.output.contains("4/8 db-init: 0 applied, 2 skipped"), "{}", second.output);
+    assert!(second.output.contains("6/8 schema: no changes"), "{}", second.output);
+    assert!(second.output.contains("7/8 post-schema: 0 applied, 1 skipped"), "{}", second.output);
+    assert_eq!(count(&database, "boot.snapshots").await, 1);
+}
+
+#[tokio::test]
+async fn five_boots_at_once_apply_everything_once() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    image.write("db-init/003_slow.sql", "select pg_sleep(0.5); create table only_once (id int);");
+    let boots: Vec<_> =
+        (0..5).map(|_| image.boot(database.url()).stdout(Stdio::piped()).spawn().expect("the binary runs")).collect();
+    let ended: Vec<Ended> =
+        boots.into_iter().map(|boot| Ended::of(boot.wait_with_output().expect("it ends"))).collect();
+    for boot in &ended {
+        assert_eq!(boot.code, 0, "{}", boot.output);
+    }
+    let applied = |boot: &&Ended| boot.output.contains("db-init: 3 applied, 0 skipped");
+    let skipped = |boot: &&Ended| boot.output.contains("db-init: 0 applied, 3 skipped");
+    assert_eq!(ended.iter().filter(applied).count(), 1);
+    assert_eq!(ended.iter().filter(skipped).count(), 4);
+    assert!(ended.iter().any(|boot| boot.output.contains("lock: waiting for boot of")), "nobody named the holder");
+}
+
+#[tokio::test]
+async fn all_missing_variables_are_named_in_the_last_line() {
+    let ended = run(binary().args(["boot"]).env("DB_CLIENT", "pg").env("DB_HOST", "db").env("DB_USER", "u"));
+    ended.assert_failed("config", ExitCode::Config, &["DB_DATABASE is not set", "SECRET is not set"]);
+}
+
+#[tokio::test]
+async fn a_wrong_password_fails_at_once_with_the_way_out() {
+    let database = Database::create().await;
+    let (scheme, rest) = database.url().split_once("://").expect("a URL");
+    let (_, host) = rest.rsplit_once('@').expect("with a password");
+    let began = Instant::now();
+    let image = Image::new();
+    let ended = run(&mut image.boot(&format!("{scheme}://nobody:hunter2@{host}")));
+    ended.assert_failed("database", ExitCode::DatabaseRefused, &["28P01", "correct DB_USER or DB_PASSWORD"]);
+    assert!(began.elapsed() < Duration::from_secs(10), "it waited, though the server had answered");
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_exist_is_named() {
+    let (head, _) =
+        server_url().rsplit_once('/').map(|(head, tail)| (head.to_owned(), tail.to_owned())).expect("a URL");
+    let image = Image::new();
+    let ended = run(&mut image.boot(&format!("{head}/no_such_database")));
+    ended.assert_failed("database", ExitCode::DatabaseRefused, &["no_such_database", "3D000", "create the database"]);
+}
+
+#[test]
+fn an_unknown_host_is_waited_for_until_the_deadline() {
+    let image = Image::new();
+    let mut boot = image.boot("postgres://u:hunter2@no-such-host.invalid/d");
+    let ended = run(boot.env("BOOT_DATABASE_TIMEOUT", "1"));
+    ended.assert_failed("database", ExitCode::DatabaseUnreachable, &["no-such-host.invalid:5432", "check DB_HOST"]);
+    assert!(ended.output.contains("database: waiting for no-such-host.invalid:5432"), "{}", ended.output);
+}
+
+#[tokio::test]
+async fn a_held_lock_ends_the_wait_with_the_holders_name() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    let holder = database.connect().await;
+    holder.execute("set application_name = 'somebody else'", &[]).await.expect("a name");
+    let key = entrypoint::contract::LOCK_KEY;
+    holder.execute("select pg_advisory_lock($1)", &[&key]).await.expect("free");
+    let ended = run(image.boot(database.url()).env("BOOT_LOCK_TIMEOUT", "1"));
+    ended.assert_failed("lock", ExitCode::LockTimeout, &["somebody else", "BOOT_LOCK_TIMEOUT"]);
+}
+
+#[tokio::test]
+async fn a_broken_file_is_named_with_line_and_column_and_leaves_nothing() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    image.write("db-init/003_broken.sql", "create table half (id int);\n-- Größe\nselect 'ラリー', a b from from;\n");
+    let ended = run(&mut image.boot(database.url()));
+    ended.assert_failed("db-init", ExitCode::MigrationFailed, &["003_broken.sql:3:24: syntax error", "42601"]);
+    assert!(ended.output.contains("a b from from;"), "the line itself is not shown:\n{}", ended.output);
+    assert_eq!(count(&database, "pg_tables where tablename = 'half'").await, 0);
+    assert_eq!(count(&database, "boot.migrations").await, 2);
+
+    image.write("db-init/003_broken.sql", "create table half (id int);\n");
+    assert_eq!(run(&mut image.boot(database.url())).code, 0);
+}
+
+#[tokio::test]
+async fn an_edited_file_is_refused_before_anything_changes() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    assert_eq!(run(&mut image.boot(database.url())).code, 0);
+    image.write("db-init/002_speed.sql", "alter table laps add column speed double precision;\n");
+    image.write("db-init/003_new.sql", "create table fresh (id int);\n");
+    let ended = run(&mut image.boot(database.url()));
+    ended.assert_failed("db-init", ExitCode::MigrationsInvalid, &["002_speed.sql was edited", "restore it"]);
+    assert_eq!(count(&database, "pg_tables where tablename = 'fresh'").await, 0);
+}
+
+#[tokio::test]
+async fn an_edited_file_of_the_last_phase_is_refused_before_the_first_one_runs() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    assert_eq!(run(&mut image.boot(database.url())).code, 0);
+    image.write("db-init/post-schema/001_unique.sql", "select 1;\n");
+    image.write("db-init/003_new.sql", "create table fresh (id int);\n");
+    let ended = run(&mut image.boot(database.url()));
+    ended.assert_failed("post-schema", ExitCode::MigrationsInvalid, &["001_unique.sql was edited"]);
+    assert_eq!(count(&database, "pg_tables where tablename = 'fresh'").await, 0);
+}
+
+#[tokio::test]
+async fn a_snapshot_that_directus_cannot_read_stops_the_boot_before_the_sql() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    let reply =
+        json!({"read-snapshot": {"type": "error", "message": "is no YAML: bad indentation in line 3, column 5"}});
+    let ended = run(image.boot(database.url()).env("BRIDGE_REPLIES", reply.to_string()));
+    ended.assert_failed(
+        "schema",
+        ExitCode::SnapshotInvalid,
+        &["schema.yaml is no YAML", "line 3", "cargo xtask snapshot"],
+    );
+    assert_eq!(count(&database, "pg_tables where tablename = 'laps'").await, 0);
+}
+
+#[tokio::test]
+async fn a_directus_that_says_done_and_is_not_is_found_out() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    let lie = |reply: serde_json::Value| run(image.boot(database.url()).env("BRIDGE_REPLIES", reply.to_string()));
+
+    let ended = lie(json!({"bootstrap":
+        {"type": "bootstrapped", "installed": true, "migrated": 9, "versions": ["20200101A", "20990101A"]}}));
+    ended.assert_failed("bootstrap", ExitCode::BootstrapFailed, &["reports success", "20990101A"]);
+
+    let ended = lie(json!({"read-snapshot": {"type": "snapshot", "directus": "0", "tables": ["events"], "folders": [],
+        "columns": [["events", "id"]], "aliases": [], "relations": [["events", "organization"]]}}));
+    ended.assert_failed(
+        "schema",
+        ExitCode::SchemaDiverged,
+        &["no table events", "no column events.id", "no relation events.organization"],
+    );
+
+    let change = json!({"entity": "collection", "collection": "events", "diff": [{"kind": "N"}]});
+    let ended = lie(json!({"plan": {"type": "plan", "directus": "0", "changes": [change]}}));
+    ended.assert_failed("schema", ExitCode::SchemaDiverged, &["a new plan still has events"]);
+}
+
+#[tokio::test]
+async fn an_administrator_that_was_promised_is_looked_for() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    let client = database.connect().await;
+    client.batch_execute("update directus_users set status = 'suspended'").await.expect("a table");
+    let mut boot = image.boot(database.url());
+    let ended = run(boot.env("ADMIN_EMAIL", "a@b.c").env("ADMIN_PASSWORD", "hunter2"));
+    ended.assert_failed("bootstrap", ExitCode::BootstrapFailed, &["there is no administrator a@b.c"]);
+
+    let ended = run(&mut image.boot(database.url()));
+    assert_eq!(ended.code, 0, "{}", ended.output);
+    assert!(ended.output.contains("warning: there is no administrator"), "{}", ended.output);
+}
+
+#[tokio::test]
+async fn a_destructive_plan_is_refused_until_its_own_digest_allows_it() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    let change = json!({"entity": "collection", "collection": "laps", "diff": [{"kind": "D"}]});
+    let replies = json!({"plan": {"type": "plan", "directus": "0", "changes": [change]}}).to_string();
+    let ended = run(image.boot(database.url()).env("BRIDGE_REPLIES", &replies));
+    ended.assert_failed("schema", ExitCode::SchemaRefused, &["delete collection laps", "nothing was changed"]);
+    let (_, digest) = ended.last.message.rsplit_once('=').expect("the way out names the digest");
+
+    let other = run(image.boot(database.url()).env("BRIDGE_REPLIES", &replies).env("SCHEMA_ALLOW_DESTRUCTIVE", "0"));
+    other.assert_failed("schema", ExitCode::SchemaRefused, &[]);
+    // Allowed, the plan is carried out; that this bridge does nothing is what the second plan finds.
+    let allowed =
+        run(image.boot(database.url()).env("BRIDGE_REPLIES", &replies).env("SCHEMA_ALLOW_DESTRUCTIVE", digest));
+    allowed.assert_failed("schema", ExitCode::SchemaDiverged, &["a new plan still has laps"]);
+}
+
+#[tokio::test]
+async fn a_bridge_that_dies_or_talks_nonsense_ends_the_boot() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    let broken = |request: &str, how: &str| {
+        run(image.boot(database.url()).env("BRIDGE_REPLIES", json!({ request: how }).to_string()))
+    };
+    broken("bootstrap", "exit").assert_failed("bootstrap", ExitCode::BootstrapFailed, &["ended in the middle", "3"]);
+    broken("bootstrap", "garbage").assert_failed("bootstrap", ExitCode::BootstrapFailed, &["out of turn"]);
+    broken("plan", "exit").assert_failed("schema", ExitCode::SchemaFailed, &["ended in the middle"]);
+}
+
+#[tokio::test]
+async fn a_directus_that_hangs_is_cut_off_at_the_deadline() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    let mut boot = image.boot(database.url());
+    let ended = run(boot.env("BRIDGE_REPLIES", r#"{"plan": "hang"}"#).env("BOOT_DIRECTUS_TIMEOUT", "1"));
+    ended.assert_failed("schema", ExitCode::SchemaFailed, &["did not finish within 1 s", "BOOT_DIRECTUS_TIMEOUT"]);
+}
+
+/// Starts a boot that hangs in bootstrap, and waits until it is there.
+async fn hanging_boot(database: &Database, image: &Image) -> std::process::Child {
+    let mut boot = image.boot(database.url());
+    boot.env("BRIDGE_REPLIES", r#"{"bootstrap": "hang"}"#).env("HOSTNAME", "hanging");
+    let child = boot.stdout(Stdio::piped()).spawn().expect("the binary runs");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while count(database, "pg_tables where tablename = 'laps'").await == 0 {
+        assert!(Instant::now() < deadline, "the boot did not get to its SQL");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    child
+}
+
+#[tokio::test]
+async fn a_lost_lock_connection_ends_the_boot_and_its_node_process_at_once() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    let boot = hanging_boot(&database, &image).await;
+    let began = Instant::now();
+    let killed = count(
+        &database,
+        "(select pg_terminate_backend(pid) from pg_stat_activity
+          where application_name = 'boot of hanging' and datname = current_database()) killed",
+    )
+    .await;
+    assert_eq!(killed, 1);
+    let ended = Ended::of(boot.wait_with_output().expect("it ends"));
+    assert_eq!(ended.code, i32::from(ExitCode::DatabaseLost.code()), "{}", ended.output);
+    assert!(ended.last.phase >= Phase::DbInit, "{}", ended.output);
+    assert!(ended.last.message.contains("57P01"), "{}", ended.output);
+    assert!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
+    assert_eq!(run(&mut image.boot(database.url())).code, 0);
+}
+
+#[tokio::test]
+async fn a_server_that_is_stopped_in_a_migration_is_named_with_the_file() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    image.write("db-init/003_slow.sql", "create table half (id int); select pg_sleep(60);");
+    let boot = image.boot(database.url()).stdout(Stdio::piped()).spawn().expect("the binary runs");
+    let sleeping = "(select pg_terminate_backend(pid) from pg_stat_activity
+                     where datname = current_database() and wait_event = 'PgSleep') killed";
+    while count(&database, sleeping).await == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let ended = Ended::of(boot.wait_with_output().expect("it ends"));
+    ended.assert_failed("db-init", ExitCode::DatabaseLost, &["in 003_slow.sql", "57P01", "start again"]);
+    assert_eq!(count(&database, "pg_tables where tablename = 'half'").await, 0);
+}
+
+#[tokio::test]
+async fn sigterm_and_sigint_end_a_boot_cleanly_and_the_next_one_goes_on() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    for (signal, exit) in [("TERM", ExitCode::Terminated), ("INT", ExitCode::Interrupted)] {
+        let boot = hanging_boot(&database, &image).await;
+        let sent =
+            Command::new("kill").args([format!("-{signal}"), boot.id().to_string()]).status().expect("kill is there");
+        assert!(sent.success());
+        let ended = Ended::of(boot.wait_with_output().expect("it ends"));
+        assert_eq!(ended.code, i32::from(exit.code()), "{}", ended.output);
+        assert!(ended.last.message.contains(&format!("SIG{signal}")), "{}", ended.output);
+    }
+    let next = run(&mut image.boot(database.url()));
+    assert_eq!(next.code, 0, "{}", next.output);
+}
+
+#[test]
+fn a_command_that_is_no_subcommand_is_run_without_a_boot() {
+    let output = binary().args(["echo", "hello"]).output().expect("the binary runs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "hello\n");
+    let missing = binary().arg("no-such-command").output().expect("the binary runs");
+    assert_eq!(missing.status.code(), Some(127));
+}

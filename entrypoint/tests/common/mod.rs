@@ -1,0 +1,215 @@
+//! What the integration tests share: a database of their own on a real PostgreSQL, and the boot binary.
+
+// Each test binary uses a part of it.
+#![allow(dead_code)]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use entrypoint::config::{Config, Env};
+use entrypoint::contract::{Event, LogLine};
+use entrypoint::database::{Session, wait};
+use entrypoint::log::{Log, LogStyle};
+use tokio_postgres::Client;
+
+/// Where the server is said to be, by `cargo xtask test`.
+const VARIABLE: &str = "TEST_DATABASE_URL";
+
+/// The server's superuser URL, or how to get one.
+pub(crate) fn server_url() -> String {
+    std::env::var(VARIABLE).unwrap_or_else(|_| {
+        panic!(
+            "{VARIABLE} is not set: run `cargo xtask test`, which starts a PostgreSQL and sets it, or give a \
+             superuser's URL yourself: {VARIABLE}=postgres://user:password@host:5432/database cargo test"
+        )
+    })
+}
+
+/// An empty database, dropped at the end.
+pub(crate) struct Database {
+    name: String,
+    url: String,
+}
+
+impl Database {
+    /// Makes one.
+    pub(crate) async fn create() -> Database {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let server = server_url();
+        let client = connect(&server).await;
+        client.batch_execute(&format!("create database {name}")).await.expect("the test role is a superuser");
+        let (head, _) = server.rsplit_once('/').expect("a URL with a database");
+        Database { url: format!("{head}/{name}"), name }
+    }
+
+    /// Its URL.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A connection beside the boot's.
+    pub(crate) async fn connect(&self) -> Client {
+        connect(&self.url).await
+    }
+
+    /// As a finished bootstrap leaves it, as far as the boot looks: one of Directus' migrations, one administrator.
+    pub(crate) async fn bootstrapped() -> Database {
+        let database = Database::create().await;
+        let client = database.connect().await;
+        client.batch_execute(include_str!("bootstrapped.sql")).await.expect("an empty database");
+        database
+    }
+
+    /// A connection as the boot makes it.
+    pub(crate) async fn session(&self) -> Session {
+        let config = self.config();
+        wait(&config.database, config.timeouts.database, &log()).await.expect("the test server answers")
+    }
+
+    /// The least configuration that reaches it.
+    pub(crate) fn config(&self) -> Config {
+        let env: Env = [("DB_CLIENT", "pg"), ("DB_CONNECTION_STRING", &self.url), ("SECRET", "s")]
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        Config::from_env(&env).expect("a good configuration")
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let (server, name) = (server_url(), self.name.clone());
+        // A test may end inside a runtime, where blocking on another one is not allowed.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let client = connect(&server).await;
+                client
+                    .batch_execute(&format!("drop database {name} with (force)"))
+                    .await
+                    .expect("the database is ours");
+            });
+        });
+        dropped.join().expect("the database is dropped");
+    }
+}
+
+/// A log for what is not about the log.
+pub(crate) fn log() -> Log {
+    Log::new(LogStyle::Text)
+}
+
+async fn connect(url: &str) -> Client {
+    let (client, connection) =
+        tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("the test server answers");
+    tokio::spawn(async move {
+        // Tests cut connections on purpose; whoever uses the client sees it.
+        drop(connection.await);
+    });
+    client
+}
+
+/// A folder with the parts of an image, removed at the end.
+pub(crate) struct Image {
+    dir: PathBuf,
+}
+
+impl Image {
+    /// Two migrations before the schema, one after, a snapshot, and the stand-in for the bridge.
+    pub(crate) fn new() -> Image {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("entrypoint-image-{}-{number}", std::process::id()));
+        let image = Image { dir };
+        image.write("db-init/001_laps.sql", "create table laps (id int);\n");
+        image.write("db-init/002_speed.sql", "alter table laps add column speed real;\n");
+        image.write("db-init/post-schema/001_unique.sql", "alter table laps add unique (id);\n");
+        image.write("schema.yaml", "version: 1\n");
+        image.write("scripts/bridge.mjs", include_str!("bridge.mjs"));
+        image
+    }
+
+    /// Writes one of its files.
+    pub(crate) fn write(&self, path: &str, content: &str) {
+        let path = self.dir.join(path);
+        fs::create_dir_all(path.parent().expect("inside the folder")).expect("the temporary folder is writable");
+        fs::write(path, content).expect("the temporary folder is writable");
+    }
+
+    /// One of its files.
+    pub(crate) fn path(&self, path: &str) -> String {
+        self.dir.join(path).to_str().expect("a UTF-8 path").to_owned()
+    }
+
+    /// The boot binary over these parts and that database, ready to run `boot`.
+    pub(crate) fn boot(&self, database_url: &str) -> Command {
+        let mut command = binary();
+        command
+            .arg("boot")
+            .env("DB_CLIENT", "pg")
+            .env("DB_CONNECTION_STRING", database_url)
+            .env("SECRET", "hunter2-secret")
+            .env("BOOT_DB_INIT_DIR", self.path("db-init"))
+            .env("BOOT_SNAPSHOT_FILE", self.path("schema.yaml"))
+            .env("BOOT_SCRIPTS_DIR", self.path("scripts"));
+        command
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.dir).expect("the folder is ours");
+    }
+}
+
+/// The boot binary in an empty environment but for PATH.
+pub(crate) fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_entrypoint"));
+    command.env_clear().env("PATH", std::env::var_os("PATH").expect("a PATH"));
+    command
+}
+
+/// How a boot ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// Its exit code.
+    pub(crate) code: i32,
+    /// All that it printed.
+    pub(crate) output: String,
+    /// Its last line, read back.
+    pub(crate) last: LogLine,
+}
+
+impl Ended {
+    /// Reads a finished boot.
+    pub(crate) fn of(output: Output) -> Ended {
+        let text = String::from_utf8(output.stdout).expect("the log is UTF-8");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let last = text.lines().last().and_then(LogLine::parse);
+        Ended {
+            code: output.status.code().expect("it exited by itself"),
+            last: last.unwrap_or_else(|| panic!("no last line of ours in:\n{text}\n{errors}")),
+            output: text,
+        }
+    }
+
+    /// Asserts that it failed with that code in that phase, that the last line says so and contains `words`.
+    #[track_caller]
+    pub(crate) fn assert_failed(&self, phase: &str, exit: entrypoint::contract::ExitCode, words: &[&str]) {
+        assert_eq!(self.last.event, Event::Failed(exit.code()), "{}", self.output);
+        assert_eq!(self.code, i32::from(exit.code()), "{}", self.output);
+        assert_eq!(self.last.phase.name(), phase, "{}", self.output);
+        for word in words {
+            assert!(self.last.message.contains(word), "`{word}` is not in: {}", self.last.message);
+        }
+        assert!(!self.output.contains("hunter2"), "a secret is in the log:\n{}", self.output);
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: &mut Command) -> Ended {
+    Ended::of(command.output().expect("the binary runs"))
+}
