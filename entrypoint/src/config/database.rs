@@ -16,8 +16,6 @@ pub struct DatabaseConfig {
     pub tls: Tls,
     /// Whether the operator said that a server without TimescaleDB will do.
     pub timescaledb_optional: bool,
-    /// The port, if `DB_PORT` was not set and Directus must be told.
-    pub defaulted_port: Option<u16>,
 }
 
 /// Whether and how the connection is encrypted; Directus' `DB_SSL` and `DB_SSL__*`.
@@ -53,11 +51,10 @@ impl DatabaseConfig {
             None => problems.add("DB_CLIENT is not set: set it to `pg`"),
         }
         let tls = tls(env, problems);
-        let mut defaulted_port = None;
         let driver = match env.get("DB_CONNECTION_STRING", problems).map(Secret::new) {
             Some(url) => from_connection_string(&url, problems),
             None if problems.mention("DB_CONNECTION_STRING") => None,
-            None => from_parts(env, &mut defaulted_port, problems),
+            None => from_parts(env, problems),
         };
         let mut driver = driver?;
         let options = env.plain("PGOPTIONS").unwrap_or_default();
@@ -77,7 +74,6 @@ impl DatabaseConfig {
             timescaledb_optional: says_timescaledb_is_optional(options),
             driver,
             tls,
-            defaulted_port,
         })
     }
 }
@@ -98,7 +94,7 @@ fn from_connection_string(url: &Secret, problems: &mut Problems) -> Option<tokio
     }
 }
 
-fn from_parts(env: &Env, defaulted_port: &mut Option<u16>, problems: &mut Problems) -> Option<tokio_postgres::Config> {
+fn from_parts(env: &Env, problems: &mut Problems) -> Option<tokio_postgres::Config> {
     let mut required = |name: &str, what: &str| {
         let value = env.get(name, problems);
         if value.is_none() && !problems.mention(name) {
@@ -111,10 +107,7 @@ fn from_parts(env: &Env, defaulted_port: &mut Option<u16>, problems: &mut Proble
     let user = required("DB_USER", "name the role");
     let password = env.get("DB_PASSWORD", problems);
     let port = match env.get("DB_PORT", problems) {
-        None => {
-            *defaulted_port = Some(5432);
-            5432
-        }
+        None => 5432,
         Some(text) => match text.parse::<u16>() {
             Ok(port) if port > 0 => port,
             _ => {

@@ -46,6 +46,12 @@ impl Env {
         }
     }
 
+    /// Whether `name` or `<name>_FILE` has a value.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        self.plain(name).is_some() || self.plain(&format!("{name}_FILE")).is_some()
+    }
+
     /// The value of `name` as it stands, without `_FILE`; an empty one counts as not set.
     #[must_use]
     pub fn plain(&self, name: &str) -> Option<&str> {

@@ -17,6 +17,16 @@ pub use problems::Problems;
 use crate::contract;
 use crate::log::LogStyle;
 
+/// What Directus is told where the operator says nothing.
+const DEFAULTS: [(&str, &str); 3] = [
+    // Directus refuses to start without it.
+    ("DB_PORT", "5432"),
+    // Its own default lies inside its code, which no process should have to write to.
+    ("TEMP_PATH", "/tmp/directus"),
+    // The image's health check asks every few seconds; that is no news.
+    ("LOG_HTTP_IGNORE_PATHS", "/server/ping"),
+];
+
 /// All that a boot needs to know.
 #[derive(Debug)]
 pub struct Config {
@@ -32,8 +42,8 @@ pub struct Config {
     pub allow_destructive: Option<String>,
     /// What Directus must not see, before the tables that db-init owns are added.
     pub exclude_tables: Vec<String>,
-    /// `TEMP_PATH`, if Directus must be told: its own default lies in its code, which nobody should have to write to.
-    pub defaulted_temp_path: Option<&'static str>,
+    /// Directus' own variables that are not set and need another value than Directus' default in this image.
+    pub defaults: Vec<(&'static str, &'static str)>,
     /// What is written into the ledger as the origin of a row: `version@revision`.
     pub image: String,
 }
@@ -112,7 +122,7 @@ impl Config {
                 admin_email,
                 allow_destructive: env.plain("SCHEMA_ALLOW_DESTRUCTIVE").map(str::to_owned),
                 exclude_tables,
-                defaulted_temp_path: env.plain("TEMP_PATH").is_none().then_some("/tmp/directus"),
+                defaults: DEFAULTS.into_iter().filter(|(name, _)| !env.is_set(name)).collect(),
                 image: env.plain("BOOT_IMAGE").unwrap_or("unknown").to_owned(),
             }),
             _ => Err(problems),
@@ -132,16 +142,8 @@ impl Config {
                 excluded.push(table.to_owned());
             }
         }
-        let mut variables =
-            BTreeMap::from([("DB_EXCLUDE_TABLES", Some(excluded.join(","))), ("DB_EXCLUDE_TABLES_FILE", None)]);
-        if let Some(port) = self.database.defaulted_port {
-            // Directus refuses to start without it.
-            variables.insert("DB_PORT", Some(port.to_string()));
-        }
-        if let Some(path) = self.defaulted_temp_path {
-            variables.insert("TEMP_PATH", Some(path.to_owned()));
-        }
-        variables
+        let defaults = self.defaults.iter().map(|(name, value)| (*name, Some((*value).to_owned())));
+        defaults.chain([("DB_EXCLUDE_TABLES", Some(excluded.join(","))), ("DB_EXCLUDE_TABLES_FILE", None)]).collect()
     }
 }
 

@@ -61,6 +61,11 @@ pub const VARIABLES: &[Variable] = &[
     Variable::directus("ADMIN_PASSWORD", "–", "Their password.").secret(),
     Variable::directus("PORT", "8055", "The port that the server listens on and `healthcheck` asks."),
     Variable::directus("LOG_STYLE", "pretty", "`raw`: one JSON object a line."),
+    Variable::directus(
+        "LOG_HTTP_IGNORE_PATHS",
+        "/server/ping",
+        "Requests that Directus does not log; by default the health check's.",
+    ),
     Variable::directus("TEMP_PATH", "/tmp/directus", "Where Directus bundles app extensions."),
     Variable::directus(
         "PGOPTIONS",
