@@ -100,6 +100,14 @@ async fn locked_phases(prepared: &Prepared, session: &mut Session, log: &Log) ->
         log.warn("this server has no TimescaleDB and PGOPTIONS says that it may: positions is a plain table");
     }
 
+    // Directus' migrations run outside transactions: one that was cut in half fails for ever. In a database that was
+    // empty before, the way out is to begin again.
+    log.begin(Phase::Bootstrap);
+    if state::installation_was_cut_off(&session.client).await? {
+        let tables = state::undo_installation(&mut session.client).await?;
+        log.warn(format!("an earlier installation was cut off: its {tables} system tables are made anew"));
+    }
+
     // While Node works, the lock connection is watched: without the lock nothing may go on.
     let timed_out = async {
         sleep(config.timeouts.directus).await;
@@ -154,6 +162,9 @@ async fn migrate(prepared: &Prepared, session: &mut Session, phase: Phase, log: 
 /// Phase 5.
 async fn bootstrap(prepared: &Prepared, session: &Session, bridge: &mut Bridge, log: &Log) -> Result<(), BootError> {
     let client = &session.client;
+    if !inventory::is_installed(client).await? {
+        state::begin_installation(client, &prepared.config.image).await?;
+    }
     let done = bridge.bootstrap().await.map_err(BootError::Bootstrap)?;
     let missing = inventory::missing_migrations(client, &done.versions).await?;
     if !missing.is_empty() {
@@ -175,6 +186,7 @@ async fn bootstrap(prepared: &Prepared, session: &Session, bridge: &mut Bridge, 
             format!(", administrator {email} made")
         }
     };
+    state::finish_installation(client).await?;
     log.done(match (done.installed, done.migrated) {
         (true, migrated) => format!("installed, {migrated} of Directus' migrations applied{admin}"),
         (false, 0) => format!("nothing to do{admin}"),

@@ -233,6 +233,32 @@ async fn hanging_boot(database: &Database, image: &Image) -> std::process::Child
 }
 
 #[tokio::test]
+async fn an_installation_that_was_cut_off_is_begun_again_and_a_finished_one_is_kept() {
+    let (database, image) = (Database::create().await, Image::new());
+    let cut = run(image.boot(database.url()).env("BRIDGE_REPLIES", r#"{"bootstrap": "exit"}"#));
+    cut.assert_failed("bootstrap", ExitCode::BootstrapFailed, &["ended in the middle"]);
+    let client = database.connect().await;
+    client.batch_execute("create table directus_collections (half int)").await.expect("an empty database");
+
+    // This bridge installs nothing; that the half table is gone is what its absence shows.
+    let again = run(&mut image.boot(database.url()));
+    assert!(
+        again.output.contains("warning: an earlier installation was cut off: its 1 system tables"),
+        "{}",
+        again.output
+    );
+    assert_eq!(count(&database, "pg_tables where tablename = 'directus_collections'").await, 0);
+
+    client.batch_execute("delete from boot.installations").await.expect("a table");
+    client.batch_execute(include_str!("common/bootstrapped.sql")).await.expect("no system tables");
+    for _ in 0..2 {
+        let kept = run(&mut image.boot(database.url()));
+        assert_eq!(kept.code, 0, "{}", kept.output);
+        assert_eq!(count(&database, "directus_migrations").await, 1);
+    }
+}
+
+#[tokio::test]
 async fn a_lost_lock_connection_ends_the_boot_and_its_node_process_at_once() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     let boot = hanging_boot(&database, &image).await;

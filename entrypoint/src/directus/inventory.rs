@@ -6,6 +6,15 @@ use tokio_postgres::Client;
 
 use super::snapshot::Snapshot;
 
+/// Whether Directus counts this database as installed; it looks at this one table only.
+///
+/// # Errors
+/// The driver's.
+pub async fn is_installed(client: &Client) -> Result<bool, tokio_postgres::Error> {
+    let row = client.query_one("select to_regclass('directus_collections') is not null", &[]).await?;
+    Ok(row.get(0))
+}
+
 /// Versions among `wanted` that `directus_migrations` does not have.
 ///
 /// # Errors
