@@ -26,7 +26,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,targe
     && cp "target/$target/image/entrypoint" /entrypoint
 
 FROM scratch AS prebuilt
-COPY target/image/entrypoint /entrypoint
+COPY target/prebuilt/entrypoint /entrypoint
 
 # hadolint ignore=DL3006
 FROM ${BINARY} AS binary

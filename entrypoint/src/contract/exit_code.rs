@@ -26,7 +26,7 @@ pub enum ExitCode {
     MigrationFailed = 31,
     /// Directus could not install or migrate its system tables, or something it reported done is not there.
     BootstrapFailed = 40,
-    /// The snapshot cannot be read, is no snapshot, or is of another Directus version.
+    /// The snapshot cannot be read, or is no Directus snapshot.
     SnapshotInvalid = 41,
     /// Directus failed to apply the snapshot; its transaction was rolled back.
     SchemaFailed = 42,
@@ -100,9 +100,7 @@ impl ExitCode {
             }
             ExitCode::MigrationFailed => "A migration's SQL failed; its transaction was rolled back.",
             ExitCode::BootstrapFailed => "Directus could not install or migrate its system tables or make the admin.",
-            ExitCode::SnapshotInvalid => {
-                "The snapshot cannot be read, is no snapshot, or is of another Directus version."
-            }
+            ExitCode::SnapshotInvalid => "The snapshot file cannot be read, or is no Directus snapshot.",
             ExitCode::SchemaFailed => "Directus failed to apply the snapshot; its transaction was rolled back.",
             ExitCode::SchemaRefused => "The plan would delete or narrow something; nothing was changed.",
             ExitCode::SchemaDiverged => {
@@ -139,12 +137,10 @@ impl ExitCode {
                 "Correct the file at the named place and build a new image; nothing of it was kept."
             }
             ExitCode::BootstrapFailed => "See Directus' lines above; start again, the boot goes on where it stopped.",
-            ExitCode::SnapshotInvalid => {
-                "Save the snapshot again with `cargo xtask snapshot` from the Directus version of the image."
-            }
+            ExitCode::SnapshotInvalid => "Save the snapshot again with `cargo xtask snapshot`.",
             ExitCode::SchemaFailed => "See Directus' lines above for the collection or field; correct the snapshot.",
             ExitCode::SchemaRefused => {
-                "Save a newer snapshot, or allow this very plan once with SCHEMA_ALLOW_DESTRUCTIVE=<digest from the log>."
+                "Save a newer snapshot, or allow this very plan once with the SCHEMA_ALLOW_DESTRUCTIVE=… that the log names."
             }
             ExitCode::SchemaDiverged => "Compare the named items in the database with the snapshot.",
             ExitCode::Unhealthy => "See the container's log; restart it if the server hangs.",

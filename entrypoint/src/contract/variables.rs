@@ -48,7 +48,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable::directus("DB_USER", "required", "The role; it must be allowed to create schemas and tables."),
     Variable::directus("DB_PASSWORD", "–", "The role's password.").secret(),
     Variable::directus("DB_CONNECTION_STRING", "–", "A `postgres://` URL instead of the five above.").secret(),
-    Variable::directus("DB_SSL", "false", "`true`: TLS, checked against the system's certificates."),
+    Variable::directus("DB_SSL", "false", "`true`: TLS, checked against Mozilla's roots, as Node does."),
     Variable::directus("DB_SSL__CA", "–", "PEM certificates to check the server's against; switches TLS on."),
     Variable::directus("DB_SSL__REJECT_UNAUTHORIZED", "true", "`false`: TLS without checking the certificate."),
     Variable::directus(

@@ -1,0 +1,128 @@
+//! Follows a boot by its log: which phases are done, which one runs, what it last said.
+
+use std::time::Duration;
+
+use entrypoint::contract::{Event, ExitCode, Level, LogLine, Phase};
+
+/// A phase that ended well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DonePhase {
+    /// Which.
+    pub(crate) phase: Phase,
+    /// What it did.
+    pub(crate) message: String,
+    /// How long it took.
+    pub(crate) took: Duration,
+}
+
+impl DonePhase {
+    /// `4/8 db-init: 3 applied, 0 skipped (41 ms)`.
+    pub(crate) fn to_line(&self) -> String {
+        let DonePhase { phase, message, took } = self;
+        format!("{}/{} {phase}: {message} ({} ms)", phase.number(), Phase::ALL.len(), took.as_millis())
+    }
+}
+
+/// What a line of the log changes for somebody who looks on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// A phase is done.
+    Done(DonePhase),
+    /// The phase that runs said something.
+    Note(String),
+    /// Somebody should look at this.
+    Warning(String),
+    /// The boot failed.
+    Failed(String),
+}
+
+/// A boot, as far as its log has told.
+#[derive(Debug, Default)]
+pub(crate) struct BootView {
+    /// The phases that are done, in order.
+    pub(crate) done: Vec<DonePhase>,
+    /// Lines of anybody else (Directus, pm2) and of the boot, for the case that it fails.
+    tail: std::collections::VecDeque<String>,
+}
+
+/// How many of the last lines are kept.
+const TAIL: usize = 30;
+
+impl BootView {
+    /// Takes the next line of the container's log.
+    pub(crate) fn line(&mut self, line: &str) -> Option<Change> {
+        if self.tail.len() == TAIL {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(line.to_owned());
+        let LogLine { level, phase, event, message } = LogLine::parse(line)?;
+        Some(match event {
+            Event::Done(took) => {
+                let done = DonePhase { phase, message, took };
+                self.done.push(done.clone());
+                Change::Done(done)
+            }
+            Event::Failed(_) => Change::Failed(format!("{phase}: {message}")),
+            Event::Note if level == Level::Info => Change::Note(format!("{phase}: {message}")),
+            Event::Note => Change::Warning(format!("{phase}: {message}")),
+        })
+    }
+
+    /// What runs now: the phase after the last one that is done, or the server's own start.
+    pub(crate) fn current(&self) -> String {
+        let number = self.done.last().map_or(1, |done| done.phase.number() + 1);
+        match Phase::ALL.get(number - 1) {
+            Some(phase) => format!("{number}/{} {phase}", Phase::ALL.len()),
+            None => "waiting for the server".to_owned(),
+        }
+    }
+
+    /// The last lines of the log.
+    pub(crate) fn tail(&self) -> String {
+        self.tail.iter().map(|line| format!("    {line}\n")).collect()
+    }
+}
+
+/// What an exit code of the container means and what to do about it.
+pub(crate) fn explain_exit(code: i64) -> String {
+    match ExitCode::from_code(code) {
+        Some(exit) => format!("exit code {code}: {}\n  what to do: {}", exit.meaning(), exit.remedy()),
+        None => format!("exit code {code}, which is none of the boot's: see the lines above"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BootView, Change, explain_exit};
+
+    #[test]
+    fn phases_are_followed_from_one_to_the_next() {
+        let mut view = BootView::default();
+        assert_eq!(view.current(), "1/8 config");
+        view.line("[entrypoint] 1/8 config: PostgreSQL at db:5432 (1 ms)");
+        assert_eq!(view.current(), "2/8 database");
+        view.line("[entrypoint] 8/8 exec: pm2-runtime (0 ms)");
+        assert_eq!(view.current(), "waiting for the server");
+        assert_eq!(view.done[0].to_line(), "1/8 config: PostgreSQL at db:5432 (1 ms)");
+    }
+
+    #[test]
+    fn notes_warnings_and_failures_are_told_apart_and_lines_of_others_change_nothing() {
+        let mut view = BootView::default();
+        let note = view.line("[entrypoint] 2/8 database: waiting for db:5432");
+        assert_eq!(note, Some(Change::Note("database: waiting for db:5432".to_owned())));
+        let warning = view.line("[entrypoint] 4/8 db-init: warning: positions is a plain table");
+        assert_eq!(warning, Some(Change::Warning("db-init: positions is a plain table".to_owned())));
+        let failure = view.line("[entrypoint] 4/8 db-init failed: 001_x.sql:3:7: syntax error (exit 31)");
+        assert_eq!(failure, Some(Change::Failed("db-init: 001_x.sql:3:7: syntax error".to_owned())));
+        assert_eq!(view.line("INFO: Server started"), None);
+        assert!(view.tail().ends_with("    INFO: Server started\n"));
+    }
+
+    #[test]
+    fn an_exit_code_comes_with_its_meaning_and_a_remedy() {
+        assert!(explain_exit(10).starts_with("exit code 10: Variables are missing or wrong"));
+        assert!(explain_exit(10).contains("what to do: Set the named variables."));
+        assert!(explain_exit(139).contains("none of the boot's"));
+    }
+}

@@ -1,0 +1,71 @@
+//! `ci`: everything that CI runs, so that CI installs and knows nothing else.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use crate::cmd::Cmd;
+use crate::{flags, setup, ui};
+
+use super::{docs, test};
+
+/// The steps, in order: the quick ones first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Setup,
+    Format,
+    Lint,
+    Docs,
+    Test,
+}
+
+impl Step {
+    fn name(self) -> &'static str {
+        match self {
+            Step::Setup => "setup",
+            Step::Format => "fmt",
+            Step::Lint => "clippy",
+            Step::Docs => "docs",
+            Step::Test => "test",
+        }
+    }
+
+    async fn run(self) -> anyhow::Result<()> {
+        let cargo = Cmd::cargo;
+        match self {
+            Step::Setup => setup::go_through(true).await.map(drop),
+            Step::Format => cargo().args(["fmt", "--all", "--check"]).stdout_is_the_result().run().await,
+            Step::Lint => {
+                let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"];
+                cargo().args(clippy).run().await
+            }
+            Step::Docs => docs::check(),
+            Step::Test => test::test(&[]).await,
+        }
+    }
+}
+
+/// Runs `ci`.
+pub(crate) async fn run(flags: &flags::Ci) -> anyhow::Result<ExitCode> {
+    let steps = [Step::Format, Step::Lint, Step::Docs, Step::Test];
+    let mut rows = Vec::new();
+    let mut failed = false;
+    for step in flags.setup.then_some(Step::Setup).into_iter().chain(steps) {
+        let began = Instant::now();
+        // A failed step does not end it: one run shows all that is wrong. Without the machine's setup nothing can work.
+        let result = step.run().await;
+        if let Err(error) = &result {
+            ui::error(&format!("{}: {error:#}", step.name()));
+        }
+        failed |= result.is_err();
+        rows.push(row(step, result.is_ok(), began.elapsed()));
+        if step == Step::Setup && result.is_err() {
+            break;
+        }
+    }
+    ui::result(&ui::columns(&rows));
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn row(step: Step, ok: bool, took: Duration) -> [String; 3] {
+    [step.name().to_owned(), if ok { "ok" } else { "FAILED" }.to_owned(), ui::seconds(took)]
+}

@@ -1,0 +1,258 @@
+//! `image`: builds the image, and says what it adds to its base.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+
+use crate::base_images::{BaseImage, Resolved};
+use crate::build_progress::{BuildProgress, Event, is_internal};
+use crate::cmd::Cmd;
+use crate::engine::{Engine, Layer};
+use crate::workspace::Revision;
+use crate::{flags, setup, ui, workspace};
+
+const MB: u64 = 1_000_000;
+/// What we may add to the base unless `--max-size` says otherwise.
+const MAX_ADDED: u64 = 5 * MB;
+/// An image above this is worth a warning: every node that runs it pulls it.
+const LARGE: u64 = 600 * MB;
+
+/// What was built. The JSON result is exactly this.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Built {
+    image: String,
+    id: String,
+    size_bytes: u64,
+    base_bytes: u64,
+    added_bytes: u64,
+    layers: Vec<Layer>,
+    base: String,
+    /// Whether the base is a stand-in.
+    pub(crate) stand_in: bool,
+}
+
+/// Runs `image`.
+pub(crate) async fn run(flags: &flags::Image) -> anyhow::Result<ExitCode> {
+    let engine = Engine::connect().await?;
+    let built = build(&engine, &flags.tag, flags.source).await?;
+    if flags.json {
+        ui::json_result(&built)?;
+    } else {
+        ui::result(&render(&built));
+    }
+    match judge_size(built.size_bytes, built.base_bytes, flags.max_size.map(|mb| mb * MB)) {
+        Size::Fine => {}
+        Size::Large(text) => ui::warning(&text),
+        Size::TooLarge(text) => bail!(text),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the image under that name.
+pub(crate) async fn build(engine: &Engine, tag: &str, source: bool) -> anyhow::Result<Built> {
+    let base = BaseImage::directus()?.resolve(engine).await?;
+    // Elsewhere cargo would need a cross linker; the image build has all it needs.
+    let binary = if source || !cfg!(target_os = "linux") {
+        Binary::Source(rust_image(engine).await?)
+    } else {
+        build_binary().await?;
+        Binary::Prebuilt
+    };
+    let command = build_command(tag, &base, &binary, &Revision::read().await, ca_bundle().as_deref());
+    run_build(&command).await?;
+
+    let image =
+        engine.image(tag).await?.with_context(|| format!("the build ended well, but there is no image {tag}"))?;
+    let base_image = engine.image(&base.name).await?;
+    let base_bytes = base_image.map_or(0, |image| image.size);
+    Ok(Built {
+        image: tag.to_owned(),
+        id: image.id,
+        size_bytes: image.size,
+        base_bytes,
+        added_bytes: image.size.saturating_sub(base_bytes),
+        layers: engine.added_layers(tag, &base.name).await?,
+        base: base.name,
+        stand_in: base.stand_in,
+    })
+}
+
+/// Where the binary comes from.
+#[derive(Debug)]
+enum Binary {
+    /// The host's cargo.
+    Prebuilt,
+    /// A stage of the image build, in this Rust image.
+    Source(Resolved),
+}
+
+async fn rust_image(engine: &Engine) -> anyhow::Result<Resolved> {
+    let image = BaseImage::rust()?;
+    // Not one of setup's steps: it is large, and only --source wants it.
+    if image.local(engine).await?.is_none() {
+        setup::obtain(&image).await?;
+    }
+    image.resolve(engine).await
+}
+
+/// Builds the static binary with this machine's cargo and its cache, and puts it where the Dockerfile looks.
+async fn build_binary() -> anyhow::Result<()> {
+    let target = setup::musl_target();
+    Cmd::cargo()
+        .args(["build", "--locked", "--profile", "image", "--package", "entrypoint", "--target", &target])
+        .run()
+        .await?;
+    let from = workspace::target_dir().join(&target).join("image/entrypoint");
+    let to = workspace::path("target/prebuilt/entrypoint");
+    let binary = std::fs::read(&from).with_context(|| format!("failed to read {from}"))?;
+    // Left alone when it is the same, so that it can be seen when it last changed.
+    if std::fs::read(&to).is_ok_and(|present| present == binary) {
+        return Ok(());
+    }
+    let folder = to.parent().context("the binary lies in a folder")?;
+    std::fs::create_dir_all(folder).with_context(|| format!("failed to create {folder}"))?;
+    std::fs::copy(&from, &to).with_context(|| format!("failed to copy {from} to {to}"))?;
+    Ok(())
+}
+
+fn build_command(tag: &str, base: &Resolved, binary: &Binary, revision: &Revision, ca: Option<&str>) -> Cmd {
+    let mut cmd = Cmd::new("docker")
+        .args(["buildx", "build", "--load", "--progress=rawjson", "--provenance=false", "--tag", tag])
+        .arg("--build-arg")
+        .arg(format!("DIRECTUS_IMAGE={}", base.name));
+    let mut local_images = base.stand_in;
+    match binary {
+        Binary::Prebuilt => cmd = cmd.args(["--build-arg", "BINARY=prebuilt"]),
+        Binary::Source(rust) => {
+            local_images |= rust.stand_in;
+            cmd = cmd.args(["--build-arg", "BINARY=source", "--build-arg"]).arg(format!("RUST_IMAGE={}", rust.name));
+            // A proxy between here and the registries may have a certificate authority of its own.
+            if let Some(ca) = ca {
+                cmd = cmd.arg("--secret").arg(format!("id=ca,src={ca}"));
+            }
+        }
+    }
+    for (name, value) in
+        [("VERSION", env!("CARGO_PKG_VERSION")), ("REVISION", &revision.name), ("CREATED", &revision.created)]
+    {
+        cmd = cmd.arg("--build-arg").arg(format!("{name}={value}"));
+    }
+    // Another builder than the engine's own does not see images that are only here.
+    let cmd = if local_images { cmd.env("BUILDX_BUILDER", "default") } else { cmd };
+    cmd.arg(".")
+}
+
+fn ca_bundle() -> Option<String> {
+    let variable = std::env::var("SSL_CERT_FILE").ok();
+    let candidates = variable.into_iter().chain(["/etc/ssl/certs/ca-certificates.crt".to_owned()]);
+    candidates.into_iter().find(|path| std::path::Path::new(path).is_file())
+}
+
+async fn run_build(command: &Cmd) -> anyhow::Result<()> {
+    let mut progress = BuildProgress::default();
+    let live = ui::Live::start();
+    let mut running = String::new();
+    let mut last_text = String::new();
+    let status = command
+        .stderr_lines(|line| {
+            for event in progress.line(line) {
+                match event {
+                    Event::Started(step) => {
+                        running = step;
+                        live.now(&running);
+                    }
+                    Event::Output(line) => live.still(&format!("{running}: {line}")),
+                    Event::Done(step, _) | Event::Cached(step) if is_internal(&step) => {}
+                    Event::Done(step, took) => {
+                        live.line(|| ui::status("Built", &format!("{} ({})", ui::shorten(&step), ui::seconds(took))));
+                    }
+                    Event::Cached(step) => live.line(|| ui::status("Cached", &ui::shorten(&step))),
+                    Event::Failed(step, output) => live.line(|| {
+                        let output: String = output.iter().map(|line| format!("    {line}\n")).collect();
+                        ui::error(&format!("{step}\n{}", output.trim_end()));
+                    }),
+                    Event::Text(text) => last_text = text,
+                }
+            }
+        })
+        .await?;
+    drop(live);
+    command.check(status, &last_text)
+}
+
+fn render(built: &Built) -> String {
+    let Built { image, size_bytes, base_bytes, added_bytes, layers, base, .. } = built;
+    let mut rows = vec![
+        ["image".to_owned(), ui::size(*size_bytes), image.clone()],
+        ["base".to_owned(), ui::size(*base_bytes), base.clone()],
+        ["added".to_owned(), ui::size(*added_bytes), format!("{} layers", layers.len())],
+    ];
+    rows.extend(layers.iter().map(|layer| [String::new(), ui::size(layer.size_bytes), layer.instruction.clone()]));
+    ui::columns(&rows)
+}
+
+/// What is to be said about a size.
+#[derive(Debug, PartialEq, Eq)]
+enum Size {
+    Fine,
+    Large(String),
+    TooLarge(String),
+}
+
+fn judge_size(size: u64, base: u64, max: Option<u64>) -> Size {
+    let (limit, reason) = match max {
+        Some(max) => (max, "--max-size"),
+        None => (base + MAX_ADDED, "its base and 5 MB"),
+    };
+    if size > limit {
+        Size::TooLarge(format!("the image has {}, over the limit of {} ({reason})", ui::size(size), ui::size(limit)))
+    } else if size > LARGE {
+        Size::Large(format!("the image has {}, over {}: every node pulls that", ui::size(size), ui::size(LARGE)))
+    } else {
+        Size::Fine
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base(stand_in: bool) -> Resolved {
+        Resolved { name: "base:1".to_owned(), stand_in }
+    }
+
+    fn revision() -> Revision {
+        Revision { name: "abc".to_owned(), created: "2026".to_owned() }
+    }
+
+    #[test]
+    fn an_image_may_add_five_megabytes_unless_a_limit_is_given() {
+        assert_eq!(judge_size(405 * MB, 400 * MB, None), Size::Fine);
+        assert!(matches!(judge_size(405 * MB + 1, 400 * MB, None), Size::TooLarge(_)));
+        assert_eq!(judge_size(450 * MB, 400 * MB, Some(500 * MB)), Size::Fine);
+        assert!(matches!(judge_size(401 * MB, 400 * MB, Some(400 * MB)), Size::TooLarge(_)));
+    }
+
+    #[test]
+    fn an_image_over_600_megabytes_is_warned_about() {
+        assert!(matches!(judge_size(601 * MB, 600 * MB, None), Size::Large(_)));
+    }
+
+    #[test]
+    fn a_prebuilt_binary_needs_neither_rust_image_nor_certificates() {
+        let text = build_command("a:b", &base(false), &Binary::Prebuilt, &revision(), Some("/ca.pem")).to_string();
+        let expected = "docker buildx build --load --progress=rawjson --provenance=false --tag a:b \
+                        --build-arg DIRECTUS_IMAGE=base:1 --build-arg BINARY=prebuilt --build-arg VERSION=";
+        assert!(text.starts_with(expected), "{text}");
+        assert!(text.ends_with("--build-arg REVISION=abc --build-arg CREATED=2026 ."), "{text}");
+    }
+
+    #[test]
+    fn a_binary_from_source_gets_the_certificates_as_a_secret() {
+        let rust = Binary::Source(Resolved { name: "rust:1".to_owned(), stand_in: false });
+        let text = build_command("a:b", &base(false), &rust, &revision(), Some("/ca.pem")).to_string();
+        let expected = "--build-arg BINARY=source --build-arg RUST_IMAGE=rust:1 --secret id=ca,src=/ca.pem";
+        assert!(text.contains(expected), "{text}");
+    }
+}

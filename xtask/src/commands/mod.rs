@@ -1,0 +1,30 @@
+//! One file a command; each has a `run` that takes its flags.
+
+mod ci;
+mod dev_reset;
+mod docs;
+mod down;
+mod image;
+mod inspect_user;
+mod setup;
+mod snapshot;
+mod test;
+
+use std::process::ExitCode;
+
+use crate::flags::Command;
+
+/// Runs a command. `Ok` with a failing code is a command that worked and found something wrong.
+pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Setup(flags) => setup::run(&flags).await,
+        Command::DevReset(flags) => dev_reset::run(&flags).await,
+        Command::Down(flags) => down::run(&flags).await,
+        Command::Image(flags) => image::run(&flags).await,
+        Command::InspectUser(flags) => inspect_user::run(&flags).await,
+        Command::Test(flags) => test::run(&flags).await,
+        Command::Ci(flags) => ci::run(&flags).await,
+        Command::Snapshot(flags) => snapshot::run(&flags).await,
+        Command::Docs(flags) => docs::run(&flags),
+    }
+}

@@ -1,0 +1,218 @@
+//! Containers: making, starting, watching and removing one.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use bollard::container::LogOutput;
+use bollard::models::{ContainerCreateBody, HealthConfig, HealthStatusEnum, HostConfig, PortBinding};
+use bollard::query_parameters::{LogsOptionsBuilder, RemoveContainerOptionsBuilder};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+
+use super::{Engine, is_not_found};
+use crate::run::Run;
+
+/// What a container is to be made of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ContainerSpec {
+    /// The image.
+    pub(crate) image: String,
+    /// The command, instead of the image's own.
+    pub(crate) command: Option<Vec<String>>,
+    /// Variables.
+    pub(crate) variables: Vec<(&'static str, String)>,
+    /// A TCP port that is published on a free port of this machine's loopback.
+    pub(crate) port: Option<u16>,
+    /// Folders in memory, with their mount options.
+    pub(crate) tmpfs: Vec<(&'static str, &'static str)>,
+    /// A shell command that succeeds when the container is healthy.
+    pub(crate) healthcheck: Option<&'static str>,
+}
+
+/// What a container does at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It runs, and its health check has not passed yet.
+    Starting,
+    /// Its health check passes.
+    Healthy,
+    /// Its health check has failed too often.
+    Unhealthy,
+    /// It ended.
+    Exited(i64),
+}
+
+impl Engine {
+    /// Makes a container that belongs to a run, and returns its id.
+    pub(crate) async fn create(&self, run: &Run, spec: ContainerSpec) -> anyhow::Result<String> {
+        let image = spec.image.clone();
+        let created = self.docker.create_container(None, body(run, spec)).await;
+        Ok(created.with_context(|| format!("failed to create a container of {image}"))?.id)
+    }
+
+    /// Starts a container.
+    pub(crate) async fn start(&self, id: &str) -> anyhow::Result<()> {
+        self.docker.start_container(id, None).await.with_context(|| format!("failed to start container {id}"))
+    }
+
+    /// Removes a container and its anonymous volumes, running or not. One that is gone already is no error.
+    pub(crate) async fn remove(&self, id: &str) -> anyhow::Result<()> {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        match self.docker.remove_container(id, Some(options)).await {
+            Err(error) if !is_not_found(&error) => {
+                Err(error).with_context(|| format!("failed to remove container {id}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Runs a container until it ends, and returns its exit code and what it wrote.
+    pub(crate) async fn run_to_end(&self, run: &Run, spec: ContainerSpec) -> anyhow::Result<(i64, String)> {
+        let id = self.create(run, spec).await?;
+        self.start(&id).await?;
+        // Ends when the container does.
+        let output: Vec<String> = self.log(&id).try_collect().await?;
+        let State::Exited(code) = self.state(&id).await? else { bail!("container {id} closed its output and runs on") };
+        self.remove(&id).await?;
+        Ok((code, output.join("\n")))
+    }
+
+    /// What a container does.
+    pub(crate) async fn state(&self, id: &str) -> anyhow::Result<State> {
+        let container = self.docker.inspect_container(id, None).await;
+        let state = container.with_context(|| format!("failed to inspect container {id}"))?.state.unwrap_or_default();
+        if state.running != Some(true) {
+            return Ok(State::Exited(state.exit_code.unwrap_or(-1)));
+        }
+        Ok(match state.health.and_then(|health| health.status) {
+            Some(HealthStatusEnum::HEALTHY) => State::Healthy,
+            Some(HealthStatusEnum::UNHEALTHY) => State::Unhealthy,
+            _ => State::Starting,
+        })
+    }
+
+    /// The port of this machine's loopback that a container's port is published on.
+    pub(crate) async fn published_port(&self, id: &str, port: u16) -> anyhow::Result<u16> {
+        let container = self.docker.inspect_container(id, None).await;
+        let network = container.with_context(|| format!("failed to inspect container {id}"))?.network_settings;
+        let bindings =
+            network.and_then(|network| network.ports).and_then(|mut ports| ports.remove(&key(port))).flatten();
+        let binding = bindings.and_then(|bindings| bindings.into_iter().next()).and_then(|binding| binding.host_port);
+        binding
+            .and_then(|number| number.parse().ok())
+            .with_context(|| format!("port {port} of container {id} is not published"))
+    }
+
+    /// Waits until a container is healthy; one that cannot become so any more is an error with its last lines.
+    pub(crate) async fn wait_healthy(&self, id: &str, deadline: Duration) -> anyhow::Result<()> {
+        let began = Instant::now();
+        loop {
+            let problem = match self.state(id).await? {
+                State::Healthy => return Ok(()),
+                State::Exited(code) => format!("ended with {code}"),
+                State::Unhealthy => "is unhealthy".to_owned(),
+                State::Starting if began.elapsed() > deadline => {
+                    format!("is not healthy after {} s", deadline.as_secs())
+                }
+                State::Starting => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            bail!("container {id} {problem}; its last lines:\n{}", self.last_lines(id, 20).await?);
+        }
+    }
+
+    /// Every line of a container's log, as it comes, until the container ends.
+    pub(crate) fn log(&self, id: &str) -> impl Stream<Item = anyhow::Result<String>> + use<> {
+        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).follow(true).build();
+        lines(self.docker.logs(id, Some(options)))
+    }
+
+    /// The last lines of a container's log.
+    pub(crate) async fn last_lines(&self, id: &str, count: usize) -> anyhow::Result<String> {
+        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&count.to_string()).build();
+        let lines: Vec<String> = lines(self.docker.logs(id, Some(options))).try_collect().await?;
+        Ok(lines.join("\n"))
+    }
+}
+
+fn body(run: &Run, spec: ContainerSpec) -> ContainerCreateBody {
+    let bindings = spec.port.map(|port| {
+        // An empty port number means any free one.
+        let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) };
+        HashMap::from([(key(port), Some(vec![binding]))])
+    });
+    let own = |(path, options): (&str, &str)| (path.to_owned(), options.to_owned());
+    let nanoseconds = |duration: Duration| i64::try_from(duration.as_nanos()).ok();
+    ContainerCreateBody {
+        image: Some(spec.image),
+        cmd: spec.command,
+        env: Some(spec.variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect()),
+        labels: Some(run.labels()),
+        exposed_ports: spec.port.map(|port| vec![key(port)]),
+        healthcheck: spec.healthcheck.map(|command| HealthConfig {
+            test: Some(vec!["CMD-SHELL".to_owned(), command.to_owned()]),
+            interval: nanoseconds(Duration::from_millis(300)),
+            timeout: nanoseconds(Duration::from_secs(5)),
+            retries: Some(400),
+            ..HealthConfig::default()
+        }),
+        host_config: Some(HostConfig {
+            port_bindings: bindings,
+            tmpfs: Some(spec.tmpfs.into_iter().map(own).collect()),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    }
+}
+
+/// How the engine names a TCP port.
+fn key(port: u16) -> String {
+    format!("{port}/tcp")
+}
+
+/// The engine sends pieces of any length, from two streams: lines are put together for each.
+fn lines(
+    pieces: impl Stream<Item = Result<LogOutput, bollard::errors::Error>>,
+) -> impl Stream<Item = anyhow::Result<String>> {
+    let mut partial: [String; 2] = Default::default();
+    let complete = move |piece: Option<Result<LogOutput, bollard::errors::Error>>| {
+        let Some(piece) = piece else {
+            // The end: what has no line break is a line, too.
+            return Ok(std::mem::take(&mut partial).into_iter().filter(|line| !line.is_empty()).collect());
+        };
+        let piece = piece.context("failed to read the container's log")?;
+        let stream = usize::from(matches!(piece, LogOutput::StdErr { .. }));
+        Ok(split(&mut partial[stream], &String::from_utf8_lossy(&piece.into_bytes())))
+    };
+    let end = futures_util::stream::once(async { None });
+    pieces.map(Some).chain(end).map(complete).flat_map(|lines: anyhow::Result<Vec<String>>| {
+        futures_util::stream::iter(match lines {
+            Ok(lines) => lines.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        })
+    })
+}
+
+/// The lines that a piece completes; what comes after its last line break waits for the next.
+fn split(partial: &mut String, piece: &str) -> Vec<String> {
+    partial.push_str(piece);
+    let mut lines: Vec<String> = partial.split('\n').map(|line| line.trim_end_matches('\r').to_owned()).collect();
+    *partial = lines.pop().unwrap_or_default();
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split;
+
+    #[test]
+    fn lines_are_put_together_from_pieces_of_any_length() {
+        let mut partial = String::new();
+        assert_eq!(split(&mut partial, "a\nb"), ["a"]);
+        assert_eq!(split(&mut partial, "c"), [""; 0]);
+        assert_eq!(split(&mut partial, "\r\n\nd"), ["bc", ""]);
+        assert_eq!(partial, "d");
+    }
+}

@@ -1,0 +1,190 @@
+//! Images: what one is, what it is made of, and pulling one from a registry that may not answer.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bollard::errors::Error;
+use bollard::models::ImageHistoryResponseItem;
+use bollard::query_parameters::CreateImageOptionsBuilder;
+use futures_util::StreamExt as _;
+
+use super::{Engine, is_not_found};
+
+/// What is known of a local image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ImageInfo {
+    /// `sha256:…`.
+    pub(crate) id: String,
+    /// Bytes of all its layers.
+    pub(crate) size: u64,
+    /// The user that its containers run as.
+    pub(crate) user: String,
+    /// Its labels.
+    pub(crate) labels: HashMap<String, String>,
+}
+
+/// One layer, with the instruction that made it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct Layer {
+    /// The instruction, as short as people would write it.
+    pub(crate) instruction: String,
+    /// Its bytes.
+    pub(crate) size_bytes: u64,
+}
+
+/// How a pull ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Pull {
+    /// The image is here now.
+    Done,
+    /// No registry answered.
+    Unreachable(String),
+    /// A registry answered, and said no: no such image, not allowed, too many requests.
+    Refused(String),
+}
+
+impl Engine {
+    /// The local image of that name, if there is one.
+    pub(crate) async fn image(&self, name: &str) -> anyhow::Result<Option<ImageInfo>> {
+        let image = match self.docker.inspect_image(name).await {
+            Ok(image) => image,
+            Err(error) if is_not_found(&error) => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("failed to inspect image {name}")),
+        };
+        let config = image.config.unwrap_or_default();
+        Ok(Some(ImageInfo {
+            id: image.id.unwrap_or_default(),
+            size: u64::try_from(image.size.unwrap_or_default()).unwrap_or_default(),
+            user: config.user.unwrap_or_default(),
+            labels: config.labels.unwrap_or_default(),
+        }))
+    }
+
+    /// The layers that an image adds to its base, the first one first.
+    pub(crate) async fn added_layers(&self, image: &str, base: &str) -> anyhow::Result<Vec<Layer>> {
+        let history = async |name: &str| {
+            self.docker.image_history(name).await.with_context(|| format!("failed to read the history of {name}"))
+        };
+        Ok(added_layers(history(image).await?, history(base).await?.len()))
+    }
+
+    /// Pulls an image, telling how far it is. A registry that is silent for `first_answer` counts as unreachable; once
+    /// it has answered, the pull may take as long as it needs.
+    pub(crate) async fn pull(
+        &self,
+        image: &str,
+        first_answer: Duration,
+        mut on_progress: impl FnMut(&str),
+    ) -> anyhow::Result<Pull> {
+        let options = CreateImageOptionsBuilder::default().from_image(image).build();
+        let mut stream = std::pin::pin!(self.docker.create_image(Some(options), None, None));
+        let mut answered = false;
+        loop {
+            let next = if answered {
+                stream.next().await
+            } else {
+                match tokio::time::timeout(first_answer, stream.next()).await {
+                    Ok(next) => next,
+                    Err(_) => return Ok(Pull::Unreachable(format!("no answer within {} s", first_answer.as_secs()))),
+                }
+            };
+            let Some(item) = next else { return Ok(Pull::Done) };
+            let refusal = match item {
+                Ok(info) => match info.error_detail {
+                    None => {
+                        answered = true;
+                        on_progress(info.status.as_deref().unwrap_or("pulling"));
+                        continue;
+                    }
+                    Some(detail) => (None, detail.message.unwrap_or_default()),
+                },
+                Err(Error::DockerResponseServerError { status_code, message }) => (Some(status_code), message),
+                Err(Error::DockerStreamError { error }) => (None, error),
+                Err(error) => return Err(error).with_context(|| format!("failed to pull {image}")),
+            };
+            return Ok(classify(refusal.0, refusal.1));
+        }
+    }
+}
+
+/// A registry's own "no" is told from a network that has no way to it by what the engine says: it has no codes for it.
+fn classify(status: Option<u16>, message: String) -> Pull {
+    let refusals =
+        ["not found", "manifest unknown", "denied", "unauthorized", "toomanyrequests", "no matching manifest"];
+    // A registry's name that does not resolve is `no such host` and "not found" to some resolvers.
+    let is_network = message.contains("dial tcp") || message.contains("lookup ") || message.contains("Client.Timeout");
+    if !is_network && (status == Some(404) || refusals.iter().any(|refusal| message.contains(refusal))) {
+        Pull::Refused(message)
+    } else {
+        Pull::Unreachable(message)
+    }
+}
+
+/// The engine gives the newest entry first, and entries of size 0 for instructions that change metadata only.
+fn added_layers(history: Vec<ImageHistoryResponseItem>, base_entries: usize) -> Vec<Layer> {
+    let added = history.len().saturating_sub(base_entries);
+    let layers = history.into_iter().take(added).rev().map(|entry| Layer {
+        instruction: shorten(&entry.created_by),
+        size_bytes: u64::try_from(entry.size).unwrap_or_default(),
+    });
+    layers
+        .filter(|layer| {
+            let makes_a_layer =
+                ["COPY", "ADD", "RUN", "WORKDIR"].iter().any(|verb| layer.instruction.starts_with(verb));
+            layer.size_bytes > 0 || makes_a_layer
+        })
+        .collect()
+}
+
+/// Takes away what the builder put round the instruction of the Dockerfile.
+fn shorten(created_by: &str) -> String {
+    let words = created_by.split_whitespace().filter(|word| !matches!(*word, "#" | "buildkit" | "#(nop)"));
+    let text = words.collect::<Vec<_>>().join(" ");
+    text.strip_prefix("/bin/sh -c ").unwrap_or(&text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(created_by: &str, size: i64) -> ImageHistoryResponseItem {
+        ImageHistoryResponseItem { created_by: created_by.to_owned(), size, ..Default::default() }
+    }
+
+    #[test]
+    fn only_what_is_newer_than_the_base_and_makes_a_layer_is_added() {
+        let history = vec![
+            entry("LABEL a=b", 0),
+            entry("COPY /entrypoint /usr/local/bin/entrypoint # buildkit", 2_000_000),
+            entry("COPY /uploads /directus/uploads # buildkit", 0),
+            entry("CMD [\"pm2-runtime\"]", 0),
+            entry("COPY /dist . # buildkit", 500_000_000),
+        ];
+        let layers = added_layers(history, 2);
+        let layer = |instruction: &str, size_bytes| Layer { instruction: instruction.to_owned(), size_bytes };
+        assert_eq!(
+            layers,
+            [
+                layer("COPY /uploads /directus/uploads", 0),
+                layer("COPY /entrypoint /usr/local/bin/entrypoint", 2_000_000)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_registry_that_says_no_is_told_from_one_that_cannot_be_reached() {
+        let refused = ["manifest for a/b:1 not found: manifest unknown", "pull access denied for a/b"];
+        for message in refused {
+            assert!(matches!(classify(None, message.to_owned()), Pull::Refused(_)), "{message}");
+        }
+        let unreachable = [
+            "dial tcp: lookup registry on 10.0.0.1:53: no such host",
+            "net/http: request canceled while waiting for connection (Client.Timeout exceeded)",
+            "received unexpected HTTP status: 503 Service Unavailable",
+        ];
+        for message in unreachable {
+            assert!(matches!(classify(Some(500), message.to_owned()), Pull::Unreachable(_)), "{message}");
+        }
+    }
+}

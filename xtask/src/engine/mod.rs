@@ -1,0 +1,120 @@
+//! The container engine: the one place that speaks its API. Compose and buildx are command lines of their own and go
+//! through [`crate::cmd`].
+
+mod container;
+mod files;
+mod image;
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bollard::Docker;
+use bollard::query_parameters::{
+    ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveVolumeOptions,
+};
+
+pub(crate) use container::{ContainerSpec, State};
+pub(crate) use files::{FileEntry, FileKind};
+pub(crate) use image::{ImageInfo, Layer, Pull};
+
+/// How long an engine may take to answer at all.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// A connection to the engine.
+#[derive(Clone, Debug)]
+pub(crate) struct Engine {
+    docker: Docker,
+}
+
+impl Engine {
+    /// Connects to the engine that the environment names (`DOCKER_HOST`), or the local one.
+    pub(crate) async fn connect() -> anyhow::Result<Engine> {
+        let connect = async {
+            let docker = Docker::connect_with_defaults()?;
+            // Ours is the newest version of the API; an older engine refuses it.
+            docker.negotiate_version().await
+        };
+        let docker = tokio::time::timeout(ANSWER, connect)
+            .await
+            .with_context(|| format!("it does not answer within {} s", ANSWER.as_secs()))
+            .and_then(|result| result.map_err(anyhow::Error::from))
+            .context("no container engine answers; `cargo xtask setup` says what to do")?;
+        Ok(Engine { docker })
+    }
+
+    /// The engine's version.
+    pub(crate) async fn version(&self) -> anyhow::Result<String> {
+        let version = self.docker.version().await.context("failed to ask the engine for its version")?;
+        Ok(version.version.unwrap_or_default())
+    }
+
+    /// The ports of this machine that running containers publish.
+    pub(crate) async fn published_ports(&self) -> anyhow::Result<BTreeSet<u16>> {
+        let containers = self.docker.list_containers(None).await.context("failed to list containers")?;
+        let ports = containers.into_iter().flat_map(|container| container.ports.unwrap_or_default());
+        Ok(ports.filter_map(|port| port.public_port).collect())
+    }
+
+    /// The ids of all containers, running or not, that have a label (`key` or `key=value`), each with that label's value.
+    pub(crate) async fn containers_with(&self, label: &str) -> anyhow::Result<Vec<Labelled>> {
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&label_filter(label)).build();
+        let containers = self.docker.list_containers(Some(options)).await.context("failed to list containers")?;
+        let labelled = containers.into_iter().filter_map(|container| {
+            Some(Labelled { id: container.id?, value: value_of(label, container.labels.as_ref()) })
+        });
+        Ok(labelled.collect())
+    }
+
+    /// The names of all volumes that have a label, each with that label's value.
+    pub(crate) async fn volumes_with(&self, label: &str) -> anyhow::Result<Vec<Labelled>> {
+        let options = ListVolumesOptionsBuilder::default().filters(&label_filter(label)).build();
+        let answer = self.docker.list_volumes(Some(options)).await.context("failed to list volumes")?;
+        let volumes = answer.volumes.unwrap_or_default().into_iter();
+        Ok(volumes.map(|v| Labelled { value: value_of(label, Some(&v.labels)), id: v.name }).collect())
+    }
+
+    /// The ids of all networks that have a label, each with that label's value.
+    pub(crate) async fn networks_with(&self, label: &str) -> anyhow::Result<Vec<Labelled>> {
+        let options = ListNetworksOptionsBuilder::default().filters(&label_filter(label)).build();
+        let networks = self.docker.list_networks(Some(options)).await.context("failed to list networks")?;
+        let labelled = networks
+            .into_iter()
+            .filter_map(|network| Some(Labelled { id: network.id?, value: value_of(label, network.labels.as_ref()) }));
+        Ok(labelled.collect())
+    }
+
+    /// Removes a volume.
+    pub(crate) async fn remove_volume(&self, name: &str) -> anyhow::Result<()> {
+        let options = RemoveVolumeOptions { force: true };
+        self.docker.remove_volume(name, Some(options)).await.with_context(|| format!("failed to remove volume {name}"))
+    }
+
+    /// Removes a network.
+    pub(crate) async fn remove_network(&self, id: &str) -> anyhow::Result<()> {
+        self.docker.remove_network(id).await.with_context(|| format!("failed to remove network {id}"))
+    }
+}
+
+/// Something of the engine's, found by a label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Labelled {
+    /// Its id or name.
+    pub(crate) id: String,
+    /// The label's value.
+    pub(crate) value: String,
+}
+
+fn label_filter(label: &str) -> HashMap<&str, Vec<&str>> {
+    HashMap::from([("label", vec![label])])
+}
+
+fn value_of(label: &str, labels: Option<&HashMap<String, String>>) -> String {
+    let key = label.split_once('=').map_or(label, |(key, _)| key);
+    labels.and_then(|labels| labels.get(key)).cloned().unwrap_or_default()
+}
+
+/// Whether the engine said that there is no such thing.
+fn is_not_found(error: &bollard::errors::Error) -> bool {
+    matches!(error, bollard::errors::Error::DockerResponseServerError { status_code: 404, .. })
+}

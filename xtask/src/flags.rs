@@ -1,0 +1,158 @@
+//! The grammar of the command line.
+
+use clap::{Args, Parser, Subcommand};
+
+/// Builds, runs and proves the trm-directus image.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, disable_help_subcommand = true)]
+pub(crate) struct Xtask {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands, in the order in which a newcomer meets them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check what this machine needs (engine, plugins, toolchain, base images), and get it with --yes
+    Setup(Setup),
+    /// Make a fresh development stack: build, start, wait until healthy, print URL and login
+    DevReset(DevReset),
+    /// Stop the development stack
+    Down(Down),
+    /// Build the image and say what it adds to its base
+    Image(Image),
+    /// Prove who the image runs as and that it cannot change its own files
+    InspectUser(InspectUser),
+    /// Run all tests, with a PostgreSQL container for those that need one
+    Test(Test),
+    /// Run everything that CI runs: formatting, lints, generated documentation, tests
+    Ci(Ci),
+    /// Save the running stack's Directus schema as snapshots/schema.yaml
+    Snapshot(Snapshot),
+    /// Write the README's generated tables, or check that they are up to date
+    Docs(Docs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Setup {
+    /// Do what is missing; without it, only say what would be done and exit with 1 if anything is
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Print one JSON object as the last line of stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Image {
+    /// The image's name
+    #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
+    pub(crate) tag: String,
+    /// Build the boot binary inside the image build instead of with this machine's cargo
+    #[arg(long)]
+    pub(crate) source: bool,
+    /// Fail when the image is larger [default: its base and 5 MB]
+    #[arg(long, value_name = "MB")]
+    pub(crate) max_size: Option<u64>,
+    /// Print one JSON object as the last line of stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevReset {
+    /// Keep the volumes: the database and the uploads
+    #[arg(long)]
+    pub(crate) keep_data: bool,
+    /// Run `setup --yes` first
+    #[arg(long)]
+    pub(crate) setup: bool,
+    /// Use the image as it is instead of building it
+    #[arg(long)]
+    pub(crate) no_image: bool,
+    /// The image's name
+    #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
+    pub(crate) tag: String,
+    #[command(flatten)]
+    pub(crate) project: Project,
+    /// Print one JSON object as the last line of stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Down {
+    /// Remove the volumes too: the database and the uploads
+    #[arg(long)]
+    pub(crate) volumes: bool,
+    #[command(flatten)]
+    pub(crate) project: Project,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectUser {
+    /// The image to look at
+    #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
+    pub(crate) image: String,
+    /// Print one JSON object as the last line of stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// Arguments for `cargo test`, e.g. `-p entrypoint`, or `-- a_test_name`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+    pub(crate) arguments: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ci {
+    /// Run `setup --yes` first
+    #[arg(long)]
+    pub(crate) setup: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Snapshot {
+    #[command(flatten)]
+    pub(crate) project: Project,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Docs {
+    /// Change nothing; exit with 1 if a table is not up to date
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+/// Which compose project is meant.
+#[derive(Debug, Args)]
+pub(crate) struct Project {
+    /// The compose project; another name is another stack, with containers and volumes of its own
+    #[arg(long = "project", value_name = "NAME", default_value = crate::compose::DEFAULT_PROJECT)]
+    pub(crate) name: String,
+}
+
+/// The name of the image that developers build.
+pub(crate) const DEFAULT_TAG: &str = "trm-directus:dev";
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::{Command, Xtask};
+
+    #[test]
+    fn the_grammar_has_no_contradictions() {
+        Xtask::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments_after_test_go_to_cargo_test() {
+        let flags = Xtask::parse_from(["cargo xtask", "test", "-p", "entrypoint", "--", "a_name"]);
+        let Command::Test(test) = flags.command else { panic!("not test") };
+        assert_eq!(test.arguments, ["-p", "entrypoint", "--", "a_name"]);
+    }
+}
