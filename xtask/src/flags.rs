@@ -26,6 +26,8 @@ pub(crate) enum Command {
     InspectUser(InspectUser),
     /// Run all tests, with a PostgreSQL container for those that need one
     Test(Test),
+    /// Prove every promise of the README on real containers, and write a report
+    Verify(Verify),
     /// Run everything that CI runs: formatting, lints, generated documentation, tests
     Ci(Ci),
     /// Save the running stack's Directus schema as snapshots/schema.yaml
@@ -105,6 +107,34 @@ pub(crate) struct Test {
     /// Arguments for `cargo test`, e.g. `-p entrypoint`, or `-- a_test_name`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
     pub(crate) arguments: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Only checks with one of these words in their name
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// No checks with one of these words in their name
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) skip: Vec<String>,
+    /// Show the checks and what they promise
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Judge this image instead of building one
+    #[arg(long, value_name = "NAME:TAG")]
+    pub(crate) image: Option<String>,
+    /// How many checks run at once [default: as many as there are processors]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<usize>,
+    /// Leave the containers of failed checks, and say how to look into them
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Fail also when a check was not run
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Print the report as one JSON object on the last line of stdout
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -21,6 +21,7 @@ mod run;
 mod setup;
 mod signals;
 mod ui;
+mod verify;
 mod workspace;
 
 use std::process::ExitCode;

@@ -22,16 +22,17 @@ pub(crate) async fn start(engine: &Engine, run: &Run, image: &Resolved) -> anyho
         image: image.name.clone(),
         command: Some(command.map(str::to_owned).to_vec()),
         variables: vec![
-            ("POSTGRES_USER", USER.to_owned()),
-            ("POSTGRES_PASSWORD", PASSWORD.to_owned()),
-            ("POSTGRES_DB", DATABASE.to_owned()),
-            ("PGDATA", "/home/postgres/pgdata/data".to_owned()),
+            ("POSTGRES_USER".to_owned(), USER.to_owned()),
+            ("POSTGRES_PASSWORD".to_owned(), PASSWORD.to_owned()),
+            ("POSTGRES_DB".to_owned(), DATABASE.to_owned()),
+            ("PGDATA".to_owned(), "/home/postgres/pgdata/data".to_owned()),
         ],
         port: Some(5432),
         // The image's own user, who is not root, makes the data folder in it.
         tmpfs: vec![("/home/postgres/pgdata", "mode=1777")],
         // Over TCP: over the socket the temporary server of the first start answers already.
         healthcheck: Some(r#"PGPASSWORD="$POSTGRES_PASSWORD" psql -h 127.0.0.1 -U "$POSTGRES_USER" -Atc 'select 1'"#),
+        ..ContainerSpec::default()
     };
     let id = engine.create(run, spec).await?;
     engine.start(&id).await?;

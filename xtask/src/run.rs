@@ -64,27 +64,31 @@ impl Drop for Run {
 
 /// Removes everything of a run: containers first, they hold the rest.
 async fn remove(engine: &Engine, id: &str) -> anyhow::Result<()> {
-    let compose = format!("{COMPOSE_LABEL}={id}");
-    for label in [&format!("{LABEL}={id}"), &compose] {
+    let labels = [format!("{LABEL}={id}"), format!("{COMPOSE_LABEL}={id}")];
+    for label in &labels {
         for container in engine.containers_with(label).await? {
             engine.remove(&container.id).await?;
         }
     }
-    for volume in engine.volumes_with(&compose).await? {
-        engine.remove_volume(&volume.id).await?;
-    }
-    for network in engine.networks_with(&compose).await? {
-        engine.remove_network(&network.id).await?;
+    for label in &labels {
+        for volume in engine.volumes_with(label).await? {
+            engine.remove_volume(&volume.id).await?;
+        }
+        for network in engine.networks_with(label).await? {
+            engine.remove_network(&network.id).await?;
+        }
     }
     Ok(())
 }
 
 /// The ids of all runs that have anything in the engine.
 async fn found_ids(engine: &Engine) -> anyhow::Result<BTreeSet<String>> {
-    let mut found = engine.containers_with(LABEL).await?;
-    found.extend(engine.containers_with(COMPOSE_LABEL).await?);
-    found.extend(engine.volumes_with(COMPOSE_LABEL).await?);
-    found.extend(engine.networks_with(COMPOSE_LABEL).await?);
+    let mut found = Vec::new();
+    for label in [LABEL, COMPOSE_LABEL] {
+        found.extend(engine.containers_with(label).await?);
+        found.extend(engine.volumes_with(label).await?);
+        found.extend(engine.networks_with(label).await?);
+    }
     Ok(found.into_iter().map(|labelled| labelled.value).filter(|id| id.starts_with(PREFIX)).collect())
 }
 

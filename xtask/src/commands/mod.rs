@@ -9,6 +9,7 @@ mod inspect_user;
 mod setup;
 mod snapshot;
 mod test;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Image(flags) => image::run(&flags).await,
         Command::InspectUser(flags) => inspect_user::run(&flags).await,
         Command::Test(flags) => test::run(&flags).await,
+        Command::Verify(flags) => verify::run(&flags).await,
         Command::Ci(flags) => ci::run(&flags).await,
         Command::Snapshot(flags) => snapshot::run(&flags).await,
         Command::Docs(flags) => docs::run(&flags),

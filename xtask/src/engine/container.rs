@@ -5,8 +5,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use bollard::container::LogOutput;
-use bollard::models::{ContainerCreateBody, HealthConfig, HealthStatusEnum, HostConfig, PortBinding};
-use bollard::query_parameters::{LogsOptionsBuilder, RemoveContainerOptionsBuilder};
+use bollard::exec::StartExecResults;
+use bollard::models::{
+    ContainerCreateBody, EndpointSettings, ExecConfig, HealthConfig, HealthStatusEnum, HostConfig,
+    NetworkConnectRequest, NetworkDisconnectRequest, NetworkingConfig, PortBinding,
+};
+use bollard::query_parameters::{
+    KillContainerOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+};
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 
 use super::{Engine, is_not_found};
@@ -20,13 +26,23 @@ pub(crate) struct ContainerSpec {
     /// The command, instead of the image's own.
     pub(crate) command: Option<Vec<String>>,
     /// Variables.
-    pub(crate) variables: Vec<(&'static str, String)>,
+    pub(crate) variables: Vec<(String, String)>,
     /// A TCP port that is published on a free port of this machine's loopback.
     pub(crate) port: Option<u16>,
     /// Folders in memory, with their mount options.
     pub(crate) tmpfs: Vec<(&'static str, &'static str)>,
-    /// A shell command that succeeds when the container is healthy.
+    /// A shell command that succeeds when the container is healthy, instead of the image's own check.
     pub(crate) healthcheck: Option<&'static str>,
+    /// How often the check is made, instead of the image's own interval.
+    pub(crate) check_every: Option<Duration>,
+    /// The network that it is in, and its name there, instead of the engine's default network.
+    pub(crate) network: Option<(String, String)>,
+    /// Named volumes and where they are mounted.
+    pub(crate) volumes: Vec<(String, &'static str)>,
+    /// Whether it runs as in production: read-only root file system, no capabilities, no new privileges.
+    pub(crate) hardened: bool,
+    /// Files that are put into it before it starts. Not possible with a read-only root file system.
+    pub(crate) files: Vec<(String, Vec<u8>)>,
 }
 
 /// What a container does at the moment.
@@ -45,9 +61,17 @@ pub(crate) enum State {
 impl Engine {
     /// Makes a container that belongs to a run, and returns its id.
     pub(crate) async fn create(&self, run: &Run, spec: ContainerSpec) -> anyhow::Result<String> {
-        let image = spec.image.clone();
+        let (image, files) = (spec.image.clone(), spec.files.clone());
         let created = self.docker.create_container(None, body(run, spec)).await;
-        Ok(created.with_context(|| format!("failed to create a container of {image}"))?.id)
+        let id = created.with_context(|| format!("failed to create a container of {image}"))?.id;
+        if !files.is_empty() {
+            let archive = archive(&files).context("failed to pack files")?;
+            let options = UploadToContainerOptionsBuilder::default().path("/").build();
+            let body = bollard::body_full(archive.into());
+            let uploaded = self.docker.upload_to_container(&id, Some(options), body).await;
+            uploaded.with_context(|| format!("failed to put files into a container of {image}"))?;
+        }
+        Ok(id)
     }
 
     /// Starts a container.
@@ -64,6 +88,70 @@ impl Engine {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Sends a signal to a container's first process.
+    pub(crate) async fn kill(&self, id: &str, signal: &str) -> anyhow::Result<()> {
+        let options = KillContainerOptionsBuilder::default().signal(signal).build();
+        let killed = self.docker.kill_container(id, Some(options)).await;
+        killed.with_context(|| format!("failed to send {signal} to container {id}"))
+    }
+
+    /// Asks a container to stop, as `docker stop` does, and returns how long that took.
+    pub(crate) async fn stop(&self, id: &str) -> anyhow::Result<Duration> {
+        let began = Instant::now();
+        self.docker.stop_container(id, None).await.with_context(|| format!("failed to stop container {id}"))?;
+        Ok(began.elapsed())
+    }
+
+    /// Freezes every process of a container.
+    pub(crate) async fn pause(&self, id: &str) -> anyhow::Result<()> {
+        self.docker.pause_container(id).await.with_context(|| format!("failed to pause container {id}"))
+    }
+
+    /// Lets a frozen container go on.
+    pub(crate) async fn unpause(&self, id: &str) -> anyhow::Result<()> {
+        self.docker.unpause_container(id).await.with_context(|| format!("failed to unpause container {id}"))
+    }
+
+    /// Runs a command in a running container, and returns its exit code and what it wrote.
+    pub(crate) async fn exec(&self, id: &str, command: &[&str]) -> anyhow::Result<(i64, String)> {
+        let context = || format!("failed to run {command:?} in container {id}");
+        let options = ExecConfig {
+            cmd: Some(command.iter().map(|&word| word.to_owned()).collect()),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            ..ExecConfig::default()
+        };
+        let exec = self.docker.create_exec(id, options).await.with_context(context)?.id;
+        let StartExecResults::Attached { output, .. } =
+            self.docker.start_exec(&exec, None).await.with_context(context)?
+        else {
+            bail!("{}: no output is attached", context());
+        };
+        let output: Vec<String> = lines(output).try_collect().await?;
+        let code = self.docker.inspect_exec(&exec).await.with_context(context)?.exit_code;
+        Ok((code.unwrap_or(-1), output.join("\n")))
+    }
+
+    /// Puts a container into another network too, under a name.
+    pub(crate) async fn connect_network(&self, id: &str, network: &str, name: &str) -> anyhow::Result<()> {
+        let request = NetworkConnectRequest {
+            container: id.to_owned(),
+            endpoint_config: Some(EndpointSettings {
+                aliases: Some(vec![name.to_owned()]),
+                ..EndpointSettings::default()
+            }),
+        };
+        let connected = self.docker.connect_network(network, request).await;
+        connected.with_context(|| format!("failed to connect container {id} to network {network}"))
+    }
+
+    /// Takes a container out of a network.
+    pub(crate) async fn disconnect_network(&self, id: &str, network: &str) -> anyhow::Result<()> {
+        let request = NetworkDisconnectRequest { container: id.to_owned(), force: Some(true) };
+        let disconnected = self.docker.disconnect_network(network, request).await;
+        disconnected.with_context(|| format!("failed to disconnect container {id} from network {network}"))
     }
 
     /// Runs a container until it ends, and returns its exit code and what it wrote.
@@ -129,6 +217,12 @@ impl Engine {
         lines(self.docker.logs(id, Some(options)))
     }
 
+    /// Every line that a container has said so far.
+    pub(crate) async fn lines_so_far(&self, id: &str) -> anyhow::Result<Vec<String>> {
+        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).build();
+        lines(self.docker.logs(id, Some(options))).try_collect().await
+    }
+
     /// The last lines of a container's log.
     pub(crate) async fn last_lines(&self, id: &str, count: usize) -> anyhow::Result<String> {
         let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&count.to_string()).build();
@@ -145,26 +239,51 @@ fn body(run: &Run, spec: ContainerSpec) -> ContainerCreateBody {
     });
     let own = |(path, options): (&str, &str)| (path.to_owned(), options.to_owned());
     let nanoseconds = |duration: Duration| i64::try_from(duration.as_nanos()).ok();
+    let networking = spec.network.as_ref().map(|(network, name)| {
+        let endpoint = EndpointSettings { aliases: Some(vec![name.clone()]), ..EndpointSettings::default() };
+        NetworkingConfig { endpoints_config: Some(HashMap::from([(network.clone(), endpoint)])) }
+    });
+    let health = (spec.healthcheck.is_some() || spec.check_every.is_some()).then(|| HealthConfig {
+        // Without a test of its own the engine takes the image's.
+        test: spec.healthcheck.map(|command| vec!["CMD-SHELL".to_owned(), command.to_owned()]),
+        interval: nanoseconds(spec.check_every.unwrap_or(Duration::from_millis(300))),
+        timeout: spec.healthcheck.and_then(|_| nanoseconds(Duration::from_secs(5))),
+        retries: spec.healthcheck.map(|_| 400),
+        ..HealthConfig::default()
+    });
+    let hardened = spec.hardened;
     ContainerCreateBody {
+        networking_config: networking,
         image: Some(spec.image),
         cmd: spec.command,
         env: Some(spec.variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect()),
         labels: Some(run.labels()),
         exposed_ports: spec.port.map(|port| vec![key(port)]),
-        healthcheck: spec.healthcheck.map(|command| HealthConfig {
-            test: Some(vec!["CMD-SHELL".to_owned(), command.to_owned()]),
-            interval: nanoseconds(Duration::from_millis(300)),
-            timeout: nanoseconds(Duration::from_secs(5)),
-            retries: Some(400),
-            ..HealthConfig::default()
-        }),
+        healthcheck: health,
         host_config: Some(HostConfig {
             port_bindings: bindings,
             tmpfs: Some(spec.tmpfs.into_iter().map(own).collect()),
+            network_mode: spec.network.map(|(network, _)| network),
+            binds: Some(spec.volumes.into_iter().map(|(volume, path)| format!("{volume}:{path}")).collect()),
+            readonly_rootfs: Some(hardened),
+            cap_drop: hardened.then(|| vec!["ALL".to_owned()]),
+            security_opt: hardened.then(|| vec!["no-new-privileges:true".to_owned()]),
             ..HostConfig::default()
         }),
         ..ContainerCreateBody::default()
     }
+}
+
+/// A tar archive of files by their absolute paths, readable by everybody.
+fn archive(files: &[(String, Vec<u8>)]) -> std::io::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (path, content) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, path.trim_start_matches('/'), content.as_slice())?;
+    }
+    archive.into_inner()
 }
 
 /// How the engine names a TCP port.

@@ -18,6 +18,8 @@ pub(crate) struct ImageInfo {
     pub(crate) id: String,
     /// Bytes of all its layers.
     pub(crate) size: u64,
+    /// Its manifest's digest, if it came from or went to a registry.
+    pub(crate) digest: Option<String>,
     /// The user that its containers run as.
     pub(crate) user: String,
     /// Its labels.
@@ -55,6 +57,7 @@ impl Engine {
         let config = image.config.unwrap_or_default();
         Ok(Some(ImageInfo {
             id: image.id.unwrap_or_default(),
+            digest: image.repo_digests.and_then(|digests| digests.into_iter().next()),
             size: u64::try_from(image.size.unwrap_or_default()).unwrap_or_default(),
             user: config.user.unwrap_or_default(),
             labels: config.labels.unwrap_or_default(),

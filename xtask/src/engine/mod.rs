@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bollard::Docker;
+use bollard::models::{NetworkCreateRequest, VolumeCreateRequest};
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveVolumeOptions,
 };
@@ -82,6 +83,22 @@ impl Engine {
             .into_iter()
             .filter_map(|network| Some(Labelled { id: network.id?, value: value_of(label, network.labels.as_ref()) }));
         Ok(labelled.collect())
+    }
+
+    /// Makes a network with these labels, and returns its id.
+    pub(crate) async fn create_network(&self, name: &str, labels: HashMap<String, String>) -> anyhow::Result<String> {
+        let request =
+            NetworkCreateRequest { name: name.to_owned(), labels: Some(labels), ..NetworkCreateRequest::default() };
+        let made = self.docker.create_network(request).await;
+        Ok(made.with_context(|| format!("failed to make network {name}"))?.id)
+    }
+
+    /// Makes a volume with these labels.
+    pub(crate) async fn create_volume(&self, name: &str, labels: HashMap<String, String>) -> anyhow::Result<()> {
+        let request =
+            VolumeCreateRequest { name: Some(name.to_owned()), labels: Some(labels), ..VolumeCreateRequest::default() };
+        let made = self.docker.create_volume(request).await;
+        made.map(drop).with_context(|| format!("failed to make volume {name}"))
     }
 
     /// Removes a volume.

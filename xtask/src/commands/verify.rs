@@ -1,0 +1,41 @@
+//! `verify`: the acceptance gate.
+
+use std::process::ExitCode;
+
+use crate::engine::Engine;
+use crate::verify::{self, Selection, Status};
+use crate::{flags, ui, workspace};
+
+use super::image;
+
+/// Runs `verify`.
+pub(crate) async fn run(flags: &flags::Verify) -> anyhow::Result<ExitCode> {
+    if flags.list {
+        ui::result(&verify::list());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let checks = Selection { only: flags.only.clone(), skip: flags.skip.clone() }.checks()?;
+    let engine = Engine::connect().await?;
+    let tag = match &flags.image {
+        Some(image) => image.clone(),
+        None => {
+            image::build(&engine, flags::DEFAULT_TAG, false).await?;
+            flags::DEFAULT_TAG.to_owned()
+        }
+    };
+    let report = verify::verify(&engine, &tag, &checks, flags.jobs, flags.keep).await?;
+    let folder = workspace::target_dir().join("verify");
+    verify::write(&report, &folder)?;
+    let summary = report.summary;
+    if flags.json {
+        ui::json_result(&report)?;
+    } else {
+        let text = format!(
+            "{} passed, {} failed, {} not run, in {:.0} s; {folder}/report.html",
+            summary.pass, summary.fail, summary.not_run, report.seconds
+        );
+        ui::result(&text);
+    }
+    let strict = flags.strict && report.checks.iter().any(|check| check.status == Status::NotRun);
+    Ok(if report.ok && !strict { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

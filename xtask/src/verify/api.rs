@@ -1,0 +1,74 @@
+//! Directus' REST API, as its administrator.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+
+/// A logged-in client.
+#[derive(Clone, Debug)]
+pub(crate) struct Api {
+    url: String,
+    token: String,
+}
+
+/// What a server answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// The body, or null if it is no JSON.
+    pub(crate) body: Value,
+}
+
+impl Api {
+    /// Logs in.
+    pub(crate) async fn login(url: String, email: &str, password: &str) -> anyhow::Result<Api> {
+        let api = Api { url, token: String::new() };
+        let answer = api.call("POST", "/auth/login", Some(json!({ "email": email, "password": password }))).await?;
+        let token = answer.body["data"]["access_token"].as_str();
+        let token = token.with_context(|| format!("the login of {email} was refused (HTTP {})", answer.status))?;
+        Ok(Api { token: format!("Bearer {token}"), ..api })
+    }
+
+    /// The `data` of an answer; any status but 200 is an error.
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let answer = self.call("GET", path, None).await?;
+        ensure!(answer.status == 200, "GET {path} answers {}: {}", answer.status, answer.body);
+        Ok(answer.body["data"].clone())
+    }
+
+    /// Creates something, and returns its `data`.
+    pub(crate) async fn post(&self, path: &str, body: Value) -> anyhow::Result<Value> {
+        let answer = self.call("POST", path, Some(body)).await?;
+        ensure!(matches!(answer.status, 200 | 204), "POST {path} answers {}: {}", answer.status, answer.body);
+        Ok(answer.body["data"].clone())
+    }
+
+    /// Any request.
+    pub(crate) async fn call(&self, method: &'static str, path: &str, body: Option<Value>) -> anyhow::Result<Answer> {
+        let (url, token) = (format!("{}{path}", self.url), self.token.clone());
+        // The client blocks: other checks go on meanwhile.
+        tokio::task::spawn_blocking(move || blocking(method, &url, &token, body))
+            .await
+            .context("the request panicked")?
+    }
+}
+
+fn blocking(method: &str, url: &str, token: &str, body: Option<Value>) -> anyhow::Result<Answer> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(Duration::from_secs(60)))
+        .http_status_as_error(false)
+        .proxy(None)
+        .build()
+        .into();
+    let mut request = ureq::http::Request::builder().method(method).uri(url);
+    if !token.is_empty() {
+        request = request.header("authorization", token);
+    }
+    let text = body.map(|body| body.to_string()).unwrap_or_default();
+    let request = request.header("content-type", "application/json").body(text)?;
+    let mut response = agent.run(request).with_context(|| format!("{method} {url} failed"))?;
+    let text = response.body_mut().read_to_string().with_context(|| format!("{method} {url}: no answer"))?;
+    Ok(Answer { status: response.status().as_u16(), body: serde_json::from_str(&text).unwrap_or(Value::Null) })
+}

@@ -1,0 +1,441 @@
+//! Where one check looks: a network, databases and containers of its own, and the evidence that it gathers.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use entrypoint::contract::{self, Event, LogLine, Phase};
+use futures_util::StreamExt as _;
+
+use super::api::Api;
+use super::database::{Database, Servers};
+use super::model::{BootTimeline, Evidence, Figure, LogExcerpt, PhaseTime, Subject};
+use crate::engine::{ContainerSpec, Engine, State};
+use crate::run::Run;
+
+/// How long a boot, or the server's start, may take before a check gives up on it. Generous: machines are shared.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+/// How many lines of a container's log go into a report.
+const EXCERPT: usize = 40;
+
+/// What all checks of a run share.
+pub(crate) struct Setting {
+    pub(crate) engine: Engine,
+    pub(crate) run: Run,
+    /// What is judged.
+    pub(crate) subject: Subject,
+    /// Session options that the database at hand needs (a stand-in has no TimescaleDB).
+    pub(crate) options: Option<&'static str>,
+    /// Values that must never be seen in any log.
+    pub(crate) secrets: Secrets,
+    /// The database servers.
+    pub(crate) servers: Servers,
+}
+
+/// Values that must never be seen in any log, made anew for each run.
+#[derive(Clone, Debug)]
+pub(crate) struct Secrets {
+    pub(crate) database: String,
+    pub(crate) secret: String,
+    pub(crate) admin: String,
+}
+
+impl Secrets {
+    /// Secrets that occur nowhere by chance.
+    pub(crate) fn new(run: &str) -> Secrets {
+        let secret = |what: &str| format!("hunter2-{what}-{run}-0123456789abcdef");
+        Secrets { database: secret("database"), secret: secret("secret"), admin: secret("admin") }
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> [&str; 3] {
+        [&self.database, &self.secret, &self.admin]
+    }
+}
+
+/// The administrator that boots make.
+pub(crate) const ADMIN: &str = "admin@example.com";
+
+/// Where one check looks.
+pub(crate) struct Case {
+    pub(crate) setting: Rc<Setting>,
+    /// What it has seen.
+    pub(crate) evidence: Evidence,
+    name: &'static str,
+    network: Option<String>,
+    containers: Vec<Container>,
+}
+
+impl Case {
+    /// A case without anything in it yet.
+    pub(crate) fn new(setting: Rc<Setting>, name: &'static str) -> Case {
+        Case { setting, evidence: Evidence::default(), name, network: None, containers: Vec::new() }
+    }
+
+    /// Notes a figure or fact.
+    pub(crate) fn figure(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        self.evidence.figures.push(Figure { name: name.into(), value: value.into() });
+    }
+
+    /// Notes a line of a log.
+    pub(crate) fn line(&mut self, line: impl Into<String>) {
+        self.evidence.lines.push(line.into());
+    }
+
+    /// This case's network, made when it is first asked for.
+    pub(crate) async fn network(&mut self) -> anyhow::Result<String> {
+        if let Some(network) = &self.network {
+            return Ok(network.clone());
+        }
+        let Setting { engine, run, .. } = &*self.setting;
+        let network = engine.create_network(&format!("{}-{}", run.id(), self.name), run.labels()).await?;
+        self.network = Some(network.clone());
+        Ok(network)
+    }
+
+    /// A server of this case's own, with an empty database; for checks that harm it.
+    pub(crate) async fn own_database(&mut self) -> anyhow::Result<Database> {
+        let network = self.network().await?;
+        let setting = Rc::clone(&self.setting);
+        let (container, database) = setting.servers.start(&setting, Some((network, "db".to_owned()))).await?;
+        self.containers.push(Container { id: container, name: "db".to_owned(), setting, ready: Instant::now() });
+        Ok(database)
+    }
+
+    /// An empty database on the server that the checks share.
+    pub(crate) async fn empty_database(&mut self) -> anyhow::Result<Database> {
+        let network = self.network().await?;
+        let setting = Rc::clone(&self.setting);
+        setting.servers.empty(&setting, &network, self.name).await
+    }
+
+    /// A database on the server that the checks share, as a finished boot of the image leaves it.
+    pub(crate) async fn booted_database(&mut self) -> anyhow::Result<Database> {
+        let network = self.network().await?;
+        let setting = Rc::clone(&self.setting);
+        setting.servers.booted(&setting, &network, self.name).await
+    }
+
+    /// A container of the image, configured as in production and not started yet.
+    pub(crate) fn boot(&self, name: &str, database: &Database) -> BootSpec {
+        BootSpec::new(&self.setting, name, database)
+    }
+
+    /// Starts a container of the image.
+    pub(crate) async fn start(&mut self, spec: BootSpec) -> anyhow::Result<Container> {
+        let network = self.network().await?;
+        let container = spec.start(&self.setting, Some(network)).await?;
+        self.containers.push(container.clone());
+        Ok(container)
+    }
+
+    /// Starts any container (a broken server, a neighbour); the caller gives all of it.
+    pub(crate) async fn start_other(&mut self, name: &str, spec: ContainerSpec) -> anyhow::Result<Container> {
+        let network = self.network().await?;
+        let Setting { engine, run, .. } = &*self.setting;
+        let spec = ContainerSpec { network: Some((network, name.to_owned())), ..spec };
+        let id = engine.create(run, spec).await?;
+        let setting = Rc::clone(&self.setting);
+        let container = Container { id, name: name.to_owned(), setting, ready: Instant::now() };
+        self.containers.push(container.clone());
+        engine.start(&container.id).await?;
+        Ok(container)
+    }
+
+    /// Boots to the end (`entrypoint boot`), notes its timeline, and returns what it said. A failed boot is an error.
+    pub(crate) async fn boot_once(&mut self, name: &str, database: &Database) -> anyhow::Result<Ended> {
+        let container = self.start(self.boot(name, database).command(["boot"])).await?;
+        let ended = container.ended(PATIENCE).await?;
+        self.evidence.boots.push(ended.timeline(name));
+        ensure!(ended.code == 0, "{name} ended with {}: {}", ended.code, ended.last_line());
+        Ok(ended)
+    }
+
+    /// The last lines of all containers.
+    pub(crate) async fn excerpts(&self) -> Vec<LogExcerpt> {
+        let mut excerpts = Vec::new();
+        for container in &self.containers {
+            let lines = self.setting.engine.last_lines(&container.id, EXCERPT).await.unwrap_or_default();
+            excerpts.push(LogExcerpt {
+                container: container.name.clone(),
+                lines: lines.lines().map(str::to_owned).collect(),
+            });
+        }
+        excerpts
+    }
+
+    /// How somebody can look into what is left, when it is kept.
+    pub(crate) fn how_to_look(&self) -> Vec<String> {
+        self.containers.iter().map(|container| format!("docker logs {}  # {}", container.id, container.name)).collect()
+    }
+
+    /// Removes everything of this case. Databases on the shared server go with it.
+    pub(crate) async fn remove(self) -> anyhow::Result<()> {
+        let Setting { engine, servers, .. } = &*self.setting;
+        for container in &self.containers {
+            engine.remove(&container.id).await?;
+        }
+        if let Some(network) = &self.network {
+            servers.leave(engine, network).await?;
+            engine.remove_network(network).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A container of the image that is not started yet.
+#[derive(Clone, Debug)]
+pub(crate) struct BootSpec {
+    name: String,
+    spec: ContainerSpec,
+    variables: BTreeMap<String, String>,
+}
+
+impl BootSpec {
+    /// As in production: read-only root, no capabilities, tmpfs where it writes, variables, its port on loopback.
+    pub(crate) fn new(setting: &Setting, name: &str, database: &Database) -> BootSpec {
+        let Secrets { database: password, secret, admin } = &setting.secrets;
+        let mut variables = BTreeMap::new();
+        for (name, value) in [
+            ("DB_CLIENT", "pg"),
+            ("DB_HOST", &database.host),
+            ("DB_PORT", "5432"),
+            ("DB_DATABASE", &database.name),
+            ("DB_USER", super::database::USER),
+            ("DB_PASSWORD", password),
+            ("SECRET", secret),
+            ("ADMIN_EMAIL", ADMIN),
+            ("ADMIN_PASSWORD", admin),
+            ("PUBLIC_URL", "http://localhost:8055"),
+            ("TELEMETRY", "false"),
+        ] {
+            variables.insert(name.to_owned(), value.to_owned());
+        }
+        if let Some(options) = setting.options {
+            variables.insert("PGOPTIONS".to_owned(), options.to_owned());
+        }
+        let spec = ContainerSpec {
+            image: setting.subject.image.clone(),
+            port: Some(contract::DEFAULT_PORT),
+            tmpfs: vec![
+                ("/tmp", "mode=1777"),
+                ("/home/node/.pm2", "uid=1000,gid=1000,mode=0700"),
+                ("/directus/uploads", "uid=1000,gid=1000,mode=0700"),
+            ],
+            check_every: Some(Duration::from_millis(500)),
+            hardened: true,
+            ..ContainerSpec::default()
+        };
+        BootSpec { name: name.to_owned(), spec, variables }
+    }
+
+    /// Sets a variable.
+    pub(crate) fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.variables.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Takes a variable away.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.variables.remove(name);
+        self
+    }
+
+    /// Other arguments than none, which means `start`.
+    pub(crate) fn command<const N: usize>(mut self, command: [&str; N]) -> Self {
+        self.spec.command = Some(command.map(str::to_owned).to_vec());
+        self
+    }
+
+    /// Puts a file into it. Its root file system is writable then, else nothing could be put there.
+    pub(crate) fn file(mut self, path: &str, content: impl Into<Vec<u8>>) -> Self {
+        self.spec.files.push((path.to_owned(), content.into()));
+        self.spec.hardened = false;
+        self
+    }
+
+    /// Changes anything else of it.
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut ContainerSpec)) -> Self {
+        change(&mut self.spec);
+        self
+    }
+
+    /// Starts it in a network; [`Case::start`] also keeps it for the report and removes it.
+    pub(crate) async fn start(self, setting: &Rc<Setting>, network: Option<String>) -> anyhow::Result<Container> {
+        let spec = ContainerSpec {
+            variables: self.variables.into_iter().collect(),
+            network: network.map(|network| (network, self.name.clone())),
+            ..self.spec
+        };
+        let id = setting.engine.create(&setting.run, spec).await?;
+        setting.engine.start(&id).await?;
+        Ok(Container { id, name: self.name, setting: Rc::clone(setting), ready: Instant::now() })
+    }
+}
+
+/// A container.
+#[derive(Clone)]
+pub(crate) struct Container {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    setting: Rc<Setting>,
+    /// When it was started.
+    ready: Instant,
+}
+
+impl Container {
+    /// Everything that it has said so far.
+    pub(crate) async fn log(&self) -> anyhow::Result<Vec<String>> {
+        self.setting.engine.lines_so_far(&self.id).await
+    }
+
+    /// Waits for a line of its log, from its first one on, and returns it. A container that ends first is an error.
+    pub(crate) async fn line(&self, what: &str, wanted: impl Fn(&str) -> bool) -> anyhow::Result<String> {
+        let mut log = std::pin::pin!(self.setting.engine.log(&self.id));
+        let search = async {
+            while let Some(line) = log.next().await {
+                let line = line?;
+                if wanted(&line) {
+                    return Ok(Some(line));
+                }
+            }
+            anyhow::Ok(None)
+        };
+        match tokio::time::timeout(PATIENCE, search).await {
+            Ok(line) => line?.with_context(|| format!("{} ended without a line with {what}", self.name)),
+            Err(_) => bail!("{} said nothing with {what} within {} s", self.name, PATIENCE.as_secs()),
+        }
+    }
+
+    /// Waits for a line that contains a text.
+    pub(crate) async fn says(&self, text: &str) -> anyhow::Result<String> {
+        self.line(&format!("`{text}`"), |line| line.contains(text)).await
+    }
+
+    /// Waits until a phase has begun: the one before it is done.
+    pub(crate) async fn reaches(&self, phase: Phase) -> anyhow::Result<()> {
+        let begun = |line: &str| {
+            LogLine::parse(line).is_some_and(|line| {
+                let done = matches!(line.event, Event::Done(_));
+                line.phase >= phase || (done && line.phase.number() + 1 == phase.number())
+            })
+        };
+        self.line(&format!("the beginning of {phase}"), begun).await.map(drop)
+    }
+
+    /// Waits until it has ended, and returns how.
+    pub(crate) async fn ended(&self, patience: Duration) -> anyhow::Result<Ended> {
+        let began = Instant::now();
+        let code = loop {
+            match self.state().await? {
+                State::Exited(code) => break code,
+                _ if began.elapsed() > patience => bail!("{} still runs after {} s", self.name, patience.as_secs()),
+                _ => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        };
+        Ok(Ended { code, lines: self.log().await?, waited: began.elapsed() })
+    }
+
+    /// Waits until it is healthy, and returns how long that took from its start.
+    pub(crate) async fn healthy(&self) -> anyhow::Result<Duration> {
+        self.setting.engine.wait_healthy(&self.id, PATIENCE).await.with_context(|| self.name.clone())?;
+        Ok(self.ready.elapsed())
+    }
+
+    /// What it does.
+    pub(crate) async fn state(&self) -> anyhow::Result<State> {
+        self.setting.engine.state(&self.id).await
+    }
+
+    /// Sends a signal to its first process.
+    pub(crate) async fn kill(&self, signal: &str) -> anyhow::Result<()> {
+        self.setting.engine.kill(&self.id, signal).await
+    }
+
+    /// Asks it to stop, as `docker stop` does.
+    pub(crate) async fn stop(&self) -> anyhow::Result<Duration> {
+        self.setting.engine.stop(&self.id).await
+    }
+
+    /// Starts it again.
+    pub(crate) async fn restart(&self) -> anyhow::Result<()> {
+        self.setting.engine.start(&self.id).await
+    }
+
+    /// Freezes it.
+    pub(crate) async fn pause(&self) -> anyhow::Result<()> {
+        self.setting.engine.pause(&self.id).await
+    }
+
+    /// Lets it go on.
+    pub(crate) async fn unpause(&self) -> anyhow::Result<()> {
+        self.setting.engine.unpause(&self.id).await
+    }
+
+    /// Runs a command in it.
+    pub(crate) async fn exec(&self, command: &[&str]) -> anyhow::Result<(i64, String)> {
+        self.setting.engine.exec(&self.id, command).await
+    }
+
+    /// The address that it serves on, on this machine's loopback.
+    pub(crate) async fn url(&self) -> anyhow::Result<String> {
+        let port = self.setting.engine.published_port(&self.id, contract::DEFAULT_PORT).await?;
+        Ok(format!("http://127.0.0.1:{port}"))
+    }
+
+    /// Its REST API, logged in as the administrator.
+    pub(crate) async fn api(&self) -> anyhow::Result<Api> {
+        Api::login(self.url().await?, ADMIN, &self.setting.secrets.admin).await
+    }
+}
+
+/// How a container ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Ended {
+    /// Its exit code.
+    pub(crate) code: i64,
+    /// All that it said.
+    pub(crate) lines: Vec<String>,
+    /// How long it was waited for.
+    pub(crate) waited: Duration,
+}
+
+impl Ended {
+    /// Its last line.
+    pub(crate) fn last_line(&self) -> &str {
+        self.lines.last().map_or("", String::as_str)
+    }
+
+    /// The line that ended a phase, with its message; `None` if it was not reached.
+    pub(crate) fn done(&self, phase: Phase) -> Option<LogLine> {
+        done_lines(&self.lines).find(|line| line.phase == phase)
+    }
+
+    /// Checks what a phase said when it was done.
+    pub(crate) fn expect(&self, phase: Phase, message: &str) -> anyhow::Result<()> {
+        let said = self.done(phase).with_context(|| format!("{phase} was not reached: {}", self.last_line()))?.message;
+        ensure!(said.contains(message), "{phase} said `{said}`, not `{message}`");
+        Ok(())
+    }
+
+    /// Its phases as a picture wants them.
+    pub(crate) fn timeline(&self, name: &str) -> BootTimeline {
+        timeline(name, &self.lines, None)
+    }
+}
+
+/// The phases of a boot, by its log.
+pub(crate) fn timeline(name: &str, log: &[String], ready: Option<Duration>) -> BootTimeline {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let phases = done_lines(log).map(|line| PhaseTime {
+        phase: line.phase.name().to_owned(),
+        ms: if let Event::Done(took) = line.event { ms(took) } else { 0 },
+        message: line.message,
+    });
+    BootTimeline { name: name.to_owned(), phases: phases.collect(), ready_ms: ready.map(ms) }
+}
+
+fn done_lines(log: &[String]) -> impl Iterator<Item = LogLine> {
+    log.iter().filter_map(|line| LogLine::parse(line)).filter(|line| matches!(line.event, Event::Done(_)))
+}

@@ -1,0 +1,8 @@
+//! The acceptance list: one file a group of promises.
+
+mod boots;
+
+use super::check::Check;
+
+/// All checks, by group, in the order of the acceptance list.
+pub(crate) const ALL: &[&[Check]] = &[boots::CHECKS];

@@ -1,0 +1,179 @@
+//! The database servers of a run: one that the checks share, each with a database of its own on it, and those of checks
+//! that harm theirs.
+//!
+//! A booted database is a copy of one that was booted once: PostgreSQL copies it in a fraction of a second, where a cold
+//! boot takes many.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use tokio::sync::OnceCell;
+use tokio_postgres::NoTls;
+
+use super::case::{BootSpec, Ended, PATIENCE, Setting};
+use crate::engine::{ContainerSpec, Engine};
+
+/// The role that owns everything.
+pub(crate) const USER: &str = "directus";
+/// The database that a server begins with.
+const FIRST: &str = "directus";
+/// The booted database that others are copied from.
+const TEMPLATE: &str = "booted";
+const START: Duration = Duration::from_secs(120);
+
+/// The servers of a run.
+#[derive(Default)]
+pub(crate) struct Servers {
+    shared: OnceCell<Shared>,
+    template: OnceCell<Ended>,
+    joined: RefCell<BTreeSet<String>>,
+}
+
+struct Shared {
+    container: String,
+    database: Database,
+}
+
+/// A database, as containers and as this machine reach it.
+#[derive(Clone, Debug)]
+pub(crate) struct Database {
+    /// The server's name in the networks of cases.
+    pub(crate) host: String,
+    /// The database's name.
+    pub(crate) name: String,
+    port: u16,
+    password: String,
+}
+
+impl Database {
+    /// A connection from this machine.
+    pub(crate) async fn connect(&self) -> anyhow::Result<tokio_postgres::Client> {
+        let mut config = tokio_postgres::Config::new();
+        config.host("127.0.0.1").port(self.port).user(USER).password(&self.password).dbname(&self.name);
+        let (client, connection) =
+            config.connect(NoTls).await.with_context(|| format!("failed to connect to database {}", self.name))?;
+        tokio::spawn(async move {
+            // Checks kill servers on purpose; whoever uses the client sees it.
+            connection.await.ok();
+        });
+        Ok(client)
+    }
+
+    /// The first column of the first row, as text.
+    pub(crate) async fn value(&self, query: &str) -> anyhow::Result<String> {
+        let client = self.connect().await?;
+        let row = client.query_one(&format!("select ({query})::text"), &[]).await;
+        let row = row.with_context(|| format!("failed to ask {query}"))?;
+        Ok(row.get::<_, Option<String>>(0).unwrap_or_default())
+    }
+
+    /// Runs statements.
+    pub(crate) async fn execute(&self, statements: &str) -> anyhow::Result<()> {
+        let client = self.connect().await?;
+        client.batch_execute(statements).await.with_context(|| format!("failed to run {statements}"))
+    }
+
+    /// Waits until a query says true; for faults that are triggered by what is seen.
+    pub(crate) async fn wait_until(&self, query: &str) -> anyhow::Result<()> {
+        let client = self.connect().await?;
+        let began = std::time::Instant::now();
+        loop {
+            let row = client.query_one(&format!("select ({query})::boolean"), &[]).await;
+            if row.with_context(|| format!("failed to ask {query}"))?.get::<_, Option<bool>>(0) == Some(true) {
+                return Ok(());
+            }
+            ensure!(began.elapsed() < PATIENCE, "never became true: {query}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn other(&self, name: &str) -> Database {
+        Database { name: name.to_owned(), ..self.clone() }
+    }
+}
+
+impl Servers {
+    /// Starts a server, in a network if one is given, and waits until it answers.
+    pub(crate) async fn start(
+        &self,
+        setting: &Rc<Setting>,
+        network: Option<(String, String)>,
+    ) -> anyhow::Result<(String, Database)> {
+        let password = setting.secrets.database.clone();
+        let host = network.as_ref().map_or("db", |(_, name)| name).to_owned();
+        let variables = [
+            ("POSTGRES_USER", USER),
+            ("POSTGRES_PASSWORD", &password),
+            ("POSTGRES_DB", FIRST),
+            ("PGDATA", "/home/postgres/pgdata/data"),
+        ];
+        let spec = ContainerSpec {
+            image: setting.subject.database.clone(),
+            // A client that is killed is noticed as in production; durability is nobody's concern here, except after a
+            // crash of the server alone, for which the operating system's cache is enough.
+            command: Some(["postgres", "-c", "fsync=off", "-c", "max_connections=300"].map(str::to_owned).to_vec()),
+            variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            port: Some(5432),
+            healthcheck: Some(
+                r#"PGPASSWORD="$POSTGRES_PASSWORD" psql -h 127.0.0.1 -U "$POSTGRES_USER" -Atc 'select 1'"#,
+            ),
+            network,
+            ..ContainerSpec::default()
+        };
+        let id = setting.engine.create(&setting.run, spec).await?;
+        setting.engine.start(&id).await?;
+        setting.engine.wait_healthy(&id, START).await?;
+        let port = setting.engine.published_port(&id, 5432).await?;
+        Ok((id, Database { host, name: FIRST.to_owned(), port, password }))
+    }
+
+    /// An empty database of that name on the shared server.
+    pub(crate) async fn empty(&self, setting: &Rc<Setting>, network: &str, name: &str) -> anyhow::Result<Database> {
+        let shared = self.shared(setting, network).await?;
+        shared.database.execute(&format!(r#"create database "{name}""#)).await?;
+        Ok(shared.database.other(name))
+    }
+
+    /// A database of that name on the shared server, as a finished boot leaves it.
+    pub(crate) async fn booted(&self, setting: &Rc<Setting>, network: &str, name: &str) -> anyhow::Result<Database> {
+        let shared = self.shared(setting, network).await?;
+        let template = async {
+            shared.database.execute(&format!("create database {TEMPLATE}")).await?;
+            let database = shared.database.other(TEMPLATE);
+            let spec = BootSpec::new(setting, "template", &database).command(["boot"]);
+            let container = spec.start(setting, Some(network.to_owned())).await?;
+            let ended = container.ended(PATIENCE).await?;
+            setting.engine.remove(&container.id).await?;
+            ensure!(ended.code == 0, "the boot that others are copied from failed: {}", ended.last_line());
+            Ok(ended)
+        };
+        self.template.get_or_try_init(|| template).await?;
+        shared.database.execute(&format!(r#"create database "{name}" template {TEMPLATE}"#)).await?;
+        Ok(shared.database.other(name))
+    }
+
+    async fn shared(&self, setting: &Rc<Setting>, network: &str) -> anyhow::Result<&Shared> {
+        let start = async {
+            let (container, database) = self.start(setting, None).await?;
+            anyhow::Ok(Shared { container, database })
+        };
+        let shared = self.shared.get_or_try_init(|| start).await?;
+        let is_new = self.joined.borrow_mut().insert(network.to_owned());
+        if is_new {
+            setting.engine.connect_network(&shared.container, network, &shared.database.host).await?;
+        }
+        Ok(shared)
+    }
+
+    /// Takes the shared server out of a network that is about to go.
+    pub(crate) async fn leave(&self, engine: &Engine, network: &str) -> anyhow::Result<()> {
+        let joined = self.joined.borrow_mut().remove(network);
+        if let (true, Some(shared)) = (joined, self.shared.get()) {
+            engine.disconnect_network(&shared.container, network).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,165 @@
+//! The acceptance gate: every promise of the README, proven on real containers.
+//!
+//! [`check`] is what a check is, [`checks`] the acceptance list, [`case`] where one looks ([`database`], [`api`]),
+//! [`runner`] runs them, [`model`] is what was found, [`report`] shows it.
+
+mod api;
+mod case;
+mod check;
+mod checks;
+mod database;
+mod model;
+mod report;
+mod runner;
+
+use std::rc::Rc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail};
+
+use crate::base_images::BaseImage;
+use crate::engine::Engine;
+use crate::run::Run;
+use crate::{postgres, ui};
+
+use self::case::{Secrets, Setting};
+use self::check::Check;
+use self::database::Servers;
+use self::model::{Machine, Subject, Summary};
+pub(crate) use self::model::{Report, Status};
+pub(crate) use self::report::write;
+use self::runner::Options;
+
+/// What a run is to look at.
+#[derive(Clone, Debug)]
+pub(crate) struct Selection {
+    /// Names of checks, or parts of names; empty: all.
+    pub(crate) only: Vec<String>,
+    /// Names of checks, or parts of names, that are left out.
+    pub(crate) skip: Vec<String>,
+}
+
+impl Selection {
+    /// The checks that are meant, in the order of the acceptance list.
+    ///
+    /// # Errors
+    /// A word that is part of no check's name.
+    pub(crate) fn checks(&self) -> anyhow::Result<Vec<&'static Check>> {
+        let all = || checks::ALL.iter().copied().flatten();
+        for word in self.only.iter().chain(&self.skip) {
+            if !all().any(|check| check.name.contains(word.as_str())) {
+                bail!("no check has `{word}` in its name; `cargo xtask verify --list` shows them all");
+            }
+        }
+        let named = |words: &[String], check: &Check| words.iter().any(|word| check.name.contains(word.as_str()));
+        Ok(all()
+            .filter(|check| self.only.is_empty() || named(&self.only, check))
+            .filter(|check| !named(&self.skip, check))
+            .collect())
+    }
+}
+
+/// The acceptance list, for `--list`.
+pub(crate) fn list() -> String {
+    let rows: Vec<[String; 2]> =
+        checks::ALL.iter().copied().flatten().map(|check| [check.name.to_owned(), check.promise.to_owned()]).collect();
+    ui::columns(&rows)
+}
+
+/// Judges an image that is here.
+pub(crate) async fn verify(
+    engine: &Engine,
+    image: &str,
+    checks: &[&'static Check],
+    jobs: Option<usize>,
+    keep: bool,
+) -> anyhow::Result<Report> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = jobs.unwrap_or(cores).max(1);
+    let database = BaseImage::postgres().await?.resolve(engine).await?;
+    let subject = subject(engine, image, &database).await?;
+    let run = Run::start(engine, "verify").await?;
+    let (id, began, wall_clock) = (run.id().to_owned(), Instant::now(), SystemTime::now());
+    let setting = Rc::new(Setting {
+        engine: engine.clone(),
+        secrets: Secrets::new(run.id()),
+        run,
+        subject: subject.clone(),
+        options: database.stand_in.then_some(postgres::WITHOUT_TIMESCALEDB),
+        servers: Servers::default(),
+    });
+    let checks = runner::run(&setting, checks, Options { jobs, keep }, began).await;
+    let summary = Summary::of(&checks);
+    Ok(Report {
+        schema: Report::SCHEMA,
+        run: id,
+        began: rfc3339(wall_clock.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()),
+        seconds: ui::json_seconds(began.elapsed()),
+        ok: summary.fail == 0,
+        subject,
+        machine: Machine { engine: engine.version().await?, cores, jobs },
+        summary,
+        checks,
+    })
+}
+
+async fn subject(engine: &Engine, image: &str, database: &crate::base_images::Resolved) -> anyhow::Result<Subject> {
+    let info = engine.image(image).await?.with_context(|| format!("there is no image {image}"))?;
+    let label = |name: &str| info.labels.get(&format!("org.opencontainers.image.{name}")).cloned().unwrap_or_default();
+    let base = label("base.name");
+    let base_info = engine.image(&base).await?;
+    Ok(Subject {
+        image: image.to_owned(),
+        image_id: info.id.clone(),
+        image_digest: info.digest.clone(),
+        version: format!("{}@{}", label("version"), label("revision")),
+        size_bytes: info.size,
+        base_is_stand_in: base_info.is_some_and(|base| base.labels.contains_key("trm.standin")),
+        base,
+        database: database.name.clone(),
+        database_is_stand_in: database.stand_in,
+    })
+}
+
+/// Seconds since the epoch as a date and time in UTC.
+fn rfc3339(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // Howard Hinnant's civil_from_days, for days since 1970.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_index = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_index + 2) / 5 + 1;
+    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn check_names_are_unique_and_promises_are_sentences() {
+        let all: Vec<&Check> = checks::ALL.iter().copied().flatten().collect();
+        for (index, check) in all.iter().enumerate() {
+            assert!(all[..index].iter().all(|other| other.name != check.name), "{} twice", check.name);
+            assert!(check.promise.ends_with('.'), "{}: no full stop", check.name);
+        }
+    }
+
+    #[test]
+    fn a_word_that_names_no_check_is_an_error() {
+        let selection = Selection { only: vec!["no-such-check".to_owned()], skip: Vec::new() };
+        assert!(selection.checks().is_err());
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(rfc3339(1_780_272_000 + 3_661), "2026-06-01T01:01:01Z");
+    }
+}
