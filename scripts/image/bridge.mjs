@@ -124,7 +124,8 @@ async function setProject() {
   const { SettingsService } = await load('services/settings.js');
   const settings = new SettingsService({ schema: await freshSchema() });
   if (name) await settings.upsertSingleton({ project_name: String(name) });
-  if (owner) {
+  // Upstream leaves an owner that is no e-mail address alone, without a word.
+  if (/^[^@\s]+@[^@\s]+$/.test(owner ?? '')) {
     await settings.setOwner({ project_owner: owner, org_name: null, project_usage: null, product_updates: false });
   }
 }
