@@ -26,6 +26,10 @@ pub(crate) async fn run(flags: &flags::Verify) -> anyhow::Result<ExitCode> {
     let report = verify::verify(&engine, &tag, &checks, flags.jobs, flags.keep).await?;
     let folder = workspace::target_dir().join("verify");
     verify::write(&report, &folder)?;
+    // What a CI server shows is a convenience; it must not change the verdict.
+    if let Err(error) = verify::announce(&report) {
+        ui::warning(&format!("{error:#}"));
+    }
     let summary = report.summary;
     if flags.json {
         ui::json_result(&report)?;

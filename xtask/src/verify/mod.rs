@@ -27,7 +27,7 @@ use self::check::Check;
 use self::database::Servers;
 use self::model::{Machine, Subject, Summary};
 pub(crate) use self::model::{Report, Status};
-pub(crate) use self::report::write;
+pub(crate) use self::report::{announce, write};
 use self::runner::Options;
 
 /// What a run is to look at.

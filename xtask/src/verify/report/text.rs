@@ -1,0 +1,104 @@
+//! Words and numbers that all forms share.
+
+use crate::verify::model::{Report, Status};
+
+/// A text as it can stand in any form: without terminal colours, and without control characters but line breaks.
+pub(super) fn plain(text: &str) -> String {
+    let kept = |char: &char| !char.is_control() || matches!(char, '\n' | '\t');
+    console::strip_ansi_codes(text).chars().filter(kept).collect()
+}
+
+/// How a check ended, in words.
+pub(super) fn word(status: Status) -> &'static str {
+    match status {
+        Status::Pass => "passed",
+        Status::Fail => "failed",
+        Status::NotRun => "not run",
+    }
+}
+
+/// The same as a sign, for who does not see colours.
+pub(super) fn sign(status: Status) -> &'static str {
+    match status {
+        Status::Pass => "✓",
+        Status::Fail => "✗",
+        Status::NotRun => "–",
+    }
+}
+
+/// The verdict in one line.
+pub(super) fn verdict(report: &Report) -> String {
+    let summary = report.summary;
+    match (summary.fail, summary.not_run) {
+        (0, 0) => format!("All {} checks passed", summary.pass),
+        (0, not_run) => format!("{} checks passed, {not_run} not run", summary.pass),
+        (fail, _) => format!("{fail} of {} checks failed", report.checks.len()),
+    }
+}
+
+/// What was not the real thing, if anything: a verdict is worth no more than that.
+pub(super) fn stand_ins(report: &Report) -> Option<String> {
+    let subject = &report.subject;
+    let base = subject.base_is_stand_in.then(|| format!("the base image {}", subject.base));
+    let database = subject.database_is_stand_in.then(|| format!("the database {}", subject.database));
+    let named: Vec<String> = [base, database].into_iter().flatten().collect();
+    let (is, it) = if named.len() == 1 { ("is a stand-in", "it") } else { ("are stand-ins", "them") };
+    (!named.is_empty()).then(|| {
+        format!(
+            "{} {is}, built from package registries because no container registry answered. \
+             The verdict holds for {it}, not for upstream's images.",
+            named.join(" and ")
+        )
+    })
+}
+
+/// Seconds as people read them.
+pub(super) fn seconds(seconds: f64) -> String {
+    match seconds {
+        60.0.. => format!("{:.0} min {:02.0} s", (seconds / 60.0).floor(), (seconds % 60.0).floor()),
+        _ => format!("{seconds:.1} s"),
+    }
+}
+
+/// A text whose first letter is a capital.
+pub(super) fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::report::fixture;
+
+    #[test]
+    fn colours_and_control_characters_go_and_letters_of_any_script_stay() {
+        assert_eq!(plain("\u{1b}[31mgrün\u{1b}[0m\u{0}\r\n\t日本"), "grün\n\t日本");
+    }
+
+    #[test]
+    fn a_verdict_never_hides_what_was_not_run() {
+        let mut report = fixture::report();
+        assert_eq!(verdict(&report), "1 of 5 checks failed");
+        report.summary.fail = 0;
+        assert_eq!(verdict(&report), "3 checks passed, 1 not run");
+        report.summary.not_run = 0;
+        assert_eq!(verdict(&report), "All 3 checks passed");
+    }
+
+    #[test]
+    fn stand_ins_are_named_and_their_absence_is_not_mentioned() {
+        let mut report = fixture::report();
+        let both = stand_ins(&report).unwrap();
+        assert!(both.starts_with("the base image trm-standin/directus:11.17.4 and the database "), "{both}");
+        report.subject.base_is_stand_in = false;
+        assert!(stand_ins(&report).unwrap().contains(" is a stand-in, "));
+        report.subject.database_is_stand_in = false;
+        assert_eq!(stand_ins(&report), None);
+    }
+
+    #[test]
+    fn long_times_have_minutes() {
+        assert_eq!([0.04, 59.94, 60.0, 191.9].map(seconds), ["0.0 s", "59.9 s", "1 min 00 s", "3 min 11 s"]);
+    }
+}
