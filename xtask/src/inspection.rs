@@ -1,35 +1,44 @@
 //! Looks at who an image runs as and what that user can change: what `inspect-user` shows and `verify` judges.
 
-use anyhow::{Context as _, bail};
+use std::rc::Rc;
 
-use crate::engine::{ContainerSpec, Engine};
+use anyhow::{Context as _, ensure};
+
+use crate::engine::{ContainerSpec, Engine, LayerFile};
 use crate::ownership::{self, Check, Files, GID, UID};
 use crate::run::Run;
 
-/// Everything that is promised about an image's user and files; the base is local, if it is given. Says what is read.
+/// Everything that is promised about an image's user and files. What the image adds to its base is asked for only if
+/// something raises rights: it is long to read.
 pub(crate) async fn inspect(
     engine: &Engine,
     run: &Run,
     image: &str,
-    base: Option<&str>,
-    reading: impl Fn(&str),
+    added: impl AsyncFnOnce() -> anyhow::Result<Rc<Vec<LayerFile>>>,
 ) -> anyhow::Result<Vec<Check>> {
     let config = engine.image(image).await?.with_context(|| format!("there is no image {image}"))?;
     let mut checks = vec![Check::equal("the image's user is node", "node", &config.user)];
     checks.push(id_says(engine, run, image).await?);
-    let files = async |name: &str| {
-        reading(&format!("the files of {name}"));
-        anyhow::Ok(Files::new(engine.files(run, name).await?))
-    };
-    let of_image = files(image).await?;
-    // A base has half a gigabyte to read, and matters only when there is something to compare.
-    let of_base = match (of_image.raises_rights(), base) {
-        (false, _) => None,
-        (true, Some(base)) => Some(files(base).await?),
-        (true, None) => bail!("something in {image} raises rights, and its base is not here to compare it with"),
-    };
-    checks.extend(ownership::judge(&of_image, of_base.as_ref()));
+    let files = Files::new(engine.files(run, image).await?);
+    let of_base = if files.raises_rights() { Some(files.without(&added().await?)) } else { None };
+    checks.extend(ownership::judge(&files, of_base.as_ref()));
     Ok(checks)
+}
+
+/// The files of the layers that an image adds to a base that is here.
+pub(crate) async fn added_files(engine: &Engine, image: &str, base: &str) -> anyhow::Result<Vec<LayerFile>> {
+    engine.layer_files(image, base_layers(engine, image, base).await?).await
+}
+
+/// How many layers are the base's. An image that does not begin with them is not built on it.
+pub(crate) async fn base_layers(engine: &Engine, image: &str, base: &str) -> anyhow::Result<usize> {
+    let layers = async |name: &str| {
+        let image = engine.image(name).await?.with_context(|| format!("there is no image {name}"))?;
+        anyhow::Ok(image.layers)
+    };
+    let (ours, of_base) = (layers(image).await?, layers(base).await?);
+    ensure!(ours.starts_with(&of_base), "{image} is not built on {base} as it is here");
+    Ok(of_base.len())
 }
 
 /// What a process inside is told about itself; also shows that a first argument that is no subcommand is executed.

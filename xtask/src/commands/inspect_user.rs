@@ -1,6 +1,7 @@
 //! `inspect-user`: who the image runs as, and that it cannot change what it is made of.
 
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use anyhow::bail;
 use serde::Serialize;
@@ -27,8 +28,12 @@ pub(crate) async fn run(flags: &flags::InspectUser) -> anyhow::Result<ExitCode> 
         bail!("there is no image {image}; `cargo xtask image --tag {image}` builds it");
     }
     let run = Run::start(&engine, "inspect").await?;
-    let base = BaseImage::directus()?.local(&engine).await?.map(|base| base.name);
-    let checks = inspection::inspect(&engine, &run, image, base.as_deref(), |what| ui::status("Reading", what)).await?;
+    ui::status("Reading", &format!("the files of {image}"));
+    let added = async || {
+        let base = BaseImage::directus()?.resolve(&engine).await?;
+        Ok(Rc::new(inspection::added_files(&engine, image, &base.name).await?))
+    };
+    let checks = inspection::inspect(&engine, &run, image, added).await?;
 
     let deviations = checks.iter().filter(|check| !check.ok).count();
     if flags.json {

@@ -1,5 +1,7 @@
 //! What the image is made of, and how it runs a command that is no boot.
 
+use std::rc::Rc;
+
 use anyhow::{Context as _, bail, ensure};
 use entrypoint::contract::{self, ExitCode, LogLine};
 
@@ -73,9 +75,8 @@ async fn size(case: &mut Case) -> anyhow::Result<()> {
 }
 
 async fn user(case: &mut Case) -> anyhow::Result<()> {
-    let base = base(case).await?;
     let (engine, run, image) = (&case.setting.engine, &case.setting.run, &case.setting.subject.image);
-    let checks = inspection::inspect(engine, run, image, Some(&base.name), |_| {}).await?;
+    let checks = inspection::inspect(engine, run, image, async || added_files(case).await).await?;
     let deviations: Vec<String> =
         checks.iter().filter(|check| !check.ok).map(|check| format!("{}: {}", check.promise, check.evidence)).collect();
     for check in checks {
@@ -93,7 +94,8 @@ async fn pin(case: &mut Case) -> anyhow::Result<()> {
     let (pin, stand_in) = (dockerfile::argument("DIRECTUS_IMAGE")?, wanted.stand_in());
     ensure!(base == pin || base == stand_in, "the base is {base}, and the Dockerfile says {pin}");
     // The label could say anything; the layers do not.
-    added_layers(case).await?;
+    let (engine, image) = (&case.setting.engine, &case.setting.subject.image);
+    inspection::base_layers(engine, image, &self::base(case).await?.name).await?;
     let script = "const { readFileSync } = require('node:fs'); \
                   const [, snapshot] = /^directus: *(\\S+)/m.exec(readFileSync(process.argv[2], 'utf8')) ?? []; \
                   console.log(`${require(process.argv[1]).version} ${snapshot}`)";
@@ -271,22 +273,13 @@ async fn subject(case: &Case) -> anyhow::Result<ImageInfo> {
     case.setting.engine.image(image).await?.with_context(|| format!("there is no image {image}"))
 }
 
-/// How many layers are the base's. An image that does not begin with them is not built on it.
-async fn added_layers(case: &Case) -> anyhow::Result<usize> {
-    let (base, image) = (base(case).await?, subject(case).await?);
-    let count = base.info.layers.len();
-    ensure!(image.layers.starts_with(&base.info.layers), "the image is not built on {} as it is here", base.name);
-    Ok(count)
-}
-
 /// The files of the layers that the image adds to its base; read once, also for other checks.
-async fn added_files(case: &Case) -> anyhow::Result<std::rc::Rc<Vec<LayerFile>>> {
-    let setting = &case.setting;
+async fn added_files(case: &Case) -> anyhow::Result<Rc<Vec<LayerFile>>> {
+    let (base, setting) = (base(case).await?, &case.setting);
     let read = async {
-        let of_base = added_layers(case).await?;
-        anyhow::Ok(std::rc::Rc::new(setting.engine.layer_files(&setting.subject.image, of_base).await?))
+        anyhow::Ok(Rc::new(inspection::added_files(&setting.engine, &setting.subject.image, &base.name).await?))
     };
-    Ok(std::rc::Rc::clone(setting.added_files.get_or_try_init(|| read).await?))
+    Ok(Rc::clone(setting.added_files.get_or_try_init(|| read).await?))
 }
 
 #[cfg(test)]
