@@ -129,6 +129,9 @@ pub(crate) struct Verify {
     /// Leave the containers of failed checks, and say how to look into them
     #[arg(long)]
     pub(crate) keep: bool,
+    /// Break the image in every way that is known, and fail when a check does not notice
+    #[arg(long, conflicts_with_all = ["list", "keep"])]
+    pub(crate) negative: bool,
     /// Fail also when a check was not run
     #[arg(long)]
     pub(crate) strict: bool,

@@ -1,12 +1,12 @@
 //! Judges who can change what in an image, from the owners and modes of its files. Checks return data; the command
 //! shows them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use entrypoint::contract;
 use serde::Serialize;
 
-use crate::engine::{FileEntry, FileKind};
+use crate::engine::{FileEntry, FileKind, LayerFile};
 
 /// The user that the image's containers run as: `node` of upstream's image.
 pub(crate) const UID: u64 = 1000;
@@ -56,6 +56,13 @@ impl Files {
     /// Whether anything in it gives its executor rights that they do not have.
     pub(crate) fn raises_rights(&self) -> bool {
         self.0.values().any(raises_rights)
+    }
+
+    /// What is as it was before these files were added.
+    pub(crate) fn without(&self, added: &[LayerFile]) -> Files {
+        let added: HashSet<&str> = added.iter().map(|file| file.entry.path.as_str()).collect();
+        let rest = self.0.iter().filter(|(path, _)| !added.contains(path.as_str()));
+        Files(rest.map(|(path, entry)| (path.clone(), entry.clone())).collect())
     }
 
     /// Everything at a path and below it.
@@ -243,6 +250,15 @@ mod tests {
     #[test]
     fn an_upload_folder_of_roots_is_a_deviation() {
         assert_eq!(deviations(change("/directus/uploads", |entry| (entry.uid, entry.gid) = (0, 0)), None).len(), 1);
+    }
+
+    #[test]
+    fn a_setuid_file_of_the_base_that_is_added_again_is_ours() {
+        let su = entry("/usr/bin/su", FileKind::File, 0, 0o4755);
+        let files = || Files::new(image().into_iter().chain([su.clone()]).collect());
+        let raised = |added: &[LayerFile]| judge(&files(), Some(&files().without(added))).pop().unwrap().ok;
+        assert!(raised(&[]));
+        assert!(!raised(&[LayerFile { entry: su.clone(), content: Vec::new() }]));
     }
 
     #[test]

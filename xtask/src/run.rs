@@ -78,6 +78,9 @@ async fn remove(engine: &Engine, id: &str) -> anyhow::Result<()> {
             engine.remove_network(&network.id).await?;
         }
     }
+    for image in engine.images_with(&labels[0]).await? {
+        engine.remove_image(&image.id).await?;
+    }
     Ok(())
 }
 
@@ -89,6 +92,7 @@ async fn found_ids(engine: &Engine) -> anyhow::Result<BTreeSet<String>> {
         found.extend(engine.volumes_with(label).await?);
         found.extend(engine.networks_with(label).await?);
     }
+    found.extend(engine.images_with(LABEL).await?);
     Ok(found.into_iter().map(|labelled| labelled.value).filter(|id| id.starts_with(PREFIX)).collect())
 }
 

@@ -9,14 +9,9 @@ use crate::base_images::{BaseImage, Resolved};
 use crate::build_progress::{BuildProgress, Event, is_internal};
 use crate::cmd::Cmd;
 use crate::engine::{Engine, Layer};
+use crate::size::{self, MB, Size, Sizes};
 use crate::workspace::Revision;
 use crate::{flags, setup, ui, workspace};
-
-const MB: u64 = 1_000_000;
-/// What we may add to the base unless `--max-size` says otherwise.
-const MAX_ADDED: u64 = 5 * MB;
-/// An image above this is worth a warning: every node that runs it pulls it.
-const LARGE: u64 = 600 * MB;
 
 /// What was built. The JSON result is exactly this.
 #[derive(Clone, Debug, Serialize)]
@@ -41,7 +36,7 @@ pub(crate) async fn run(flags: &flags::Image) -> anyhow::Result<ExitCode> {
     } else {
         ui::result(&render(&built));
     }
-    match judge_size(built.size_bytes, built.base_bytes, flags.max_size.map(|mb| mb * MB)) {
+    match size::judge(built.size_bytes, built.base_bytes, flags.max_size.map(|mb| mb * MB)) {
         Size::Fine => {}
         Size::Large(text) => ui::warning(&text),
         Size::TooLarge(text) => bail!(text),
@@ -64,15 +59,14 @@ pub(crate) async fn build(engine: &Engine, tag: &str, source: bool) -> anyhow::R
 
     let image =
         engine.image(tag).await?.with_context(|| format!("the build ended well, but there is no image {tag}"))?;
-    let base_image = engine.image(&base.name).await?;
-    let base_bytes = base_image.map_or(0, |image| image.size);
+    let Sizes { size_bytes, base_bytes, added_bytes, layers } = size::measure(engine, tag, &base.name).await?;
     Ok(Built {
         image: tag.to_owned(),
         id: image.id,
-        size_bytes: image.size,
+        size_bytes,
         base_bytes,
-        added_bytes: image.size.saturating_sub(base_bytes),
-        layers: engine.added_layers(tag, &base.name).await?,
+        added_bytes,
+        layers,
         base: base.name,
         stand_in: base.stand_in,
     })
@@ -192,28 +186,6 @@ fn render(built: &Built) -> String {
     ui::columns(&rows)
 }
 
-/// What is to be said about a size.
-#[derive(Debug, PartialEq, Eq)]
-enum Size {
-    Fine,
-    Large(String),
-    TooLarge(String),
-}
-
-fn judge_size(size: u64, base: u64, max: Option<u64>) -> Size {
-    let (limit, reason) = match max {
-        Some(max) => (max, "--max-size"),
-        None => (base + MAX_ADDED, "its base and 5 MB"),
-    };
-    if size > limit {
-        Size::TooLarge(format!("the image has {}, over the limit of {} ({reason})", ui::size(size), ui::size(limit)))
-    } else if size > LARGE {
-        Size::Large(format!("the image has {}, over {}: every node pulls that", ui::size(size), ui::size(LARGE)))
-    } else {
-        Size::Fine
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,19 +196,6 @@ mod tests {
 
     fn revision() -> Revision {
         Revision { name: "abc".to_owned(), created: "2026".to_owned() }
-    }
-
-    #[test]
-    fn an_image_may_add_five_megabytes_unless_a_limit_is_given() {
-        assert_eq!(judge_size(405 * MB, 400 * MB, None), Size::Fine);
-        assert!(matches!(judge_size(405 * MB + 1, 400 * MB, None), Size::TooLarge(_)));
-        assert_eq!(judge_size(450 * MB, 400 * MB, Some(500 * MB)), Size::Fine);
-        assert!(matches!(judge_size(401 * MB, 400 * MB, Some(400 * MB)), Size::TooLarge(_)));
-    }
-
-    #[test]
-    fn an_image_over_600_megabytes_is_warned_about() {
-        assert!(matches!(judge_size(601 * MB, 600 * MB, None), Size::Large(_)));
     }
 
     #[test]

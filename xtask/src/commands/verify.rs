@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::engine::Engine;
-use crate::verify::{self, Selection, Status};
+use crate::verify::{self, Check, Selection, Status};
 use crate::{flags, ui, workspace};
 
 use super::image;
@@ -23,6 +23,9 @@ pub(crate) async fn run(flags: &flags::Verify) -> anyhow::Result<ExitCode> {
             flags::DEFAULT_TAG.to_owned()
         }
     };
+    if flags.negative {
+        return negative(flags, &engine, &tag, &checks).await;
+    }
     let report = verify::verify(&engine, &tag, &checks, flags.jobs, flags.keep).await?;
     let folder = workspace::target_dir().join("verify");
     verify::write(&report, &folder)?;
@@ -42,4 +45,22 @@ pub(crate) async fn run(flags: &flags::Verify) -> anyhow::Result<ExitCode> {
     }
     let strict = flags.strict && report.checks.iter().any(|check| check.status == Status::NotRun);
     Ok(if report.ok && !strict { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The other way round: what is broken must be noticed.
+async fn negative(
+    flags: &flags::Verify,
+    engine: &Engine,
+    tag: &str,
+    checks: &[&'static Check],
+) -> anyhow::Result<ExitCode> {
+    let report = verify::negative(engine, tag, checks, flags.jobs).await?;
+    let folder = workspace::target_dir().join("verify");
+    report.write(&folder.join("negative.json"))?;
+    if flags.json {
+        ui::json_result(&report)?;
+    } else {
+        ui::result(&report.render());
+    }
+    Ok(if report.ok(flags.strict) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -11,7 +11,8 @@ use bollard::models::{
     NetworkConnectRequest, NetworkDisconnectRequest, NetworkingConfig, PortBinding,
 };
 use bollard::query_parameters::{
-    KillContainerOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+    KillContainerOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, TopOptions,
+    UploadToContainerOptionsBuilder,
 };
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 
@@ -177,6 +178,24 @@ impl Engine {
             Some(HealthStatusEnum::UNHEALTHY) => State::Unhealthy,
             _ => State::Starting,
         })
+    }
+
+    /// Everything that the engine tells about a container (its command, labels, health checks and what they wrote) but
+    /// for its variables, as text.
+    pub(crate) async fn told(&self, id: &str) -> anyhow::Result<String> {
+        let container = self.docker.inspect_container(id, None).await;
+        let mut container = container.with_context(|| format!("failed to inspect container {id}"))?;
+        if let Some(config) = &mut container.config {
+            config.env = None;
+        }
+        Ok(serde_json::to_string(&container)?)
+    }
+
+    /// The command lines of a running container's processes, as everybody on this machine can see them.
+    pub(crate) async fn command_lines(&self, id: &str) -> anyhow::Result<Vec<String>> {
+        let processes = self.docker.top_processes(id, None::<TopOptions>).await;
+        let processes = processes.with_context(|| format!("failed to list the processes of container {id}"))?;
+        Ok(processes.processes.unwrap_or_default().into_iter().map(|columns| columns.join(" ")).collect())
     }
 
     /// The port of this machine's loopback that a container's port is published on.

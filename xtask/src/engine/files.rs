@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use anyhow::Context as _;
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 
 use super::{ContainerSpec, Engine};
@@ -44,54 +44,62 @@ impl Engine {
     pub(crate) async fn files(&self, run: &Run, image: &str) -> anyhow::Result<Vec<FileEntry>> {
         let spec = ContainerSpec { image: image.to_owned(), ..ContainerSpec::default() };
         let id = self.create(run, spec).await?;
-        let (sender, receiver) = mpsc::channel(8);
-        let reader = tokio::task::spawn_blocking(move || read_entries(ChannelReader::new(receiver)));
-        let mut stream = std::pin::pin!(self.docker.export_container(&id));
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk.with_context(|| format!("failed to export the files of {image}"))?;
-            // The reader is gone when it failed; its error comes below.
-            if sender.send(chunk.to_vec()).await.is_err() {
-                break;
-            }
-        }
-        drop(sender);
-        let entries = reader.await.context("the reader of the archive panicked")?;
+        let entries = read_archive(self.docker.export_container(&id), read_entries).await;
         self.remove(&id).await?;
         entries.with_context(|| format!("failed to read the files of {image}"))
     }
 }
 
-fn read_entries(archive: impl Read) -> anyhow::Result<Vec<FileEntry>> {
-    let mut entries = Vec::new();
-    for entry in tar::Archive::new(archive).entries()? {
-        let mut entry = entry?;
-        let path = entry.path()?.to_string_lossy().trim_matches('/').to_owned();
-        let capabilities = match entry.pax_extensions()? {
-            Some(extensions) => extensions
-                .filter_map(Result::ok)
-                .any(|extension| extension.key() == Ok("SCHILY.xattr.security.capability")),
-            None => false,
-        };
-        let header = entry.header();
-        entries.push(FileEntry {
-            path: format!("/{path}"),
-            kind: match header.entry_type() {
-                tar::EntryType::Directory => FileKind::Folder,
-                tar::EntryType::Symlink => FileKind::Link,
-                tar::EntryType::Regular | tar::EntryType::Link | tar::EntryType::Continuous => FileKind::File,
-                _ => FileKind::Other,
-            },
-            uid: header.uid()?,
-            gid: header.gid()?,
-            mode: header.mode()? & 0o7777,
-            capabilities,
-        });
+/// Reads an archive, on a thread of its own, while the engine sends it.
+pub(super) async fn read_archive<T: Send + 'static>(
+    stream: impl Stream<Item = Result<impl AsRef<[u8]>, bollard::errors::Error>>,
+    read: impl FnOnce(ChannelReader) -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    let (sender, receiver) = mpsc::channel(8);
+    let reader = tokio::task::spawn_blocking(move || read(ChannelReader::new(receiver)));
+    let mut stream = std::pin::pin!(stream);
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.context("the engine stopped to send")?;
+        // The reader is gone when it failed; its error comes below.
+        if sender.send(chunk.as_ref().to_vec()).await.is_err() {
+            break;
+        }
     }
-    Ok(entries)
+    drop(sender);
+    reader.await.context("the reader of the archive panicked")?
 }
 
-/// Reads, on a thread of its own, what the engine sends.
-struct ChannelReader {
+fn read_entries(archive: impl Read) -> anyhow::Result<Vec<FileEntry>> {
+    tar::Archive::new(archive).entries()?.map(|entry| entry_of(&mut entry?)).collect()
+}
+
+/// What an archive says about a path.
+pub(super) fn entry_of(entry: &mut tar::Entry<'_, impl Read>) -> anyhow::Result<FileEntry> {
+    let path = entry.path()?.to_string_lossy().trim_matches('/').to_owned();
+    let capabilities = match entry.pax_extensions()? {
+        Some(extensions) => {
+            extensions.filter_map(Result::ok).any(|extension| extension.key() == Ok("SCHILY.xattr.security.capability"))
+        }
+        None => false,
+    };
+    let header = entry.header();
+    Ok(FileEntry {
+        path: format!("/{path}"),
+        kind: match header.entry_type() {
+            tar::EntryType::Directory => FileKind::Folder,
+            tar::EntryType::Symlink => FileKind::Link,
+            tar::EntryType::Regular | tar::EntryType::Link | tar::EntryType::Continuous => FileKind::File,
+            _ => FileKind::Other,
+        },
+        uid: header.uid()?,
+        gid: header.gid()?,
+        mode: header.mode()? & 0o7777,
+        capabilities,
+    })
+}
+
+/// What the engine has sent.
+pub(super) struct ChannelReader {
     chunks: mpsc::Receiver<Vec<u8>>,
     chunk: std::io::Cursor<Vec<u8>>,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bollard::errors::Error;
 use bollard::models::ImageHistoryResponseItem;
-use bollard::query_parameters::CreateImageOptionsBuilder;
+use bollard::query_parameters::{CreateImageOptionsBuilder, RemoveImageOptionsBuilder};
 use futures_util::StreamExt as _;
 
 use super::{Engine, is_not_found};
@@ -24,6 +24,14 @@ pub(crate) struct ImageInfo {
     pub(crate) user: String,
     /// Its labels.
     pub(crate) labels: HashMap<String, String>,
+    /// Its variables, each as `NAME=value`.
+    pub(crate) environment: Vec<String>,
+    /// What its containers run before their command.
+    pub(crate) entrypoint: Vec<String>,
+    /// How its health is asked, the form (`CMD`, `CMD-SHELL`) first.
+    pub(crate) health_command: Vec<String>,
+    /// The digests of its layers, the first one first.
+    pub(crate) layers: Vec<String>,
 }
 
 /// One layer, with the instruction that made it.
@@ -61,7 +69,29 @@ impl Engine {
             size: u64::try_from(image.size.unwrap_or_default()).unwrap_or_default(),
             user: config.user.unwrap_or_default(),
             labels: config.labels.unwrap_or_default(),
+            environment: config.env.unwrap_or_default(),
+            entrypoint: config.entrypoint.unwrap_or_default(),
+            health_command: config.healthcheck.and_then(|health| health.test).unwrap_or_default(),
+            layers: image.root_fs.and_then(|root| root.layers).unwrap_or_default(),
         }))
+    }
+
+    /// The instructions that made an image, with all that the builder put round them, the first one first.
+    pub(crate) async fn history(&self, image: &str) -> anyhow::Result<Vec<String>> {
+        let history = self.docker.image_history(image).await;
+        let history = history.with_context(|| format!("failed to read the history of {image}"))?;
+        Ok(history.into_iter().rev().map(|entry| entry.created_by).collect())
+    }
+
+    /// Takes a name away from an image, and with its last name the image. One that is gone already is no error.
+    pub(crate) async fn remove_image(&self, image: &str) -> anyhow::Result<()> {
+        let options = RemoveImageOptionsBuilder::default().force(true).build();
+        match self.docker.remove_image(image, Some(options), None).await {
+            Err(error) if !is_not_found(&error) => {
+                Err(error).with_context(|| format!("failed to remove image {image}"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The layers that an image adds to its base, the first one first.

@@ -4,6 +4,7 @@
 mod container;
 mod files;
 mod image;
+mod layers;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -12,12 +13,14 @@ use anyhow::Context as _;
 use bollard::Docker;
 use bollard::models::{NetworkCreateRequest, VolumeCreateRequest};
 use bollard::query_parameters::{
-    ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveVolumeOptions,
+    ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
+    RemoveVolumeOptions,
 };
 
 pub(crate) use container::{ContainerSpec, State};
 pub(crate) use files::{FileEntry, FileKind};
 pub(crate) use image::{ImageInfo, Layer, Pull};
+pub(crate) use layers::LayerFile;
 
 /// How long an engine may take to answer at all.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -83,6 +86,13 @@ impl Engine {
             .into_iter()
             .filter_map(|network| Some(Labelled { id: network.id?, value: value_of(label, network.labels.as_ref()) }));
         Ok(labelled.collect())
+    }
+
+    /// The ids of all images that have a label, each with that label's value.
+    pub(crate) async fn images_with(&self, label: &str) -> anyhow::Result<Vec<Labelled>> {
+        let options = ListImagesOptionsBuilder::default().filters(&label_filter(label)).build();
+        let images = self.docker.list_images(Some(options)).await.context("failed to list images")?;
+        Ok(images.into_iter().map(|i| Labelled { value: value_of(label, Some(&i.labels)), id: i.id }).collect())
     }
 
     /// Makes a network with these labels, and returns its id.

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use entrypoint::contract::{self, Event, LogLine, Phase};
 use futures_util::StreamExt as _;
+use tokio::sync::OnceCell;
 
 use super::api::Api;
 use super::database::{Database, Servers};
 use super::model::{BootTimeline, Evidence, Figure, LogExcerpt, PhaseTime, Subject};
-use crate::engine::{ContainerSpec, Engine, State};
+use crate::engine::{ContainerSpec, Engine, LayerFile, State};
 use crate::run::Run;
 
 /// How long a boot, or the server's start, may take before a check gives up on it. Generous: machines are shared.
@@ -22,7 +23,7 @@ const EXCERPT: usize = 40;
 /// What all checks of a run share.
 pub(crate) struct Setting {
     pub(crate) engine: Engine,
-    pub(crate) run: Run,
+    pub(crate) run: Rc<Run>,
     /// What is judged.
     pub(crate) subject: Subject,
     /// Session options that the database at hand needs (a stand-in has no TimescaleDB).
@@ -30,7 +31,9 @@ pub(crate) struct Setting {
     /// Values that must never be seen in any log.
     pub(crate) secrets: Secrets,
     /// The database servers.
-    pub(crate) servers: Servers,
+    pub(crate) servers: Rc<Servers>,
+    /// The files that the image adds to its base, once they were read.
+    pub(crate) added_files: OnceCell<Rc<Vec<LayerFile>>>,
 }
 
 /// Values that must never be seen in any log, made anew for each run.

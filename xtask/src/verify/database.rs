@@ -25,8 +25,10 @@ const TEMPLATE: &str = "booted";
 const START: Duration = Duration::from_secs(120);
 
 /// The servers of a run.
-#[derive(Default)]
 pub(crate) struct Servers {
+    /// The image that boots the database that others are copied from: what is judged, or, if that is broken on purpose,
+    /// what it was made from.
+    image: String,
     shared: OnceCell<Shared>,
     template: OnceCell<Ended>,
     joined: RefCell<BTreeSet<String>>,
@@ -96,6 +98,17 @@ impl Database {
 }
 
 impl Servers {
+    /// No servers yet.
+    pub(crate) fn new(image: &str) -> Servers {
+        let (shared, template, joined) = Default::default();
+        Servers { image: image.to_owned(), shared, template, joined }
+    }
+
+    /// What the boot said that others are copied from; nothing, if none was wanted yet.
+    pub(crate) fn template_log(&self) -> Vec<String> {
+        self.template.get().map(|ended| ended.lines.clone()).unwrap_or_default()
+    }
+
     /// Starts a server, in a network if one is given, and waits until it answers.
     pub(crate) async fn start(
         &self,
@@ -144,6 +157,7 @@ impl Servers {
             shared.database.execute(&format!("create database {TEMPLATE}")).await?;
             let database = shared.database.other(TEMPLATE);
             let spec = BootSpec::new(setting, "template", &database).command(["boot"]);
+            let spec = spec.with(|spec| spec.image.clone_from(&self.image));
             let container = spec.start(setting, Some(network.to_owned())).await?;
             let ended = container.ended(PATIENCE).await?;
             setting.engine.remove(&container.id).await?;

@@ -8,7 +8,9 @@ mod case;
 mod check;
 mod checks;
 mod database;
+mod leaks;
 mod model;
+mod negative;
 mod report;
 mod runner;
 
@@ -16,6 +18,7 @@ use std::rc::Rc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
+use tokio::sync::OnceCell;
 
 use crate::base_images::BaseImage;
 use crate::engine::Engine;
@@ -23,7 +26,7 @@ use crate::run::Run;
 use crate::{postgres, ui};
 
 use self::case::{Secrets, Setting};
-use self::check::Check;
+pub(crate) use self::check::Check;
 use self::database::Servers;
 use self::model::{Machine, Subject, Summary};
 pub(crate) use self::model::{Report, Status};
@@ -78,16 +81,9 @@ pub(crate) async fn verify(
     let jobs = jobs.unwrap_or(cores).max(1);
     let database = BaseImage::postgres().await?.resolve(engine).await?;
     let subject = subject(engine, image, &database).await?;
-    let run = Run::start(engine, "verify").await?;
+    let run = Rc::new(Run::start(engine, "verify").await?);
     let (id, began, wall_clock) = (run.id().to_owned(), Instant::now(), SystemTime::now());
-    let setting = Rc::new(Setting {
-        engine: engine.clone(),
-        secrets: Secrets::new(run.id()),
-        run,
-        subject: subject.clone(),
-        options: database.stand_in.then_some(postgres::WITHOUT_TIMESCALEDB),
-        servers: Servers::default(),
-    });
+    let setting = Rc::new(setting(engine, run, subject.clone(), &database));
     let checks = runner::run(&setting, checks, Options { jobs, keep }, began).await;
     let summary = Summary::of(&checks);
     Ok(Report {
@@ -101,6 +97,32 @@ pub(crate) async fn verify(
         summary,
         checks,
     })
+}
+
+/// Breaks the image or its surroundings in every way that is known, and says whether the checks notice.
+pub(crate) async fn negative(
+    engine: &Engine,
+    image: &str,
+    checks: &[&'static Check],
+    jobs: Option<usize>,
+) -> anyhow::Result<negative::Report> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let database = BaseImage::postgres().await?.resolve(engine).await?;
+    let subject = subject(engine, image, &database).await?;
+    let run = Rc::new(Run::start(engine, "negative").await?);
+    negative::run(setting(engine, run, subject, &database), checks, jobs.unwrap_or(cores).max(1)).await
+}
+
+fn setting(engine: &Engine, run: Rc<Run>, subject: Subject, database: &crate::base_images::Resolved) -> Setting {
+    Setting {
+        engine: engine.clone(),
+        secrets: Secrets::new(run.id()),
+        run,
+        servers: Rc::new(Servers::new(&subject.image)),
+        subject,
+        options: database.stand_in.then_some(postgres::WITHOUT_TIMESCALEDB),
+        added_files: OnceCell::new(),
+    }
 }
 
 async fn subject(engine: &Engine, image: &str, database: &crate::base_images::Resolved) -> anyhow::Result<Subject> {

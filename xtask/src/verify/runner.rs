@@ -87,7 +87,8 @@ async fn one(setting: &Rc<Setting>, check: &'static Check, options: Options, beg
     report
 }
 
-fn judge(result: anyhow::Result<()>) -> (Status, Option<String>) {
+/// What a check's result means.
+pub(super) fn judge(result: anyhow::Result<()>) -> (Status, Option<String>) {
     match result {
         Ok(()) => (Status::Pass, None),
         Err(error) => match error.downcast_ref::<NotRun>() {

@@ -1,0 +1,54 @@
+//! Looks at who an image runs as and what that user can change: what `inspect-user` shows and `verify` judges.
+
+use std::rc::Rc;
+
+use anyhow::{Context as _, ensure};
+
+use crate::engine::{ContainerSpec, Engine, LayerFile};
+use crate::ownership::{self, Check, Files, GID, UID};
+use crate::run::Run;
+
+/// Everything that is promised about an image's user and files. What the image adds to its base is asked for only if
+/// something raises rights: it is long to read.
+pub(crate) async fn inspect(
+    engine: &Engine,
+    run: &Run,
+    image: &str,
+    added: impl AsyncFnOnce() -> anyhow::Result<Rc<Vec<LayerFile>>>,
+) -> anyhow::Result<Vec<Check>> {
+    let config = engine.image(image).await?.with_context(|| format!("there is no image {image}"))?;
+    let mut checks = vec![Check::equal("the image's user is node", "node", &config.user)];
+    checks.push(id_says(engine, run, image).await?);
+    let files = Files::new(engine.files(run, image).await?);
+    let of_base = if files.raises_rights() { Some(files.without(&added().await?)) } else { None };
+    checks.extend(ownership::judge(&files, of_base.as_ref()));
+    Ok(checks)
+}
+
+/// The files of the layers that an image adds to a base that is here.
+pub(crate) async fn added_files(engine: &Engine, image: &str, base: &str) -> anyhow::Result<Vec<LayerFile>> {
+    engine.layer_files(image, base_layers(engine, image, base).await?).await
+}
+
+/// How many layers are the base's. An image that does not begin with them is not built on it.
+pub(crate) async fn base_layers(engine: &Engine, image: &str, base: &str) -> anyhow::Result<usize> {
+    let layers = async |name: &str| {
+        let image = engine.image(name).await?.with_context(|| format!("there is no image {name}"))?;
+        anyhow::Ok(image.layers)
+    };
+    let (ours, of_base) = (layers(image).await?, layers(base).await?);
+    ensure!(ours.starts_with(&of_base), "{image} is not built on {base} as it is here");
+    Ok(of_base.len())
+}
+
+/// What a process inside is told about itself; also shows that a first argument that is no subcommand is executed.
+async fn id_says(engine: &Engine, run: &Run, image: &str) -> anyhow::Result<Check> {
+    let spec =
+        ContainerSpec { image: image.to_owned(), command: Some(vec!["id".to_owned()]), ..ContainerSpec::default() };
+    let (code, output) = engine.run_to_end(run, spec).await?;
+    let expected = format!("uid={UID}(node) gid={GID}(node)");
+    // Supplementary groups follow; node's own may be named again there.
+    let seen = output.split(" groups=").next().unwrap_or_default();
+    let seen = if code == 0 { seen.to_owned() } else { format!("{output} (exit {code})") };
+    Ok(Check::equal("`docker run IMAGE id` runs as node", &expected, &seen))
+}

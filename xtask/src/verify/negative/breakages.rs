@@ -1,0 +1,268 @@
+//! How every check is broken, in the order of the acceptance list. The ways are those that fail early.
+
+use super::Breakage;
+use super::Change::{Binary, Image, Sql};
+
+/// A boot binary whose failures look like successes.
+const SWALLOWS_FAILURES: &str = r#""$real" "$@"; exit 0"#;
+/// A boot binary that is no first process, in a shell that passes no signal on.
+const KEEPS_SIGNALS: &str = r#"export BOOT_DATABASE_TIMEOUT=8; "$real" "$@"; exit $?"#;
+
+/// Every breakage.
+pub(super) const BREAKAGES: &[Breakage] = &[
+    // image.rs
+    Breakage {
+        check: "size",
+        how: "6 MB more",
+        change: Image("RUN head -c 6000000 /dev/urandom > /directus/padding"),
+        expect: "(its base and 5 MB)",
+    },
+    Breakage {
+        check: "user",
+        how: "runs as root",
+        change: Image("USER root"),
+        expect: "the image's user is node: \"root\" instead of \"node\"",
+    },
+    Breakage {
+        check: "user",
+        how: "the SQL can be rewritten",
+        change: Image("RUN chmod 0777 /directus/db-init"),
+        expect: "/directus/db-init belongs to root, readable and not writable: /directus/db-init 0:0 0777",
+    },
+    Breakage {
+        check: "user",
+        how: "a setuid program",
+        change: Image("RUN cp /bin/cat /usr/local/bin/raised && chmod 4755 /usr/local/bin/raised"),
+        expect: "is added: /usr/local/bin/raised 0:0 4755",
+    },
+    Breakage {
+        check: "pin",
+        how: "built on `latest`",
+        change: Image(r#"LABEL org.opencontainers.image.base.name="directus/directus:latest""#),
+        expect: "is not pinned",
+    },
+    Breakage {
+        check: "pin",
+        how: "built on another version than the Dockerfile says",
+        change: Image(r#"LABEL org.opencontainers.image.base.name="directus/directus:11.5.1""#),
+        expect: "the base is directus/directus:11.5.1, and the Dockerfile says",
+    },
+    Breakage {
+        check: "pin",
+        how: "a snapshot of another version",
+        change: Image(r#"RUN sed -i "s/^directus: .*/directus: 11.5.1/" /directus/snapshots/schema.yaml"#),
+        expect: "the snapshot is of Directus 11.5.1",
+    },
+    Breakage {
+        check: "no-shell-script",
+        how: "a shell script boots it",
+        change: Binary(r#"exec "$real" "$@""#),
+        expect: "shell scripts are added: /usr/local/bin/entrypoint",
+    },
+    Breakage {
+        check: "no-shell-script",
+        how: "a dynamically linked program boots it",
+        change: Image(r#"RUN cp "$(readlink -f "$(command -v cat)")" /usr/local/bin/entrypoint"#),
+        expect: "is dynamically linked",
+    },
+    Breakage {
+        check: "no-secret-in-image",
+        how: "a password among its variables",
+        change: Image("ENV SMTP_PASSWORD=hunter2"),
+        expect: "variables: SMTP_PASSWORD has a value",
+    },
+    Breakage {
+        check: "no-secret-in-image",
+        how: "a private key that a later layer removes",
+        change: Image(
+            "RUN printf '%s KEY-----\\n' '-----BEGIN PRIVATE' > /directus/key && \
+             head -c 600 /dev/urandom | base64 >> /directus/key\nRUN rm /directus/key",
+        ),
+        expect: "/directus/key: it holds a private key",
+    },
+    Breakage {
+        check: "no-secret-in-image",
+        how: "a token in its history",
+        change: Image("RUN NPM_TOKEN=hunter2 true"),
+        expect: "history: NPM_TOKEN is given a value",
+    },
+    Breakage {
+        check: "command",
+        how: "boots whatever it is asked to run",
+        change: Binary(r#"exec "$real" boot"#),
+        expect: "`id` ended with 10",
+    },
+    Breakage {
+        check: "command",
+        how: "exit codes are lost",
+        change: Binary(SWALLOWS_FAILURES),
+        expect: "`no-such-command` ended with 0, not 127",
+    },
+    // boots.rs
+    Breakage {
+        check: "fresh-boot",
+        how: "a migration fails",
+        change: Image("RUN echo 'select 1 / 0;' >> /directus/db-init/001_extensions.sql"),
+        expect: "ended with 31",
+    },
+    Breakage {
+        check: "fresh-boot",
+        how: "a snapshot with shorter columns",
+        change: Image(r#"RUN sed -i "s/max_length: 255/max_length: 254/" /directus/snapshots/schema.yaml"#),
+        expect: "max length is 254, not 255",
+    },
+    Breakage {
+        check: "warm-boot",
+        how: "the ledger forgets a migration",
+        change: Sql("delete from boot.migrations where filename = '003_faulty_column.sql'"),
+        expect: "db-init said `1 applied, 2 skipped`, not `0 applied, 3 skipped`",
+    },
+    Breakage {
+        check: "read-only-root",
+        how: "the boot writes into /directus",
+        change: Binary(r#"touch /directus/marker || exit 1; exec "$real" "$@""#),
+        expect: "Read-only file system",
+    },
+    Breakage {
+        check: "extension",
+        how: "extensions are looked for elsewhere",
+        change: Image("ENV EXTENSIONS_PATH=/tmp/extensions"),
+        expect: "the log has no `Loaded extensions",
+    },
+    // data.rs
+    Breakage {
+        check: "restart-keeps-rows",
+        how: "every boot empties a collection",
+        change: Sql("truncate vehicles cascade"),
+        expect: "vehicles had 1 rows and has 0",
+    },
+    Breakage {
+        check: "stale-snapshot",
+        how: "every plan is allowed",
+        change: Binary(
+            r#"case "$1" in boot) ;; *) exec "$real" "$@";; esac
+            said=$("$real" "$@"); code=$?; echo "$said"
+            digest=$(echo "$said" | sed -n "s/.*SCHEMA_ALLOW_DESTRUCTIVE=\([0-9a-f]*\).*/\1/p")
+            [ -n "$digest" ] || exit $code
+            SCHEMA_ALLOW_DESTRUCTIVE=$digest exec "$real" "$@""#,
+        ),
+        expect: "the stale snapshot ended with 0",
+    },
+    Breakage {
+        check: "ten-boots",
+        how: "a boot that says all is well and empties positions",
+        change: Binary(r#"sql "truncate positions"; echo "[entrypoint] 6/8 schema: no changes (1 ms)""#),
+        expect: "positions had 1000 rows and has 0",
+    },
+    // replicas.rs
+    Breakage {
+        check: "five-at-once",
+        how: "whoever does not come first gives up",
+        change: Binary(r#"sql "create table public.first (id integer)" || exit 22; exec "$real" "$@""#),
+        expect: "ended with 22",
+    },
+    // stack.rs
+    Breakage {
+        check: "dev-reset",
+        how: "an image that does not boot",
+        change: Image("RUN echo 'select 1 / 0;' >> /directus/db-init/001_extensions.sql"),
+        expect: "division by zero",
+    },
+    // browser.rs
+    Breakage {
+        check: "admin-ui",
+        how: "the admin UI is not served",
+        change: Image("ENV SERVE_APP=false"),
+        expect: "input[type=email]",
+    },
+    // faults.rs
+    Breakage {
+        check: "killed-in-db-init",
+        how: "failures look like successes",
+        change: Binary(SWALLOWS_FAILURES),
+        expect: "the exit code is 0, not 23",
+    },
+    Breakage {
+        check: "killed-in-bootstrap",
+        how: "failures look like successes",
+        change: Binary(SWALLOWS_FAILURES),
+        expect: "the exit code is 0, not 23",
+    },
+    Breakage {
+        check: "killed-in-schema",
+        how: "failures look like successes",
+        change: Binary(SWALLOWS_FAILURES),
+        expect: "the exit code is 0, not 23",
+    },
+    Breakage {
+        check: "killed-in-post-schema",
+        how: "failures look like successes",
+        change: Binary(SWALLOWS_FAILURES),
+        expect: "the exit code is 0, not 23",
+    },
+    Breakage {
+        check: "frozen",
+        how: "the timeout is another one than was asked for",
+        change: Binary(r#"BOOT_DATABASE_TIMEOUT=7 exec "$real" "$@""#),
+        expect: "the last line does not say `within 3 s`",
+    },
+    Breakage {
+        check: "late-database",
+        how: "the boot gives up after a second",
+        change: Binary(r#"BOOT_DATABASE_TIMEOUT=1 exec "$real" "$@""#),
+        expect: "it ended with 20",
+    },
+    // signals.rs
+    Breakage {
+        check: "sigterm-in-each-phase",
+        how: "a shell is the first process and passes no signal on",
+        change: Binary(KEEPS_SIGNALS),
+        expect: "the exit code is 20, not 143",
+    },
+    Breakage {
+        check: "sigterm-while-serving",
+        how: "a shell is the first process and passes no signal on",
+        change: Binary(KEEPS_SIGNALS),
+        expect: "its log does not say that it shuts down",
+    },
+    // health.rs
+    Breakage {
+        check: "health",
+        how: "the health check always says yes",
+        change: Image(r#"HEALTHCHECK CMD ["true"]"#),
+        expect: "its health is Healthy, not starting",
+    },
+    Breakage {
+        check: "hanging-server",
+        how: "the health check asks whether the port is open",
+        change: Image(
+            r#"HEALTHCHECK --start-period=120s CMD ["node", "-e", "require('net').connect(8055).on('connect', () => process.exit(0)).on('error', () => process.exit(1))"]"#,
+        ),
+        expect: "it is Healthy, not Unhealthy",
+    },
+    // secrets.rs
+    Breakage {
+        check: "secrets-from-files",
+        how: "a password that is given twice is taken",
+        change: Binary(
+            r#"[ -z "$DB_PASSWORD" ] || [ -z "$DB_PASSWORD_FILE" ] || unset DB_PASSWORD_FILE
+            exec "$real" "$@""#,
+        ),
+        expect: "`DB_PASSWORD and DB_PASSWORD_FILE are both set` is not said",
+    },
+    Breakage {
+        check: "secrets-from-files",
+        how: "the file's path is taken for the password",
+        change: Binary(
+            r#"[ -n "$DB_PASSWORD" ] || { export DB_PASSWORD="$DB_PASSWORD_FILE"; unset DB_PASSWORD_FILE; }
+            exec "$real" "$@""#,
+        ),
+        expect: "ended with 21",
+    },
+    Breakage {
+        check: "no-secret-in-logs",
+        how: "the boot logs the password that it connects with",
+        change: Binary(r#"echo "connecting as $DB_USER with $DB_PASSWORD"; exec "$real" "$@""#),
+        expect: "the value of DB_PASSWORD is in the log of wrong-password",
+    },
+];
