@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::engine::Engine;
 use crate::verify::{self, Selection, Status};
-use crate::{flags, ui, workspace};
+use crate::{flags, ui};
 
 use super::image;
 
@@ -24,7 +24,7 @@ pub(crate) async fn run(flags: &flags::Verify) -> anyhow::Result<ExitCode> {
         }
     };
     let report = verify::verify(&engine, &tag, &checks, flags.jobs, flags.keep).await?;
-    let folder = workspace::target_dir().join("verify");
+    let folder = verify::folder();
     verify::write(&report, &folder)?;
     let summary = report.summary;
     if flags.json {

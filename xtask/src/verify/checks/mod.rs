@@ -1,8 +1,12 @@
 //! The acceptance list: one file a group of promises.
 
 mod boots;
+mod browser;
+mod data;
+mod replicas;
+mod stack;
 
 use super::check::Check;
 
 /// All checks, by group, in the order of the acceptance list.
-pub(crate) const ALL: &[&[Check]] = &[boots::CHECKS];
+pub(crate) const ALL: &[&[Check]] = &[boots::CHECKS, data::CHECKS, replicas::CHECKS, stack::CHECKS, browser::CHECKS];
