@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use camino::Utf8Path;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::{ui, workspace};
 
@@ -92,7 +92,7 @@ impl Cmd {
             Stdout::Stderr => Stdio::from(std::io::stderr()),
             Stdout::Stdout => Stdio::inherit(),
         };
-        let mut group = self.spawn(stdout, Stdio::inherit())?;
+        let mut group = self.spawn(Stdio::null(), stdout, Stdio::inherit())?;
         let status = group.child.wait().await.with_context(|| format!("failed to wait for `{self}`"))?;
         self.check(status, "")
     }
@@ -106,7 +106,7 @@ impl Cmd {
 
     /// Runs it and returns how it ended and what it said; only a program that cannot be run is an error.
     pub(crate) async fn capture(&self) -> anyhow::Result<Captured> {
-        let mut group = self.spawn(Stdio::piped(), Stdio::piped())?;
+        let mut group = self.spawn(Stdio::null(), Stdio::piped(), Stdio::piped())?;
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let mut stdout = group.child.stdout.take().context("stdout is piped")?;
         let mut stderr = group.child.stderr.take().context("stderr is piped")?;
@@ -120,12 +120,20 @@ impl Cmd {
     /// Runs it with each line of its stderr given to `on_line` and its stdout dropped; returns how it ended.
     pub(crate) async fn stderr_lines(&self, mut on_line: impl FnMut(&str)) -> anyhow::Result<ExitStatus> {
         ui::command(&self.to_string());
-        let mut group = self.spawn(Stdio::null(), Stdio::piped())?;
+        let mut group = self.spawn(Stdio::null(), Stdio::null(), Stdio::piped())?;
         let mut lines = BufReader::new(group.child.stderr.take().context("stderr is piped")?).lines();
         while let Some(line) = lines.next_line().await.with_context(|| format!("failed to read from `{self}`"))? {
             on_line(&line);
         }
         group.child.wait().await.with_context(|| format!("failed to wait for `{self}`"))
+    }
+
+    /// Starts it to talk with it over its standard input and output.
+    pub(crate) fn talk(&self) -> anyhow::Result<Talk> {
+        let mut group = self.spawn(Stdio::piped(), Stdio::piped(), Stdio::null())?;
+        let stdin = group.child.stdin.take().context("stdin is piped")?;
+        let stdout = group.child.stdout.take().context("stdout is piped")?;
+        Ok(Talk { stdin, stdout: BufReader::new(stdout), _group: group })
     }
 
     /// An error for a status that is none of success.
@@ -137,13 +145,13 @@ impl Cmd {
         bail!("`{self}` failed ({status}){separator}{stderr}")
     }
 
-    fn spawn(&self, stdout: Stdio, stderr: Stdio) -> anyhow::Result<Group> {
+    fn spawn(&self, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> anyhow::Result<Group> {
         let mut command = Command::new(&self.program);
         command
             .args(&self.arguments)
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(workspace::root())
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(stdout)
             .stderr(stderr)
             .kill_on_drop(true);
@@ -188,6 +196,17 @@ pub(crate) struct Captured {
     pub(crate) stdout: String,
     /// Its stderr, without the last line break.
     pub(crate) stderr: String,
+}
+
+/// A running child that is talked with; it ends, with all that it started, when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Talk {
+    /// What it reads.
+    pub(crate) stdin: ChildStdin,
+    /// What it writes.
+    pub(crate) stdout: BufReader<ChildStdout>,
+    // Last: it sees its input end before it is asked to.
+    _group: Group,
 }
 
 /// A running child and all that it started, which end when this is dropped.

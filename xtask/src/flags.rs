@@ -41,6 +41,9 @@ pub(crate) struct Setup {
     /// Do what is missing; without it, only say what would be done and exit with 1 if anything is
     #[arg(long)]
     pub(crate) yes: bool,
+    /// Also a Chromium, for the check of `verify` that looks at the admin UI
+    #[arg(long)]
+    pub(crate) browser: bool,
     /// Print one JSON object as the last line of stdout
     #[arg(long)]
     pub(crate) json: bool,

@@ -32,7 +32,7 @@ impl Step {
     async fn run(self) -> anyhow::Result<()> {
         let cargo = Cmd::cargo;
         match self {
-            Step::Setup => setup::go_through(true).await.map(drop),
+            Step::Setup => setup::go_through(setup::Wanted { act: true, browser: true }).await.map(drop),
             Step::Format => cargo().args(["fmt", "--all", "--check"]).stdout_is_the_result().run().await,
             Step::Lint => {
                 let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"];

@@ -43,7 +43,7 @@ struct PhaseTime {
 pub(crate) async fn run(flags: &flags::DevReset) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     if flags.setup {
-        setup::go_through(true).await?;
+        setup::go_through(setup::Wanted { act: true, browser: false }).await?;
     }
     let engine = Engine::connect().await?;
     let database = BaseImage::postgres().await?.resolve(&engine).await?;

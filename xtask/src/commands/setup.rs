@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::flags;
-use crate::setup::{self, Outcome, State};
+use crate::setup::{self, Outcome, State, Wanted};
 use crate::ui;
 
 #[derive(Serialize)]
@@ -19,7 +19,7 @@ struct Report<'a> {
 /// Runs `setup`.
 pub(crate) async fn run(flags: &flags::Setup) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
-    let outcomes = setup::go_through(flags.yes).await?;
+    let outcomes = setup::go_through(Wanted { act: flags.yes, browser: flags.browser }).await?;
     let missing = outcomes.iter().filter(|outcome| outcome.state == State::Missing).count();
     if flags.json {
         ui::json_result(&Report { ok: missing == 0, seconds: ui::json_seconds(began.elapsed()), steps: &outcomes })?;

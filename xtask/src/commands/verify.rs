@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::engine::Engine;
 use crate::verify::{self, Check, Selection, Status};
-use crate::{flags, ui, workspace};
+use crate::{flags, ui};
 
 use super::image;
 
@@ -27,7 +27,7 @@ pub(crate) async fn run(flags: &flags::Verify) -> anyhow::Result<ExitCode> {
         return negative(flags, &engine, &tag, &checks).await;
     }
     let report = verify::verify(&engine, &tag, &checks, flags.jobs, flags.keep).await?;
-    let folder = workspace::target_dir().join("verify");
+    let folder = verify::folder();
     verify::write(&report, &folder)?;
     // What a CI server shows is a convenience; it must not change the verdict.
     if let Err(error) = verify::announce(&report) {
@@ -55,7 +55,7 @@ async fn negative(
     checks: &[&'static Check],
 ) -> anyhow::Result<ExitCode> {
     let report = verify::negative(engine, tag, checks, flags.jobs).await?;
-    let folder = workspace::target_dir().join("verify");
+    let folder = verify::folder();
     report.write(&folder.join("negative.json"))?;
     if flags.json {
         ui::json_result(&report)?;

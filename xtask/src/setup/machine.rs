@@ -30,6 +30,11 @@ pub(crate) fn musl_target() -> String {
     format!("{}-unknown-linux-musl", std::env::consts::ARCH)
 }
 
+/// The Chromium on the PATH, by whichever of its names.
+pub(crate) fn browser() -> Option<&'static str> {
+    ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"].into_iter().find(|name| is_on_path(name))
+}
+
 fn is_debian(os_release: &str) -> bool {
     os_release
         .lines()

@@ -13,7 +13,7 @@ use crate::cmd::Cmd;
 use crate::engine::{Engine, Pull};
 use crate::ui;
 use machine::Machine;
-pub(crate) use machine::musl_target;
+pub(crate) use machine::{browser, musl_target};
 use step::Step;
 
 /// What a step sees when it looks.
@@ -123,12 +123,21 @@ pub(crate) enum State {
     Missing,
 }
 
-/// Goes through all steps. With `act`, does what is missing, and an action that fails is an error; each step's outcome is
+/// What of a machine's setup is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    /// Do what is missing, not only say it.
+    pub(crate) act: bool,
+    /// A browser too, which only one check needs.
+    pub(crate) browser: bool,
+}
+
+/// Goes through the steps. With `act`, does what is missing, and an action that fails is an error; each step's outcome is
 /// shown as soon as it is known.
-pub(crate) async fn go_through(act: bool) -> anyhow::Result<Vec<Outcome>> {
+pub(crate) async fn go_through(Wanted { act, browser }: Wanted) -> anyhow::Result<Vec<Outcome>> {
     let machine = Machine::detect();
     let mut outcomes = Vec::new();
-    for step in Step::ALL {
+    for step in Step::ALL.into_iter().chain(browser.then_some(Step::Browser)) {
         let outcome = one(step, &machine, act).await.with_context(|| format!("setup: {}", step.name()))?;
         show(&outcome);
         outcomes.push(outcome);

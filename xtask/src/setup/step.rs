@@ -4,7 +4,7 @@ use crate::base_images::BaseImage;
 use crate::cmd::Cmd;
 use crate::engine::Engine;
 
-use super::machine::{Machine, is_on_path, musl_target};
+use super::machine::{Machine, browser, is_on_path, musl_target};
 use super::{Plan, Probe};
 
 /// What can be missing on a machine.
@@ -24,6 +24,8 @@ pub(crate) enum Step {
     DirectusImage,
     /// The database of the development stack.
     DatabaseImage,
+    /// A Chromium, for the check that looks at the admin UI. Not in [`Step::ALL`].
+    Browser,
 }
 
 impl Step {
@@ -46,6 +48,7 @@ impl Step {
             Step::Compiler => "C compiler",
             Step::DirectusImage => "Directus image",
             Step::DatabaseImage => "database image",
+            Step::Browser => "browser",
         }
     }
 
@@ -58,6 +61,7 @@ impl Step {
             Step::Compiler => compiler(machine).await,
             Step::DirectusImage => image(BaseImage::directus()).await,
             Step::DatabaseImage => image(BaseImage::postgres().await).await,
+            Step::Browser => Ok(judge_browser(machine, browser())),
         }
     }
 }
@@ -170,13 +174,31 @@ async fn compiler(machine: &Machine) -> anyhow::Result<Probe> {
         return Ok(Probe::Ok(format!("gcc {version}")));
     }
     let plan = if machine.debian && machine.root {
-        let apt = || Cmd::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive");
-        let install = apt().args(["install", "-q", "-y", "--no-install-recommends", "gcc", "libc6-dev"]);
-        Plan::Run(vec![apt().args(["update", "-q"]), install])
+        install(&["gcc", "libc6-dev"])
     } else {
         Plan::Tell("install gcc".to_owned())
     };
     Ok(Probe::Missing { found: "no gcc".to_owned(), plan })
+}
+
+fn judge_browser(machine: &Machine, found: Option<&str>) -> Probe {
+    match found {
+        Some(name) => Probe::Ok(name.to_owned()),
+        None if machine.debian && machine.root => {
+            Probe::Missing { found: "no Chromium".to_owned(), plan: install(&["chromium"]) }
+        }
+        None => {
+            let plan = Plan::Tell("install Chromium or Chrome, so that it is on the PATH".to_owned());
+            Probe::Missing { found: "no Chromium".to_owned(), plan }
+        }
+    }
+}
+
+/// Packages of the distribution, and no more than they need.
+fn install(packages: &[&str]) -> Plan {
+    let apt = || Cmd::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive");
+    let install = apt().args(["install", "-q", "-y", "--no-install-recommends"]).args(packages);
+    Plan::Run(vec![apt().args(["update", "-q"]), install])
 }
 
 async fn image(image: anyhow::Result<BaseImage>) -> anyhow::Result<Probe> {
@@ -245,5 +267,15 @@ mod tests {
         let user = Machine { root: false, ..DEBIAN };
         let Probe::Missing { found, plan } = judge_plugin(&user, &COMPOSE, "") else { panic!() };
         assert_eq!((found.as_str(), plan.describe().as_str()), ("none", "install docker compose 2.0 or newer"));
+    }
+
+    #[test]
+    fn a_browser_is_installed_where_its_package_is_known_and_asked_for_elsewhere() {
+        assert!(matches!(judge_browser(&DEBIAN, Some("google-chrome")), Probe::Ok(found) if found == "google-chrome"));
+        let Probe::Missing { plan, .. } = judge_browser(&DEBIAN, None) else { panic!() };
+        assert!(plan.describe().ends_with("`apt-get install -q -y --no-install-recommends chromium`"));
+        let user = Machine { root: false, ..DEBIAN };
+        let Probe::Missing { plan, .. } = judge_browser(&user, None) else { panic!() };
+        assert!(plan.describe().starts_with("install Chromium or Chrome"));
     }
 }

@@ -133,6 +133,20 @@ impl Case {
         Ok(container)
     }
 
+    /// Starts containers of the image at the same moment: all are made before the first one is started.
+    pub(crate) async fn start_all(&mut self, specs: Vec<BootSpec>) -> anyhow::Result<Vec<Container>> {
+        let network = self.network().await?;
+        let mut made = Vec::new();
+        for spec in specs {
+            let container = spec.create(&self.setting, Some(network.clone())).await?;
+            self.containers.push(container.clone());
+            made.push(container);
+        }
+        futures_util::future::try_join_all(made.iter().map(Container::restart)).await?;
+        let began = Instant::now();
+        Ok(made.into_iter().map(|container| Container { ready: began, ..container }).collect())
+    }
+
     /// Starts any container (a broken server, a neighbour); the caller gives all of it.
     pub(crate) async fn start_other(&mut self, name: &str, spec: ContainerSpec) -> anyhow::Result<Container> {
         let network = self.network().await?;
@@ -266,13 +280,18 @@ impl BootSpec {
 
     /// Starts it in a network; [`Case::start`] also keeps it for the report and removes it.
     pub(crate) async fn start(self, setting: &Rc<Setting>, network: Option<String>) -> anyhow::Result<Container> {
+        let container = self.create(setting, network).await?;
+        container.restart().await?;
+        Ok(Container { ready: Instant::now(), ..container })
+    }
+
+    async fn create(self, setting: &Rc<Setting>, network: Option<String>) -> anyhow::Result<Container> {
         let spec = ContainerSpec {
             variables: self.variables.into_iter().collect(),
             network: network.map(|network| (network, self.name.clone())),
             ..self.spec
         };
         let id = setting.engine.create(&setting.run, spec).await?;
-        setting.engine.start(&id).await?;
         Ok(Container { id, name: self.name, setting: Rc::clone(setting), ready: Instant::now() })
     }
 }

@@ -7,23 +7,27 @@ mod api;
 mod case;
 mod check;
 mod checks;
+mod chromium;
 mod database;
 mod leaks;
 mod model;
 mod negative;
 mod report;
+mod rows;
 mod runner;
+mod schema;
 
 use std::rc::Rc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
+use camino::Utf8PathBuf;
 use tokio::sync::OnceCell;
 
 use crate::base_images::BaseImage;
 use crate::engine::Engine;
 use crate::run::Run;
-use crate::{postgres, ui};
+use crate::{postgres, ui, workspace};
 
 use self::case::{Secrets, Setting};
 pub(crate) use self::check::Check;
@@ -60,6 +64,11 @@ impl Selection {
             .filter(|check| !named(&self.skip, check))
             .collect())
     }
+}
+
+/// Where reports and their pictures go.
+pub(crate) fn folder() -> Utf8PathBuf {
+    workspace::target_dir().join("verify")
 }
 
 /// The acceptance list, for `--list`.

@@ -1,0 +1,75 @@
+//! The admin UI, as a person sees it.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, ensure};
+
+use crate::verify::case::{ADMIN, Case};
+use crate::verify::check::{Check, Need, NotRun};
+use crate::verify::chromium::Chromium;
+use crate::verify::model::Picture;
+use crate::verify::schema::Schema;
+use crate::{setup, ui, verify};
+
+pub(crate) const CHECKS: &[Check] = &[Check {
+    name: "admin-ui",
+    promise: "A person logs in through the form of the admin UI, and sees the collections in it.",
+    needs: Need::Browser,
+    run: |case| Box::pin(admin_ui(case)),
+}];
+
+const SIZE: (u32, u32) = (1280, 900);
+/// Whether a link is there and nothing covers its middle.
+const IS_SEEN: &str = "(() => {
+    const link = LINK;
+    if (!link) return false;
+    const { x, y, width, height } = link.getBoundingClientRect();
+    const top = document.elementFromPoint(x + width / 2, y + height / 2);
+    return top !== null && (link.contains(top) || top.contains(link));
+})()";
+
+async fn admin_ui(case: &mut Case) -> anyhow::Result<()> {
+    let how = "no Chromium is on the PATH: `cargo xtask setup --yes --browser` installs it";
+    let program = setup::browser().ok_or_else(|| NotRun(how.to_owned()))?;
+    let database = case.booted_database().await?;
+    // Else a dialog asks the first administrator for the owner's address, over everything.
+    let owner = "insert into directus_settings (id, project_owner) values (1, 'owner@example.com')
+                 on conflict (id) do update set project_owner = excluded.project_owner";
+    database.execute(owner).await?;
+    let container = case.start(case.boot("directus", &database)).await?;
+    container.healthy().await?;
+    let url = container.url().await?;
+
+    let began = Instant::now();
+    let mut browser = Chromium::start(program, &format!("{}-{}", case.setting.run.id(), "admin-ui"), SIZE).await?;
+    let version = browser.version().await?;
+    case.figure("browser", version);
+    browser.open(&format!("{url}/admin")).await?;
+    browser.fill("input[type=email]", ADMIN).await?;
+    browser.fill("input[type=password]", &case.setting.secrets.admin.clone()).await?;
+    browser.click("button to log in", "document.querySelector('button[type=submit]')").await?;
+    browser.wait_for("page behind the login", "!location.pathname.startsWith('/admin/login')").await?;
+    case.figure("logged in after", ui::seconds(began.elapsed()));
+
+    let snapshot = Schema::snapshot()?;
+    for (name, path, file) in
+        [("content module", "content", "admin-ui-content.png"), ("data model", "settings/data-model", "admin-ui.png")]
+    {
+        browser.open(&format!("{url}/admin/{path}")).await?;
+        for collection in snapshot.tables() {
+            let link = format!("document.querySelector('a[href*=\"/{path}/{collection}\"]')");
+            let is_seen = IS_SEEN.replace("LINK", &link);
+            browser.wait_for(&format!("{collection} in the {name}"), &is_seen).await?;
+        }
+        let picture = browser.screenshot().await?;
+        let path = verify::folder().join(file);
+        std::fs::create_dir_all(verify::folder()).context("failed to create the report's folder")?;
+        std::fs::write(&path, picture).with_context(|| format!("failed to write {path}"))?;
+        case.evidence.pictures.push(Picture { name: format!("the {name}, logged in"), file: file.to_owned() });
+        case.figure(name, format!("{} collections are shown", snapshot.tables().len()));
+    }
+    let complaints = browser.complaints();
+    ensure!(complaints.is_empty(), "errors in the page: {}", complaints.join("; "));
+    case.figure("from start to the last picture", ui::seconds(began.elapsed()));
+    Ok(())
+}

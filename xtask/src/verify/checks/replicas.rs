@@ -1,0 +1,84 @@
+//! Several containers of one database.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, ensure};
+use entrypoint::contract::{Event, LogLine, Phase};
+use futures_util::future::try_join_all;
+
+use crate::ui;
+use crate::verify::case::{Case, Container, timeline};
+use crate::verify::check::{Check, Need};
+use crate::verify::schema::Schema;
+
+pub(crate) const CHECKS: &[Check] = &[Check {
+    name: "five-at-once",
+    promise: "Five containers that start at once on one empty database all serve: one installs, the others wait for it.",
+    needs: Need::TheMachine,
+    run: |case| Box::pin(five_at_once(case)),
+}];
+
+const REPLICAS: usize = 5;
+
+async fn five_at_once(case: &mut Case) -> anyhow::Result<()> {
+    let database = case.empty_database().await?;
+    let specs = (1..=REPLICAS).map(|number| case.boot(&format!("replica-{number}"), &database)).collect();
+    let began = Instant::now();
+    let replicas = case.start_all(specs).await?;
+    let ready = try_join_all(replicas.iter().map(Container::healthy)).await?;
+    case.figure("five healthy", ui::seconds(began.elapsed()));
+    let each: Vec<String> = ready.iter().map(|duration| ui::seconds(*duration)).collect();
+    case.figure("each", each.join(", "));
+
+    let mut installed = Vec::new();
+    for (replica, ready) in replicas.iter().zip(ready) {
+        let log = replica.log().await?;
+        let boot = timeline(&replica.name, &log, Some(ready));
+        let said =
+            |phase: Phase| boot.phases.iter().find(|done| done.phase == phase.name()).map(|done| done.message.as_str());
+        let said: Vec<&str> = [Phase::DbInit, Phase::Bootstrap, Phase::Schema, Phase::PostSchema]
+            .into_iter()
+            .map(|phase| said(phase).with_context(|| format!("{}: {phase} was not done", replica.name)))
+            .collect::<Result<_, _>>()?;
+        if said[0] == "3 applied, 0 skipped" {
+            installed.push(replica.name.clone());
+            let all =
+                said[1].starts_with("installed") && said[2].starts_with("applied ") && said[3].starts_with("2 applied");
+            ensure!(all, "{} began the installation and did not finish it: {said:?}", replica.name);
+        } else {
+            let wanted = ["0 applied, 3 skipped", "nothing to do", "no changes", "0 applied, 2 skipped"];
+            ensure!(said == wanted, "{} waited, and yet had something to do: {said:?}", replica.name);
+            let waiting = log.iter().find(|line| names_the_holder(line));
+            case.line(format!(
+                "{}: {}",
+                replica.name,
+                waiting.with_context(|| { format!("{} names nobody that it waited for", replica.name) })?
+            ));
+        }
+        case.evidence.boots.push(boot);
+        // Healthy is what the binary says; a login needs the server's whole stack.
+        replica.api().await.with_context(|| replica.name.clone())?;
+    }
+    ensure!(installed.len() == 1, "{} containers installed: {}", installed.len(), installed.join(", "));
+    case.figure("installed by", installed.concat());
+
+    for (what, query, wanted) in [
+        ("administrators", "select count(*) from directus_users", "1"),
+        ("rows in the ledger", "select count(*) from boot.migrations", "5"),
+        ("snapshots in the lineage", "select count(*) from boot.snapshots", "1"),
+    ] {
+        let found = database.value(query).await?;
+        ensure!(found == wanted, "{found} {what}, not {wanted}");
+        case.figure(what, found);
+    }
+    let live = Schema::live(&replicas[0].api().await?).await?;
+    let differences = Schema::snapshot()?.differences(&live);
+    ensure!(differences.is_empty(), "not as in the snapshot: {}", differences.join("; "));
+    Ok(())
+}
+
+fn names_the_holder(line: &str) -> bool {
+    LogLine::parse(line).is_some_and(|line| {
+        line.phase == Phase::Lock && line.event == Event::Note && line.message.contains("waiting for boot of ")
+    })
+}
