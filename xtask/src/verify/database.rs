@@ -92,6 +92,16 @@ impl Database {
         }
     }
 
+    /// Waits until it answers again: a server that was frozen may first have to recover.
+    pub(crate) async fn answers(&self) -> anyhow::Result<()> {
+        let began = std::time::Instant::now();
+        while let Err(error) = self.value("1").await {
+            ensure!(began.elapsed() < START, "it does not answer again: {error:#}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
     /// The first database of a server that is not there yet: what containers are told about it.
     pub(crate) fn to_come(host: &str) -> Database {
         Database { host: host.to_owned(), name: FIRST.to_owned(), port: 0, password: String::new() }
