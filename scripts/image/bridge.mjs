@@ -52,9 +52,9 @@ const answer = {
   },
 
   async bootstrap() {
-    const { default: getDatabase, isInstalled } = await load('database/index.js');
+    const { isInstalled } = await load('database/index.js');
     const { default: migrate } = await load('database/migrations/run.js');
-    const database = getDatabase();
+    const database = await getDatabase();
     const installed = !(await isInstalled());
     if (installed) {
       const { default: seed } = await load('database/seeds/run.js');
@@ -81,14 +81,13 @@ const answer = {
   },
 
   async plan() {
-    const { default: getDatabase } = await load('database/index.js');
     const { getSnapshot } = await load('utils/get-snapshot.js');
     const { getSnapshotDiff } = await load('utils/get-snapshot-diff.js');
     const { validateSnapshot } = await load('utils/validate-snapshot.js');
     const snapshot = await readSnapshot();
     // Its form only: a snapshot of another version is the boot binary's to judge.
     validateSnapshot(snapshot, true);
-    const database = getDatabase();
+    const database = await getDatabase();
     const current = await getSnapshot({ database, schema: await freshSchema() });
     const diff = getSnapshotDiff(current, snapshot);
     planned = { snapshot, current, diff, database };
@@ -137,9 +136,26 @@ async function migrationVersions() {
 }
 
 async function freshSchema() {
-  const { default: getDatabase } = await load('database/index.js');
   const { getSchema } = await load('utils/get-schema.js');
-  return getSchema({ database: getDatabase(), bypassCache: true });
+  return getSchema({ database: await getDatabase(), bypassCache: true });
+}
+
+let database;
+
+/**
+ * Directus' own pool. A statement of a process that has died runs to its end, and is committed under the next boot: so
+ * PostgreSQL looks whether we are still there (before 14 it cannot).
+ */
+async function getDatabase() {
+  if (database) return database;
+  const { default: getDirectusDatabase } = await load('database/index.js');
+  database = getDirectusDatabase();
+  database.client.pool.on('createSuccess', (_, connection) => {
+    const watch = "select set_config(name, '500', false) from pg_settings where name = 'client_connection_check_interval'";
+    // A connection that cannot even do this fails in its first statement too, where somebody waits for it.
+    connection.query(watch).catch(() => {});
+  });
+  return database;
 }
 
 /** Directus' diff as a flat list; whole new entities are not spelt out. */
@@ -181,6 +197,5 @@ async function main() {
 }
 
 await main();
-const { default: getDatabase } = await load('database/index.js');
-await getDatabase().destroy();
+await (await getDatabase()).destroy();
 process.exit(0);

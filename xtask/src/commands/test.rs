@@ -22,8 +22,11 @@ pub(crate) async fn test(arguments: &[String]) -> anyhow::Result<()> {
     let run = Run::start(&engine, "test").await?;
     ui::status("Starting", &format!("PostgreSQL ({})", image.name));
     let url = postgres::start(&engine, &run, &image).await?;
-    let cmd =
-        cargo_test(arguments).env("TEST_DATABASE_URL", url).env("XTASK_E2E_PROJECT", run.id()).stdout_is_the_result();
+    let cmd = cargo_test(arguments)
+        .env("TEST_DATABASE_URL", url)
+        .env("XTASK_E2E_PROJECT", run.id())
+        .env("XTASK_E2E_IMAGE", &image.name)
+        .stdout_is_the_result();
     let cmd = if image.stand_in { cmd.env("PGOPTIONS", postgres::WITHOUT_TIMESCALEDB) } else { cmd };
     cmd.run().await
 }

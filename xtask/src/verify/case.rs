@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use entrypoint::contract::{self, Event, LogLine, Phase};
+use entrypoint::contract::{self, Event, ExitCode, LogLine, Phase};
 use futures_util::StreamExt as _;
 use tokio::sync::OnceCell;
 
@@ -17,6 +17,8 @@ use crate::run::Run;
 
 /// How long a boot, or the server's start, may take before a check gives up on it. Generous: machines are shared.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+/// The name of a case's own server in its network; the shared one is `db` there.
+pub(crate) const OWN_SERVER: &str = "own-db";
 /// How many lines of a container's log go into a report.
 const EXCERPT: usize = 40;
 
@@ -97,13 +99,26 @@ impl Case {
         Ok(network)
     }
 
-    /// A server of this case's own, with an empty database; for checks that harm it.
+    /// An empty database on a server of this case's own.
     pub(crate) async fn own_database(&mut self) -> anyhow::Result<Database> {
+        Ok(self.own_server().await?.1)
+    }
+
+    /// A server of this case's own, with an empty database; for checks that harm it.
+    pub(crate) async fn own_server(&mut self) -> anyhow::Result<(Container, Database)> {
         let network = self.network().await?;
         let setting = Rc::clone(&self.setting);
-        let (container, database) = setting.servers.start(&setting, Some((network, "db".to_owned()))).await?;
-        self.containers.push(Container { id: container, name: "db".to_owned(), setting, ready: Instant::now() });
-        Ok(database)
+        let (id, database) = setting.servers.start(&setting, Some((network, OWN_SERVER.to_owned()))).await?;
+        let container = Container { id, name: OWN_SERVER.to_owned(), setting, ready: Instant::now() };
+        self.containers.push(container.clone());
+        Ok((container, database))
+    }
+
+    /// Starts a server that was killed again, and returns its database as it is reached now.
+    pub(crate) async fn server_again(&self, server: &Container, database: &Database) -> anyhow::Result<Database> {
+        server.restart().await?;
+        server.healthy().await?;
+        Ok(database.at(self.setting.engine.published_port(&server.id, 5432).await?))
     }
 
     /// An empty database on the server that the checks share.
@@ -346,6 +361,17 @@ impl Container {
         self.line(&format!("the beginning of {phase}"), begun).await.map(drop)
     }
 
+    /// Waits until a query to the database that it works on says true. A container that ends first is an error.
+    pub(crate) async fn until(&self, database: &Database, query: &str) -> anyhow::Result<()> {
+        tokio::select! {
+            seen = database.wait_until(query) => seen,
+            ended = self.ended(PATIENCE) => {
+                let ended = ended?;
+                bail!("{} ended with {} before this was true: {query}: {}", self.name, ended.code, ended.last_line())
+            }
+        }
+    }
+
     /// Waits until it has ended, and returns how.
     pub(crate) async fn ended(&self, patience: Duration) -> anyhow::Result<Ended> {
         let began = Instant::now();
@@ -427,6 +453,19 @@ impl Ended {
     /// Its last line.
     pub(crate) fn last_line(&self) -> &str {
         self.lines.last().map_or("", String::as_str)
+    }
+
+    /// Checks that it failed in that phase with that exit code, and that its last line says so with these words.
+    pub(crate) fn expect_failure(&self, phase: Phase, exit: ExitCode, words: &[&str]) -> anyhow::Result<()> {
+        let last = self.last_line();
+        let line = LogLine::parse(last).with_context(|| format!("its last line is none of the boot's: {last}"))?;
+        ensure!(self.code == i64::from(exit.code()), "the exit code is {}, not {}: {last}", self.code, exit.code());
+        ensure!(line.event == Event::Failed(exit.code()), "the last line says another exit code than {exit:?}: {last}");
+        ensure!(line.phase == phase, "the last line names {}, not {phase}: {last}", line.phase);
+        for word in words {
+            ensure!(line.message.contains(word), "the last line does not say `{word}`: {last}");
+        }
+        Ok(())
     }
 
     /// The line that ended a phase, with its message; `None` if it was not reached.

@@ -55,6 +55,8 @@ impl Database {
     pub(crate) async fn connect(&self) -> anyhow::Result<tokio_postgres::Client> {
         let mut config = tokio_postgres::Config::new();
         config.host("127.0.0.1").port(self.port).user(USER).password(&self.password).dbname(&self.name);
+        // Told apart from the boots that are looked at.
+        config.application_name("verify");
         let (client, connection) =
             config.connect(NoTls).await.with_context(|| format!("failed to connect to database {}", self.name))?;
         tokio::spawn(async move {
@@ -90,6 +92,26 @@ impl Database {
             ensure!(began.elapsed() < PATIENCE, "never became true: {query}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Waits until it answers again: a server that was frozen may first have to recover.
+    pub(crate) async fn answers(&self) -> anyhow::Result<()> {
+        let began = std::time::Instant::now();
+        while let Err(error) = self.value("1").await {
+            ensure!(began.elapsed() < START, "it does not answer again: {error:#}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// The first database of a server that is not there yet: what containers are told about it.
+    pub(crate) fn to_come(host: &str) -> Database {
+        Database { host: host.to_owned(), name: FIRST.to_owned(), port: 0, password: String::new() }
+    }
+
+    /// The same database, of a server that was started again and is published on another port since.
+    pub(crate) fn at(&self, port: u16) -> Database {
+        Database { port, ..self.clone() }
     }
 
     fn other(&self, name: &str) -> Database {

@@ -1,7 +1,7 @@
 //! The acceptance gate: every promise of the README, proven on real containers.
 //!
-//! [`check`] is what a check is, [`checks`] the acceptance list, [`case`] where one looks ([`database`], [`api`]),
-//! [`runner`] runs them, [`model`] is what was found, [`report`] shows it.
+//! [`check`] is what a check is, [`checks`] the acceptance list, [`case`] where one looks ([`database`], [`api`],
+//! [`end_state`], [`hold`]), [`runner`] runs them, [`model`] is what was found, [`report`] shows it.
 
 mod api;
 mod case;
@@ -9,6 +9,8 @@ mod check;
 mod checks;
 mod chromium;
 mod database;
+mod end_state;
+mod hold;
 mod leaks;
 mod model;
 mod negative;

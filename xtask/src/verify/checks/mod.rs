@@ -3,13 +3,26 @@
 mod boots;
 mod browser;
 mod data;
+mod faults;
+mod health;
 mod image;
 mod replicas;
 mod secrets;
+mod signals;
 mod stack;
 
 use super::check::Check;
 
 /// All checks, by group, in the order of the acceptance list.
-pub(crate) const ALL: &[&[Check]] =
-    &[image::CHECKS, boots::CHECKS, data::CHECKS, replicas::CHECKS, secrets::CHECKS, stack::CHECKS, browser::CHECKS];
+pub(crate) const ALL: &[&[Check]] = &[
+    image::CHECKS,
+    boots::CHECKS,
+    data::CHECKS,
+    faults::CHECKS,
+    health::CHECKS,
+    signals::CHECKS,
+    secrets::CHECKS,
+    replicas::CHECKS,
+    stack::CHECKS,
+    browser::CHECKS,
+];
