@@ -197,5 +197,5 @@ async function main() {
 }
 
 await main();
-await (await getDatabase()).destroy();
+await database?.destroy();
 process.exit(0);
