@@ -62,7 +62,7 @@ fn summary(report: &Report) -> String {
         "## {sign} verify: {}\n\n{} ({}) in {}: {} passed, {} failed, {} not run.\n\n",
         text::verdict(report),
         markdown(&subject.image),
-        markdown(&subject.version),
+        markdown(&text::short_version(&subject.version)),
         text::seconds(report.seconds),
         counts.pass,
         counts.fail,
@@ -74,8 +74,7 @@ fn summary(report: &Report) -> String {
     text += "| | check | promise or reason | time |\n| --- | --- | --- | ---: |\n";
     for status in [Status::Fail, Status::NotRun, Status::Pass] {
         for check in report.checks.iter().filter(|check| check.status == status) {
-            let reason = check.reason.as_deref().unwrap_or(check.promise);
-            let reason: String = text::plain(reason).chars().take(LONGEST).collect();
+            let reason = text::first_line(check.reason.as_deref().unwrap_or(check.promise));
             let (name, reason) = (markdown(check.name), markdown(&reason));
             let (sign, word, took) = (text::sign(status), text::word(status), text::seconds(check.seconds));
             text += &format!("| {sign} {word} | {name} | {reason} | {took} |\n");

@@ -15,10 +15,11 @@ pub(super) fn details(check: &CheckReport) -> Markup {
                 span.name { (check.name) } " "
                 span.took { (text::seconds(check.seconds)) }
                 span.promise { (check.promise) }
-                @if check.status == Status::NotRun { (reason(check)) }
+                @if check.status == Status::NotRun { (why(check)) }
             }
             div.body {
-                @if check.status != Status::NotRun { (reason(check)) }
+                @if check.status != Status::NotRun { (why(check)) }
+                (rest(check))
                 @if !figures.is_empty() {
                     div.scroll { table {
                         tbody { @for figure in figures {
@@ -38,7 +39,8 @@ pub(super) fn details(check: &CheckReport) -> Markup {
                 @for picture in pictures {
                     p { a href=(format!("#picture-{}", picture.file)) { "Picture: " (picture.name) } }
                 }
-                @if figures.is_empty() && lines.is_empty() && boots.is_empty() && pictures.is_empty() {
+                @if figures.is_empty() && lines.is_empty() && boots.is_empty() && pictures.is_empty()
+                    && check.logs.is_empty() {
                     p.quiet { "Nothing else was noted." }
                 }
             }
@@ -51,8 +53,16 @@ pub(super) fn badge(status: Status) -> Markup {
     html! { span.badge .(class(status)) { (text::sign(status)) " " (text::word(status)) } }
 }
 
-fn reason(check: &CheckReport) -> Markup {
-    html! { @if let Some(reason) = &check.reason { span.reason { (text::plain(reason)) } } }
+/// A reason's first line, which says why.
+fn why(check: &CheckReport) -> Markup {
+    let why = text::first_line(check.reason.as_deref().unwrap_or_default());
+    html! { @if !why.is_empty() { span.reason { (why) } } }
+}
+
+/// What follows it: lines of a log.
+fn rest(check: &CheckReport) -> Markup {
+    let rest = check.reason.as_deref().and_then(|reason| reason.split_once('\n'));
+    html! { @if let Some((_, rest)) = rest { pre tabindex="0" { (text::plain(rest)) } } }
 }
 
 fn phases(boot: &BootTimeline) -> Markup {

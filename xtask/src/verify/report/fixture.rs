@@ -99,7 +99,7 @@ pub(super) fn report() -> Report {
             database: "trm-standin/timescaledb-ha:pg16.6-ts2.17.2-all".to_owned(),
             database_is_stand_in: true,
         },
-        machine: Machine { engine: "Docker 28.5.1".to_owned(), cores: 2, jobs: 2 },
+        machine: Machine { engine: "28.5.1".to_owned(), cores: 2, jobs: 2 },
         summary: Summary::of(&checks),
         checks,
     }

@@ -50,7 +50,8 @@ fn header(report: &Report, verdict: &str) -> Markup {
                 " · took " (text::seconds(report.seconds))
             }
             p.when {
-                (subject.version) " · " (ui::size(subject.size_bytes)) " · " (machine.engine) " · "
+                (text::short_version(&subject.version)) " · " (ui::size(subject.size_bytes))
+                " · engine " (machine.engine) " · "
                 (machine.cores) " processors"
             }
         }
@@ -134,7 +135,7 @@ mod tests {
     #[test]
     fn the_page_says_what_was_judged_and_what_was_not_the_real_thing() {
         let page = fixture_page();
-        for shown in ["1 of 5 checks failed", "trm-directus:dev", "713.2 MB", "sha256:0123", "Docker 28.5.1", "UTC"] {
+        for shown in ["1 of 5 checks failed", "trm-directus:dev", "713.2 MB", "sha256:0123", "engine 28.5.1", "UTC"] {
             assert!(page.contains(shown), "no {shown}");
         }
         assert!(page.contains("<strong>Stand-ins. </strong>The base image trm-standin/directus:11.17.4 and"));

@@ -7,8 +7,6 @@ use crate::verify::model::{CheckReport, Report, Status};
 
 /// Pixels of a check's bar with the text above it.
 const ROW: usize = 34;
-/// Seconds that may lie between the end of a check and the beginning of the one that waited for its place.
-const GAP: f64 = 0.5;
 
 /// The section, if anything was run.
 pub(super) fn section(report: &Report) -> Option<Markup> {
@@ -54,7 +52,8 @@ fn picture(report: &Report, checks: &[&CheckReport], critical: &[&str]) -> Marku
     }
 }
 
-/// The checks that the run waited for: the last one to end, the one whose end let that begin, and so on.
+/// The checks that the run waited for: the last one to end, the one whose end let that begin, and so on. Between the two
+/// may lie seconds, in which the containers of the first one are removed.
 fn critical_path(checks: &[&CheckReport]) -> Vec<&'static str> {
     let end = |check: &CheckReport| check.began + check.seconds;
     let mut path: Vec<&CheckReport> = Vec::new();
@@ -62,9 +61,6 @@ fn critical_path(checks: &[&CheckReport]) -> Vec<&'static str> {
     loop {
         let earlier = checks.iter().filter(|check| end(check) <= limit && path.iter().all(|on| on.name != check.name));
         let Some(last) = earlier.max_by(|a, b| end(a).total_cmp(&end(b))) else { break };
-        if path.last().is_some_and(|next| next.began - end(last) > GAP) {
-            break;
-        }
         path.push(last);
         limit = last.began + 0.01;
     }

@@ -52,6 +52,18 @@ pub(super) fn stand_ins(report: &Report) -> Option<String> {
     })
 }
 
+/// The image's version, with as much of its commit as is needed to find it.
+pub(super) fn short_version(version: &str) -> String {
+    let Some((number, commit)) = version.split_once('@') else { return version.to_owned() };
+    let (commit, dirty) = commit.strip_suffix("-dirty").map_or((commit, ""), |commit| (commit, "-dirty"));
+    format!("{number}@{}{dirty}", commit.chars().take(12).collect::<String>())
+}
+
+/// The first line of a text, where there is room for no more.
+pub(super) fn first_line(text: &str) -> String {
+    plain(text).lines().next().unwrap_or_default().to_owned()
+}
+
 /// Seconds as people read them.
 pub(super) fn seconds(seconds: f64) -> String {
     match seconds {
@@ -95,6 +107,12 @@ mod tests {
         assert!(stand_ins(&report).unwrap().contains(" is a stand-in, "));
         report.subject.database_is_stand_in = false;
         assert_eq!(stand_ins(&report), None);
+    }
+
+    #[test]
+    fn a_commit_is_shortened_and_a_changed_checkout_is_not_forgotten() {
+        assert_eq!(short_version("0.1.0@0123456789abcdef-dirty"), "0.1.0@0123456789ab-dirty");
+        assert_eq!([short_version("0.1.0@unknown"), short_version("1")], ["0.1.0@unknown", "1"]);
     }
 
     #[test]
