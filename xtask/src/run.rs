@@ -3,6 +3,7 @@
 //! Containers of a run carry its id as a label; a compose stack of a run has the id as its project name. The id says
 //! which process made it, so that the next run can tell what a killed one has left behind, and remove that too.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 
 use anyhow::Context as _;
@@ -20,6 +21,7 @@ const PREFIX: &str = "trm-run-";
 pub(crate) struct Run {
     engine: Engine,
     id: String,
+    kept: Cell<bool>,
 }
 
 impl Run {
@@ -32,7 +34,16 @@ impl Run {
                 remove(engine, &id).await.with_context(|| format!("failed to remove what {id} left behind"))?;
             }
         }
-        Ok(Run { engine: engine.clone(), id: format!("{PREFIX}{kind}-{host}-{}", std::process::id()) })
+        Ok(Run {
+            engine: engine.clone(),
+            id: format!("{PREFIX}{kind}-{host}-{}", std::process::id()),
+            kept: Cell::new(false),
+        })
+    }
+
+    /// Leaves what it made when it is dropped, for somebody to look at. The next run removes it.
+    pub(crate) fn keep(&self) {
+        self.kept.set(true);
     }
 
     /// Its id, which is a valid name of a compose project.
@@ -48,6 +59,9 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
+        if self.kept.get() {
+            return;
+        }
         let (engine, id) = (self.engine.clone(), self.id.clone());
         // A drop cannot wait for the runtime that it may run on, so it brings its own.
         let removal = std::thread::spawn(move || {

@@ -34,7 +34,8 @@ pub(crate) struct ContainerSpec {
     pub(crate) tmpfs: Vec<(&'static str, &'static str)>,
     /// A shell command that succeeds when the container is healthy, instead of the image's own check.
     pub(crate) healthcheck: Option<&'static str>,
-    /// How often the check is made, instead of the image's own interval.
+    /// How often the check is made, instead of the image's own interval; and it never gives up on a container that has
+    /// not been healthy yet: on a busy machine a boot may outlast the image's start period.
     pub(crate) check_every: Option<Duration>,
     /// The network that it is in, and its name there, instead of the engine's default network.
     pub(crate) network: Option<(String, String)>,
@@ -268,6 +269,7 @@ fn body(run: &Run, spec: ContainerSpec) -> ContainerCreateBody {
         interval: nanoseconds(spec.check_every.unwrap_or(Duration::from_millis(300))),
         timeout: spec.healthcheck.and_then(|_| nanoseconds(Duration::from_secs(5))),
         retries: spec.healthcheck.map(|_| 400),
+        start_period: spec.check_every.and_then(|_| nanoseconds(Duration::from_secs(3600))),
         ..HealthConfig::default()
     });
     let hardened = spec.hardened;

@@ -78,6 +78,7 @@ async fn one(setting: &Rc<Setting>, check: &'static Check, options: Options, beg
         logs,
     };
     if status == Status::Fail && options.keep {
+        setting.run.keep();
         report.evidence.lines.extend(case.how_to_look());
     } else if let Err(error) = case.remove().await {
         // What is left goes with the run; that it could not go now is still a defect of the check.
