@@ -19,6 +19,9 @@ use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use super::{Engine, is_not_found};
 use crate::run::Run;
 
+/// How long a container that is checked often may take until its first success.
+const START_PERIOD: Duration = Duration::from_secs(600);
+
 /// What a container is to be made of.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ContainerSpec {
@@ -269,7 +272,8 @@ fn body(run: &Run, spec: ContainerSpec) -> ContainerCreateBody {
         interval: nanoseconds(spec.check_every.unwrap_or(Duration::from_millis(300))),
         timeout: spec.healthcheck.and_then(|_| nanoseconds(Duration::from_secs(5))),
         retries: spec.healthcheck.map(|_| 400),
-        start_period: spec.check_every.and_then(|_| nanoseconds(Duration::from_secs(3600))),
+        // Longer than the image's own: on a busy machine a boot may take minutes, and whoever waits has a deadline.
+        start_period: spec.check_every.and_then(|_| nanoseconds(START_PERIOD)),
         ..HealthConfig::default()
     });
     let hardened = spec.hardened;
