@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bollard::Docker;
-use bollard::models::{NetworkCreateRequest, VolumeCreateRequest};
+use bollard::models::NetworkCreateRequest;
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
     RemoveVolumeOptions,
@@ -101,14 +101,6 @@ impl Engine {
             NetworkCreateRequest { name: name.to_owned(), labels: Some(labels), ..NetworkCreateRequest::default() };
         let made = self.docker.create_network(request).await;
         Ok(made.with_context(|| format!("failed to make network {name}"))?.id)
-    }
-
-    /// Makes a volume with these labels.
-    pub(crate) async fn create_volume(&self, name: &str, labels: HashMap<String, String>) -> anyhow::Result<()> {
-        let request =
-            VolumeCreateRequest { name: Some(name.to_owned()), labels: Some(labels), ..VolumeCreateRequest::default() };
-        let made = self.docker.create_volume(request).await;
-        made.map(drop).with_context(|| format!("failed to make volume {name}"))
     }
 
     /// Removes a volume.
