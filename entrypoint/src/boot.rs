@@ -54,7 +54,10 @@ pub async fn boot(prepared: &Prepared, log: &Log) -> Result<(), BootError> {
     let mut session = database::wait(&config.database, config.timeouts.database, log).await?;
     log.done(format!("PostgreSQL {} at {}", session.server_version, config.database.target));
 
-    let result = locked_phases(prepared, &mut session, log).await;
+    let result = tokio::select! {
+        result = locked_phases(prepared, &mut session, log) => result,
+        lost = database::silence(&config.database, config.timeouts.database) => Err(BootError::Lost(lost)),
+    };
     if let Err(error) = &result
         && let Some(lost) = lost_connection(error, &session).await
     {

@@ -3,6 +3,8 @@
 mod common;
 
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Database, Ended, Image, binary, run, server_url};
@@ -291,6 +293,32 @@ async fn a_server_that_is_stopped_in_a_migration_is_named_with_the_file() {
     let ended = Ended::of(boot.wait_with_output().expect("it ends"));
     ended.assert_failed("db-init", ExitCode::DatabaseLost, &["in 003_slow.sql", "57P01", "start again"]);
     assert_eq!(count(&database, "pg_tables where tablename = 'half'").await, 0);
+}
+
+#[tokio::test]
+async fn a_server_that_freezes_under_a_migration_ends_the_boot_in_bounded_time() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    image.write("db-init/003_slow.sql", "create table half (id int); select pg_sleep(60);");
+    let frozen = Arc::new(AtomicBool::new(false));
+    let mut boot = image.boot(&database.behind_a_freezer(&frozen));
+    let boot = boot.env("BOOT_DATABASE_TIMEOUT", "1").stdout(Stdio::piped()).spawn().expect("the binary runs");
+    let sleeping = "pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
+    while count(&database, sleeping).await == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    frozen.store(true, Ordering::Relaxed);
+    let began = Instant::now();
+    let ended = Ended::of(boot.wait_with_output().expect("it ends"));
+    ended.assert_failed("db-init", ExitCode::DatabaseLost, &["no answer for 1 s", "start again"]);
+    assert!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_migration_that_takes_longer_than_the_servers_deadline_is_waited_for() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    image.write("db-init/003_slow.sql", "select pg_sleep(3);");
+    let ended = run(image.boot(database.url()).env("BOOT_DATABASE_TIMEOUT", "1"));
+    assert_eq!(ended.code, 0, "{}", ended.output);
 }
 
 #[tokio::test]

@@ -72,7 +72,11 @@ pub const VARIABLES: &[Variable] = &[
         "–",
         "Session options; `-c trm.timescaledb=optional` lets a server without TimescaleDB pass.",
     ),
-    Variable::boot("BOOT_DATABASE_TIMEOUT", "60", "Seconds to wait for PostgreSQL to answer."),
+    Variable::boot(
+        "BOOT_DATABASE_TIMEOUT",
+        "60",
+        "Seconds to wait for PostgreSQL to answer, before and during the boot.",
+    ),
     Variable::boot("BOOT_LOCK_TIMEOUT", "600", "Seconds to wait for another boot of the same database."),
     Variable::boot("BOOT_DIRECTUS_TIMEOUT", "600", "Seconds that bootstrap and schema may take together."),
     Variable::boot("SCHEMA_ALLOW_DESTRUCTIVE", "–", "The digest of one refused plan, to allow exactly that one."),

@@ -6,8 +6,10 @@ mod session;
 pub mod state;
 mod tls;
 mod wait;
+mod watch;
 
 pub use classify::{Verdict, describe, judge};
 pub use lock::{Holder, LockError, acquire};
 pub use session::{Lost, Notice, RESET, Session};
 pub use wait::{WaitError, wait};
+pub use watch::silence;

@@ -4,9 +4,13 @@
 #![allow(dead_code)]
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use entrypoint::config::{Config, Env};
 use entrypoint::contract::{Event, LogLine};
@@ -48,6 +52,26 @@ impl Database {
     /// Its URL.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Its URL through a proxy that passes nothing on while `frozen`, and breaks nothing either.
+    pub(crate) fn behind_a_freezer(&self, frozen: &Arc<AtomicBool>) -> String {
+        let (head, rest) = self.url.rsplit_once('@').expect("a URL with a password");
+        let (server, name) = rest.split_once('/').expect("a URL with a database");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        let (server, frozen) = (server.to_owned(), Arc::clone(frozen));
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (client, server) = (client.expect("a client"), TcpStream::connect(&server).expect("a server"));
+                let twin = |stream: &TcpStream| stream.try_clone().expect("a descriptor");
+                for (from, to) in [(twin(&client), twin(&server)), (server, client)] {
+                    let frozen = Arc::clone(&frozen);
+                    std::thread::spawn(move || pass_on(from, to, &frozen));
+                }
+            }
+        });
+        format!("{head}@127.0.0.1:{port}/{name}")
     }
 
     /// A connection beside the boot's.
@@ -95,6 +119,21 @@ impl Drop for Database {
         });
         dropped.join().expect("the database is dropped");
     }
+}
+
+/// Copies until one end is closed.
+fn pass_on(mut from: TcpStream, mut to: TcpStream, frozen: &AtomicBool) {
+    let mut chunk = [0; 4096];
+    while let Ok(read @ 1..) = from.read(&mut chunk) {
+        while frozen.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        if to.write_all(&chunk[..read]).is_err() {
+            break;
+        }
+    }
+    // The other side may be gone already.
+    drop(to.shutdown(Shutdown::Both));
 }
 
 /// A log for what is not about the log.

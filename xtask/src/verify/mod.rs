@@ -140,7 +140,8 @@ async fn subject(engine: &Engine, image: &str, database: &crate::base_images::Re
     let info = engine.image(image).await?.with_context(|| format!("there is no image {image}"))?;
     let label = |name: &str| info.labels.get(&format!("org.opencontainers.image.{name}")).cloned().unwrap_or_default();
     let base = label("base.name");
-    let base_info = engine.image(&base).await?;
+    // Without the label it is no image of ours; that is for the checks to say.
+    let base_info = if base.is_empty() { None } else { engine.image(&base).await? };
     Ok(Subject {
         image: image.to_owned(),
         image_id: info.id.clone(),

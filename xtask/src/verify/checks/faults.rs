@@ -126,37 +126,33 @@ async fn frozen(case: &mut Case) -> anyhow::Result<()> {
     case.figure("frozen before the boot: start to exit, BOOT_DATABASE_TIMEOUT=3", seconds(took));
     ensure!(took < connects + SLACK, "it took {} to give up, not 3 s", seconds(took));
 
-    // A busy machine may need longer until Node is at work; how long it may take to end stays the same.
-    let hold = Hold::in_phase(&database, Phase::Bootstrap).await?;
-    let mut bounded = freeze_under(case, &server, &database, Duration::from_secs(10)).await?;
-    if !bounded {
-        bounded = freeze_under(case, &server, &database, Duration::from_secs(90)).await?;
-    }
-    ensure!(bounded, "Node was not at work on the database within 90 s");
-    hold.lift(&database).await?;
-    heal(case, &database, &undisturbed).await
-}
-
-/// Freezes the server once Node is held in bootstrap, and looks how the boot ends. False: it ended before that.
-async fn freeze_under(
-    case: &mut Case,
-    server: &Container,
-    database: &Database,
-    limit: Duration,
-) -> anyhow::Result<bool> {
-    let limit_text = limit.as_secs().to_string();
-    let boot = case.boot("frozen-under", database).variable("BOOT_DIRECTUS_TIMEOUT", &limit_text).command(["boot"]);
+    let silent = Duration::from_secs(3);
+    let (folder, file) = slow_file(Phase::DbInit);
+    let boot = case.boot("frozen-in-db-init", &database).file(&format!("{folder}/{file}"), SLOW_FILE);
+    let boot = boot.variable("BOOT_DATABASE_TIMEOUT", silent.as_secs().to_string()).command(["boot"]);
     let boot = case.start(boot).await?;
-    boot.says(" db-init: ").await?;
+    boot.until(&database, IN_SLOW_FILE).await?;
     let began = Instant::now();
-    tokio::select! {
-        held = database.wait_until(Hold::HOLDS) => held?,
-        ended = boot.ended(PATIENCE) => {
-            let ended = ended?;
-            ended.expect_failure(Phase::Bootstrap, ExitCode::BootstrapFailed, &["BOOT_DIRECTUS_TIMEOUT"])?;
-            return Ok(false);
-        }
-    }
+    server.pause().await?;
+    // Nothing else bounds it: waiting longer shows nothing more.
+    let ended = boot.ended(silent * 2 + SLACK).await;
+    let took = began.elapsed();
+    server.unpause().await?;
+    database.answers().await?;
+    let ended = ended?;
+    case.line(ended.last_line());
+    ended.expect_failure(Phase::DbInit, ExitCode::DatabaseLost, &["no answer for 3 s"])?;
+    case.figure("frozen in db-init: exit code", ended.code.to_string());
+    case.figure("frozen in db-init: pause to exit, BOOT_DATABASE_TIMEOUT=3", seconds(took));
+
+    // Of the two timeouts that would notice, the one that is looked at comes first.
+    let limit = Duration::from_secs(5);
+    let boot = case.boot("frozen-in-bootstrap", &database).variable("BOOT_DATABASE_TIMEOUT", "600");
+    let boot = boot.variable("BOOT_DIRECTUS_TIMEOUT", limit.as_secs().to_string()).command(["boot"]);
+    let boot = case.start(boot).await?;
+    // The boot's last word before Node's turn.
+    boot.until(&database, "exists (select from boot.installations where finished_at is null)").await?;
+    let began = Instant::now();
     server.pause().await?;
     let ended = boot.ended(PATIENCE).await;
     let took = began.elapsed();
@@ -164,13 +160,12 @@ async fn freeze_under(
     database.answers().await?;
     let ended = ended?;
     case.line(ended.last_line());
-    let words = [format!("within {limit_text} s"), "BOOT_DIRECTUS_TIMEOUT".to_owned()];
-    ended.expect_failure(Phase::Bootstrap, ExitCode::BootstrapFailed, &words.each_ref().map(String::as_str))?;
+    let words = ["did not finish within 5 s", "BOOT_DIRECTUS_TIMEOUT"];
+    ended.expect_failure(Phase::Bootstrap, ExitCode::BootstrapFailed, &words)?;
     case.figure("frozen in bootstrap: exit code", ended.code.to_string());
-    let name = format!("frozen in bootstrap: its beginning to exit, BOOT_DIRECTUS_TIMEOUT={limit_text}");
-    case.figure(name, seconds(took));
-    ensure!(took < limit + SLACK, "it took {} to give up, not {limit_text} s", seconds(took));
-    Ok(true)
+    case.figure("frozen in bootstrap: its beginning to exit, BOOT_DIRECTUS_TIMEOUT=5", seconds(took));
+    ensure!(took < limit + SLACK, "it took {} to give up, not 5 s", seconds(took));
+    heal(case, &database, &undisturbed).await
 }
 
 /// The name does not even resolve at first.
