@@ -42,8 +42,6 @@ pub(crate) struct ContainerSpec {
     pub(crate) check_every: Option<Duration>,
     /// The network that it is in, and its name there, instead of the engine's default network.
     pub(crate) network: Option<(String, String)>,
-    /// Named volumes and where they are mounted.
-    pub(crate) volumes: Vec<(String, &'static str)>,
     /// Whether it runs as in production: read-only root file system, no capabilities, no new privileges.
     pub(crate) hardened: bool,
     /// Files that are put into it before it starts. Not possible with a read-only root file system.
@@ -289,7 +287,6 @@ fn body(run: &Run, spec: ContainerSpec) -> ContainerCreateBody {
             port_bindings: bindings,
             tmpfs: Some(spec.tmpfs.into_iter().map(own).collect()),
             network_mode: spec.network.map(|(network, _)| network),
-            binds: Some(spec.volumes.into_iter().map(|(volume, path)| format!("{volume}:{path}")).collect()),
             readonly_rootfs: Some(hardened),
             cap_drop: hardened.then(|| vec!["ALL".to_owned()]),
             security_opt: hardened.then(|| vec!["no-new-privileges:true".to_owned()]),

@@ -162,19 +162,6 @@ impl Case {
         Ok(made.into_iter().map(|container| Container { ready: began, ..container }).collect())
     }
 
-    /// Starts any container (a broken server, a neighbour); the caller gives all of it.
-    pub(crate) async fn start_other(&mut self, name: &str, spec: ContainerSpec) -> anyhow::Result<Container> {
-        let network = self.network().await?;
-        let Setting { engine, run, .. } = &*self.setting;
-        let spec = ContainerSpec { network: Some((network, name.to_owned())), ..spec };
-        let id = engine.create(run, spec).await?;
-        let setting = Rc::clone(&self.setting);
-        let container = Container { id, name: name.to_owned(), setting, ready: Instant::now() };
-        self.containers.push(container.clone());
-        engine.start(&container.id).await?;
-        Ok(container)
-    }
-
     /// Boots to the end (`entrypoint boot`), notes its timeline, and returns what it said. A failed boot is an error.
     pub(crate) async fn boot_once(&mut self, name: &str, database: &Database) -> anyhow::Result<Ended> {
         let container = self.start(self.boot(name, database).command(["boot"])).await?;
@@ -350,17 +337,6 @@ impl Container {
         self.line(&format!("`{text}`"), |line| line.contains(text)).await
     }
 
-    /// Waits until a phase has begun: the one before it is done.
-    pub(crate) async fn reaches(&self, phase: Phase) -> anyhow::Result<()> {
-        let begun = |line: &str| {
-            LogLine::parse(line).is_some_and(|line| {
-                let done = matches!(line.event, Event::Done(_));
-                line.phase >= phase || (done && line.phase.number() + 1 == phase.number())
-            })
-        };
-        self.line(&format!("the beginning of {phase}"), begun).await.map(drop)
-    }
-
     /// Waits until a query to the database that it works on says true. A container that ends first is an error.
     pub(crate) async fn until(&self, database: &Database, query: &str) -> anyhow::Result<()> {
         tokio::select! {
@@ -382,7 +358,7 @@ impl Container {
                 _ => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         };
-        Ok(Ended { code, lines: self.log().await?, waited: began.elapsed() })
+        Ok(Ended { code, lines: self.log().await? })
     }
 
     /// Waits until it is healthy, and returns how long that took from its start.
@@ -445,8 +421,6 @@ pub(crate) struct Ended {
     pub(crate) code: i64,
     /// All that it said.
     pub(crate) lines: Vec<String>,
-    /// How long it was waited for.
-    pub(crate) waited: Duration,
 }
 
 impl Ended {
