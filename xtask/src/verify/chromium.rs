@@ -48,6 +48,9 @@ pub(crate) struct Chromium {
     calls: u64,
     /// What went wrong in the page by itself.
     complaints: Vec<String>,
+    /// Whether a request was given up since the page was loaded, because the machine's network changed.
+    disturbed: bool,
+    reloads: u32,
 }
 
 impl Chromium {
@@ -63,12 +66,14 @@ impl Chromium {
             .arg(format!("--user-data-dir={}", profile.0.display()))
             .arg(format!("--window-size={width},{height}"))
             .talk()?;
-        let mut browser = Chromium { talk, profile, session: None, calls: 0, complaints: Vec::new() };
+        let mut browser =
+            Chromium { talk, profile, session: None, calls: 0, complaints: Vec::new(), disturbed: false, reloads: 0 };
         let target = browser.call("Target.createTarget", json!({ "url": "about:blank" })).await?;
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let session = browser.call("Target.attachToTarget", attach).await?;
         browser.session = session["sessionId"].as_str().map(str::to_owned);
         browser.call("Runtime.enable", json!({})).await?;
+        browser.call("Network.enable", json!({})).await?;
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         browser.call("Emulation.setDeviceMetricsOverride", size).await?;
         Ok(browser)
@@ -97,11 +102,16 @@ impl Chromium {
         Ok(answer["result"]["value"].clone())
     }
 
-    /// Waits until an expression is true; the reason why it does not become so says what the page shows instead.
+    /// Waits until an expression is true, and loads the page again when requests of it were lost. The reason why it does not become so says what the page shows instead.
     pub(crate) async fn wait_for(&mut self, what: &str, expression: &str) -> anyhow::Result<()> {
         let began = Instant::now();
         // While it loads another page there may be no document to ask.
         while !matches!(self.evaluate(expression).await, Ok(Value::Bool(true))) {
+            if std::mem::take(&mut self.disturbed) {
+                self.reloads += 1;
+                self.call("Page.reload", json!({})).await?;
+                self.complaints.clear();
+            }
             if began.elapsed() > PATIENCE / 2 {
                 let page = "location.pathname + ': ' + document.body.innerText";
                 let shown = self.evaluate(page).await.unwrap_or_default().to_string();
@@ -149,6 +159,11 @@ impl Chromium {
         &self.complaints
     }
 
+    /// How often a page was loaded again because requests of it were lost.
+    pub(crate) fn reloads(&self) -> u32 {
+        self.reloads
+    }
+
     async fn call(&mut self, method: &str, parameters: Value) -> anyhow::Result<Value> {
         match tokio::time::timeout(ANSWER, self.exchange(method, parameters)).await {
             Ok(answer) => answer.with_context(|| format!("{method} of the browser failed")),
@@ -179,6 +194,10 @@ impl Chromium {
                 ensure!(answer.get("error").is_none(), "{}", answer["error"]["message"]);
                 return Ok(answer["result"].clone());
             }
+            // Chromium gives up what is under way whenever the machine gets another interface or address, also on
+            // loopback; containers that come and go bring and take some (https://issues.chromium.org/issues/41465264).
+            self.disturbed |= answer["method"] == "Network.loadingFailed"
+                && answer["params"]["errorText"] == "net::ERR_NETWORK_CHANGED";
             if answer["method"] == "Runtime.exceptionThrown" {
                 let exception = &answer["params"]["exceptionDetails"];
                 let description = exception["exception"]["description"].as_str().or(exception["text"].as_str());

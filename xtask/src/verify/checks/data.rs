@@ -90,7 +90,14 @@ async fn stale_snapshot(case: &mut Case) -> anyhow::Result<()> {
             "{collection} serves {rows} after the refused boot"
         );
     }
-    case.figure("refused", format!("exit {}, five collections named, {} kept", refused.code, collections.len()));
+    case.figure(
+        "refused",
+        format!(
+            "exit {}, five collections named, all {} tables that Directus sees kept",
+            refused.code,
+            collections.len()
+        ),
+    );
     case.figure("kept", rows::describe(&before));
 
     // The digest names that plan alone: another one is refused with another digest.
