@@ -65,6 +65,10 @@ impl Chromium {
             .args(FLAGS)
             .arg(format!("--user-data-dir={}", profile.0.display()))
             .arg(format!("--window-size={width},{height}"))
+            // What it keeps outside its profile (crash reports, caches) goes with that, too.
+            .env("HOME", profile.0.display().to_string())
+            .env("XDG_CONFIG_HOME", profile.0.display().to_string())
+            .env("XDG_CACHE_HOME", profile.0.display().to_string())
             .talk()?;
         let mut browser =
             Chromium { talk, profile, session: None, calls: 0, complaints: Vec::new(), disturbed: false, reloads: 0 };
