@@ -28,7 +28,7 @@ pub(crate) enum Command {
     Test(Test),
     /// Prove every promise of the README on real containers, and write a report
     Verify(Verify),
-    /// Run everything that CI runs: formatting, lints, generated documentation, tests
+    /// Run everything that CI runs: formatting, lints, generated documentation, tests, the acceptance gate
     Ci(Ci),
     /// Save the running stack's Directus schema as snapshots/schema.yaml
     Snapshot(Snapshot),
@@ -112,7 +112,7 @@ pub(crate) struct Test {
     pub(crate) arguments: Vec<String>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Verify {
     /// Only checks with one of these words in their name
     #[arg(long, value_name = "NAME", value_delimiter = ',')]

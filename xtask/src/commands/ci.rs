@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
+
 use crate::cmd::Cmd;
 use crate::{flags, setup, ui};
 
-use super::{docs, test};
+use super::{docs, test, verify};
 
 /// The steps, in order: the quick ones first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +18,7 @@ enum Step {
     Lint,
     Docs,
     Test,
+    Verify,
 }
 
 impl Step {
@@ -26,10 +29,12 @@ impl Step {
             Step::Lint => "clippy",
             Step::Docs => "docs",
             Step::Test => "test",
+            Step::Verify => "verify",
         }
     }
 
-    async fn run(self) -> anyhow::Result<()> {
+    /// `strict`: whether a check that cannot be made here fails the run.
+    async fn run(self, strict: bool) -> anyhow::Result<()> {
         let cargo = Cmd::cargo;
         match self {
             Step::Setup => setup::go_through(setup::Wanted { act: true, browser: true }).await.map(drop),
@@ -40,19 +45,27 @@ impl Step {
             }
             Step::Docs => docs::check(),
             Step::Test => test::test(&[]).await,
+            Step::Verify => gate(strict).await,
         }
     }
 }
 
+/// Builds the image and judges it. A machine that was set up here has all that the checks need.
+async fn gate(strict: bool) -> anyhow::Result<()> {
+    let code = verify::run(&flags::Verify { strict, ..flags::Verify::default() }).await?;
+    ensure!(code == ExitCode::SUCCESS, "the image may not ship: see the failed checks above");
+    Ok(())
+}
+
 /// Runs `ci`.
 pub(crate) async fn run(flags: &flags::Ci) -> anyhow::Result<ExitCode> {
-    let steps = [Step::Format, Step::Lint, Step::Docs, Step::Test];
+    let steps = [Step::Format, Step::Lint, Step::Docs, Step::Test, Step::Verify];
     let mut rows = Vec::new();
     let mut failed = false;
     for step in flags.setup.then_some(Step::Setup).into_iter().chain(steps) {
         let began = Instant::now();
         // A failed step does not end it: one run shows all that is wrong. Without the machine's setup nothing can work.
-        let result = step.run().await;
+        let result = step.run(flags.setup).await;
         if let Err(error) = &result {
             ui::error(&format!("{}: {error:#}", step.name()));
         }
