@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use entrypoint::contract::PING_PATH;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 /// A logged-in client.
 #[derive(Clone, Debug)]
@@ -53,6 +56,19 @@ impl Api {
             .await
             .context("the request panicked")?
     }
+}
+
+/// Whether a server on this machine's loopback answers a ping with 200.
+pub(crate) async fn ping(port: u16) -> bool {
+    let asked = async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        let request = format!("GET {PING_PATH} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).await?;
+        std::io::Result::Ok(head.ends_with(b" 200"))
+    };
+    matches!(tokio::time::timeout(Duration::from_secs(5), asked).await, Ok(Ok(true)))
 }
 
 fn blocking(method: &str, url: &str, token: &str, body: Option<Value>) -> anyhow::Result<Answer> {

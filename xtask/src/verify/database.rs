@@ -152,10 +152,6 @@ impl Servers {
             command: Some(["postgres", "-c", "fsync=off", "-c", "max_connections=300"].map(str::to_owned).to_vec()),
             variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
             port: Some(5432),
-            // Each check starts a process in the container: too dear for the server that lives as long as the run.
-            healthcheck: network
-                .is_some()
-                .then_some(r#"PGPASSWORD="$POSTGRES_PASSWORD" psql -h 127.0.0.1 -U "$POSTGRES_USER" -Atc 'select 1'"#),
             network,
             ..ContainerSpec::default()
         };

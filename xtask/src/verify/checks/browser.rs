@@ -37,7 +37,7 @@ async fn admin_ui(case: &mut Case) -> anyhow::Result<()> {
                  on conflict (id) do update set project_owner = excluded.project_owner";
     database.execute(owner).await?;
     let container = case.start(case.boot("directus", &database)).await?;
-    container.healthy().await?;
+    container.serving().await?;
     let url = container.url().await?;
 
     let began = Instant::now();

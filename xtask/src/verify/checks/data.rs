@@ -37,14 +37,14 @@ async fn restart_keeps_rows(case: &mut Case) -> anyhow::Result<()> {
     let database = case.booted_database().await?;
     rows::track(&database).await?;
     let container = case.start(case.boot("directus", &database)).await?;
-    container.healthy().await?;
+    container.serving().await?;
     let entry = rows::register(&container.api().await?).await?;
     let before = rows::fingerprints(&database).await?;
 
     let stopped = container.stop().await?;
     let again = Instant::now();
     container.restart().await?;
-    container.healthy().await?;
+    container.serving().await?;
     case.figure("restart", format!("stopped in {}, healthy after {}", seconds(stopped), seconds(again.elapsed())));
     rows::unchanged(&before, &rows::fingerprints(&database).await?).context("after a restart")?;
     let fields = "race_number,class_id.code,vehicle_id.plate,event_id.organization_id.slug";
@@ -67,7 +67,7 @@ async fn stale_snapshot(case: &mut Case) -> anyhow::Result<()> {
     let database = case.booted_database().await?;
     rows::track(&database).await?;
     let container = case.start(case.boot("directus", &database)).await?;
-    container.healthy().await?;
+    container.serving().await?;
     let api = container.api().await?;
     rows::register(&api).await?;
     for collection in NEW {

@@ -47,7 +47,7 @@ async fn from_files(case: &mut Case) -> anyhow::Result<()> {
         spec = spec.without(name);
     }
     let container = case.start(spec).await?;
-    let ready = container.healthy().await?;
+    let ready = container.serving().await?;
     case.figure("container start to healthy", format!("{:.1} s", ready.as_secs_f64()));
     let made = container.says(&format!("administrator {ADMIN} made")).await?;
     case.line(made);
@@ -99,7 +99,7 @@ async fn not_in_logs(case: &mut Case) -> anyhow::Result<()> {
     }
 
     let server = case.start(case.boot("server", &database)).await?;
-    server.healthy().await?;
+    server.serving().await?;
     server.api().await?;
     for command_line in case.setting.engine.command_lines(&server.id).await? {
         searched.text("a command line of the server", &command_line, case)?;

@@ -83,7 +83,7 @@ async fn in_each_phase(case: &mut Case) -> anyhow::Result<()> {
 async fn while_serving(case: &mut Case) -> anyhow::Result<()> {
     let database = case.booted_database().await?;
     let container = case.start(case.boot("server", &database)).await?;
-    container.healthy().await?;
+    container.serving().await?;
     let took = container.stop().await?;
     let ended = container.ended(PATIENCE).await?;
     case.figure("docker stop", format!("{:.2} s", took.as_secs_f64()));
