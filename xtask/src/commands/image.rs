@@ -27,6 +27,13 @@ pub(crate) struct Built {
     pub(crate) stand_in: bool,
 }
 
+impl Built {
+    /// `sha256:…` of what was built.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+}
+
 /// Runs `image`.
 pub(crate) async fn run(flags: &flags::Image) -> anyhow::Result<ExitCode> {
     let engine = Engine::connect().await?;

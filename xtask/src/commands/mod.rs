@@ -13,6 +13,7 @@ mod verify;
 
 use std::process::ExitCode;
 
+pub(crate) use self::image::Built;
 use crate::flags::Command;
 
 /// Runs a command. `Ok` with a failing code is a command that worked and found something wrong.

@@ -1,6 +1,7 @@
 //! `verify`: the acceptance gate.
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use crate::engine::Engine;
 use crate::verify::{self, Check, Selection, Status};
@@ -16,17 +17,20 @@ pub(crate) async fn run(flags: &flags::Verify) -> anyhow::Result<ExitCode> {
     }
     let checks = Selection { only: flags.only.clone(), skip: flags.skip.clone() }.checks()?;
     let engine = Engine::connect().await?;
-    let tag = match &flags.image {
-        Some(image) => image.clone(),
-        None => {
-            image::build(&engine, flags::DEFAULT_TAG, false).await?;
-            flags::DEFAULT_TAG.to_owned()
-        }
+    let tag = flags.image.as_deref().unwrap_or(flags::DEFAULT_TAG);
+    let began = Instant::now();
+    let build = match &flags.image {
+        Some(_) => None,
+        None => Some(verify::judge_build(&image::build(&engine, tag, false).await, began.elapsed())),
     };
-    if flags.negative {
-        return negative(flags, &engine, &tag, &checks).await;
-    }
-    let report = verify::verify(&engine, &tag, &checks, flags.jobs, flags.keep).await?;
+    let report = match build {
+        Some(build) if build.status == Status::Fail => {
+            ui::error(&format!("the image does not build: {}", build.reason.as_deref().unwrap_or_default()));
+            verify::without_image(&engine, tag, &checks, build).await?
+        }
+        _ if flags.negative => return negative(flags, &engine, tag, &checks).await,
+        build => verify::verify(&engine, tag, &checks, (flags.jobs, flags.keep), build).await?,
+    };
     let folder = verify::folder();
     verify::write(&report, &folder)?;
     // What a CI server shows is a convenience; it must not change the verdict.

@@ -20,13 +20,14 @@ mod runner;
 mod schema;
 
 use std::rc::Rc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use camino::Utf8PathBuf;
 use tokio::sync::OnceCell;
 
 use crate::base_images::BaseImage;
+use crate::commands::Built;
 use crate::engine::Engine;
 use crate::run::Run;
 use crate::{postgres, ui, workspace};
@@ -34,7 +35,7 @@ use crate::{postgres, ui, workspace};
 use self::case::{Secrets, Setting};
 pub(crate) use self::check::Check;
 use self::database::Servers;
-use self::model::{Machine, Subject, Summary};
+use self::model::{CheckReport, Evidence, Figure, Machine, Subject, Summary};
 pub(crate) use self::model::{Report, Status};
 pub(crate) use self::report::{announce, write};
 use self::runner::Options;
@@ -56,7 +57,7 @@ impl Selection {
     pub(crate) fn checks(&self) -> anyhow::Result<Vec<&'static Check>> {
         let all = || checks::ALL.iter().copied().flatten();
         for word in self.only.iter().chain(&self.skip) {
-            if !all().any(|check| check.name.contains(word.as_str())) {
+            if !all().any(|check| check.name.contains(word.as_str())) && !BUILDS.0.contains(word.as_str()) {
                 bail!("no check has `{word}` in its name; `cargo xtask verify --list` shows them all");
             }
         }
@@ -75,39 +76,100 @@ pub(crate) fn folder() -> Utf8PathBuf {
 
 /// The acceptance list, for `--list`.
 pub(crate) fn list() -> String {
+    let checks = checks::ALL.iter().copied().flatten().map(|check| (check.name, check.promise));
     let rows: Vec<[String; 2]> =
-        checks::ALL.iter().copied().flatten().map(|check| [check.name.to_owned(), check.promise.to_owned()]).collect();
+        std::iter::once(BUILDS).chain(checks).map(|(name, promise)| [name.to_owned(), promise.to_owned()]).collect();
     ui::columns(&rows)
 }
 
-/// Judges an image that is here.
+/// The first promise, which is looked at before there is anything to run the others on: its name and itself.
+const BUILDS: (&str, &str) = ("builds", "The image builds from this checkout.");
+
+/// The report on [`BUILDS`]; without it, an image was given.
+pub(crate) fn judge_build(result: &anyhow::Result<Built>, took: Duration) -> CheckReport {
+    let mut evidence = Evidence::default();
+    if let Ok(built) = result {
+        let figure = |name: &str, value: String| Figure { name: name.to_owned(), value };
+        evidence.figures = vec![figure("image", built.id().to_owned()), figure("built in", ui::seconds(took))];
+    }
+    CheckReport {
+        name: BUILDS.0,
+        promise: BUILDS.1,
+        status: if result.is_ok() { Status::Pass } else { Status::Fail },
+        reason: result.as_ref().err().map(|error| format!("{error:#}")),
+        began: 0.0,
+        seconds: ui::json_seconds(took),
+        evidence,
+        logs: Vec::new(),
+    }
+}
+
+/// The report of a run that had no image to judge, because that did not build.
+pub(crate) async fn without_image(
+    engine: &Engine,
+    image: &str,
+    checks: &[&'static Check],
+    build: CheckReport,
+) -> anyhow::Result<Report> {
+    let not_run = |check: &&'static Check| CheckReport {
+        name: check.name,
+        promise: check.promise,
+        status: Status::NotRun,
+        reason: Some("there is no image to judge".to_owned()),
+        began: build.seconds,
+        seconds: 0.0,
+        evidence: Evidence::default(),
+        logs: Vec::new(),
+    };
+    let subject = Subject { image: image.to_owned(), base: BaseImage::directus()?.name, ..Subject::default() };
+    let seconds = build.seconds;
+    let checks: Vec<CheckReport> = std::iter::once(build.clone()).chain(checks.iter().map(not_run)).collect();
+    report(engine, String::new(), (SystemTime::now(), seconds), subject, 0, checks).await
+}
+
+/// Judges an image that is here. `build` is the report on its build, if it was built for this run.
 pub(crate) async fn verify(
     engine: &Engine,
     image: &str,
     checks: &[&'static Check],
-    jobs: Option<usize>,
-    keep: bool,
+    (jobs, keep): (Option<usize>, bool),
+    build: Option<CheckReport>,
 ) -> anyhow::Result<Report> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = jobs.unwrap_or(cores).max(1);
+    let jobs = jobs.unwrap_or_else(cores).max(1);
     let database = BaseImage::postgres().await?.resolve(engine).await?;
     let subject = subject(engine, image, &database).await?;
     let run = Rc::new(Run::start(engine, "verify").await?);
     let (id, began, wall_clock) = (run.id().to_owned(), Instant::now(), SystemTime::now());
     let setting = Rc::new(setting(engine, run, subject.clone(), &database));
-    let checks = runner::run(&setting, checks, Options { jobs, keep }, began).await;
+    let judged = runner::run(&setting, checks, Options { jobs, keep }, began).await;
+    let checks = build.into_iter().chain(judged).collect();
+    report(engine, id, (wall_clock, ui::json_seconds(began.elapsed())), subject, jobs, checks).await
+}
+
+async fn report(
+    engine: &Engine,
+    run: String,
+    (began, seconds): (SystemTime, f64),
+    subject: Subject,
+    jobs: usize,
+    checks: Vec<CheckReport>,
+) -> anyhow::Result<Report> {
     let summary = Summary::of(&checks);
     Ok(Report {
         schema: Report::SCHEMA,
-        run: id,
-        began: rfc3339(wall_clock.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()),
-        seconds: ui::json_seconds(began.elapsed()),
+        run,
+        began: rfc3339(began.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()),
+        seconds,
         ok: summary.fail == 0,
         subject,
-        machine: Machine { engine: engine.version().await?, cores, jobs },
+        machine: Machine { engine: engine.version().await?, cores: cores(), jobs },
         summary,
         checks,
     })
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Breaks the image or its surroundings in every way that is known, and says whether the checks notice.
@@ -117,11 +179,10 @@ pub(crate) async fn negative(
     checks: &[&'static Check],
     jobs: Option<usize>,
 ) -> anyhow::Result<negative::Report> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let database = BaseImage::postgres().await?.resolve(engine).await?;
     let subject = subject(engine, image, &database).await?;
     let run = Rc::new(Run::start(engine, "negative").await?);
-    negative::run(setting(engine, run, subject, &database), checks, jobs.unwrap_or(cores).max(1)).await
+    negative::run(setting(engine, run, subject, &database), checks, jobs.unwrap_or_else(cores).max(1)).await
 }
 
 fn setting(engine: &Engine, run: Rc<Run>, subject: Subject, database: &crate::base_images::Resolved) -> Setting {
@@ -182,6 +243,14 @@ mod tests {
             assert!(all[..index].iter().all(|other| other.name != check.name), "{} twice", check.name);
             assert!(check.promise.ends_with('.'), "{}: no full stop", check.name);
         }
+    }
+
+    #[test]
+    fn an_image_that_does_not_build_fails_the_first_check_with_the_reason() {
+        let failed = Err(anyhow::anyhow!("no such file").context("`docker buildx build` failed"));
+        let check = judge_build(&failed, Duration::from_millis(1500));
+        assert_eq!((check.name, check.status, check.seconds), ("builds", Status::Fail, 1.5));
+        assert_eq!(check.reason.as_deref(), Some("`docker buildx build` failed: no such file"));
     }
 
     #[test]

@@ -33,8 +33,8 @@ impl Report {
     pub(crate) const SCHEMA: u32 = 1;
 }
 
-/// What was judged.
-#[derive(Clone, Debug, Serialize)]
+/// What was judged. Of an image that did not build there are only its name and its base's.
+#[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Subject {
     /// The image's name, as it was given.
     pub(crate) image: String,

@@ -33,9 +33,11 @@ pub(crate) async fn run(
 ) -> Vec<CheckReport> {
     let permits = Semaphore::new(options.jobs);
     let view = View::new(checks.len());
-    let mut running: FuturesUnordered<_> = checks
-        .iter()
-        .enumerate()
+    let mut order: Vec<(usize, &Check)> = checks.iter().copied().enumerate().collect();
+    // First what wants the machine for itself: later it would have to wait until everything else has ended.
+    order.sort_by_key(|(_, check)| check.needs != Need::TheMachine);
+    let mut running: FuturesUnordered<_> = order
+        .into_iter()
         .map(|(index, check)| {
             let (permits, view) = (&permits, &view);
             async move {
