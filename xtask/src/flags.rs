@@ -126,7 +126,7 @@ pub(crate) struct Verify {
     /// Judge this image instead of building one
     #[arg(long, value_name = "NAME:TAG")]
     pub(crate) image: Option<String>,
-    /// How many checks run at once [default: as many as there are processors]
+    /// How many checks run at once [default: as many as processors and memory bear]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<usize>,
     /// Leave the containers of failed checks, and say how to look into them

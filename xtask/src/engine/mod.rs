@@ -53,6 +53,12 @@ impl Engine {
         Ok(version.version.unwrap_or_default())
     }
 
+    /// The bytes of memory that the engine's containers share.
+    pub(crate) async fn memory(&self) -> anyhow::Result<u64> {
+        let info = self.docker.info().await.context("failed to ask the engine about itself")?;
+        Ok(info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default())
+    }
+
     /// The ports of this machine that running containers publish.
     pub(crate) async fn published_ports(&self) -> anyhow::Result<BTreeSet<u16>> {
         let containers = self.docker.list_containers(None).await.context("failed to list containers")?;
