@@ -367,17 +367,22 @@ impl Container {
     /// Asked from here, over its published port: each of the engine's own checks starts a process in the container,
     /// which is too dear to be made often.
     pub(crate) async fn serving(&self) -> anyhow::Result<Duration> {
-        let port = self.setting.engine.published_port(&self.id, contract::DEFAULT_PORT).await?;
         let waiting = Instant::now();
-        while !api::ping(port).await {
+        loop {
+            // Before the port: a container that has ended has none.
             if let State::Exited(code) = self.state().await? {
                 let last = self.log().await?.pop().unwrap_or_default();
                 bail!("{} ended with {code} before it served: {last}", self.name);
             }
+            let port = self.setting.engine.published_port(&self.id, contract::DEFAULT_PORT).await;
+            if let Ok(port) = port
+                && api::ping(port).await
+            {
+                return Ok(self.ready.elapsed());
+            }
             ensure!(waiting.elapsed() < PATIENCE, "{} does not serve after {} s", self.name, PATIENCE.as_secs());
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        Ok(self.ready.elapsed())
     }
 
     /// Waits until it serves, and until the engine has seen that too; returns how long the first took from its start.

@@ -173,7 +173,7 @@ pub(super) const BREAKAGES: &[Breakage] = &[
         check: "admin-ui",
         how: "the admin UI is not served",
         change: Image("ENV SERVE_APP=false"),
-        expect: "input[type=email]",
+        expect: "no login form within",
     },
     // faults.rs
     Breakage {
