@@ -92,13 +92,11 @@ async fn locked_phases(prepared: &Prepared, session: &mut Session, log: &Log) ->
     let (mut bridge, snapshot) = start_bridge(prepared).await?;
     log.begin(Phase::DbInit);
     state::ensure(&session.client).await?;
-    for phase in [Phase::DbInit, Phase::PostSchema] {
-        log.begin(phase);
-        migrations::plan(migrations.of(phase), &state::ledger(&session.client, phase).await?)?;
-    }
+    let db_init = plan(migrations, session, Phase::DbInit, log).await?;
+    // Nobody else writes the ledger while the lock is held: what is planned here still holds in phase 7.
+    let post_schema = plan(migrations, session, Phase::PostSchema, log).await?;
 
-    log.begin(Phase::DbInit);
-    migrate(prepared, session, Phase::DbInit, log).await?;
+    migrate(prepared, session, Phase::DbInit, &db_init, log).await?;
     if config.database.timescaledb_optional && !inventory::has_extension(&session.client, "timescaledb").await? {
         log.warn("this server has no TimescaleDB and PGOPTIONS says that it may: positions is a plain table");
     }
@@ -129,8 +127,7 @@ async fn locked_phases(prepared: &Prepared, session: &mut Session, log: &Log) ->
     }
     bridge.finish().await;
 
-    log.begin(Phase::PostSchema);
-    migrate(prepared, session, Phase::PostSchema, log).await
+    migrate(prepared, session, Phase::PostSchema, &post_schema, log).await
 }
 
 /// Starts the Node process, which imports Directus while the SQL runs, and has it read the snapshot.
@@ -148,10 +145,27 @@ async fn start_bridge(prepared: &Prepared) -> Result<(Bridge, Snapshot), BootErr
     }
 }
 
-/// Phases 4 and 7.
-async fn migrate(prepared: &Prepared, session: &mut Session, phase: Phase, log: &Log) -> Result<(), BootError> {
+/// What a phase's files will do to this database; a contradiction is that phase's failure.
+async fn plan<'a>(
+    migrations: &'a MigrationSet,
+    session: &Session,
+    phase: Phase,
+    log: &Log,
+) -> Result<migrations::Plan<'a>, BootError> {
+    log.begin(phase);
     let ledger = state::ledger(&session.client, phase).await?;
-    let plan = migrations::plan(prepared.migrations.of(phase), &ledger)?;
+    Ok(migrations::plan(migrations.of(phase), &ledger)?)
+}
+
+/// Phases 4 and 7.
+async fn migrate(
+    prepared: &Prepared,
+    session: &mut Session,
+    phase: Phase,
+    plan: &migrations::Plan<'_>,
+    log: &Log,
+) -> Result<(), BootError> {
+    log.begin(phase);
     if !plan.newer.is_empty() {
         log.warn(format!("this image is older than the database: it lacks {}", plan.newer.join(", ")));
     }

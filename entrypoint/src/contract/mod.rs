@@ -17,10 +17,6 @@ pub use paths::{
 pub use phase::Phase;
 pub use variables::{VARIABLES, Variable, VariableGroup};
 
-/// The PostgreSQL schema that holds the boot's own state (migration ledger, snapshot lineage). Directus looks at
-/// `public` alone, so no version of it ever sees these tables.
-pub const STATE_SCHEMA: &str = "boot";
-
 /// Key of the session-level advisory lock that one boot of a database holds: "trmboot" in ASCII. Advisory locks are
 /// per database, so boots of two databases on one server do not wait for each other.
 pub const LOCK_KEY: i64 = 0x0074_726d_626f_6f74;

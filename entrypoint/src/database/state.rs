@@ -1,11 +1,13 @@
 //! The boot's own tables, in a PostgreSQL schema of their own: the migration ledger, the snapshot lineage, and the
 //! installations of Directus.
+//!
+//! The schema is called `boot`. Directus looks at `public` alone, so no version of it ever sees these tables.
 
 use std::time::Duration;
 
 use tokio_postgres::{Client, GenericClient};
 
-use crate::contract::{Phase, STATE_SCHEMA};
+use crate::contract::Phase;
 
 /// One applied migration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,10 +35,10 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
         return Ok(());
     }
     client
-        .batch_execute(&format!(
+        .batch_execute(
             "begin;
-             create schema if not exists {STATE_SCHEMA};
-             create table if not exists {STATE_SCHEMA}.migrations (
+             create schema if not exists boot;
+             create table if not exists boot.migrations (
                  phase       text        not null,
                  filename    text        not null,
                  checksum    text        not null,
@@ -45,21 +47,21 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
                  image       text        not null,
                  primary key (phase, filename)
              );
-             create table if not exists {STATE_SCHEMA}.snapshots (
+             create table if not exists boot.snapshots (
                  id               bigint generated always as identity primary key,
                  digest           text        not null,
                  directus_version text        not null,
                  applied_at       timestamptz not null default now(),
                  image            text        not null
              );
-             create table if not exists {STATE_SCHEMA}.installations (
+             create table if not exists boot.installations (
                  started_at  timestamptz not null default now(),
                  finished_at timestamptz,
                  image       text        not null
              );
-             comment on schema {STATE_SCHEMA} is 'State of the image''s boot: what it applied to this database';
-             commit;"
-        ))
+             comment on schema boot is 'State of the image''s boot: what it applied to this database';
+             commit;",
+        )
         .await
 }
 
