@@ -139,7 +139,7 @@ impl BaseImage {
 }
 
 /// The real image's name can be given to a stand-in by `docker tag`; its label stays.
-fn is_stand_in(image: &ImageInfo) -> bool {
+pub(crate) fn is_stand_in(image: &ImageInfo) -> bool {
     image.labels.get(STAND_IN_LABEL).is_some_and(|value| value == "true")
 }
 

@@ -5,15 +5,20 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
-/// Logs in with e-mail and password, as the admin UI does; the honest proof that what is printed works.
-pub(crate) fn login(url: &str, email: &str, password: &str) -> anyhow::Result<()> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(Duration::from_secs(30)))
+/// A client for a server on this machine's loopback. Any status is an answer.
+pub(crate) fn agent(timeout: Duration) -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .timeout_global(Some(timeout))
         .http_status_as_error(false)
         // A proxy of the environment has no way to this machine's loopback.
         .proxy(None)
         .build()
-        .into();
+        .into()
+}
+
+/// Logs in with e-mail and password, as the admin UI does; the honest proof that what is printed works.
+pub(crate) fn login(url: &str, email: &str, password: &str) -> anyhow::Result<()> {
+    let agent = agent(Duration::from_secs(30));
     let url = format!("{url}/auth/login");
     let mut response = agent
         .post(&url)

@@ -14,25 +14,33 @@ const PASSWORD: &str = "test";
 const DATABASE: &str = "test";
 const DEADLINE: Duration = Duration::from_secs(120);
 
+/// A server of that image that makes a superuser and a database when it is first started; its port is published.
+pub(crate) fn server(image: &str, user: &str, password: &str, database: &str) -> ContainerSpec {
+    let variables = [
+        ("POSTGRES_USER", user),
+        ("POSTGRES_PASSWORD", password),
+        ("POSTGRES_DB", database),
+        ("PGDATA", "/home/postgres/pgdata/data"),
+    ];
+    ContainerSpec {
+        image: image.to_owned(),
+        variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+        port: Some(5432),
+        ..ContainerSpec::default()
+    }
+}
+
 /// Starts a server that lives as long as the run, and returns its URL. The user is a superuser.
 pub(crate) async fn start(engine: &Engine, run: &Run, image: &Resolved) -> anyhow::Result<String> {
     // No durability: nobody needs the data of a test after a crash. Many connections: tests run at once.
     let command = ["postgres", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=300"];
     let spec = ContainerSpec {
-        image: image.name.clone(),
         command: Some(command.map(str::to_owned).to_vec()),
-        variables: vec![
-            ("POSTGRES_USER".to_owned(), USER.to_owned()),
-            ("POSTGRES_PASSWORD".to_owned(), PASSWORD.to_owned()),
-            ("POSTGRES_DB".to_owned(), DATABASE.to_owned()),
-            ("PGDATA".to_owned(), "/home/postgres/pgdata/data".to_owned()),
-        ],
-        port: Some(5432),
         // The image's own user, who is not root, makes the data folder in it.
         tmpfs: vec![("/home/postgres/pgdata", "mode=1777")],
         // Over TCP: over the socket the temporary server of the first start answers already.
         healthcheck: Some(r#"PGPASSWORD="$POSTGRES_PASSWORD" psql -h 127.0.0.1 -U "$POSTGRES_USER" -Atc 'select 1'"#),
-        ..ContainerSpec::default()
+        ..server(&image.name, USER, PASSWORD, DATABASE)
     };
     let id = engine.create(run, spec).await?;
     engine.start(&id).await?;

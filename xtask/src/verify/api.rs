@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::http;
+
 /// A logged-in client.
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
@@ -72,12 +74,7 @@ pub(crate) async fn ping(port: u16) -> bool {
 }
 
 fn blocking(method: &str, url: &str, token: &str, body: Option<Value>) -> anyhow::Result<Answer> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(Duration::from_secs(60)))
-        .http_status_as_error(false)
-        .proxy(None)
-        .build()
-        .into();
+    let agent = http::agent(Duration::from_secs(60));
     let mut request = ureq::http::Request::builder().method(method).uri(url);
     if !token.is_empty() {
         request = request.header("authorization", token);

@@ -15,6 +15,7 @@ use tokio_postgres::NoTls;
 
 use super::case::{BootSpec, Ended, PATIENCE, Setting};
 use crate::engine::{ContainerSpec, Engine, State};
+use crate::postgres;
 
 /// The role that owns everything.
 pub(crate) const USER: &str = "directus";
@@ -139,21 +140,12 @@ impl Servers {
     ) -> anyhow::Result<(String, Database)> {
         let password = setting.secrets.database.clone();
         let host = network.as_ref().map_or("db", |(_, name)| name).to_owned();
-        let variables = [
-            ("POSTGRES_USER", USER),
-            ("POSTGRES_PASSWORD", &password),
-            ("POSTGRES_DB", FIRST),
-            ("PGDATA", "/home/postgres/pgdata/data"),
-        ];
         let spec = ContainerSpec {
-            image: setting.subject.database.clone(),
             // A client that is killed is noticed as in production; durability is nobody's concern here, except after a
             // crash of the server alone, for which the operating system's cache is enough.
             command: Some(["postgres", "-c", "fsync=off", "-c", "max_connections=300"].map(str::to_owned).to_vec()),
-            variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
-            port: Some(5432),
             network,
-            ..ContainerSpec::default()
+            ..postgres::server(&setting.subject.database, USER, &password, FIRST)
         };
         let id = setting.engine.create(&setting.run, spec).await?;
         setting.engine.start(&id).await?;

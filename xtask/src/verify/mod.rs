@@ -30,7 +30,7 @@ use crate::base_images::BaseImage;
 use crate::commands::Built;
 use crate::engine::Engine;
 use crate::run::Run;
-use crate::{postgres, ui, workspace};
+use crate::{base_images, postgres, ui, workspace};
 
 use self::case::{Secrets, Setting};
 pub(crate) use self::check::Check;
@@ -217,7 +217,7 @@ async fn subject(engine: &Engine, image: &str, database: &crate::base_images::Re
         image_digest: info.digest.clone(),
         version: format!("{}@{}", label("version"), label("revision")),
         size_bytes: info.size,
-        base_is_stand_in: base_info.is_some_and(|base| base.labels.contains_key("trm.standin")),
+        base_is_stand_in: base_info.as_ref().is_some_and(base_images::is_stand_in),
         base,
         database: database.name.clone(),
         database_is_stand_in: database.stand_in,
