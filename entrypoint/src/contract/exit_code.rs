@@ -8,8 +8,10 @@ pub enum ExitCode {
     Ok = 0,
     /// A fault of the boot binary itself, or an answer of PostgreSQL that it has no name for.
     Internal = 1,
-    /// The command line was not understood.
-    Usage = 2,
+    /// `plan`: a boot would change something.
+    ChangesPending = 2,
+    /// `plan`: nothing is new in this image, and yet the database is not what it says: it was edited by hand.
+    Drift = 3,
     /// One or more variables are missing or wrong; all are listed.
     Config = 10,
     /// PostgreSQL did not answer before the deadline.
@@ -20,10 +22,14 @@ pub enum ExitCode {
     LockTimeout = 22,
     /// The connection was lost in the middle of the boot.
     DatabaseLost = 23,
+    /// A pooler in transaction mode stands between the boot and PostgreSQL: no lock would hold.
+    DatabasePooled = 24,
     /// The migration files contradict the ledger or the rules: edited, missing, duplicate, badly named, empty.
     MigrationsInvalid = 30,
     /// A migration's SQL failed; its transaction was rolled back.
     MigrationFailed = 31,
+    /// A migration waited for a lock that another session did not let go of; nothing of it was kept.
+    MigrationBlocked = 32,
     /// Directus could not install or migrate its system tables, or something it reported done is not there.
     BootstrapFailed = 40,
     /// The snapshot cannot be read, or is no Directus snapshot.
@@ -34,8 +40,12 @@ pub enum ExitCode {
     SchemaRefused = 43,
     /// After the apply, a new plan is not empty or something of the snapshot is not in the database.
     SchemaDiverged = 44,
+    /// A newer Directus, or a newer image that says so, has been at this database; nothing was touched.
+    ImageTooOld = 45,
     /// The server (`healthcheck`) does not answer 200.
     Unhealthy = 50,
+    /// The command line was not understood (`EX_USAGE` of sysexits.h).
+    Usage = 64,
     /// The command to exec exists but cannot be executed.
     NotExecutable = 126,
     /// The command to exec was not found.
@@ -48,23 +58,28 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// All codes, in ascending order.
-    pub const ALL: [ExitCode; 20] = [
+    pub const ALL: [ExitCode; 25] = [
         ExitCode::Ok,
         ExitCode::Internal,
-        ExitCode::Usage,
+        ExitCode::ChangesPending,
+        ExitCode::Drift,
         ExitCode::Config,
         ExitCode::DatabaseUnreachable,
         ExitCode::DatabaseRefused,
         ExitCode::LockTimeout,
         ExitCode::DatabaseLost,
+        ExitCode::DatabasePooled,
         ExitCode::MigrationsInvalid,
         ExitCode::MigrationFailed,
+        ExitCode::MigrationBlocked,
         ExitCode::BootstrapFailed,
         ExitCode::SnapshotInvalid,
         ExitCode::SchemaFailed,
         ExitCode::SchemaRefused,
         ExitCode::SchemaDiverged,
+        ExitCode::ImageTooOld,
         ExitCode::Unhealthy,
+        ExitCode::Usage,
         ExitCode::NotExecutable,
         ExitCode::NotFound,
         ExitCode::Interrupted,
@@ -89,16 +104,23 @@ impl ExitCode {
         match self {
             ExitCode::Ok => "Done (`boot`, `healthcheck`), or the server ended by itself.",
             ExitCode::Internal => "A fault of the boot binary, or an answer of PostgreSQL that it has no name for.",
-            ExitCode::Usage => "The command line was not understood.",
+            ExitCode::ChangesPending => "`plan`: a boot of this image would change something; the plan says what.",
+            ExitCode::Drift => "`plan`: the image brings nothing new, but the database was edited since its last boot.",
             ExitCode::Config => "Variables are missing or wrong; all of them are listed.",
             ExitCode::DatabaseUnreachable => "PostgreSQL did not answer before the deadline.",
             ExitCode::DatabaseRefused => "PostgreSQL answered and said no: password, role, database name or TLS.",
             ExitCode::LockTimeout => "Another boot held the boot lock until the deadline.",
             ExitCode::DatabaseLost => "The connection to PostgreSQL was lost in the middle of the boot.",
+            ExitCode::DatabasePooled => {
+                "A pooler in transaction mode stands between the boot and PostgreSQL, where no lock holds."
+            }
             ExitCode::MigrationsInvalid => {
                 "The SQL files contradict the ledger or the rules: edited, missing, duplicate, badly named, empty."
             }
             ExitCode::MigrationFailed => "A migration's SQL failed; its transaction was rolled back.",
+            ExitCode::MigrationBlocked => {
+                "A migration waited in vain for a lock that another session holds; nothing of it was kept."
+            }
             ExitCode::BootstrapFailed => "Directus could not install or migrate its system tables or make the admin.",
             ExitCode::SnapshotInvalid => "The snapshot file cannot be read, or is no Directus snapshot.",
             ExitCode::SchemaFailed => "Directus failed to apply the snapshot; its transaction was rolled back.",
@@ -106,7 +128,11 @@ impl ExitCode {
             ExitCode::SchemaDiverged => {
                 "After the apply, a new plan is not empty, or something of the snapshot is not in the database."
             }
+            ExitCode::ImageTooOld => {
+                "A newer Directus, or a newer image that older ones cannot serve beside, has been here; nothing was touched."
+            }
             ExitCode::Unhealthy => "`healthcheck`: the server does not answer 200.",
+            ExitCode::Usage => "The command line was not understood.",
             ExitCode::NotExecutable => "The command to run exists but cannot be executed.",
             ExitCode::NotFound => "The command to run was not found.",
             ExitCode::Interrupted => "SIGINT ended the boot; the next one goes on where it stopped.",
@@ -120,7 +146,10 @@ impl ExitCode {
         match self {
             ExitCode::Ok => "Nothing.",
             ExitCode::Internal => "Start again; if it stays, report the last line.",
-            ExitCode::Usage => "See `docker run --rm IMAGE help`.",
+            ExitCode::ChangesPending => "Boot the image, or look at what the plan lists first.",
+            ExitCode::Drift => {
+                "Save the edits with `cargo xtask snapshot`, or boot the image to bring its own state back."
+            }
             ExitCode::Config => "Set the named variables.",
             ExitCode::DatabaseUnreachable => {
                 "Check DB_HOST and DB_PORT, the network, and that PostgreSQL runs; raise BOOT_DATABASE_TIMEOUT if it is slow to start."
@@ -130,11 +159,17 @@ impl ExitCode {
                 "See what the named holder does; raise BOOT_LOCK_TIMEOUT if it is a long migration."
             }
             ExitCode::DatabaseLost => "See PostgreSQL's log; start again, the boot goes on where it stopped.",
+            ExitCode::DatabasePooled => {
+                "Give the boot a direct way beside the pooled one: BOOT_DB_HOST and BOOT_DB_PORT, or BOOT_DB_CONNECTION_STRING."
+            }
             ExitCode::MigrationsInvalid => {
                 "Restore the named file as it was applied, or bring the change in a new file with the next number."
             }
             ExitCode::MigrationFailed => {
                 "Correct the file at the named place and build a new image; nothing of it was kept."
+            }
+            ExitCode::MigrationBlocked => {
+                "End the session that the log names, or raise MIGRATION_LOCK_TIMEOUT; then start again."
             }
             ExitCode::BootstrapFailed => "See Directus' lines above; start again, the boot goes on where it stopped.",
             ExitCode::SnapshotInvalid => "Save the snapshot again with `cargo xtask snapshot`.",
@@ -143,7 +178,9 @@ impl ExitCode {
                 "Save a newer snapshot, or allow this very plan once with the SCHEMA_ALLOW_DESTRUCTIVE=… that the log names."
             }
             ExitCode::SchemaDiverged => "Compare the named items in the database with the snapshot.",
+            ExitCode::ImageTooOld => "Start the image that the log names, or a newer one.",
             ExitCode::Unhealthy => "See the container's log; restart it if the server hangs.",
+            ExitCode::Usage => "See `docker run --rm IMAGE help`.",
             ExitCode::NotExecutable => "Check the file's mode and architecture.",
             ExitCode::NotFound => "Check the command's name and PATH.",
             ExitCode::Interrupted | ExitCode::Terminated => "Start again.",

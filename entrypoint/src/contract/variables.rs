@@ -50,7 +50,10 @@ pub const VARIABLES: &[Variable] = &[
     Variable::directus("DB_CONNECTION_STRING", "–", "A `postgres://` URL instead of the five above.").secret(),
     Variable::directus("DB_SSL", "false", "`true`: TLS, checked against Mozilla's roots, as Node does."),
     Variable::directus("DB_SSL__CA", "–", "PEM certificates to check the server's against; switches TLS on."),
+    Variable::directus("DB_SSL__CERT", "–", "The client's PEM certificate, with DB_SSL__KEY.").secret(),
+    Variable::directus("DB_SSL__KEY", "–", "Its PEM private key.").secret(),
     Variable::directus("DB_SSL__REJECT_UNAUTHORIZED", "true", "`false`: TLS without checking the certificate."),
+    Variable::directus("DB_SEARCH_PATH", "–", "PostgreSQL schemas, comma-separated, instead of the role's own."),
     Variable::directus(
         "DB_EXCLUDE_TABLES",
         "spatial_ref_sys,sysdiagrams",
@@ -79,9 +82,29 @@ pub const VARIABLES: &[Variable] = &[
     ),
     Variable::boot("BOOT_LOCK_TIMEOUT", "600", "Seconds to wait for another boot of the same database."),
     Variable::boot("BOOT_DIRECTUS_TIMEOUT", "600", "Seconds that bootstrap and schema may take together."),
+    Variable::boot("BOOT_DB_HOST", "DB_HOST", "PostgreSQL itself, where DB_HOST is a pooler; for the boot alone."),
+    Variable::boot("BOOT_DB_PORT", "DB_PORT", "Its port."),
+    Variable::boot("BOOT_DB_CONNECTION_STRING", "–", "The same as a `postgres://` URL.").secret(),
+    Variable::boot(
+        "MIGRATION_LOCK_TIMEOUT",
+        "5",
+        "Seconds that a migration waits for a lock before it lets go and tries again.",
+    ),
+    Variable::boot("MIGRATION_LOCK_TRIES", "6", "How often it tries."),
+    Variable::boot(
+        "MIGRATION_ACCEPT",
+        "–",
+        "`<file>:<checksum>`: takes one edited file, applied before, as it now is.",
+    ),
+    Variable::boot(
+        "SCHEMA_APPLY_MODE",
+        "auto",
+        "`plan`: show what the snapshot would change and serve without it; `skip`: do not even look.",
+    ),
     Variable::boot("SCHEMA_ALLOW_DESTRUCTIVE", "–", "The digest of one refused plan, to allow exactly that one."),
     Variable::boot("BOOT_DB_INIT_DIR", "/directus/db-init", "Where the SQL files lie."),
     Variable::boot("BOOT_SNAPSHOT_FILE", "/directus/snapshots/schema.yaml", "The snapshot."),
+    Variable::boot("BOOT_DIRECTUS_DIR", "/directus", "Where Directus lies."),
     Variable::boot("BOOT_SCRIPTS_DIR", "/directus/scripts", "Where the bridge and the start script lie."),
 ];
 
