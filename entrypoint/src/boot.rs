@@ -1,16 +1,21 @@
 //! The boot: the phases in order, each ending in one line of the log.
 
+use std::future::Future;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-use crate::config::{Config, Env};
+use crate::config::{Config, Env, SchemaMode};
 use crate::contract::Phase;
 use crate::database::{self, Lost, Session, state};
-use crate::directus::{Bridge, BridgeError, InvalidSnapshot, Ruling, Snapshot, SnapshotFile, guard, inventory, rule};
+use crate::directus::{
+    Bridge, BridgeError, Release, Ruling, Snapshot, SnapshotFile, fingerprint, guard, inventory, rule,
+};
 use crate::error::{BootError, ConnectionLoss};
 use crate::log::Log;
+use crate::migrations::file::hex_sha256;
 use crate::migrations::{self, MigrationSet};
+use crate::standing::{Bootstrap, Current, Refusal, Schema, Standing, is_current};
 
 /// How long a failure waits for the news that the connection is gone, which would be its cause.
 const CAUSE: Duration = Duration::from_secs(1);
@@ -24,24 +29,50 @@ pub struct Prepared {
     pub migrations: MigrationSet,
     /// The snapshot.
     pub snapshot: SnapshotFile,
+    /// Directus.
+    pub directus: Release,
+}
+
+impl Prepared {
+    /// A schema's fingerprint, together with what else decides what Directus sees of the schema: which tables are
+    /// hidden from it.
+    #[must_use]
+    pub fn seal(&self, fingerprint: &str) -> String {
+        let hidden = self.config.excluded_tables(self.migrations.owned_tables()).join(",");
+        format!("{fingerprint} {}", &hex_sha256(hidden.as_bytes())[..12])
+    }
 }
 
 /// Phase 1. Needs nothing but the environment and the image.
 ///
 /// # Errors
-/// [`BootError::Config`], [`BootError::Migrations`] or [`BootError::Snapshot`].
+/// [`BootError::Config`], [`BootError::Migrations`], [`BootError::Snapshot`] or [`BootError::NoDirectus`].
 pub fn prepare(env: &Env, log: &Log) -> Result<Prepared, BootError> {
     log.begin(Phase::Config);
     let config = Config::from_env(env)?;
     let migrations = MigrationSet::read(&config.paths.db_init)?;
     let snapshot = SnapshotFile::read(&config.paths.snapshot)?;
+    let directus = Release::read(&config.paths.directus)?;
     log.done(format!(
-        "{} + {} migrations, snapshot {}",
+        "{} + {} migrations, snapshot {}, Directus {}",
         migrations.db_init.len(),
         migrations.post_schema.len(),
         snapshot.short_digest(),
+        directus.version,
     ));
-    Ok(Prepared { config, migrations, snapshot })
+    Ok(Prepared { config, migrations, snapshot, directus })
+}
+
+/// Phase 2.
+///
+/// # Errors
+/// [`BootError::Wait`].
+pub async fn connect(prepared: &Prepared, log: &Log) -> Result<Session, BootError> {
+    let config = &prepared.config;
+    log.begin(Phase::Database);
+    let session = database::wait(&config.database, config.timeouts.database, log).await?;
+    log.done(format!("PostgreSQL {} at {}", session.server_version, config.database.target));
+    Ok(session)
 }
 
 /// Phases 2 to 7.
@@ -50,21 +81,25 @@ pub fn prepare(env: &Env, log: &Log) -> Result<Prepared, BootError> {
 /// The first failure; the log's phase says where.
 pub async fn boot(prepared: &Prepared, log: &Log) -> Result<(), BootError> {
     let config = &prepared.config;
-    log.begin(Phase::Database);
-    let mut session = database::wait(&config.database, config.timeouts.database, log).await?;
-    log.done(format!("PostgreSQL {} at {}", session.server_version, config.database.target));
-
+    let mut session = connect(prepared, log).await?;
     let result = tokio::select! {
-        result = locked_phases(prepared, &mut session, log) => result,
+        result = phases(prepared, &mut session, log) => result,
         lost = database::silence(&config.database, config.timeouts.database) => Err(BootError::Lost(lost)),
     };
-    if let Err(error) = &result
-        && let Some(lost) = lost_connection(error, &session).await
-    {
-        return Err(BootError::Lost(lost));
-    }
+    explained(result, &session).await?;
     session.close().await;
-    result
+    Ok(())
+}
+
+/// An error that is only the shadow of a lost connection is replaced by why that was lost.
+pub(crate) async fn explained<T>(result: Result<T, BootError>, session: &Session) -> Result<T, BootError> {
+    match result {
+        Ok(done) => Ok(done),
+        Err(error) => Err(match lost_connection(&error, session).await {
+            Some(lost) => BootError::Lost(lost),
+            None => error,
+        }),
+    }
 }
 
 /// Whether an error is only the shadow of a lost connection, and if so why that was lost.
@@ -80,182 +115,293 @@ async fn lost_connection(error: &BootError, session: &Session) -> Option<Lost> {
     })
 }
 
-/// Phases 3 to 7: all that happens under the lock.
-async fn locked_phases(prepared: &Prepared, session: &mut Session, log: &Log) -> Result<(), BootError> {
-    let Prepared { config, migrations, .. } = prepared;
+/// Phases 3 to 7.
+async fn phases(prepared: &Prepared, session: &mut Session, log: &Log) -> Result<(), BootError> {
     log.begin(Phase::Lock);
-    let waited = database::acquire(&session.client, config.timeouts.lock, log).await?;
-    log.done(if waited < Duration::from_millis(100) { "free".to_owned() } else { "free now".to_owned() });
+    if let Some(current) = is_current(&session.client, prepared).await? {
+        log.done("not needed, everything is in place");
+        nothing_to_do(prepared, current, log);
+        return Ok(());
+    }
+    let waited = database::acquire(&session.client, prepared.config.timeouts.lock, log).await?;
+    log.done(if waited < Duration::from_millis(100) { "free" } else { "free now" });
+    // Another boot may have done it all while this one waited.
+    match is_current(&session.client, prepared).await? {
+        Some(current) => nothing_to_do(prepared, current, log),
+        None => Boot { prepared, log }.locked_phases(session).await?,
+    }
+    Ok(())
+}
 
-    // Whatever is wrong with the image's own parts is found before the first of them changes anything.
-    log.begin(Phase::Schema);
-    let (mut bridge, snapshot) = start_bridge(prepared).await?;
+/// Phases 4 to 7 of a boot that finds everything in place.
+fn nothing_to_do(prepared: &Prepared, current: Current, log: &Log) {
+    let migrations = &prepared.migrations;
     log.begin(Phase::DbInit);
-    state::ensure(&session.client).await?;
-    let db_init = plan(migrations, session, Phase::DbInit, log).await?;
-    // Nobody else writes the ledger while the lock is held: what is planned here still holds in phase 7.
-    let post_schema = plan(migrations, session, Phase::PostSchema, log).await?;
+    log.done(format!("0 applied, {} skipped", migrations.db_init.len()));
+    about_timescaledb(prepared, current.timescaledb, log);
+    log.begin(Phase::Bootstrap);
+    about_administrators(current.administrator, log);
+    log.done("nothing to do");
+    log.begin(Phase::Schema);
+    log.done("no changes");
+    log.begin(Phase::PostSchema);
+    log.done(format!("0 applied, {} skipped", migrations.post_schema.len()));
+}
 
-    migrate(prepared, session, Phase::DbInit, &db_init, log).await?;
-    if config.database.timescaledb_optional && !inventory::has_extension(&session.client, "timescaledb").await? {
+fn about_timescaledb(prepared: &Prepared, installed: bool, log: &Log) {
+    if prepared.config.database.timescaledb_optional && !installed {
         log.warn("this server has no TimescaleDB and PGOPTIONS says that it may: positions is a plain table");
     }
-
-    // Directus' migrations run outside transactions: one that was cut in half fails for ever. In a database that was
-    // empty before, the way out is to begin again.
-    log.begin(Phase::Bootstrap);
-    if state::installation_was_cut_off(&session.client).await? {
-        let tables = state::undo_installation(&mut session.client).await?;
-        log.warn(format!("an earlier installation was cut off: its {tables} system tables are made anew"));
-    }
-
-    // While Node works, the lock connection is watched: without the lock nothing may go on.
-    let timed_out = async {
-        sleep(config.timeouts.directus).await;
-        BootError::DirectusTimeout { phase: log.phase(), after: config.timeouts.directus }
-    };
-    let directus_phases = async {
-        log.begin(Phase::Bootstrap);
-        bootstrap(prepared, session, &mut bridge, log).await?;
-        log.begin(Phase::Schema);
-        apply_schema(prepared, &snapshot, session, &mut bridge, log).await
-    };
-    tokio::select! {
-        result = directus_phases => result?,
-        lost = session.lost() => return Err(BootError::Lost(lost)),
-        error = timed_out => return Err(error),
-    }
-    bridge.finish().await;
-
-    migrate(prepared, session, Phase::PostSchema, &post_schema, log).await
 }
 
-/// Starts the Node process, which imports Directus while the SQL runs, and has it read the snapshot.
-async fn start_bridge(prepared: &Prepared) -> Result<(Bridge, Snapshot), BootError> {
-    let Prepared { config, migrations, snapshot } = prepared;
-    let variables = config.directus_variables(migrations.owned_tables());
-    let mut bridge = Bridge::start(&config.paths.scripts, &snapshot.path, &variables).map_err(BootError::Schema)?;
-    match bridge.read_snapshot().await {
-        Ok(snapshot) => Ok((bridge, snapshot)),
-        Err(BridgeError::Failed(failure)) => {
-            let path = snapshot.path.display().to_string();
-            Err(InvalidSnapshot { path, reason: failure.to_string() }.into())
+fn about_administrators(there_is_one: bool, log: &Log) {
+    if !there_is_one {
+        log.warn(
+            "there is no administrator: whoever opens the app first becomes it; set ADMIN_EMAIL and ADMIN_PASSWORD",
+        );
+    }
+}
+
+/// Directus' process, and the snapshot as it read it.
+pub(crate) struct Node {
+    pub(crate) bridge: Bridge,
+    pub(crate) snapshot: Snapshot,
+}
+
+/// A boot that has something to do.
+#[derive(Clone, Copy)]
+pub(crate) struct Boot<'a> {
+    pub(crate) prepared: &'a Prepared,
+    pub(crate) log: &'a Log,
+}
+
+impl Boot<'_> {
+    /// Phases 4 to 7, with the lock held.
+    async fn locked_phases(self, session: &mut Session) -> Result<(), BootError> {
+        let Boot { prepared, log } = self;
+        if state::exists(&session.client).await? {
+            // The tables of an earlier boot may lack a column.
+            state::ensure(&session.client).await?;
         }
-        Err(error) => Err(BootError::Schema(error)),
-    }
-}
+        let standing = Standing::read(&session.client).await?;
+        let work = standing.work(prepared).map_err(|Refusal { phase, error }| {
+            log.begin(phase);
+            error
+        })?;
+        // Whatever is wrong with the image's own parts is found before the first of them changes anything. And Node
+        // imports Directus while the SQL runs.
+        let mut node = if work.needs_directus() { Some(self.start_node(session, false).await?) } else { None };
 
-/// What a phase's files will do to this database; a contradiction is that phase's failure.
-async fn plan<'a>(
-    migrations: &'a MigrationSet,
-    session: &Session,
-    phase: Phase,
-    log: &Log,
-) -> Result<migrations::Plan<'a>, BootError> {
-    log.begin(phase);
-    let ledger = state::ledger(&session.client, phase).await?;
-    Ok(migrations::plan(migrations.of(phase), &ledger)?)
-}
+        log.begin(Phase::DbInit);
+        state::ensure(&session.client).await?;
+        self.migrate(session, Phase::DbInit, &work.db_init).await?;
+        log.done(work.db_init.summary());
+        about_timescaledb(prepared, inventory::has_extension(&session.client, "timescaledb").await?, log);
 
-/// Phases 4 and 7.
-async fn migrate(
-    prepared: &Prepared,
-    session: &mut Session,
-    phase: Phase,
-    plan: &migrations::Plan<'_>,
-    log: &Log,
-) -> Result<(), BootError> {
-    log.begin(phase);
-    if !plan.newer.is_empty() {
-        log.warn(format!("this image is older than the database: it lacks {}", plan.newer.join(", ")));
-    }
-    for file in &plan.apply {
-        migrations::apply(session, phase, file, &prepared.config.image, log).await?;
-    }
-    log.done(format!("{} applied, {} skipped", plan.apply.len(), plan.skipped));
-    Ok(())
-}
+        self.bootstrap(session, &work.bootstrap, &standing, node.as_mut()).await?;
+        let verified = self.schema(session, &work.schema, &mut node).await?;
 
-/// Phase 5.
-async fn bootstrap(prepared: &Prepared, session: &Session, bridge: &mut Bridge, log: &Log) -> Result<(), BootError> {
-    let client = &session.client;
-    if !inventory::is_installed(client).await? {
-        state::begin_installation(client, &prepared.config.image).await?;
-    }
-    let done = bridge.bootstrap().await.map_err(BootError::Bootstrap)?;
-    let missing = inventory::missing_migrations(client, &done.versions).await?;
-    if !missing.is_empty() {
-        return Err(BootError::BootstrapIncomplete(format!("its migrations {} are not in", missing.join(", "))));
-    }
-    let admin = match (&prepared.config.admin_email, inventory::administrators(client).await?) {
-        (_, 1..) => String::new(),
-        (None, _) => {
-            log.warn(
-                "there is no administrator: whoever opens the app first becomes it; set ADMIN_EMAIL and ADMIN_PASSWORD",
-            );
-            String::new()
+        self.migrate(session, Phase::PostSchema, &work.post_schema).await?;
+        if let Some(verified) = verified {
+            self.seal(session, &verified, &mut node).await?;
         }
-        (Some(email), _) => {
-            bridge.create_admin().await.map_err(BootError::Bootstrap)?;
-            if inventory::administrators(client).await? == 0 {
-                return Err(BootError::BootstrapIncomplete(format!("there is no administrator {email}")));
+        log.done(work.post_schema.summary());
+        if let Some(node) = node {
+            node.bridge.finish().await;
+        }
+        Ok(())
+    }
+
+    /// Starts Directus' process, and has it read the snapshot. For a report it may only read, and its log makes way.
+    pub(crate) async fn start_node(self, session: &Session, report: bool) -> Result<Node, BootError> {
+        let Prepared { config, migrations, snapshot: file, .. } = self.prepared;
+        self.log.begin(Phase::Schema);
+        let variables = config.directus_variables(migrations.owned_tables());
+        let mut bridge =
+            Bridge::start(&config.paths.scripts, &file.path, &variables, report).map_err(BootError::Schema)?;
+        let snapshot = match self.bounded(session, bridge.read_snapshot()).await? {
+            Ok(snapshot) => snapshot,
+            Err(BridgeError::Failed(failure)) => return Err(file.invalid(failure.to_string()).into()),
+            Err(error) => return Err(BootError::Schema(error)),
+        };
+        match migrations.owned_tables().find(|owned| snapshot.tables.iter().any(|table| table == owned)) {
+            Some(table) => {
+                let reason = format!("holds the table {table}, which db-init owns (-- owns-table: {table})");
+                Err(file.invalid(reason).into())
             }
-            format!(", administrator {email} made")
+            None => Ok(Node { bridge, snapshot }),
         }
-    };
-    state::finish_installation(client).await?;
-    log.done(match (done.installed, done.migrated) {
-        (true, migrated) => format!("installed, {migrated} of Directus' migrations applied{admin}"),
-        (false, 0) => format!("nothing to do{admin}"),
-        (false, migrated) => format!("{migrated} of Directus' migrations applied{admin}"),
-    });
-    Ok(())
-}
+    }
 
-/// Phase 6.
-async fn apply_schema(
-    prepared: &Prepared,
-    snapshot: &Snapshot,
-    session: &Session,
-    bridge: &mut Bridge,
-    log: &Log,
-) -> Result<(), BootError> {
-    let Prepared { config, snapshot: file, .. } = prepared;
-    let plan = bridge.plan().await.map_err(BootError::Schema)?;
-    if plan.directus != snapshot.directus {
-        log.warn(format!(
-            "the snapshot was saved by Directus {}, this is {}: save it again",
-            snapshot.directus, plan.directus
-        ));
-    }
-    let ruling = rule(&plan.changes, config.allow_destructive.as_deref());
-    if let Ruling::Refused { destructive, digest } = ruling {
-        return Err(BootError::Refused { destructive, digest });
-    }
-    if let Ruling::Allowed(destructive) = &ruling {
-        log.warn(format!("allowed by SCHEMA_ALLOW_DESTRUCTIVE: {}", destructive.join("; ")));
-    }
-    if ruling != Ruling::Empty {
-        bridge.apply().await.map_err(BootError::Schema)?;
-        // Re-applying is not always convergent (directus 20439, 24192), and its exit code proves nothing.
-        let rest = bridge.plan().await.map_err(BootError::Schema)?;
-        if !rest.changes.is_empty() {
-            return Err(BootError::Diverged(format!(
-                "a new plan still has {}",
-                guard::names(&rest.changes).join(", ")
-            )));
+    /// Bounds what Node does: by its time, and by the lock, without which nothing may go on. Whoever stops waiting for
+    /// Node ends it.
+    pub(crate) async fn bounded<T>(self, session: &Session, work: impl Future<Output = T>) -> Result<T, BootError> {
+        let after = self.prepared.config.timeouts.directus;
+        tokio::select! {
+            done = timeout(after, work) => {
+                done.map_err(|_| BootError::DirectusTimeout { phase: self.log.phase(), after })
+            }
+            lost = session.lost() => Err(BootError::Lost(lost)),
         }
     }
-    let missing = inventory::missing_from(&session.client, snapshot).await?;
-    if !missing.is_empty() {
-        return Err(BootError::Diverged(format!("the database has no {}", missing.join(", no "))));
+
+    /// The files of phases 4 and 7.
+    async fn migrate(self, session: &mut Session, phase: Phase, plan: &migrations::Plan<'_>) -> Result<(), BootError> {
+        self.log.begin(phase);
+        if !plan.newer.is_empty() {
+            self.log.warn(format!("this image is older than the database: it lacks {}", plan.newer.join(", ")));
+        }
+        for file in &plan.apply {
+            migrations::apply(session, phase, file, &self.prepared.config.image, self.log).await?;
+        }
+        Ok(())
     }
-    if state::last_snapshot(&session.client).await?.as_deref() != Some(file.digest.as_str()) {
+
+    /// Phase 5.
+    async fn bootstrap(
+        self,
+        session: &Session,
+        work: &Bootstrap,
+        standing: &Standing,
+        node: Option<&mut Node>,
+    ) -> Result<(), BootError> {
+        let Boot { prepared, log } = self;
+        log.begin(Phase::Bootstrap);
+        let Some(Node { bridge, .. }) = node.filter(|_| !work.is_empty()) else {
+            about_administrators(standing.administrator == Some(true), log);
+            log.done("nothing to do");
+            return Ok(());
+        };
+        let client = &session.client;
+        let done = self.bounded(session, bridge.bootstrap()).await?.map_err(BootError::Bootstrap)?;
+        let missing = prepared.directus.pending(&inventory::applied_migrations(client).await?);
+        if !missing.is_empty() {
+            return Err(BootError::BootstrapIncomplete(format!("its migrations {} are not in", missing.join(", "))));
+        }
+        let administrator = inventory::has_administrator(client).await?;
+        about_administrators(administrator, log);
+        log.done(match (done.installed, done.migrated) {
+            (true, migrated) => format!("installed, {migrated} of Directus' migrations applied"),
+            (false, 0) => "nothing to do".to_owned(),
+            (false, migrated) => format!("{migrated} of Directus' migrations applied"),
+        });
+        Ok(())
+    }
+
+    /// Phase 6. The fingerprint of the schema, where it was seen to be what the snapshot says.
+    async fn schema(
+        self,
+        session: &Session,
+        work: &Schema,
+        node: &mut Option<Node>,
+    ) -> Result<Option<String>, BootError> {
+        let Boot { prepared, log } = self;
+        log.begin(Phase::Schema);
+        match work {
+            Schema::Skip => {
+                log.warn("SCHEMA_APPLY_MODE=skip: nobody looks whether the database is what the snapshot says");
+                log.done("skipped");
+                Ok(None)
+            }
+            Schema::Older(newest) => {
+                log.warn(format!(
+                    "this image is older than the database, which {} brought to snapshot {} on {} UTC",
+                    newest.image,
+                    newest.short_digest(),
+                    newest.applied_at,
+                ));
+                log.done("older image, nothing applied");
+                Ok(None)
+            }
+            // What db-init has just done may have touched the schema.
+            Schema::InPlace { seal } => {
+                let now = fingerprint(&session.client).await?;
+                if prepared.seal(&now) == *seal {
+                    log.done("no changes");
+                    Ok(Some(now))
+                } else {
+                    self.compare_and_apply(session, node).await
+                }
+            }
+            Schema::Compare => self.compare_and_apply(session, node).await,
+        }
+    }
+
+    async fn compare_and_apply(self, session: &Session, node: &mut Option<Node>) -> Result<Option<String>, BootError> {
+        let Boot { prepared: Prepared { config, snapshot: file, .. }, log } = self;
+        let Node { bridge, snapshot } = self.running(session, node).await?;
+        let plan = self.bounded(session, bridge.plan()).await?.map_err(BootError::Schema)?;
+        if plan.directus != snapshot.directus {
+            log.warn(format!(
+                "the snapshot was saved by Directus {}, this is {}: save it again",
+                snapshot.directus, plan.directus
+            ));
+        }
+        let ruling = rule(&plan.changes, config.allow_destructive.as_deref());
+        if config.schema_mode == SchemaMode::Plan && ruling != Ruling::Empty {
+            for sentence in guard::sentences(&plan.changes) {
+                log.note(sentence);
+            }
+            log.warn("SCHEMA_APPLY_MODE=plan: nothing of it was applied, the database is not what the snapshot says");
+            log.done(format!("not applied: {}", guard::summary(&plan.changes)));
+            return Ok(None);
+        }
+        match &ruling {
+            Ruling::Refused { losses, digest } => {
+                let losses = inventory::weigh(&session.client, losses).await?;
+                return Err(BootError::Refused { losses, digest: digest.clone() });
+            }
+            Ruling::Allowed(losses) => {
+                let losses = inventory::weigh(&session.client, losses).await?;
+                log.warn(format!("allowed by SCHEMA_ALLOW_DESTRUCTIVE: {}", losses.join("; ")));
+            }
+            Ruling::Harmless | Ruling::Empty => {}
+        }
+        if ruling != Ruling::Empty {
+            self.bounded(session, bridge.apply()).await?.map_err(BootError::Schema)?;
+            // Re-applying is not always convergent (directus 20439, 24192), and its exit code proves nothing.
+            let rest = self.bounded(session, bridge.plan()).await?.map_err(BootError::Schema)?;
+            if !rest.changes.is_empty() {
+                let rest = guard::names(&rest.changes).join(", ");
+                return Err(BootError::Diverged(format!("a new plan still has {rest}")));
+            }
+        }
+        let missing = inventory::missing_from(&session.client, snapshot).await?;
+        if !missing.is_empty() {
+            return Err(BootError::Diverged(format!("the database has no {}", missing.join(", no "))));
+        }
         state::record_snapshot(&session.client, &file.digest, &plan.directus, &config.image).await?;
+        let verified = fingerprint(&session.client).await?;
+        log.done(match ruling {
+            Ruling::Empty => "no changes".to_owned(),
+            _ => format!("applied {}", guard::summary(&plan.changes)),
+        });
+        Ok(Some(verified))
     }
-    log.done(match ruling {
-        Ruling::Empty => "no changes".to_owned(),
-        _ => format!("applied {}", guard::summary(&plan.changes)),
-    });
-    Ok(())
+
+    /// The end of phase 7: notes what the schema now is, so that a boot that finds it so has nothing to do.
+    async fn seal(self, session: &Session, verified: &str, node: &mut Option<Node>) -> Result<(), BootError> {
+        let now = fingerprint(&session.client).await?;
+        if now != verified {
+            // The SQL after the schema touched what the snapshot describes: most of it adds what Directus does not see.
+            let Node { bridge, .. } = self.running(session, node).await?;
+            let plan = self.bounded(session, bridge.plan()).await?.map_err(BootError::Schema)?;
+            if !plan.changes.is_empty() {
+                let changes = guard::names(&plan.changes).join(", ");
+                return Err(BootError::Diverged(format!("the SQL after the schema changed {changes}")));
+            }
+        }
+        state::seal(&session.client, &self.prepared.directus.version, &self.prepared.seal(&now)).await?;
+        Ok(())
+    }
+
+    /// Directus' process, started now if it does not run yet.
+    async fn running<'n>(self, session: &Session, node: &'n mut Option<Node>) -> Result<&'n mut Node, BootError> {
+        if node.is_none() {
+            let phase = self.log.phase();
+            *node = Some(self.start_node(session, false).await?);
+            self.log.resume(phase);
+        }
+        Ok(node.as_mut().expect("started above"))
+    }
 }

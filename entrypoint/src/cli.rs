@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 
+use crate::report::{Format, Kind};
+
 /// What the process was asked to do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
@@ -9,6 +11,8 @@ pub enum Command {
     Start(Vec<OsString>),
     /// Phases 1 to 7, then exit 0.
     Boot,
+    /// Tell what a boot would do, or what was done; change nothing.
+    Report(Kind, Format),
     /// Ask the server whether it serves.
     Healthcheck,
     /// Print the help.
@@ -27,6 +31,8 @@ Usage: entrypoint [COMMAND]
 
   start [-- SERVER…]  wait for PostgreSQL, migrate, apply the schema, become the server (the default)
   boot                the same, but exit 0 instead of becoming the server
+  plan [--json]       what a boot would do to this database; exit 0 nothing, 2 changes, 3 drift, 43 refused
+  status [--json]     what was done to this database, and what is pending
   healthcheck         exit 0 if the server on this host answers, 50 if not
   help                this text
   version             the version and the image it was built into
@@ -51,6 +57,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String
                 Some(_) => Err("start takes `-- SERVER…` or nothing".to_owned()),
             };
         }
+        Some("plan") => return report(Kind::Plan, &rest),
+        Some("status") => return report(Kind::Status, &rest),
         Some("boot") => Command::Boot,
         Some("healthcheck") => Command::Healthcheck,
         Some("help" | "--help" | "-h") => Command::Help,
@@ -59,6 +67,14 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String
         _ => return Ok(Command::Exec(std::iter::once(first).chain(rest).collect())),
     };
     if rest.is_empty() { Ok(command) } else { Err(format!("{} takes no arguments", first.display())) }
+}
+
+fn report(kind: Kind, rest: &[OsString]) -> Result<Command, String> {
+    match rest {
+        [] => Ok(Command::Report(kind, Format::Text)),
+        [flag] if flag == "--json" => Ok(Command::Report(kind, Format::Json)),
+        _ => Err("plan and status take --json or nothing".to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -84,6 +100,13 @@ mod tests {
         assert_eq!(parsed(&["start", "--", "sleep", "1"]), Ok(Command::Start(words(&["sleep", "1"]))));
         assert!(parsed(&["start", "sleep"]).is_err());
         assert!(parsed(&["start", "--"]).is_err());
+    }
+
+    #[test]
+    fn reports_are_text_or_json() {
+        assert_eq!(parsed(&["plan"]), Ok(Command::Report(Kind::Plan, Format::Text)));
+        assert_eq!(parsed(&["status", "--json"]), Ok(Command::Report(Kind::Status, Format::Json)));
+        assert!(parsed(&["plan", "--yaml"]).is_err());
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::config::Problems;
 use crate::contract::{ExitCode, Phase};
 use crate::database::{LockError, Lost, WaitError, describe};
-use crate::directus::BridgeError;
 use crate::directus::snapshot::InvalidSnapshot;
+use crate::directus::{BridgeError, NoDirectus};
 use crate::exec::ExecError;
 use crate::migrations::{ApplyError, InvalidMigrations};
 use crate::signals::Asked;
@@ -23,6 +23,9 @@ pub enum BootError {
     /// Phase 1: the image's snapshot.
     #[error("{0}")]
     Snapshot(#[from] InvalidSnapshot),
+    /// Phase 1: the image's Directus.
+    #[error("{0}")]
+    NoDirectus(#[from] NoDirectus),
     /// Phase 2.
     #[error("{0}")]
     Wait(#[from] WaitError),
@@ -38,18 +41,21 @@ pub enum BootError {
     /// Phase 5: Directus said it was done and it is not.
     #[error("Directus reports success, but {0}; start again, the boot goes on where it stopped")]
     BootstrapIncomplete(String),
+    /// Phases 4 and 5: the database has moved on.
+    #[error("{0}")]
+    ImageTooOld(String),
     /// Phase 6: Directus could not.
     #[error("{0}; nothing of the plan was kept: correct the snapshot")]
     Schema(BridgeError),
     /// Phase 6: the guard.
     #[error(
-        "this would {}; nothing was changed: save a newer snapshot, or allow this plan once with \
+        "this would {}; nothing of the plan was applied: save a newer snapshot, or allow this plan once with \
          SCHEMA_ALLOW_DESTRUCTIVE={digest}",
-        destructive.join("; ")
+        losses.join("; ")
     )]
     Refused {
-        /// What the plan would delete or narrow.
-        destructive: Vec<String>,
+        /// What the plan would delete or narrow, and how much that is.
+        losses: Vec<String>,
         /// The plan's digest.
         digest: String,
     },
@@ -91,7 +97,7 @@ impl BootError {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            BootError::Config(_) => ExitCode::Config,
+            BootError::Config(_) | BootError::NoDirectus(_) => ExitCode::Config,
             BootError::Migrations(_) => ExitCode::MigrationsInvalid,
             BootError::Snapshot(_) => ExitCode::SnapshotInvalid,
             BootError::Wait(WaitError::Unreachable { .. }) => ExitCode::DatabaseUnreachable,
@@ -100,6 +106,7 @@ impl BootError {
             BootError::Lock(LockError::Query(error)) | BootError::Query(error) => query_exit_code(error),
             BootError::Apply(ApplyError::Sql { .. }) => ExitCode::MigrationFailed,
             BootError::Apply(ApplyError::Connection { .. }) | BootError::Lost(_) => ExitCode::DatabaseLost,
+            BootError::ImageTooOld(_) => ExitCode::ImageTooOld,
             BootError::Schema(_) | BootError::DirectusTimeout { phase: Phase::Schema, .. } => ExitCode::SchemaFailed,
             BootError::Bootstrap(_) | BootError::BootstrapIncomplete(_) | BootError::DirectusTimeout { .. } => {
                 ExitCode::BootstrapFailed

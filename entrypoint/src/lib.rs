@@ -16,5 +16,7 @@ pub mod exec;
 pub mod healthcheck;
 pub mod log;
 pub mod migrations;
+pub mod report;
 pub mod secret;
 pub mod signals;
+pub mod standing;

@@ -28,6 +28,7 @@ impl LogStyle {
 #[derive(Debug)]
 pub struct Log {
     style: LogStyle,
+    to_stderr: bool,
     phase: Cell<Phase>,
     began: Cell<Instant>,
 }
@@ -36,7 +37,13 @@ impl Log {
     /// A log whose first phase begins now.
     #[must_use]
     pub fn new(style: LogStyle) -> Self {
-        Log { style, phase: Cell::new(Phase::Config), began: Cell::new(Instant::now()) }
+        Log { style, to_stderr: false, phase: Cell::new(Phase::Config), began: Cell::new(Instant::now()) }
+    }
+
+    /// The same on standard error, where standard output belongs to a report.
+    #[must_use]
+    pub fn beside_a_report(style: LogStyle) -> Self {
+        Log { to_stderr: true, ..Log::new(style) }
     }
 
     /// The phase that the boot is in.
@@ -55,6 +62,11 @@ impl Log {
     pub fn begin(&self, phase: Phase) {
         self.phase.set(phase);
         self.began.set(Instant::now());
+    }
+
+    /// Goes back to a phase whose clock is to go on: what came between was a part of it.
+    pub fn resume(&self, phase: Phase) {
+        self.phase.set(phase);
     }
 
     /// Says something on the way.
@@ -86,6 +98,10 @@ impl Log {
             }
         };
         // A log that nobody reads any more (closed pipe) is no reason to fail a boot.
-        drop(writeln!(std::io::stdout().lock(), "{text}"));
+        drop(if self.to_stderr {
+            writeln!(std::io::stderr().lock(), "{text}")
+        } else {
+            writeln!(std::io::stdout().lock(), "{text}")
+        });
     }
 }

@@ -12,12 +12,14 @@ use entrypoint::error::BootError;
 use entrypoint::exec::{exec, server_command};
 use entrypoint::healthcheck;
 use entrypoint::log::Log;
+use entrypoint::report::{Format, Kind, Report, report};
 use entrypoint::signals::Signals;
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1)) {
         Ok(Command::Start(server)) => start(Some(server)),
         Ok(Command::Boot) => start(None),
+        Ok(Command::Report(kind, format)) => tell(kind, format),
         Ok(Command::Healthcheck) => match healthcheck::check(&Env::of_process()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(reason) => {
@@ -52,20 +54,41 @@ fn start(server: Option<Vec<OsString>>) -> ExitCode {
     let log = Log::new(log_style(&env));
     match boot_and_serve(&env, server, &log) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let exit = error.exit_code();
-            log.failed(exit.code(), error.to_string());
+        Err(error) => failed(&error, &log),
+    }
+}
+
+/// `plan` and `status`: the report on standard output, the log on standard error.
+fn tell(kind: Kind, format: Format) -> ExitCode {
+    let env = Env::of_process();
+    let log = Log::beside_a_report(log_style(&env));
+    let told = runtime().and_then(|runtime| runtime.block_on(report(kind, format, &env, &log)));
+    match told {
+        Ok(Report { text, exit }) => {
+            println!("{text}");
             exit.into()
         }
+        Err(error) => failed(&error, &log),
     }
+}
+
+/// The last line of whatever failed.
+fn failed(error: &BootError, log: &Log) -> ExitCode {
+    let exit = error.exit_code();
+    log.failed(exit.code(), error.to_string());
+    exit.into()
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, BootError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| BootError::System { what: "cannot start the runtime", source })
 }
 
 fn boot_and_serve(env: &Env, server: Option<Vec<OsString>>, log: &Log) -> Result<(), BootError> {
     let began = Instant::now();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| BootError::System { what: "cannot start the runtime", source })?;
+    let runtime = runtime()?;
     let prepared = runtime.block_on(async {
         let mut signals =
             Signals::install().map_err(|source| BootError::System { what: "cannot handle signals", source })?;

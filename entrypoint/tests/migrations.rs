@@ -97,7 +97,10 @@ async fn the_state_is_made_once_and_without_noise() {
         state::ensure(&session.client).await.expect("the test role may create a schema");
     }
     assert_eq!(session.take_notices(), []);
-    assert_eq!(state::last_snapshot(&session.client).await.expect("a table"), None);
-    state::record_snapshot(&session.client, "d1", "11.17.4", "test").await.expect("a table");
-    assert_eq!(state::last_snapshot(&session.client).await.expect("a table").as_deref(), Some("d1"));
+    for digest in ["d1", "d1", "d2", "d1"] {
+        state::record_snapshot(&session.client, digest, "11.17.4", "test").await.expect("a table");
+    }
+    let lineage = state::lineage(&session.client).await.expect("a table");
+    let digests: Vec<&str> = lineage.iter().map(|row| row.digest.as_str()).collect();
+    assert_eq!(digests, ["d1", "d2", "d1"]);
 }

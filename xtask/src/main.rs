@@ -22,6 +22,7 @@ mod run;
 mod setup;
 mod signals;
 mod size;
+mod tidy;
 mod ui;
 mod verify;
 mod workspace;

@@ -38,6 +38,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// `ADMIN_EMAIL`, if an administrator is asked for.
     pub admin_email: Option<String>,
+    /// What phase 6 may do.
+    pub schema_mode: SchemaMode,
     /// The digest of the one destructive plan that is allowed.
     pub allow_destructive: Option<String>,
     /// What Directus must not see, before the tables that db-init owns are added.
@@ -57,6 +59,33 @@ pub struct Paths {
     pub snapshot: PathBuf,
     /// The bridge, the start script and the pm2 file.
     pub scripts: PathBuf,
+    /// Directus itself.
+    pub directus: PathBuf,
+}
+
+/// What phase 6 may do; `SCHEMA_APPLY_MODE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaMode {
+    /// Apply what the guard lets pass.
+    Auto,
+    /// Show what would be applied.
+    Plan,
+    /// Nothing.
+    Skip,
+}
+
+impl SchemaMode {
+    fn from_env(env: &Env, problems: &mut Problems) -> SchemaMode {
+        match env.plain("SCHEMA_APPLY_MODE") {
+            None | Some("auto") => SchemaMode::Auto,
+            Some("plan") => SchemaMode::Plan,
+            Some("skip") => SchemaMode::Skip,
+            Some(other) => {
+                problems.add(format!("SCHEMA_APPLY_MODE is `{other}`: give auto, plan or skip"));
+                SchemaMode::Auto
+            }
+        }
+    }
 }
 
 /// How long things may take.
@@ -106,7 +135,9 @@ impl Config {
             db_init: path("BOOT_DB_INIT_DIR", contract::DB_INIT_DIR),
             snapshot: path("BOOT_SNAPSHOT_FILE", contract::SNAPSHOT_FILE),
             scripts: path("BOOT_SCRIPTS_DIR", contract::SCRIPTS_DIR),
+            directus: path("BOOT_DIRECTUS_DIR", contract::WORK_DIR),
         };
+        let schema_mode = SchemaMode::from_env(env, &mut problems);
         let exclude_tables = env
             .get("DB_EXCLUDE_TABLES", &mut problems)
             .unwrap_or_else(|| "spatial_ref_sys,sysdiagrams".to_owned())
@@ -120,6 +151,7 @@ impl Config {
                 paths,
                 timeouts,
                 admin_email,
+                schema_mode,
                 allow_destructive: env.plain("SCHEMA_ALLOW_DESTRUCTIVE").map(str::to_owned),
                 exclude_tables,
                 defaults: DEFAULTS.into_iter().filter(|(name, _)| !env.is_set(name)).collect(),
@@ -129,6 +161,18 @@ impl Config {
         }
     }
 
+    /// What Directus must not see: what the operator hides, and the tables that db-init owns.
+    #[must_use]
+    pub fn excluded_tables<'a>(&self, owned_tables: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+        let mut excluded = self.exclude_tables.clone();
+        for table in owned_tables {
+            if !excluded.iter().any(|other| other == table) {
+                excluded.push(table.to_owned());
+            }
+        }
+        excluded
+    }
+
     /// The variables that every Directus process gets on top of the environment, so that it sees what the boot saw.
     /// `None` removes a variable.
     #[must_use]
@@ -136,12 +180,7 @@ impl Config {
         &self,
         owned_tables: impl IntoIterator<Item = &'a str>,
     ) -> BTreeMap<&'static str, Option<String>> {
-        let mut excluded = self.exclude_tables.clone();
-        for table in owned_tables {
-            if !excluded.iter().any(|other| other == table) {
-                excluded.push(table.to_owned());
-            }
-        }
+        let excluded = self.excluded_tables(owned_tables);
         let defaults = self.defaults.iter().map(|(name, value)| (*name, Some((*value).to_owned())));
         defaults.chain([("DB_EXCLUDE_TABLES", Some(excluded.join(","))), ("DB_EXCLUDE_TABLES_FILE", None)]).collect()
     }

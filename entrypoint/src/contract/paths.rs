@@ -6,6 +6,9 @@ pub const BINARY: &str = "/usr/local/bin/entrypoint";
 /// Working directory; upstream's own (`cli.js`, `node_modules`).
 pub const WORK_DIR: &str = "/directus";
 
+/// Directus' own migrations, in [`WORK_DIR`]; upstream's layout.
+pub const DIRECTUS_MIGRATIONS_SUBDIR: &str = "node_modules/@directus/api/dist/database/migrations";
+
 /// SQL files that run before the Directus schema.
 pub const DB_INIT_DIR: &str = "/directus/db-init";
 

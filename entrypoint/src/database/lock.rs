@@ -83,7 +83,10 @@ async fn describe_holder(client: &Client) -> Result<String, tokio_postgres::Erro
 }
 
 /// Who holds the boot lock of this database at the moment.
-async fn holder(client: &Client) -> Result<Option<Holder>, tokio_postgres::Error> {
+///
+/// # Errors
+/// The driver's.
+pub async fn holder(client: &Client) -> Result<Option<Holder>, tokio_postgres::Error> {
     // A 64-bit key shows as its two halves, with objsubid 1.
     let row = client
         .query_opt(

@@ -9,7 +9,7 @@ mod wait;
 mod watch;
 
 pub use classify::{Verdict, describe, judge};
-pub use lock::{Holder, LockError, acquire};
+pub use lock::{Holder, LockError, acquire, holder};
 pub use session::{Lost, Notice, RESET, Session};
 pub use wait::{WaitError, wait};
 pub use watch::silence;

@@ -5,9 +5,11 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio_postgres::{Client, GenericClient};
 
 use crate::contract::Phase;
+use crate::directus::LineageRow;
 
 /// One applied migration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +20,16 @@ pub struct LedgerRow {
     pub checksum: String,
 }
 
-/// Makes the schema and its tables if they are not there. Call it with the boot lock held.
+/// Whether any boot has been here.
+///
+/// # Errors
+/// The driver's.
+pub async fn exists(client: &Client) -> Result<bool, tokio_postgres::Error> {
+    let row = client.query_one("select to_regclass('boot.migrations') is not null", &[]).await?;
+    Ok(row.get(0))
+}
+
+/// Makes the schema and its tables, or what an earlier boot's lack, if they are not there. Call it with the boot lock held.
 ///
 /// # Errors
 /// The driver's; `42501` if the role may not create a schema.
@@ -26,8 +37,10 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
     // Asked first, because `if not exists` says a NOTICE at every boot and needs the right to create.
     let row = client
         .query_one(
-            "select count(*) = 3 from pg_catalog.pg_tables
-             where schemaname = 'boot' and tablename in ('migrations', 'snapshots', 'installations')",
+            "select count(*) = 3 from pg_catalog.pg_attribute
+             where (attrelid, attname) in ((to_regclass('boot.migrations'), 'filename'),
+                                           (to_regclass('boot.snapshots'), 'fingerprint'),
+                                           (to_regclass('boot.installations'), 'image'))",
             &[],
         )
         .await?;
@@ -51,9 +64,11 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
                  id               bigint generated always as identity primary key,
                  digest           text        not null,
                  directus_version text        not null,
+                 fingerprint      text,
                  applied_at       timestamptz not null default now(),
                  image            text        not null
              );
+             alter table boot.snapshots add column if not exists fingerprint text;
              create table if not exists boot.installations (
                  started_at  timestamptz not null default now(),
                  finished_at timestamptz,
@@ -100,16 +115,49 @@ pub async fn record_migration(
     Ok(())
 }
 
-/// The digest of the snapshot that was applied last, if any was.
+/// The whole ledger as a JSON array, for a report; empty where no boot has been.
 ///
 /// # Errors
 /// The driver's.
-pub async fn last_snapshot(client: &Client) -> Result<Option<String>, tokio_postgres::Error> {
-    let row = client.query_opt("select digest from boot.snapshots order by id desc limit 1", &[]).await?;
-    Ok(row.map(|row| row.get(0)))
+pub async fn ledger_as_json(client: &Client) -> Result<Value, tokio_postgres::Error> {
+    if !exists(client).await? {
+        return Ok(Value::Array(Vec::new()));
+    }
+    let row = client
+        .query_one(
+            "select coalesce(json_agg(m order by phase, filename collate \"C\"), '[]')::text from boot.migrations m",
+            &[],
+        )
+        .await?;
+    Ok(serde_json::from_str(row.get(0)).unwrap_or_default())
 }
 
-/// Adds a snapshot to the lineage.
+/// The snapshots that were applied, the newest last.
+///
+/// # Errors
+/// The driver's.
+pub async fn lineage(client: &Client) -> Result<Vec<LineageRow>, tokio_postgres::Error> {
+    let rows = client
+        .query(
+            "select digest, directus_version, fingerprint, image,
+                    to_char(applied_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')
+             from boot.snapshots order by id",
+            &[],
+        )
+        .await?;
+    Ok(rows
+        .iter()
+        .map(|row| LineageRow {
+            digest: row.get(0),
+            directus: row.get(1),
+            fingerprint: row.get(2),
+            image: row.get(3),
+            applied_at: row.get(4),
+        })
+        .collect())
+}
+
+/// Adds a snapshot to the lineage, unless it is the newest already.
 ///
 /// # Errors
 /// The driver's.
@@ -121,8 +169,25 @@ pub async fn record_snapshot(
 ) -> Result<(), tokio_postgres::Error> {
     client
         .execute(
-            "insert into boot.snapshots (digest, directus_version, image) values ($1, $2, $3)",
+            "insert into boot.snapshots (digest, directus_version, image)
+             select $1, $2, $3
+             where $1 is distinct from (select digest from boot.snapshots order by id desc limit 1)",
             &[&digest, &directus_version, &image],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Notes that the schema with this fingerprint is the newest snapshot, as this Directus sees it.
+///
+/// # Errors
+/// The driver's.
+pub async fn seal(client: &Client, directus_version: &str, fingerprint: &str) -> Result<(), tokio_postgres::Error> {
+    client
+        .execute(
+            "update boot.snapshots set directus_version = $1, fingerprint = $2
+             where id = (select max(id) from boot.snapshots)",
+            &[&directus_version, &fingerprint],
         )
         .await?;
     Ok(())

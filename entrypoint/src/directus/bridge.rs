@@ -53,7 +53,8 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// Starts the process; it imports Directus while we go on.
+    /// Starts the process; it imports Directus while we go on. For a `report` its database sessions are read-only, and
+    /// what it logs goes to standard error.
     ///
     /// # Errors
     /// [`BridgeError::Spawn`], [`BridgeError::Io`].
@@ -61,6 +62,7 @@ impl Bridge {
         scripts: &Path,
         snapshot: &Path,
         variables: &BTreeMap<&'static str, Option<String>>,
+        report: bool,
     ) -> Result<Bridge, BridgeError> {
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
@@ -71,6 +73,11 @@ impl Bridge {
                 Some(value) => command.env(name, value),
                 None => command.env_remove(name),
             };
+        }
+        if report {
+            let options = std::env::var("PGOPTIONS").unwrap_or_default();
+            command.env("PGOPTIONS", format!("{options} -c default_transaction_read_only=on"));
+            command.stdout(Stdio::from(std::io::stderr()));
         }
         let child = command.spawn().map_err(BridgeError::Spawn)?;
         let (read, requests) = UnixStream::from_std(ours)?.into_split();

@@ -17,14 +17,25 @@ pub enum Ruling {
     /// It only adds, or changes what holds no data.
     Harmless,
     /// It would delete or narrow these, and was allowed.
-    Allowed(Vec<String>),
+    Allowed(Vec<Loss>),
     /// It would delete or narrow these.
     Refused {
-        /// What, in words: `delete collection laps`.
-        destructive: Vec<String>,
+        /// What.
+        losses: Vec<Loss>,
         /// Names this very plan in `SCHEMA_ALLOW_DESTRUCTIVE`.
         digest: String,
     },
+}
+
+/// What a change would delete or narrow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// In words: `delete collection laps`.
+    pub words: String,
+    /// The table with the rows that it concerns, if there are any.
+    pub table: Option<String>,
+    /// The column, if it concerns only that.
+    pub column: Option<String>,
 }
 
 /// Rules on a plan; `allowed` is the digest that the operator gave.
@@ -33,16 +44,12 @@ pub fn rule(changes: &[Change], allowed: Option<&str>) -> Ruling {
     if changes.is_empty() {
         return Ruling::Empty;
     }
-    let destructive: Vec<String> = changes.iter().filter_map(destruction).collect();
-    if destructive.is_empty() {
+    let losses: Vec<Loss> = changes.iter().filter_map(loss).collect();
+    if losses.is_empty() {
         return Ruling::Harmless;
     }
     let digest = digest(changes);
-    if allowed == Some(digest.as_str()) {
-        Ruling::Allowed(destructive)
-    } else {
-        Ruling::Refused { destructive, digest }
-    }
+    if allowed == Some(digest.as_str()) { Ruling::Allowed(losses) } else { Ruling::Refused { losses, digest } }
 }
 
 /// `11 collections, 83 fields, 16 relations`: how much a plan touches.
@@ -76,6 +83,26 @@ pub fn names(changes: &[Change]) -> Vec<String> {
         .collect()
 }
 
+/// Changes for an operator, one a line: `+ collection laps`, `- field laps.speed`, `~ field laps.speed (schema.is_nullable)`.
+#[must_use]
+pub fn sentences(changes: &[Change]) -> Vec<String> {
+    let sentence = |(change, name): (&Change, String)| {
+        let whole = |kind| change.diff.iter().any(|difference| difference.kind == kind && difference.path.is_empty());
+        let sign = match () {
+            () if whole(DifferenceKind::New) => '+',
+            () if whole(DifferenceKind::Deleted) => '-',
+            () => '~',
+        };
+        let entity = match change.entity {
+            Entity::Collection => "collection",
+            Entity::Field | Entity::SystemField => "field",
+            Entity::Relation => "relation",
+        };
+        format!("{sign} {entity} {name}")
+    };
+    changes.iter().zip(names(changes)).map(sentence).collect()
+}
+
 /// Twelve hex digits over the whole plan: another plan has another digest.
 fn digest(changes: &[Change]) -> String {
     let text = serde_json::to_string(changes).expect("a plan is plain data");
@@ -83,19 +110,29 @@ fn digest(changes: &[Change]) -> String {
 }
 
 /// What a change would destroy, if anything.
-fn destruction(change: &Change) -> Option<String> {
+fn loss(change: &Change) -> Option<Loss> {
     let entity = match change.entity {
         Entity::Collection => "collection",
         Entity::Field => "field",
         Entity::SystemField => return None,
         Entity::Relation => "relation",
     };
-    let whole = |difference: &Difference| difference.kind == DifferenceKind::Deleted && difference.path.is_empty();
-    if change.diff.iter().any(whole) {
-        return Some(format!("delete {entity} {}", name(change)));
-    }
+    // A collection that becomes a folder, or a field that becomes an alias, loses its table or column all the same.
+    let gone = |difference: &Difference| {
+        difference.kind == DifferenceKind::Deleted && matches!(dotted(difference).as_str(), "" | "schema")
+    };
     let narrowed: Vec<String> = change.diff.iter().filter(|difference| narrows(difference)).map(words).collect();
-    (!narrowed.is_empty()).then(|| format!("narrow {entity} {}: {}", name(change), narrowed.join(", ")))
+    let words = if change.diff.iter().any(gone) {
+        format!("delete {entity} {}", name(change))
+    } else if !narrowed.is_empty() {
+        format!("narrow {entity} {}: {}", name(change), narrowed.join(", "))
+    } else {
+        return None;
+    };
+    // A relation is a constraint and holds no rows of its own.
+    let table = (change.entity != Entity::Relation).then(|| change.collection.clone());
+    let column = table.as_ref().and(change.field.clone());
+    Some(Loss { words, table, column })
 }
 
 /// Whether an edit can fail on, or cut, data that is there.
@@ -176,11 +213,11 @@ mod tests {
             ("field", Some("speed"), "delete field laps.speed"),
             ("relation", Some("speed"), "delete relation laps.speed"),
         ] {
-            let Ruling::Refused { destructive, .. } = rule(&[change(entity, field, json!([{"kind": "D"}]))], None)
-            else {
+            let Ruling::Refused { losses, .. } = rule(&[change(entity, field, json!([{"kind": "D"}]))], None) else {
                 panic!("{entity} may be deleted");
             };
-            assert_eq!(destructive, [words]);
+            let told: Vec<&str> = losses.iter().map(|loss| loss.words.as_str()).collect();
+            assert_eq!(told, [words]);
         }
     }
 
@@ -200,6 +237,13 @@ mod tests {
         assert!(!is_refused(edit(["schema", "is_nullable"], json!(false), json!(true))));
         assert!(!is_refused(edit(["schema", "is_unique"], json!(true), json!(false))));
         assert!(!is_refused(edit(["meta", "note"], json!("a"), json!(null))));
+    }
+
+    #[test]
+    fn a_field_that_becomes_an_alias_and_a_collection_that_becomes_a_folder_are_refused() {
+        let schema_gone = json!([{"kind": "D", "path": ["schema"], "lhs": {}}]);
+        assert!(is_refused(change("field", Some("speed"), schema_gone.clone())));
+        assert!(is_refused(change("collection", None, schema_gone)));
     }
 
     #[test]

@@ -5,11 +5,17 @@
 //! exit 0.
 
 pub mod bridge;
+pub mod fingerprint;
 pub mod guard;
 pub mod inventory;
+pub mod lineage;
 pub mod protocol;
+pub mod release;
 pub mod snapshot;
 
 pub use bridge::{Bridge, BridgeError};
+pub use fingerprint::fingerprint;
 pub use guard::{Ruling, rule};
+pub use lineage::{LineageRow, Position};
+pub use release::{NoDirectus, Release};
 pub use snapshot::{InvalidSnapshot, Snapshot, SnapshotFile};

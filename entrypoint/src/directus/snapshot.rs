@@ -59,6 +59,12 @@ impl SnapshotFile {
         Ok(SnapshotFile { path: path.to_owned(), digest: digest(&text) })
     }
 
+    /// The complaint about its content.
+    #[must_use]
+    pub fn invalid(&self, reason: String) -> InvalidSnapshot {
+        InvalidSnapshot { path: self.path.display().to_string(), reason }
+    }
+
     /// Enough of the digest to tell two snapshots apart by eye.
     #[must_use]
     pub fn short_digest(&self) -> &str {

@@ -16,6 +16,14 @@ pub struct Plan<'a> {
     pub newer: Vec<String>,
 }
 
+impl Plan<'_> {
+    /// `1 applied, 3 skipped`, once it has been carried out.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        format!("{} applied, {} skipped", self.apply.len(), self.skipped)
+    }
+}
+
 /// Holds files against ledger. `files` are in order, as [`super::read_dir`] gives them.
 ///
 /// # Errors

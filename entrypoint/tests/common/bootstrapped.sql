@@ -1,8 +1,10 @@
 -- What the boot looks at of Directus' system tables, with one migration applied and one administrator.
 create table directus_migrations (version text primary key);
-create table directus_collections (collection text primary key);
-create table directus_fields (collection text, field text);
-create table directus_relations (many_collection text, many_field text);
+create table directus_collections (collection text primary key, note text);
+create table directus_fields (id int generated always as identity primary key, collection text, field text);
+create table directus_relations (
+    id int generated always as identity primary key, many_collection text, many_field text
+);
 create table directus_roles (id uuid primary key, parent uuid);
 create table directus_users (id uuid primary key, role uuid, status text);
 create table directus_policies (id uuid primary key, admin_access boolean);

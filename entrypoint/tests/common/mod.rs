@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use entrypoint::config::{Config, Env};
-use entrypoint::contract::{Event, LogLine};
+use entrypoint::contract::{DIRECTUS_MIGRATIONS_SUBDIR, Event, LogLine};
 use entrypoint::database::{Session, wait};
 use entrypoint::log::{Log, LogStyle};
 use tokio_postgres::Client;
@@ -168,6 +168,8 @@ impl Image {
         image.write("db-init/post-schema/001_unique.sql", "alter table laps add unique (id);\n");
         image.write("schema.yaml", "version: 1\n");
         image.write("scripts/bridge.mjs", include_str!("bridge.mjs"));
+        image.write("directus/package.json", r#"{"name": "directus", "version": "0"}"#);
+        image.write(&format!("directus/{DIRECTUS_MIGRATIONS_SUBDIR}/20200101A-first.js"), "");
         image
     }
 
@@ -185,15 +187,21 @@ impl Image {
 
     /// The boot binary over these parts and that database, ready to run `boot`.
     pub(crate) fn boot(&self, database_url: &str) -> Command {
+        self.command(database_url, &["boot"])
+    }
+
+    /// The same for any subcommand.
+    pub(crate) fn command(&self, database_url: &str, subcommand: &[&str]) -> Command {
         let mut command = binary();
         command
-            .arg("boot")
+            .args(subcommand)
             .env("DB_CLIENT", "pg")
             .env("DB_CONNECTION_STRING", database_url)
             .env("SECRET", "hunter2-secret")
             .env("BOOT_DB_INIT_DIR", self.path("db-init"))
             .env("BOOT_SNAPSHOT_FILE", self.path("schema.yaml"))
-            .env("BOOT_SCRIPTS_DIR", self.path("scripts"));
+            .env("BOOT_SCRIPTS_DIR", self.path("scripts"))
+            .env("BOOT_DIRECTUS_DIR", self.path("directus"));
         command
     }
 }

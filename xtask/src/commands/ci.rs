@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 
 use crate::cmd::Cmd;
-use crate::{flags, setup, ui};
+use crate::{flags, setup, tidy, ui};
 
 use super::{docs, test, verify};
 
@@ -17,6 +17,7 @@ enum Step {
     Format,
     Lint,
     Docs,
+    Tidy,
     Test,
     Verify,
 }
@@ -28,6 +29,7 @@ impl Step {
             Step::Format => "fmt",
             Step::Lint => "clippy",
             Step::Docs => "docs",
+            Step::Tidy => "tidy",
             Step::Test => "test",
             Step::Verify => "verify",
         }
@@ -44,6 +46,7 @@ impl Step {
                 cargo().args(clippy).run().await
             }
             Step::Docs => docs::check(),
+            Step::Tidy => tidy::check(),
             Step::Test => test::test(&[]).await,
             Step::Verify => gate(strict).await,
         }
@@ -59,7 +62,7 @@ async fn gate(strict: bool) -> anyhow::Result<()> {
 
 /// Runs `ci`.
 pub(crate) async fn run(flags: &flags::Ci) -> anyhow::Result<ExitCode> {
-    let steps = [Step::Format, Step::Lint, Step::Docs, Step::Test, Step::Verify];
+    let steps = [Step::Format, Step::Lint, Step::Docs, Step::Tidy, Step::Test, Step::Verify];
     let mut rows = Vec::new();
     let mut failed = false;
     for step in flags.setup.then_some(Step::Setup).into_iter().chain(steps) {

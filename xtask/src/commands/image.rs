@@ -11,7 +11,7 @@ use crate::cmd::Cmd;
 use crate::engine::{Engine, Layer};
 use crate::size::{self, MB, Size, Sizes};
 use crate::workspace::Revision;
-use crate::{flags, setup, ui, workspace};
+use crate::{flags, setup, tidy, ui, workspace};
 
 /// What was built. The JSON result is exactly this.
 #[derive(Clone, Debug, Serialize)]
@@ -53,6 +53,7 @@ pub(crate) async fn run(flags: &flags::Image) -> anyhow::Result<ExitCode> {
 
 /// Builds the image under that name.
 pub(crate) async fn build(engine: &Engine, tag: &str, source: bool) -> anyhow::Result<Built> {
+    tidy::check()?;
     let base = BaseImage::directus()?.resolve(engine).await?;
     // Elsewhere cargo would need a cross linker; the image build has all it needs.
     let binary = if source || !cfg!(target_os = "linux") {

@@ -17,7 +17,7 @@ mod negative;
 mod report;
 mod rows;
 mod runner;
-mod schema;
+pub(crate) mod schema;
 
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

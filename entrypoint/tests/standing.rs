@@ -1,0 +1,323 @@
+//! What a boot makes of where a database stands: nothing to do, an older image, a newer Directus, an operator's wish;
+//! and that `plan` and `status` say so and change nothing.
+
+mod common;
+
+use std::process::{Command, Output};
+
+use common::{Database, Image, run};
+use entrypoint::contract::{DIRECTUS_MIGRATIONS_SUBDIR, ExitCode};
+use serde_json::{Value, json};
+
+/// A database that this image has booted, so that there is nothing left to do.
+async fn booted() -> (Database, Image) {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    let ended = run(&mut image.boot(database.url()));
+    assert_eq!(ended.code, 0, "{}", ended.output);
+    (database, image)
+}
+
+/// A boot that has no Node to start.
+fn without_node(image: &Image, database: &Database) -> common::Ended {
+    run(image.boot(database.url()).env("PATH", "/nowhere"))
+}
+
+fn report(command: &mut Command, kind: &str) -> (i32, Value, Output) {
+    let output = command.output().expect("the binary runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let document = serde_json::from_str(&text).unwrap_or_else(|error| {
+        panic!("{kind} wrote no JSON ({error}): {text}\n{}", String::from_utf8_lossy(&output.stderr))
+    });
+    (output.status.code().expect("it exits"), document, output)
+}
+
+fn plan(image: &Image, database: &Database) -> (i32, Value) {
+    let (code, document, _) = report(&mut image.command(database.url(), &["plan", "--json"]), "plan");
+    (code, document)
+}
+
+#[tokio::test]
+async fn a_boot_with_nothing_to_do_starts_no_node_and_takes_no_lock() {
+    let (database, image) = booted().await;
+    let holder = database.connect().await;
+    let key = entrypoint::contract::LOCK_KEY;
+    holder.execute("select pg_advisory_lock($1)", &[&key]).await.expect("free");
+    let ended = without_node(&image, &database);
+    assert_eq!(ended.code, 0, "{}", ended.output);
+    assert!(ended.output.contains("3/8 lock: not needed"), "{}", ended.output);
+    assert!(ended.output.contains("4/8 db-init: 0 applied, 2 skipped"), "{}", ended.output);
+}
+
+#[tokio::test]
+async fn an_edit_of_the_schema_makes_directus_compare_again() {
+    for edit in [
+        "update directus_collections set note = 'edited'",
+        "insert into directus_fields (collection, field) values ('laps', 'x')",
+        "delete from directus_relations",
+        "alter table laps add column x int",
+        "alter table laps alter column speed set not null",
+        "alter table laps alter column speed type double precision",
+        "alter table laps alter column speed set default 1",
+        "create unique index on laps (speed)",
+        "alter table laps rename column speed to velocity",
+        "alter table laps rename to rounds",
+        "comment on column laps.speed is 'km/h'",
+        "create index on directus_users (role)",
+    ] {
+        let (database, image) = (Database::bootstrapped().await, Image::new());
+        let client = database.connect().await;
+        client
+            .batch_execute(
+                "insert into directus_collections values ('laps'); insert into directus_relations
+                 (many_collection, many_field) values ('laps', 'entry')",
+            )
+            .await
+            .expect("tables");
+        assert_eq!(run(&mut image.boot(database.url())).code, 0);
+        assert_eq!(without_node(&image, &database).code, 0);
+        client.batch_execute(edit).await.unwrap_or_else(|error| panic!("{edit}: {error}"));
+        let ended = without_node(&image, &database);
+        ended.assert_failed("schema", ExitCode::SchemaFailed, &["cannot start node"]);
+        // Once it was compared and found as the snapshot says, it is known.
+        let compared = run(&mut image.boot(database.url()));
+        assert_eq!(compared.code, 0, "{edit}: {}", compared.output);
+        assert_eq!(without_node(&image, &database).code, 0, "{edit}");
+    }
+}
+
+#[tokio::test]
+async fn rows_of_users_and_of_tracked_tables_are_no_edit() {
+    let (database, image) = booted().await;
+    let client = database.connect().await;
+    client
+        .batch_execute(
+            "insert into laps values (1, 2); analyze laps; create table elsewhere (id int);
+             insert into directus_users values (gen_random_uuid(), null, 'active')",
+        )
+        .await
+        .expect("tables");
+    client.batch_execute("vacuum analyze").await.expect("outside a transaction");
+    assert_eq!(without_node(&image, &database).code, 0);
+}
+
+#[tokio::test]
+async fn sql_alone_needs_no_node_unless_it_touches_the_schema() {
+    let (database, image) = booted().await;
+    image.write("db-init/003_other.sql", "create table other (id int);");
+    let ended = without_node(&image, &database);
+    assert_eq!(ended.code, 0, "{}", ended.output);
+    assert!(ended.output.contains("4/8 db-init: 1 applied, 2 skipped"), "{}", ended.output);
+    assert_eq!(without_node(&image, &database).code, 0);
+
+    image.write("db-init/004_touches.sql", "update directus_collections set note = note; create table directus_x ();");
+    without_node(&image, &database).assert_failed("schema", ExitCode::SchemaFailed, &["cannot start node"]);
+    assert_eq!(run(&mut image.boot(database.url())).code, 0);
+}
+
+#[tokio::test]
+async fn sql_after_the_schema_that_changes_what_the_snapshot_describes_is_found_out() {
+    let (database, image) = booted().await;
+    image.write("db-init/post-schema/002_drops.sql", "create table directus_y ();");
+    let drops = json!({"entity": "field", "collection": "laps", "field": "speed", "diff": [{"kind": "N"}]});
+    let mut boot = image.boot(database.url());
+    let replies = json!({"plan": {"type": "plan", "directus": "0", "changes": [drops]}});
+    let ended = run(boot.env("BRIDGE_REPLIES", replies.to_string()));
+    ended.assert_failed("post-schema", ExitCode::SchemaDiverged, &["the SQL after the schema changed laps.speed"]);
+}
+
+#[tokio::test]
+async fn an_older_image_applies_nothing_says_so_and_ends_well() {
+    let (database, image) = booted().await;
+    image.write("schema.yaml", "version: 1 # newer\n");
+    image.write("db-init/003_newer.sql", "create table newer (id int);\n");
+    assert_eq!(run(image.boot(database.url()).env("BOOT_IMAGE", "2.0@new")).code, 0);
+
+    let older = Image::new();
+    let ended = without_node(&older, &database);
+    assert_eq!(ended.code, 0, "{}", ended.output);
+    assert!(ended.output.contains("warning: this image is older than the database"), "{}", ended.output);
+    assert!(ended.output.contains("which 2.0@new brought to snapshot"), "{}", ended.output);
+    assert!(ended.output.contains("6/8 schema: older image, nothing applied"), "{}", ended.output);
+    let (code, document) = plan(&older, &database);
+    assert_eq!((code, &document["schema"]["state"]), (0, &json!("older")));
+
+    // The newer one is still at home.
+    assert_eq!(without_node(&image, &database).code, 0);
+}
+
+#[tokio::test]
+async fn an_older_image_is_refused_where_a_newer_one_says_so() {
+    let (database, image) = booted().await;
+    image.write("db-init/003_newer.sql", "-- breaks-older-images\ncreate table newer (id int);\n");
+    assert_eq!(run(image.boot(database.url()).env("BOOT_IMAGE", "2.0@new")).code, 0);
+    let ended = without_node(&Image::new(), &database);
+    ended.assert_failed("db-init", ExitCode::ImageTooOld, &["003_newer.sql", "breaks older images", "2.0@new"]);
+}
+
+#[tokio::test]
+async fn a_snapshot_that_was_brought_back_beside_something_new_is_no_older_image() {
+    let (database, image) = booted().await;
+    image.write("schema.yaml", "version: 1 # second\n");
+    assert_eq!(run(&mut image.boot(database.url())).code, 0);
+    image.write("schema.yaml", "version: 1\n");
+    image.write("db-init/003_new.sql", "create table fresh (id int);\n");
+    let ended = run(&mut image.boot(database.url()));
+    assert_eq!(ended.code, 0, "{}", ended.output);
+    assert!(ended.output.contains("6/8 schema: no changes"), "{}", ended.output);
+    assert_eq!(without_node(&image, &database).code, 0);
+}
+
+#[tokio::test]
+async fn a_directus_older_than_the_databases_is_refused_before_it_touches_anything() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    let client = database.connect().await;
+    client.batch_execute("insert into directus_migrations values ('20990101A')").await.expect("a table");
+    let ended = run(&mut image.boot(database.url()));
+    ended.assert_failed("bootstrap", ExitCode::ImageTooOld, &["20990101A", "Directus 0 does not know"]);
+    let schemas = client.query_one("select count(*) from pg_namespace where nspname = 'boot'", &[]).await;
+    assert_eq!(schemas.expect("a catalogue").get::<_, i64>(0), 0, "it has left something behind");
+}
+
+#[tokio::test]
+async fn schema_apply_mode_decides_what_phase_6_may_do() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    let change = json!({"entity": "collection", "collection": "laps", "diff": [{"kind": "D"}]});
+    let replies = json!({"plan": {"type": "plan", "directus": "0", "changes": [change]}, "apply": "exit"}).to_string();
+    let mut boot = image.boot(database.url());
+    let planned = run(boot.env("BRIDGE_REPLIES", &replies).env("SCHEMA_APPLY_MODE", "plan"));
+    assert_eq!(planned.code, 0, "{}", planned.output);
+    assert!(planned.output.contains("6/8 schema: - collection laps"), "{}", planned.output);
+    assert!(planned.output.contains("6/8 schema: not applied: 1 collection"), "{}", planned.output);
+
+    let mut boot = image.boot(database.url());
+    let skipped = run(boot.env("SCHEMA_APPLY_MODE", "skip").env("PATH", "/nowhere"));
+    assert_eq!(skipped.code, 0, "{}", skipped.output);
+    assert!(skipped.output.contains("warning: SCHEMA_APPLY_MODE=skip"), "{}", skipped.output);
+
+    let mut boot = image.boot(database.url());
+    let unknown = run(boot.env("SCHEMA_APPLY_MODE", "maybe"));
+    unknown.assert_failed("config", ExitCode::Config, &["SCHEMA_APPLY_MODE is `maybe`", "auto, plan or skip"]);
+}
+
+#[tokio::test]
+async fn a_table_that_db_init_owns_may_not_stand_in_the_snapshot() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    image.write("db-init/003_positions.sql", "-- owns-table: positions\ncreate table positions (at int);\n");
+    let snapshot = json!({"read-snapshot": {"type": "snapshot", "directus": "0", "tables": ["positions"], "folders": [],
+        "columns": [], "aliases": [], "relations": []}});
+    let ended = run(image.boot(database.url()).env("BRIDGE_REPLIES", snapshot.to_string()));
+    ended.assert_failed("schema", ExitCode::SnapshotInvalid, &["holds the table positions, which db-init owns"]);
+    let client = database.connect().await;
+    let made = client.query_one("select to_regclass('positions') is not null", &[]).await.expect("a query");
+    assert!(!made.get::<_, bool>(0), "its SQL ran before");
+}
+
+#[tokio::test]
+async fn a_refusal_says_how_many_rows_are_at_stake() {
+    let (database, image) = booted().await;
+    let client = database.connect().await;
+    client.batch_execute("insert into laps values (1, null), (2, 7), (3, 8)").await.expect("a table");
+    client.batch_execute("insert into directus_collections values ('laps')").await.expect("a table");
+    let changes = json!([
+        {"entity": "collection", "collection": "laps", "diff": [{"kind": "D"}]},
+        {"entity": "field", "collection": "laps", "field": "speed", "diff": [{"kind": "D"}]},
+        {"entity": "relation", "collection": "laps", "field": "entry", "diff": [{"kind": "D"}]},
+    ]);
+    let replies = json!({"plan": {"type": "plan", "directus": "0", "changes": changes}}).to_string();
+    let ended = run(image.boot(database.url()).env("BRIDGE_REPLIES", &replies));
+    let words =
+        ["delete collection laps (3 rows)", "delete field laps.speed (2 values)", "delete relation laps.entry;"];
+    ended.assert_failed("schema", ExitCode::SchemaRefused, &words);
+
+    let mut command = image.command(database.url(), &["plan", "--json"]);
+    let (code, document, _) = report(command.env("BRIDGE_REPLIES", &replies), "plan");
+    assert_eq!((code, &document["verdict"]), (43, &json!("refused")));
+    assert_eq!(document["schema"]["losses"][0], "delete collection laps (3 rows)");
+    let digest = document["schema"]["digest"].as_str().expect("a digest");
+    assert!(ended.last.message.ends_with(&format!("SCHEMA_ALLOW_DESTRUCTIVE={digest}")), "{}", ended.last.message);
+}
+
+#[tokio::test]
+async fn a_plan_tells_what_a_boot_would_do_and_its_exit_code_says_which_kind() {
+    let (database, image) = (Database::create().await, Image::new());
+    let (code, document) = plan(&image, &database);
+    assert_eq!((code, &document["verdict"]), (2, &json!("changes")), "{document}");
+    assert_eq!(document["dbInit"]["apply"], json!(["001_laps.sql", "002_speed.sql"]));
+    assert_eq!(document["bootstrap"]["install"], json!(true));
+    assert_eq!(document["schema"]["state"], "installs");
+
+    let (database, image) = booted().await;
+    let (code, document) = plan(&image, &database);
+    assert_eq!((code, &document["verdict"]), (0, &json!("nothing")), "{document}");
+
+    image.write("db-init/003_new.sql", "create table fresh (id int);\n");
+    image.write(&format!("directus/{DIRECTUS_MIGRATIONS_SUBDIR}/20210101A-second.js"), "");
+    let (code, document) = plan(&image, &database);
+    assert_eq!((code, &document["bootstrap"]["migrations"]), (2, &json!(["20210101A"])), "{document}");
+
+    let (database, image) = booted().await;
+    let client = database.connect().await;
+    client.batch_execute("create table directus_x ()").await.expect("a table");
+    let edit = json!({"entity": "field", "collection": "laps", "field": "x", "diff":
+        [{"kind": "E", "path": ["meta", "note"], "lhs": "a", "rhs": "b"}]});
+    let replies = json!({"plan": {"type": "plan", "directus": "0", "changes": [edit]}}).to_string();
+    let mut command = image.command(database.url(), &["plan", "--json"]);
+    let (code, document, _) = report(command.env("BRIDGE_REPLIES", &replies), "plan");
+    assert_eq!((code, &document["verdict"]), (3, &json!("drift")), "{document}");
+    assert_eq!(document["schema"]["changes"][0]["collection"], "laps");
+
+    let unreachable =
+        image.command("postgres://u:hunter2@127.0.0.1:1/d", &["plan"]).env("BOOT_DATABASE_TIMEOUT", "1").output();
+    let unreachable = unreachable.expect("the binary runs");
+    assert_eq!(unreachable.status.code(), Some(i32::from(ExitCode::DatabaseUnreachable.code())));
+    assert!(unreachable.stdout.is_empty());
+    assert!(String::from_utf8_lossy(&unreachable.stderr).contains("2/8 database failed: no answer"));
+}
+
+#[tokio::test]
+async fn a_plan_and_a_status_change_nothing_and_cannot() {
+    let (database, image) = (Database::create().await, Image::new());
+    plan(&image, &database);
+    report(&mut image.command(database.url(), &["status", "--json"]), "status");
+    let client = database.connect().await;
+    let found = client
+        .query_one(
+            "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+             where nspname not like 'pg\\_%' and nspname <> 'information_schema'",
+            &[],
+        )
+        .await;
+    assert_eq!(found.expect("a catalogue").get::<_, i64>(0), 0);
+    // The session that Directus gets is read-only, too: the double shows the options that it was given.
+    let replies = json!({"plan": "options"}).to_string();
+    let (database, image) = booted().await;
+    let client = database.connect().await;
+    client.batch_execute("create table directus_x ()").await.expect("a table");
+    let output = image.command(database.url(), &["plan"]).env("BRIDGE_REPLIES", replies).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("PGOPTIONS= -c default_transaction_read_only=on"), "{said}");
+}
+
+#[tokio::test]
+async fn a_status_tells_ledger_lineage_and_lock() {
+    let (database, image) = booted().await;
+    let holder = database.connect().await;
+    holder.execute("set application_name = 'somebody else'", &[]).await.expect("a name");
+    let key = entrypoint::contract::LOCK_KEY;
+    holder.execute("select pg_advisory_lock($1)", &[&key]).await.expect("free");
+    let (code, document, _) = report(&mut image.command(database.url(), &["status", "--json"]), "status");
+    assert_eq!(code, 0);
+    let names: Vec<_> = document["migrations"].as_array().expect("a list").iter().map(|row| &row["filename"]).collect();
+    assert_eq!(names, ["001_laps.sql", "002_speed.sql", "001_unique.sql"]);
+    assert_eq!(document["schema"], "in place");
+    assert_eq!(document["snapshots"].as_array().map(Vec::len), Some(1));
+    assert_eq!(document["lock"]["application"], "somebody else");
+    assert_eq!(document["administrator"], json!(true));
+
+    image.write("db-init/001_laps.sql", "select 'edited'");
+    let output = image.command(database.url(), &["status"]).output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text.contains("held by somebody else"), "{text}");
+    assert!(text.contains("refusal      db-init: 001_laps.sql was edited"), "{text}");
+}
