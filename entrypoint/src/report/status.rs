@@ -53,6 +53,7 @@ pub(super) async fn make(prepared: &Prepared, session: &Session) -> Result<(Valu
         "pending": to_apply,
         "snapshots": snapshots,
         "schema": schema,
+        "fingerprint": standing.fingerprint,
         "lock": holder.as_ref().map(|holder| json!({
             "pid": holder.pid, "application": holder.application, "seconds": holder.seconds,
         })),

@@ -50,6 +50,20 @@ impl Api {
         Ok(answer.body["data"].clone())
     }
 
+    /// Changes something.
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> anyhow::Result<Value> {
+        let answer = self.call("PATCH", path, Some(body)).await?;
+        ensure!(answer.status == 200, "PATCH {path} answers {}: {}", answer.status, answer.body);
+        Ok(answer.body["data"].clone())
+    }
+
+    /// Deletes something.
+    pub(crate) async fn delete(&self, path: &str) -> anyhow::Result<()> {
+        let answer = self.call("DELETE", path, None).await?;
+        ensure!(answer.status == 204, "DELETE {path} answers {}: {}", answer.status, answer.body);
+        Ok(())
+    }
+
     /// Any request.
     pub(crate) async fn call(&self, method: &'static str, path: &str, body: Option<Value>) -> anyhow::Result<Answer> {
         let (url, token) = (format!("{}{path}", self.url), self.token.clone());

@@ -136,6 +136,18 @@ impl Case {
         setting.servers.booted(&setting, &network, self.name).await
     }
 
+    /// The same under another name, for a check that needs two.
+    pub(crate) async fn booted_database_of(&mut self, name: &str) -> anyhow::Result<Database> {
+        let network = self.network().await?;
+        let setting = Rc::clone(&self.setting);
+        setting.servers.booted(&setting, &network, name).await
+    }
+
+    /// What `pg_dump` writes of a database on the server that the checks share.
+    pub(crate) async fn dump(&self, database: &Database) -> anyhow::Result<String> {
+        self.setting.servers.dump(&self.setting.engine, database).await
+    }
+
     /// A container of the image, configured as in production and not started yet.
     pub(crate) fn boot(&self, name: &str, database: &Database) -> BootSpec {
         BootSpec::new(&self.setting, name, database)

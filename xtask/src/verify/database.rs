@@ -205,6 +205,17 @@ impl Servers {
         Ok(shared)
     }
 
+    /// What `pg_dump` writes of a database on the shared server.
+    pub(crate) async fn dump(&self, engine: &Engine, database: &Database) -> anyhow::Result<String> {
+        let shared = self.shared.get().context("there is no shared server yet")?;
+        let command = ["pg_dump", "--username", USER, "--dbname", &database.name];
+        let (code, text) = engine.exec(&shared.container, &command).await?;
+        ensure!(code == 0, "pg_dump of {} ended with {code}: {text}", database.name);
+        // Newer ones fence the dump with a word that is made anew each time.
+        let fence = |line: &&str| line.starts_with("\\restrict") || line.starts_with("\\unrestrict");
+        Ok(text.lines().filter(|line| !fence(line)).collect::<Vec<_>>().join("\n"))
+    }
+
     /// Takes the shared server out of a network that is about to go.
     pub(crate) async fn leave(&self, engine: &Engine, network: &str) -> anyhow::Result<()> {
         let joined = self.joined.borrow_mut().remove(network);

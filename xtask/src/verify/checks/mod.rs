@@ -10,6 +10,7 @@ mod replicas;
 mod secrets;
 mod signals;
 mod stack;
+mod standing;
 
 use super::check::Check;
 
@@ -18,6 +19,7 @@ pub(crate) const ALL: &[&[Check]] = &[
     image::CHECKS,
     boots::CHECKS,
     data::CHECKS,
+    standing::CHECKS,
     faults::CHECKS,
     health::CHECKS,
     signals::CHECKS,
