@@ -6,7 +6,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::config::{Config, Env};
 use crate::contract::Phase;
-use crate::database::{self, Lost, Session, state};
+use crate::database::{self, Lost, Pooled, Session, state};
 use crate::directus::{Bridge, BridgeError, InvalidSnapshot, Ruling, Snapshot, SnapshotFile, guard, inventory, rule};
 use crate::error::{BootError, ConnectionLoss};
 use crate::log::Log;
@@ -33,6 +33,9 @@ pub struct Prepared {
 pub fn prepare(env: &Env, log: &Log) -> Result<Prepared, BootError> {
     log.begin(Phase::Config);
     let config = Config::from_env(env)?;
+    for warning in &config.warnings {
+        log.warn(warning);
+    }
     let migrations = MigrationSet::read(&config.paths.db_init)?;
     let snapshot = SnapshotFile::read(&config.paths.snapshot)?;
     log.done(format!(
@@ -59,6 +62,11 @@ pub async fn boot(prepared: &Prepared, log: &Log) -> Result<(), BootError> {
         lost = database::silence(&config.database, config.timeouts.database) => Err(BootError::Lost(lost)),
     };
     if let Err(error) = &result
+        && let Some(evidence) = error.trace_of_pooler()
+    {
+        return Err(Pooled { target: config.database.target.clone(), evidence }.into());
+    }
+    if let Err(error) = &result
         && let Some(lost) = lost_connection(error, &session).await
     {
         return Err(BootError::Lost(lost));
@@ -84,6 +92,7 @@ async fn lost_connection(error: &BootError, session: &Session) -> Option<Lost> {
 async fn locked_phases(prepared: &Prepared, session: &mut Session, log: &Log) -> Result<(), BootError> {
     let Prepared { config, migrations, .. } = prepared;
     log.begin(Phase::Lock);
+    database::refuse_pooler(session, &config.database, config.timeouts.database, log).await?;
     let waited = database::acquire(&session.client, config.timeouts.lock, log).await?;
     log.done(if waited < Duration::from_millis(100) { "free".to_owned() } else { "free now".to_owned() });
 
@@ -133,7 +142,7 @@ async fn locked_phases(prepared: &Prepared, session: &mut Session, log: &Log) ->
 /// Starts the Node process, which imports Directus while the SQL runs, and has it read the snapshot.
 async fn start_bridge(prepared: &Prepared) -> Result<(Bridge, Snapshot), BootError> {
     let Prepared { config, migrations, snapshot } = prepared;
-    let variables = config.directus_variables(migrations.owned_tables());
+    let variables = config.bridge_variables(migrations.owned_tables());
     let mut bridge = Bridge::start(&config.paths.scripts, &snapshot.path, &variables).map_err(BootError::Schema)?;
     match bridge.read_snapshot().await {
         Ok(snapshot) => Ok((bridge, snapshot)),

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::contract::{Event, Level, LogLine, Phase};
+use crate::secret::Redactor;
 
 /// The form of the lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +29,7 @@ impl LogStyle {
 #[derive(Debug)]
 pub struct Log {
     style: LogStyle,
+    redactor: Redactor,
     phase: Cell<Phase>,
     began: Cell<Instant>,
 }
@@ -36,7 +38,13 @@ impl Log {
     /// A log whose first phase begins now.
     #[must_use]
     pub fn new(style: LogStyle) -> Self {
-        Log { style, phase: Cell::new(Phase::Config), began: Cell::new(Instant::now()) }
+        Log::without(Redactor::default(), style)
+    }
+
+    /// The same, out of whose lines these secrets are taken, whoever wrote them there.
+    #[must_use]
+    pub fn without(redactor: Redactor, style: LogStyle) -> Self {
+        Log { style, redactor, phase: Cell::new(Phase::Config), began: Cell::new(Instant::now()) }
     }
 
     /// The phase that the boot is in.
@@ -78,7 +86,7 @@ impl Log {
     }
 
     fn write(&self, level: Level, event: Event, message: String) {
-        let line = LogLine { level, phase: self.phase(), event, message };
+        let line = LogLine { level, phase: self.phase(), event, message: self.redactor.redact(message) };
         let text = match self.style {
             LogStyle::Text => line.to_text(),
             LogStyle::Json => {
