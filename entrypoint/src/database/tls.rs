@@ -29,10 +29,15 @@ impl Pem {
     fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, String> {
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(self.text.as_bytes()).collect();
         match certificates {
-            Ok(certificates) if certificates.is_empty() => Err(format!(
-                "{} holds no PEM certificate: give the text from -----BEGIN CERTIFICATE----- on",
-                self.source
-            )),
+            Ok(certificates) if certificates.is_empty() => {
+                let source = &self.source;
+                let way_out = if source.starts_with("DB_SSL__") {
+                    format!("give the text from -----BEGIN CERTIFICATE----- on, or its path in {source}_FILE")
+                } else {
+                    "give the text from -----BEGIN CERTIFICATE----- on".to_owned()
+                };
+                Err(format!("{source} holds no PEM certificate: {way_out}"))
+            }
             Ok(certificates) => Ok(certificates),
             Err(_) => Err(format!("{} is no PEM: give the certificate's text as it was issued", self.source)),
         }
@@ -150,6 +155,11 @@ pub(super) fn explain(error: &rustls::Error) -> (String, &'static str) {
                 rejected("is signed by nobody who is trusted here".to_owned()),
                 "give its authority's certificate in DB_SSL__CA (in a connection string: sslrootcert)",
             ),
+            // Its authority has the name of one that is trusted, and another key.
+            CertificateError::BadSignature => (
+                rejected("is signed by an authority that has the name of a trusted one, but is another".to_owned()),
+                "give the authority's present certificate in DB_SSL__CA (in a connection string: sslrootcert)",
+            ),
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 (rejected("has expired".to_owned()), "have it renewed, and look at this machine's clock")
             }
@@ -161,7 +171,7 @@ pub(super) fn explain(error: &rustls::Error) -> (String, &'static str) {
                 "have it issued anew with subjectAltName=DNS:<host>, a common name is not enough",
             ),
             CertificateError::NotValidForNameContext { expected, presented } => (
-                rejected(format!("is for {}, not for {}", presented.join(", "), expected.to_str())),
+                rejected(format!("is for {}, not for {}", bare(presented).join(", "), expected.to_str())),
                 "connect by a name that it has, or have it issued anew with subjectAltName=DNS:<host>",
             ),
             // The only way to tell this one: the reason is a private type of the verifier's.
@@ -174,6 +184,11 @@ pub(super) fn explain(error: &rustls::Error) -> (String, &'static str) {
         rustls::Error::AlertReceived(alert) => explain_alert(*alert),
         other => (format!("TLS failed: {other}"), "correct the server's TLS settings or DB_SSL"),
     }
+}
+
+/// The names of a certificate, which come as `DnsName("db")`.
+fn bare(names: &[String]) -> Vec<&str> {
+    names.iter().map(|name| name.split('"').nth(1).unwrap_or(name)).collect()
 }
 
 /// The server's own complaint.
