@@ -84,14 +84,18 @@ async fn ask(client: &Client, question: &str) -> Result<String, PoolError> {
     Ok(value.unwrap_or_default())
 }
 
-/// What in an error only comes from behind a pooler: a prepared statement that is on another connection now, or a
-/// startup parameter that PostgreSQL knows and the pooler does not.
+/// What in an error only comes from behind a pooler: a prepared statement that is on another connection now, a startup
+/// parameter that PostgreSQL knows and the pooler does not, a transaction that statement mode does not allow.
 #[must_use]
 pub fn trace_of_pooler(error: &tokio_postgres::Error) -> Option<String> {
     let error = error.as_db_error()?;
-    let unknown_parameter =
-        *error.code() == SqlState::PROTOCOL_VIOLATION && error.message().contains("startup parameter");
-    let lost_statement =
-        *error.code() == SqlState::INVALID_SQL_STATEMENT_NAME || *error.code() == SqlState::DUPLICATE_PSTATEMENT;
-    (unknown_parameter || lost_statement).then(|| format!("{} ({})", error.message(), error.code().code()))
+    let of_pooler = match *error.code() {
+        SqlState::INVALID_SQL_STATEMENT_NAME | SqlState::DUPLICATE_PSTATEMENT => true,
+        // PgBouncer's code for everything. It does not translate.
+        SqlState::PROTOCOL_VIOLATION => {
+            ["startup parameter", "pooling mode"].iter().any(|words| error.message().contains(words))
+        }
+        _ => false,
+    };
+    of_pooler.then(|| format!("{} ({})", error.message(), error.code().code()))
 }
