@@ -48,11 +48,13 @@ impl Redactor {
     /// Knows these values from now on.
     #[must_use]
     pub fn new(values: impl IntoIterator<Item = Secret>) -> Self {
-        let mut secrets: Vec<Secret> =
-            values.into_iter().filter(|value| value.reveal().chars().count() >= SHORTEST).collect();
-        // A secret within another one would leave the other's rest.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.reveal().len()));
-        secrets.dedup();
+        let mut secrets: Vec<Secret> = Vec::new();
+        for value in values.into_iter().filter(|value| value.reveal().chars().count() >= SHORTEST) {
+            // The longest first: a secret within another one would leave the other's rest.
+            let shorter = |other: &Secret| other.reveal().len() < value.reveal().len();
+            let place = secrets.iter().position(shorter).unwrap_or(secrets.len());
+            secrets.insert(place, value);
+        }
         Redactor(secrets)
     }
 

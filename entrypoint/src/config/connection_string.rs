@@ -3,8 +3,6 @@
 //! The driver's own parser reads other URLs, and reads the same ones otherwise. Where Directus would connect elsewhere
 //! than the URL says (knex takes what is no URL for a file name, and pg then connects to localhost), it is refused.
 
-use std::collections::BTreeMap;
-
 use crate::secret::Secret;
 
 /// What a URL is to look like.
@@ -17,14 +15,26 @@ pub(super) struct ConnectionString {
     pub(super) host: Option<String>,
     pub(super) port: Option<u16>,
     pub(super) database: Option<String>,
-    /// What follows the `?`; of several of one name the last one.
-    pub(super) parameters: BTreeMap<String, String>,
+    /// What follows the `?`.
+    pub(super) parameters: Parameters,
     /// `postgres://user:password@`, as it was written.
     head: String,
     /// `/database?a=b`, as it was written.
     tail: String,
     /// The password as it was written, still encoded: it must not be shown either.
     raw_password: Option<Secret>,
+}
+
+/// The parameters of a URL.
+#[derive(Default)]
+pub(super) struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// The value of that name: of several the last one, and an empty one counts as not given.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.0.iter().rfind(|(other, _)| other == name)?;
+        Some(value.as_str()).filter(|value| !value.is_empty())
+    }
 }
 
 impl ConnectionString {
@@ -88,11 +98,11 @@ impl ConnectionString {
     /// Parameters that stand for parts of the URL win over them.
     fn apply_parameters(&mut self, host_as_written: &str) -> Result<(), String> {
         for name in ["replication", "connectionString"] {
-            if self.parameters.contains_key(name) {
+            if self.parameters.get(name).is_some() {
                 return Err(format!("has the parameter {name}, with which no boot can work: remove it"));
             }
         }
-        let take = |name: &str| self.parameters.get(name).cloned().and_then(some);
+        let take = |name: &str| self.parameters.get(name).map(str::to_owned);
         let (user, password, host, port) = (take("user"), take("password"), take("host"), take("port"));
         if host.is_some() && host_as_written.to_ascii_lowercase().starts_with("%2f") {
             return Err("names a socket and the parameter host: keep one".to_owned());
@@ -190,15 +200,15 @@ fn decode_except(text: &str, reserved: &[u8]) -> Result<String, String> {
     String::from_utf8(decoded).map_err(|_| encode("characters beyond ASCII as the bytes of their UTF-8"))
 }
 
-fn parameters(query: &str) -> Result<BTreeMap<String, String>, String> {
+fn parameters(query: &str) -> Result<Parameters, String> {
     let decode = |text: &str| decode(&text.replace('+', " "));
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Ok((decode(name)?, decode(value)?))
-        })
-        .collect()
+    let mut parameters = Parameters::default();
+    for pair in pairs {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        parameters.0.push((decode(name)?, decode(value)?));
+    }
+    Ok(parameters)
 }
 
 fn percent_encode(text: &str) -> String {

@@ -55,13 +55,10 @@ impl DatabaseConfig {
             None => problems.add("DB_CLIENT is not set: set it to `pg`"),
         }
         let search_path = search_path(env, problems);
+        let operators = Settings::from_env(env, problems);
         let direct = Direct::from_env(env, problems);
-        let (settings, for_bridge) = match env.get_text("DB_CONNECTION_STRING", problems) {
-            Some(url) => from_connection_string("DB_CONNECTION_STRING", &url, direct, env, problems)?,
-            None if problems.mention("DB_CONNECTION_STRING") => return None,
-            None => from_parts(direct, env, problems)?,
-        };
-        let Settings { host, port, database, user, password, mut options, ssl } = settings;
+        let (settings, for_bridge) = direct.instead_of(operators?, env, problems)?;
+        let Settings { host, port, database, user, password, mut options, ssl, url: _ } = settings;
         if let Some(search_path) = search_path? {
             options.push(format!("-c search_path={}", escape_option(&search_path)));
         }
@@ -110,6 +107,18 @@ struct Settings {
     /// Session options, in the form of `PGOPTIONS`.
     options: Vec<String>,
     ssl: Ssl,
+    /// Where all of it comes from, if not from parts.
+    url: Option<ConnectionString>,
+}
+
+impl Settings {
+    fn from_env(env: &Env, problems: &mut Problems) -> Option<Settings> {
+        match env.get_text("DB_CONNECTION_STRING", problems) {
+            Some(url) => from_url("DB_CONNECTION_STRING", &url, env, problems),
+            None if problems.mention("DB_CONNECTION_STRING") => None,
+            None => from_parts(env, problems),
+        }
+    }
 }
 
 /// `BOOT_DB_*`: the boot's own way, past a pooler.
@@ -129,32 +138,28 @@ impl Direct {
         }
         Direct { host, port, url }
     }
-}
 
-fn from_connection_string(
-    variable: &'static str,
-    url: &str,
-    direct: Direct,
-    env: &Env,
-    problems: &mut Problems,
-) -> Option<(Settings, Variables)> {
-    let operators = settings_of_url(variable, url, env, problems);
-    if let Some(direct_url) = direct.url {
-        return through_boots_own_url(&direct_url, env, problems);
+    /// The boot's settings, and the variables by which the bridge comes to the same.
+    fn instead_of(self, mut operators: Settings, env: &Env, problems: &mut Problems) -> Option<(Settings, Variables)> {
+        if let Some(url) = self.url {
+            let settings = from_url("BOOT_DB_CONNECTION_STRING", &url, env, problems)?;
+            return Some((settings, set("DB_CONNECTION_STRING", "DB_CONNECTION_STRING_FILE", url)));
+        }
+        let mut variables = Variables::new();
+        if self.host.is_none() && self.port.is_none() {
+            return Some((operators, variables));
+        }
+        operators.host = self.host.unwrap_or(operators.host);
+        operators.port = self.port.unwrap_or(operators.port);
+        if let Some(url) = &operators.url {
+            let url = url.with_server(&operators.host, operators.port);
+            variables = set("DB_CONNECTION_STRING", "DB_CONNECTION_STRING_FILE", url);
+        } else {
+            variables.extend(set("DB_HOST", "DB_HOST_FILE", operators.host.clone()));
+            variables.extend([("DB_PORT", Some(operators.port.to_string())), ("DB_PORT_FILE", None)]);
+        }
+        Some((operators, variables))
     }
-    let (mut settings, string) = operators?;
-    if direct.host.is_none() && direct.port.is_none() {
-        return Some((settings, Variables::new()));
-    }
-    settings.host = direct.host.unwrap_or(settings.host);
-    settings.port = direct.port.unwrap_or(settings.port);
-    let url = string.with_server(&settings.host, settings.port);
-    Some((settings, set("DB_CONNECTION_STRING", "DB_CONNECTION_STRING_FILE", url)))
-}
-
-fn through_boots_own_url(url: &str, env: &Env, problems: &mut Problems) -> Option<(Settings, Variables)> {
-    let (settings, _) = settings_of_url("BOOT_DB_CONNECTION_STRING", url, env, problems)?;
-    Some((settings, set("DB_CONNECTION_STRING", "DB_CONNECTION_STRING_FILE", url.to_owned())))
 }
 
 /// A variable for the bridge; as a string, so that Directus does not guess what it is.
@@ -163,12 +168,7 @@ fn set(name: &'static str, file_name: &'static str, value: String) -> Variables 
 }
 
 /// What pg makes of a URL: parts that it lacks come from `PG*`.
-fn settings_of_url(
-    variable: &str,
-    url: &str,
-    env: &Env,
-    problems: &mut Problems,
-) -> Option<(Settings, ConnectionString)> {
+fn from_url(variable: &str, url: &str, env: &Env, problems: &mut Problems) -> Option<Settings> {
     let string = match ConnectionString::parse(url) {
         Ok(string) => string,
         Err(complaint) => {
@@ -202,10 +202,10 @@ fn settings_of_url(
     let database = part(&string.database, "PGDATABASE", "database");
     let user = part(&string.user, "PGUSER", "user");
     let limits = LIMITS.iter().filter_map(|name| {
-        let value = string.parameters.get(*name).filter(|value| !value.is_empty())?;
+        let value = string.parameters.get(name)?;
         Some(format!("-c {name}={}", escape_option(value)))
     });
-    let settings = Settings {
+    Some(Settings {
         port,
         password: string.password.clone().or_else(|| password_of_pg(env)),
         options: options(string.parameters.get("options"), env).into_iter().chain(limits).collect(),
@@ -213,14 +213,11 @@ fn settings_of_url(
         host: host?,
         database: database?,
         user: user?,
-    };
-    Some((settings, string))
+        url: Some(string),
+    })
 }
 
-fn from_parts(direct: Direct, env: &Env, problems: &mut Problems) -> Option<(Settings, Variables)> {
-    if let Some(url) = direct.url {
-        return through_boots_own_url(&url, env, problems);
-    }
+fn from_parts(env: &Env, problems: &mut Problems) -> Option<Settings> {
     let ssl = tls::from_variables(env, problems);
     let mut required = |name: &str, what: &str| {
         let value = if name == "DB_HOST" { env.get_text(name, problems) } else { env.get(name, problems) };
@@ -236,23 +233,16 @@ fn from_parts(direct: Direct, env: &Env, problems: &mut Problems) -> Option<(Set
     let port = port("DB_PORT", env, problems).or_else(|| (!problems.mention("DB_PORT")).then_some(DEFAULT_PORT));
     let (host, database, user, port) = (host?, database?, user?, port?);
 
-    let mut for_bridge = Variables::new();
-    if let Some(host) = &direct.host {
-        for_bridge.extend(set("DB_HOST", "DB_HOST_FILE", host.clone()));
-    }
-    if let Some(port) = direct.port {
-        for_bridge.extend([("DB_PORT", Some(port.to_string())), ("DB_PORT_FILE", None)]);
-    }
-    let settings = Settings {
-        host: direct.host.unwrap_or(host),
-        port: direct.port.unwrap_or(port),
+    Some(Settings {
+        password: password.or_else(|| password_of_pg(env)),
+        options: options(env.get("DB_OPTIONS", problems).as_deref(), env),
+        host,
+        port,
         database,
         user,
-        password: password.or_else(|| password_of_pg(env)),
-        options: options(env.get("DB_OPTIONS", problems).as_ref(), env),
         ssl,
-    };
-    Some((settings, for_bridge))
+        url: None,
+    })
 }
 
 fn port(name: &str, env: &Env, problems: &mut Problems) -> Option<u16> {
@@ -270,8 +260,7 @@ fn password_of_pg(env: &Env) -> Option<Secret> {
     env.plain("PGPASSWORD").map(|password| Secret::new(password.to_owned()))
 }
 
-fn options(given: Option<&String>, env: &Env) -> Vec<String> {
-    let given = given.map(String::as_str).filter(|options| !options.is_empty());
+fn options(given: Option<&str>, env: &Env) -> Vec<String> {
     given.or(env.plain("PGOPTIONS")).map(str::to_owned).into_iter().collect()
 }
 
@@ -295,10 +284,8 @@ fn search_path(env: &Env, problems: &mut Problems) -> Option<Option<String>> {
         "holds spaces or quotes, which Directus takes as part of a name: write a,b"
     } else if marked && names.len() > 1 {
         "is marked as one string, which Directus takes for one name: remove `string:`"
-    } else if !marked
-        && names.iter().any(|name| name.parse::<f64>().is_ok() || matches!(*name, "true" | "false" | "null"))
-    {
-        "holds what Directus takes for a number or a truth value: rename that schema"
+    } else if !marked && names.iter().any(|name| is_guessed_otherwise(name)) {
+        "holds what Directus may take for a number or a truth value: rename that schema"
     } else if names.is_empty() {
         "holds no name: name PostgreSQL schemas, comma-separated"
     } else {
@@ -307,6 +294,12 @@ fn search_path(env: &Env, problems: &mut Problems) -> Option<Option<String>> {
     };
     problems.add(format!("DB_SEARCH_PATH {complaint}"));
     None
+}
+
+/// Whether Directus may take a name for something else than a text.
+fn is_guessed_otherwise(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_digit() || "+-.".contains(first))
+        || matches!(name, "true" | "false" | "null")
 }
 
 /// `DB_SSL` beside `DB_SSL__*`: Directus obeys whichever stands later in the environment. The latter say more.

@@ -1,10 +1,10 @@
 //! Whether and how the connection is encrypted: `DB_SSL`, `DB_SSL__*`, the URL's `ssl…` parameters, `PGSSLMODE`, and
 //! the variables by which Node chooses its roots.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 
+use super::connection_string::Parameters;
 use super::{Env, Problems};
 use crate::database::{Pem, Roots, TlsClient, TlsOptions};
 use crate::secret::Secret;
@@ -110,8 +110,8 @@ fn identity_from_variables(env: &Env, problems: &mut Problems) -> Option<(Pem, P
 /// Reads the parameters of a connection string; `variable` holds it.
 ///
 /// `sslmode=prefer`, `require` and `verify-ca` all check the certificate and the name, unlike libpq's.
-pub(super) fn from_parameters(parameters: &BTreeMap<String, String>, variable: &str, problems: &mut Problems) -> Ssl {
-    let value = |name: &str| parameters.get(name).map(String::as_str).filter(|value| !value.is_empty());
+pub(super) fn from_parameters(parameters: &Parameters, variable: &str, problems: &mut Problems) -> Ssl {
+    let value = |name: &str| parameters.get(name);
     let files = [value("sslrootcert"), value("sslcert"), value("sslkey")];
     let reject_unauthorized = match value("sslmode") {
         None if files == [None; 3] => {
