@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::config::{Config, Env, SchemaMode};
 use crate::contract::Phase;
-use crate::database::{self, Lost, Session, state};
+use crate::database::{self, Lost, Pooled, Session, state};
 use crate::directus::{
     Bridge, BridgeError, Release, Ruling, Snapshot, SnapshotFile, fingerprint, guard, inventory, rule,
 };
@@ -50,6 +50,9 @@ impl Prepared {
 pub fn prepare(env: &Env, log: &Log) -> Result<Prepared, BootError> {
     log.begin(Phase::Config);
     let config = Config::from_env(env)?;
+    for warning in &config.warnings {
+        log.warn(warning);
+    }
     let migrations = MigrationSet::read(&config.paths.db_init)?;
     let snapshot = SnapshotFile::read(&config.paths.snapshot)?;
     let directus = Release::read(&config.paths.directus)?;
@@ -86,20 +89,28 @@ pub async fn boot(prepared: &Prepared, log: &Log) -> Result<(), BootError> {
         result = phases(prepared, &mut session, log) => result,
         lost = database::silence(&config.database, config.timeouts.database) => Err(BootError::Lost(lost)),
     };
-    explained(result, &session).await?;
+    explained(result, prepared, &session).await?;
     session.close().await;
     Ok(())
 }
 
-/// An error that is only the shadow of a lost connection is replaced by why that was lost.
-pub(crate) async fn explained<T>(result: Result<T, BootError>, session: &Session) -> Result<T, BootError> {
-    match result {
-        Ok(done) => Ok(done),
-        Err(error) => Err(match lost_connection(&error, session).await {
-            Some(lost) => BootError::Lost(lost),
-            None => error,
-        }),
+/// An error that is only the shadow of something else (a pooler, a lost connection) is replaced by that.
+pub(crate) async fn explained<T>(
+    result: Result<T, BootError>,
+    prepared: &Prepared,
+    session: &Session,
+) -> Result<T, BootError> {
+    let error = match result {
+        Ok(done) => return Ok(done),
+        Err(error) => error,
+    };
+    if let Some(evidence) = error.trace_of_pooler() {
+        return Err(Pooled { target: prepared.config.database.target.clone(), evidence }.into());
     }
+    Err(match lost_connection(&error, session).await {
+        Some(lost) => BootError::Lost(lost),
+        None => error,
+    })
 }
 
 /// Whether an error is only the shadow of a lost connection, and if so why that was lost.
@@ -123,7 +134,9 @@ async fn phases(prepared: &Prepared, session: &mut Session, log: &Log) -> Result
         nothing_to_do(prepared, current, log);
         return Ok(());
     }
-    let waited = database::acquire(&session.client, prepared.config.timeouts.lock, log).await?;
+    let Config { database, timeouts, .. } = &prepared.config;
+    database::refuse_pooler(session, database, timeouts.database, log).await?;
+    let waited = database::acquire(&session.client, timeouts.lock, log).await?;
     log.done(if waited < Duration::from_millis(100) { "free" } else { "free now" });
     // Another boot may have done it all while this one waited.
     match is_current(&session.client, prepared).await? {
@@ -216,7 +229,7 @@ impl Boot<'_> {
     pub(crate) async fn start_node(self, session: &Session, report: bool) -> Result<Node, BootError> {
         let Prepared { config, migrations, snapshot: file, .. } = self.prepared;
         self.log.begin(Phase::Schema);
-        let variables = config.directus_variables(migrations.owned_tables());
+        let variables = config.bridge_variables(migrations.owned_tables());
         let mut bridge =
             Bridge::start(&config.paths.scripts, &file.path, &variables, report).map_err(BootError::Schema)?;
         let snapshot = match self.bounded(session, bridge.read_snapshot()).await? {

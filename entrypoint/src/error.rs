@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::Problems;
 use crate::contract::{ExitCode, Phase};
-use crate::database::{LockError, Lost, WaitError, describe};
+use crate::database::{LockError, Lost, PoolError, Pooled, WaitError, describe, trace_of_pooler};
 use crate::directus::snapshot::InvalidSnapshot;
 use crate::directus::{BridgeError, NoDirectus};
 use crate::exec::ExecError;
@@ -32,6 +32,9 @@ pub enum BootError {
     /// Phase 3.
     #[error("{0}")]
     Lock(#[from] LockError),
+    /// Phase 3, or whenever it shows: a pooler.
+    #[error("{0}")]
+    Pooled(#[from] Pooled),
     /// Phases 4 and 7.
     #[error("{0}")]
     Apply(#[from] ApplyError),
@@ -101,6 +104,7 @@ impl BootError {
             BootError::Migrations(_) => ExitCode::MigrationsInvalid,
             BootError::Snapshot(_) => ExitCode::SnapshotInvalid,
             BootError::Wait(WaitError::Unreachable { .. }) => ExitCode::DatabaseUnreachable,
+            BootError::Wait(WaitError::Pooled(_)) | BootError::Pooled(_) => ExitCode::DatabasePooled,
             BootError::Wait(WaitError::Refused { .. }) => ExitCode::DatabaseRefused,
             BootError::Lock(LockError::Held { .. }) => ExitCode::LockTimeout,
             BootError::Lock(LockError::Query(error)) | BootError::Query(error) => query_exit_code(error),
@@ -119,6 +123,15 @@ impl BootError {
         }
     }
 
+    /// The trace that a pooler left in it, if it did.
+    #[must_use]
+    pub fn trace_of_pooler(&self) -> Option<String> {
+        match self {
+            BootError::Lock(LockError::Query(error)) | BootError::Query(error) => trace_of_pooler(error),
+            _ => None,
+        }
+    }
+
     /// Whether the connection may have ended under this error, and what is known of it.
     #[must_use]
     pub fn connection_loss(&self) -> Option<ConnectionLoss> {
@@ -131,6 +144,16 @@ impl BootError {
         };
         let said = error.filter(|error| error.as_db_error().is_some()).map(describe);
         Some(ConnectionLoss { context, said })
+    }
+}
+
+impl From<PoolError> for BootError {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Pooled(pooled) => BootError::Pooled(pooled),
+            PoolError::Wait(error) => BootError::Wait(error),
+            PoolError::Query(error) => BootError::Query(error),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::contract::{Event, Level, LogLine, Phase};
+use crate::secret::Redactor;
 
 /// The form of the lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,7 @@ impl LogStyle {
 pub struct Log {
     style: LogStyle,
     to_stderr: bool,
+    redactor: Redactor,
     phase: Cell<Phase>,
     began: Cell<Instant>,
 }
@@ -37,13 +39,19 @@ impl Log {
     /// A log whose first phase begins now.
     #[must_use]
     pub fn new(style: LogStyle) -> Self {
-        Log { style, to_stderr: false, phase: Cell::new(Phase::Config), began: Cell::new(Instant::now()) }
+        Log::without(Redactor::default(), style)
+    }
+
+    /// The same, out of whose lines these secrets are taken, whoever wrote them there.
+    #[must_use]
+    pub fn without(redactor: Redactor, style: LogStyle) -> Self {
+        Log { style, to_stderr: false, redactor, phase: Cell::new(Phase::Config), began: Cell::new(Instant::now()) }
     }
 
     /// The same on standard error, where standard output belongs to a report.
     #[must_use]
-    pub fn beside_a_report(style: LogStyle) -> Self {
-        Log { to_stderr: true, ..Log::new(style) }
+    pub fn beside_a_report(self) -> Self {
+        Log { to_stderr: true, ..self }
     }
 
     /// The phase that the boot is in.
@@ -90,7 +98,7 @@ impl Log {
     }
 
     fn write(&self, level: Level, event: Event, message: String) {
-        let line = LogLine { level, phase: self.phase(), event, message };
+        let line = LogLine { level, phase: self.phase(), event, message: self.redactor.redact(message) };
         let text = match self.style {
             LogStyle::Text => line.to_text(),
             LogStyle::Json => {

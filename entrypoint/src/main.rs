@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use entrypoint::boot::{Prepared, boot, prepare};
 use entrypoint::cli::{self, Command};
-use entrypoint::config::{Env, log_style};
+use entrypoint::config::{Env, log_style, redactor};
 use entrypoint::contract::{self, Phase};
 use entrypoint::error::BootError;
 use entrypoint::exec::{exec, server_command};
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 /// Boots, then becomes the server; without one (`boot`) exits 0.
 fn start(server: Option<Vec<OsString>>) -> ExitCode {
     let env = Env::of_process();
-    let log = Log::new(log_style(&env));
+    let log = Log::without(redactor(&env), log_style(&env));
     match boot_and_serve(&env, server, &log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error, &log),
@@ -61,7 +61,7 @@ fn start(server: Option<Vec<OsString>>) -> ExitCode {
 /// `plan` and `status`: the report on standard output, the log on standard error.
 fn tell(kind: Kind, format: Format) -> ExitCode {
     let env = Env::of_process();
-    let log = Log::beside_a_report(log_style(&env));
+    let log = Log::without(redactor(&env), log_style(&env)).beside_a_report();
     let told = runtime().and_then(|runtime| runtime.block_on(report(kind, format, &env, &log)));
     match told {
         Ok(Report { text, exit }) => {
@@ -121,6 +121,6 @@ fn become_server(server: Vec<OsString>, prepared: &Prepared, began: Instant, log
     let Prepared { config, migrations, .. } = prepared;
     let server = if server.is_empty() { server_command(&config.paths.scripts) } else { server };
     log.done(format!("booted in {} ms, becoming {}", began.elapsed().as_millis(), server[0].display()));
-    let variables = config.directus_variables(migrations.owned_tables());
+    let variables = config.server_variables(migrations.owned_tables());
     exec(&server, variables.iter().map(|(name, value)| (*name, value.as_deref().map(OsStr::new)))).into()
 }

@@ -7,6 +7,8 @@ use super::Problems;
 
 /// Casts that Directus understands in front of a value (`string:12`, `@directus/env`, `has-cast-prefix`).
 const CASTS: [&str; 6] = ["string", "number", "regex", "array", "json", "boolean"];
+/// The one cast that changes nothing but what Directus guesses.
+const STRING_MARK: &str = "string:";
 
 /// A snapshot of the environment. Reading it is the only I/O of the config phase, apart from `_FILE` contents.
 #[derive(Clone, Default)]
@@ -25,25 +27,60 @@ impl Env {
     /// with it is added to `problems`.
     #[must_use]
     pub fn get(&self, name: &str, problems: &mut Problems) -> Option<String> {
+        self.read(name, problems).map(|(value, _)| value)
+    }
+
+    /// The same for a text whose type Directus guesses: it takes one with a comma for a list.
+    #[must_use]
+    pub fn get_text(&self, name: &str, problems: &mut Problems) -> Option<String> {
+        match self.read(name, problems)? {
+            (value, false) if value.contains(',') => {
+                problems.add(format!(
+                    "{name} holds a comma, and Directus would take it for a list: put `string:` in front of the value"
+                ));
+                None
+            }
+            (value, _) => Some(value),
+        }
+    }
+
+    /// The value, and whether it was marked as a string.
+    pub(super) fn read(&self, name: &str, problems: &mut Problems) -> Option<(String, bool)> {
         let file_name = format!("{name}_FILE");
         let direct = self.plain(name);
-        let value = match (direct, self.plain(&file_name)) {
+        let (value, marked) = match (direct, self.plain(&file_name)) {
             (Some(_), Some(_)) => {
                 problems.add(format!("{name} and {file_name} are both set: keep one"));
                 return None;
             }
-            (Some(value), None) => value.to_owned(),
-            (None, Some(path)) => read_file(&file_name, path, problems)?,
+            (Some(value), None) => (value.to_owned(), false),
+            // The mark of the path is that of the content.
+            (None, Some(path)) => {
+                let marked = path.strip_prefix(STRING_MARK);
+                (read_file(&file_name, marked.unwrap_or(path), problems)?, marked.is_some())
+            }
             (None, None) => return None,
         };
         match value.split_once(':') {
-            Some(("string", rest)) => Some(rest.to_owned()),
+            _ if marked => Some((value, true)),
+            Some(("string", rest)) => Some((rest.to_owned(), true)),
             Some((cast, _)) if CASTS.contains(&cast) => {
                 problems.add(format!("{name} begins with the cast `{cast}:`: give the plain value"));
                 None
             }
-            _ => Some(value),
+            _ => Some((value, false)),
         }
+    }
+
+    /// Whether `name` is set to nothing.
+    #[must_use]
+    pub fn is_empty(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(String::is_empty)
+    }
+
+    /// The names of all variables.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 
     /// Whether `name` or `<name>_FILE` has a value.
@@ -137,6 +174,17 @@ mod tests {
         assert_eq!(env(&[("DB_USER", "string:42")]).get("DB_USER", &mut problems).as_deref(), Some("42"));
         assert_eq!(env(&[("DB_USER", "json:{}")]).get("DB_USER", &mut problems), None);
         assert_eq!(env(&[("DB_HOST", "fe80:1")]).get("DB_HOST", &mut problems).as_deref(), Some("fe80:1"));
+    }
+
+    #[test]
+    fn a_comma_needs_the_mark_of_a_string_where_directus_guesses() {
+        let mut problems = Problems::default();
+        assert_eq!(env(&[("DB_HOST", "string:a,b")]).get_text("DB_HOST", &mut problems).as_deref(), Some("a,b"));
+        let path = format!("string:{}", file("marked", "a,b"));
+        assert_eq!(env(&[("DB_HOST_FILE", &path)]).get_text("DB_HOST", &mut problems).as_deref(), Some("a,b"));
+        assert!(problems.is_empty(), "{problems}");
+        assert_eq!(env(&[("DB_HOST", "a,b")]).get_text("DB_HOST", &mut problems), None);
+        assert!(problems.to_string().starts_with("DB_HOST holds a comma"), "{problems}");
     }
 
     #[test]

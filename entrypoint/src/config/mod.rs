@@ -2,17 +2,21 @@
 //!
 //! Every problem is collected, so that an operator corrects them in one go.
 
+mod connection_string;
 mod database;
 mod env;
 mod problems;
+mod secrets;
+mod tls;
+mod unknown;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use database::{DatabaseConfig, Tls};
+pub use database::{DatabaseConfig, Variables};
 pub use env::Env;
 pub use problems::Problems;
+pub use secrets::redactor;
 
 use crate::contract;
 use crate::log::LogStyle;
@@ -48,6 +52,8 @@ pub struct Config {
     pub defaults: Vec<(&'static str, &'static str)>,
     /// What is written into the ledger as the origin of a row: `version@revision`.
     pub image: String,
+    /// What an operator should know, though nothing is wrong.
+    pub warnings: Vec<String>,
 }
 
 /// Where the image's parts lie.
@@ -110,6 +116,7 @@ impl Config {
         if let Some(path) = env.plain("CONFIG_PATH") {
             problems.add(format!("CONFIG_PATH ({path}) is not supported: set the variables themselves"));
         }
+        let warnings = unknown::unknown_names(env, &mut problems);
         let database = DatabaseConfig::from_env(env, &mut problems);
         if env.get("SECRET", &mut problems).is_none() && !problems.mention("SECRET") {
             problems.add("SECRET is not set: give a long random text, the same for all replicas");
@@ -145,6 +152,7 @@ impl Config {
             .map(|table| table.trim().to_owned())
             .filter(|table| !table.is_empty())
             .collect();
+        let allow_destructive = env.get("SCHEMA_ALLOW_DESTRUCTIVE", &mut problems);
         match database {
             Some(database) if problems.is_empty() => Ok(Config {
                 database,
@@ -152,10 +160,11 @@ impl Config {
                 timeouts,
                 admin_email,
                 schema_mode,
-                allow_destructive: env.plain("SCHEMA_ALLOW_DESTRUCTIVE").map(str::to_owned),
+                allow_destructive,
                 exclude_tables,
                 defaults: DEFAULTS.into_iter().filter(|(name, _)| !env.is_set(name)).collect(),
                 image: env.plain("BOOT_IMAGE").unwrap_or("unknown").to_owned(),
+                warnings,
             }),
             _ => Err(problems),
         }
@@ -173,16 +182,24 @@ impl Config {
         excluded
     }
 
-    /// The variables that every Directus process gets on top of the environment, so that it sees what the boot saw.
-    /// `None` removes a variable.
+    /// The variables that the server gets on top of the environment, so that it sees what the boot saw.
     #[must_use]
-    pub fn directus_variables<'a>(
-        &self,
-        owned_tables: impl IntoIterator<Item = &'a str>,
-    ) -> BTreeMap<&'static str, Option<String>> {
+    pub fn server_variables<'a>(&self, owned_tables: impl IntoIterator<Item = &'a str>) -> Variables {
         let excluded = self.excluded_tables(owned_tables);
         let defaults = self.defaults.iter().map(|(name, value)| (*name, Some((*value).to_owned())));
-        defaults.chain([("DB_EXCLUDE_TABLES", Some(excluded.join(","))), ("DB_EXCLUDE_TABLES_FILE", None)]).collect()
+        let mut variables: Variables = defaults.collect();
+        variables.extend([("DB_EXCLUDE_TABLES", Some(excluded.join(","))), ("DB_EXCLUDE_TABLES_FILE", None)]);
+        variables.extend(self.database.for_directus.clone());
+        variables
+    }
+
+    /// The same for the bridge, which goes the boot's own way to PostgreSQL if there is one (`BOOT_DB_*`): it runs
+    /// Directus' migrations, and their locks hold through a pooler no more than ours.
+    #[must_use]
+    pub fn bridge_variables<'a>(&self, owned_tables: impl IntoIterator<Item = &'a str>) -> Variables {
+        let mut variables = self.server_variables(owned_tables);
+        variables.extend(self.database.for_bridge.clone());
+        variables
     }
 }
 
@@ -193,10 +210,10 @@ pub fn log_style(env: &Env) -> LogStyle {
 }
 
 fn seconds(env: &Env, name: &str, default: u64, problems: &mut Problems) -> Duration {
-    let seconds = match env.plain(name).map(|value| (value, value.parse::<u64>())) {
+    let seconds = match env.get(name, problems).map(|value| (value.parse::<u64>(), value)) {
         None => default,
-        Some((_, Ok(seconds))) if seconds > 0 => seconds,
-        Some((value, _)) => {
+        Some((Ok(seconds), _)) if seconds > 0 => seconds,
+        Some((_, value)) => {
             problems.add(format!("{name} is `{value}`: give a whole number of seconds above 0"));
             default
         }
@@ -206,6 +223,8 @@ fn seconds(env: &Env, name: &str, default: u64, problems: &mut Problems) -> Dura
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     const GOOD: [(&str, &str); 6] = [
@@ -232,7 +251,7 @@ mod tests {
         let config = config(|_| ()).expect("nothing is missing");
         assert_eq!(config.timeouts.database, Duration::from_secs(60));
         assert_eq!(config.paths.db_init, PathBuf::from("/directus/db-init"));
-        assert_eq!(config.directus_variables([])["DB_PORT"].as_deref(), Some("5432"));
+        assert_eq!(config.server_variables([])["DB_PORT"].as_deref(), Some("5432"));
     }
 
     #[test]
@@ -277,7 +296,7 @@ mod tests {
     #[test]
     fn owned_tables_are_hidden_from_directus_beside_what_the_operator_hides() {
         let config = with("DB_EXCLUDE_TABLES", "a, positions").expect("a good value");
-        let variables = config.directus_variables(["positions", "laps"]);
+        let variables = config.server_variables(["positions", "laps"]);
         assert_eq!(variables["DB_EXCLUDE_TABLES"].as_deref(), Some("a,positions,laps"));
         assert_eq!(variables["DB_EXCLUDE_TABLES_FILE"], None);
     }

@@ -5,6 +5,8 @@ use std::io;
 
 use tokio_postgres::error::SqlState;
 
+use super::tls;
+
 /// Whether waiting can help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -19,6 +21,8 @@ pub enum Verdict {
 pub fn judge(error: &tokio_postgres::Error) -> Verdict {
     match error.code() {
         Some(state) => judge_state(state),
+        // Comes as an I/O error, and will come again.
+        None if tls_error(error).is_some() => Verdict::Final,
         None if io_error(error).is_some() => Verdict::Transient,
         // Neither the server nor the network: TLS, or a password that is needed and not set. A server that closes the
         // connection while it starts or stops is neither.
@@ -51,6 +55,9 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
         }
         return text;
     }
+    if let Some(error) = tls_error(error) {
+        return tls::explain(error).0;
+    }
     if let Some(io) = io_error(error) {
         return match io.kind() {
             io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
@@ -64,6 +71,28 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     }
+}
+
+/// What to do about an error that is final.
+pub(super) fn remedy(error: &tokio_postgres::Error) -> &'static str {
+    if let Some(error) = tls_error(error) {
+        return tls::explain(error).1;
+    }
+    match error.code().map(SqlState::code) {
+        Some("28P01") => "correct DB_USER or DB_PASSWORD",
+        Some("28000") => "the role may not log in from here: correct DB_USER, or the server's pg_hba.conf, or DB_SSL",
+        Some("3D000") => "create the database or correct DB_DATABASE",
+        Some("42501") => "grant the role CONNECT on the database",
+        // The driver tells these two apart by words alone.
+        None if error.to_string().contains("TLS") => "switch ssl on in the server's configuration, or unset DB_SSL",
+        None if describe(error).contains("password missing") => "set DB_PASSWORD",
+        _ => "correct the DB_* variables or the server's configuration",
+    }
+}
+
+/// What the TLS handshake, or a later record, failed of.
+fn tls_error(error: &tokio_postgres::Error) -> Option<&rustls::Error> {
+    io_error(error)?.get_ref()?.downcast_ref()
 }
 
 fn io_error(error: &tokio_postgres::Error) -> Option<&io::Error> {

@@ -2,6 +2,7 @@
 
 mod classify;
 mod lock;
+mod pooled;
 mod session;
 pub mod state;
 mod tls;
@@ -10,6 +11,8 @@ mod watch;
 
 pub use classify::{Verdict, describe, judge};
 pub use lock::{Holder, LockError, acquire, holder};
+pub use pooled::{PoolError, Pooled, refuse_pooler, trace_of_pooler};
 pub use session::{Lost, Notice, RESET, Session};
+pub use tls::{Pem, Roots, TlsClient, TlsOptions};
 pub use wait::{WaitError, wait};
 pub use watch::silence;

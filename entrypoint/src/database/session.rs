@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
-use tokio_postgres::{AsyncMessage, Client, Connection, NoTls};
+use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, SimpleQueryMessage};
 
-use super::{describe, tls};
+use super::describe;
 use crate::config::DatabaseConfig;
 
 /// How long the end of a connection may take.
@@ -62,43 +62,32 @@ pub struct Session {
     ended: watch::Receiver<Option<Lost>>,
 }
 
-/// Why a connection could not be made.
-#[derive(Debug)]
-pub enum ConnectError {
-    /// The driver's error.
-    Driver(tokio_postgres::Error),
-    /// The certificates given.
-    Tls(String),
-}
-
-impl From<tokio_postgres::Error> for ConnectError {
-    fn from(error: tokio_postgres::Error) -> Self {
-        ConnectError::Driver(error)
-    }
-}
-
 impl Session {
     /// Connects and asks a real question: a server that takes connections may not answer yet.
     ///
     /// # Errors
-    /// The driver's, or what is wrong with the certificates. Does not bound the time it takes.
-    pub async fn connect(config: &DatabaseConfig) -> Result<Session, ConnectError> {
-        let mut session = match tls::connector(&config.tls).map_err(ConnectError::Tls)? {
+    /// The driver's. Does not bound the time it takes.
+    pub async fn connect(config: &DatabaseConfig) -> Result<Session, tokio_postgres::Error> {
+        let mut session = match &config.tls {
             None => {
                 let (client, connection) = config.driver.connect(NoTls).await?;
                 Session::drive(client, connection)
             }
-            Some(connector) => {
+            Some(tls) => {
                 let mut driver = config.driver.clone();
                 // Directus does not fall back to plain either.
                 driver.ssl_mode(tokio_postgres::config::SslMode::Require);
-                let (client, connection) = driver.connect(connector).await?;
+                let (client, connection) = driver.connect(tls.connector()).await?;
                 Session::drive(client, connection)
             }
         };
-        let row = session.client.query_one("select current_setting('server_version')", &[]).await?;
-        let version: String = row.get(0);
-        version.split(' ').next().unwrap_or(&version).clone_into(&mut session.server_version);
+        // Without a prepared statement: a pooler may have lost it before it is used.
+        for message in session.client.simple_query("show server_version").await? {
+            if let SimpleQueryMessage::Row(row) = message {
+                let version = row.get(0).unwrap_or_default();
+                version.split(' ').next().unwrap_or(version).clone_into(&mut session.server_version);
+            }
+        }
         session.client.batch_execute(RESET).await?;
         Ok(session)
     }

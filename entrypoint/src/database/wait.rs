@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::session::ConnectError;
-use super::{Session, Verdict, describe, judge};
+use super::classify::remedy;
+use super::{Pooled, Session, Verdict, describe, judge, trace_of_pooler};
 use crate::config::DatabaseConfig;
 use crate::log::Log;
 
@@ -42,6 +42,9 @@ pub enum WaitError {
         /// What to do.
         remedy: &'static str,
     },
+    /// A pooler answered.
+    #[error(transparent)]
+    Pooled(#[from] Pooled),
 }
 
 /// Connects, trying again while that can help.
@@ -56,12 +59,19 @@ pub async fn wait(config: &DatabaseConfig, deadline: Duration, log: &Log) -> Res
         let left = deadline.saturating_sub(began.elapsed()).max(PAUSE);
         let reason = match timeout(ATTEMPT.min(left), Session::connect(config)).await {
             Ok(Ok(session)) => return Ok(session),
-            Ok(Err(ConnectError::Tls(reason))) => return Err(refused(config, reason, "correct DB_SSL__CA")),
-            Ok(Err(ConnectError::Driver(error))) if judge(&error) == Verdict::Final => {
-                let remedy = remedy(error.code().map(tokio_postgres::error::SqlState::code));
-                return Err(refused(config, describe(&error), remedy));
+            Ok(Err(error)) => {
+                if let Some(evidence) = trace_of_pooler(&error) {
+                    return Err(Pooled { target: config.target.clone(), evidence }.into());
+                }
+                if judge(&error) == Verdict::Final {
+                    return Err(WaitError::Refused {
+                        target: config.target.clone(),
+                        reason: describe(&error),
+                        remedy: remedy(&error),
+                    });
+                }
+                describe(&error)
             }
-            Ok(Err(ConnectError::Driver(error))) => describe(&error),
             Err(_) => format!("no answer for {} s", ATTEMPT.min(left).as_secs_f32().ceil()),
         };
         if began.elapsed() >= deadline {
@@ -72,19 +82,5 @@ pub async fn wait(config: &DatabaseConfig, deadline: Duration, log: &Log) -> Res
             last_said = Some((reason, Instant::now()));
         }
         sleep(PAUSE).await;
-    }
-}
-
-fn refused(config: &DatabaseConfig, reason: String, remedy: &'static str) -> WaitError {
-    WaitError::Refused { target: config.target.clone(), reason, remedy }
-}
-
-fn remedy(state: Option<&str>) -> &'static str {
-    match state {
-        Some("28P01") => "correct DB_USER or DB_PASSWORD",
-        Some("28000") => "the role may not log in from here: correct DB_USER, or the server's pg_hba.conf, or DB_SSL",
-        Some("3D000") => "create the database or correct DB_DATABASE",
-        Some("42501") => "grant the role CONNECT on the database",
-        _ => "correct the DB_* variables or the server's configuration",
     }
 }

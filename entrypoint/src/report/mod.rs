@@ -56,7 +56,7 @@ pub async fn report(kind: Kind, format: Format, env: &Env, log: &Log) -> Result<
         }
     }
     .await;
-    let (document, text, exit) = explained(result, &session).await?;
+    let (document, text, exit) = explained(result, &prepared, &session).await?;
     session.close().await;
     let text = match format {
         Format::Json => document.to_string(),

@@ -3,6 +3,9 @@
 // Each test binary uses a part of it.
 #![allow(dead_code)]
 
+pub(crate) mod pgbouncer;
+pub(crate) mod tls;
+
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -52,6 +55,11 @@ impl Database {
     /// Its URL.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where it is, in parts.
+    pub(crate) fn place(&self) -> Place {
+        Place::of(&self.url)
     }
 
     /// Its URL through a proxy that passes nothing on while `frozen`, and breaks nothing either.
@@ -118,6 +126,43 @@ impl Drop for Database {
             });
         });
         dropped.join().expect("the database is dropped");
+    }
+}
+
+/// Where a database is: a URL in parts.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) user: String,
+    pub(crate) password: String,
+    pub(crate) database: String,
+}
+
+impl Place {
+    /// Of a plain `postgres://user:password@host:port/database`.
+    fn of(url: &str) -> Place {
+        let (userinfo, rest) = url.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).expect("a password");
+        let (user, password) = userinfo.split_once(':').expect("a password");
+        let (server, database) = rest.split_once('/').expect("a database");
+        let (host, port) = server.rsplit_once(':').expect("a port");
+        let port = port.parse().expect("a number");
+        Place { host: host.into(), port, user: user.into(), password: password.into(), database: database.into() }
+    }
+
+    /// `host:port`.
+    pub(crate) fn server(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// Has a boot connect by these parts, instead of a URL.
+    pub(crate) fn give(&self, boot: &mut Command) {
+        boot.env_remove("DB_CONNECTION_STRING")
+            .env("DB_HOST", &self.host)
+            .env("DB_PORT", self.port.to_string())
+            .env("DB_USER", &self.user)
+            .env("DB_PASSWORD", &self.password)
+            .env("DB_DATABASE", &self.database);
     }
 }
 

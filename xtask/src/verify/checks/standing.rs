@@ -58,38 +58,67 @@ async fn no_node(case: &mut Case) -> anyhow::Result<()> {
 
 /// What somebody may do to a schema: through Directus, or behind its back.
 const EDITS: &[(&str, Edit)] = &[
-    ("a collection is made", Edit::Post("/collections", r#"{"collection": "live", "meta": {}, "schema": {}, "fields": [
-        {"field": "id", "type": "integer", "meta": {}, "schema": {"is_primary_key": true, "has_auto_increment": true}}]}"#)),
+    (
+        "a collection is made",
+        Edit::Post(
+            "/collections",
+            r#"{"collection": "live", "meta": {}, "schema": {}, "fields": [
+        {"field": "id", "type": "integer", "meta": {}, "schema": {"is_primary_key": true, "has_auto_increment": true}}]}"#,
+        ),
+    ),
     ("a folder is made", Edit::Post("/collections", r#"{"collection": "folder", "meta": {}, "schema": null}"#)),
     ("a collection's note is changed", Edit::Patch("/collections/events", r#"{"meta": {"note": "edited"}}"#)),
     ("a field is made", Edit::Post("/fields/events", r#"{"field": "live", "type": "string", "schema": {}}"#)),
-    ("an alias field is made", Edit::Post("/fields/events",
-        r#"{"field": "line", "type": "alias", "meta": {"special": ["alias", "no-data"], "interface": "presentation-divider"}}"#)),
+    (
+        "an alias field is made",
+        Edit::Post(
+            "/fields/events",
+            r#"{"field": "line", "type": "alias", "meta": {"special": ["alias", "no-data"], "interface": "presentation-divider"}}"#,
+        ),
+    ),
     ("a field's interface is changed", Edit::Patch("/fields/events/live", r#"{"meta": {"interface": "input-code"}}"#)),
     ("a field is made longer", Edit::Patch("/fields/events/live", r#"{"schema": {"max_length": 300}}"#)),
     ("a field is made required", Edit::Patch("/fields/events/live", r#"{"schema": {"is_nullable": false}}"#)),
     ("a field gets a default", Edit::Patch("/fields/events/live", r#"{"schema": {"default_value": "x"}}"#)),
     ("a field is made unique", Edit::Patch("/fields/events/live", r#"{"schema": {"is_unique": true}}"#)),
-    ("a relation is made", Edit::Post("/relations",
-        r#"{"collection": "live", "field": "event", "related_collection": "events", "schema": {}, "meta": {}}"#)),
+    (
+        "a relation is made",
+        Edit::Post(
+            "/relations",
+            r#"{"collection": "live", "field": "event", "related_collection": "events", "schema": {}, "meta": {}}"#,
+        ),
+    ),
     ("a relation's rule is changed", Edit::Patch("/relations/live/event", r#"{"schema": {"on_delete": "CASCADE"}}"#)),
     ("a relation is deleted", Edit::Delete("/relations/live/event")),
     ("a field is deleted", Edit::Delete("/fields/events/live")),
     ("a collection is deleted", Edit::Delete("/collections/live")),
-    ("a field of a system collection is made", Edit::Post("/fields/directus_users", r#"{"field": "badge", "type": "string", "schema": {}}"#)),
+    (
+        "a field of a system collection is made",
+        Edit::Post("/fields/directus_users", r#"{"field": "badge", "type": "string", "schema": {}}"#),
+    ),
     ("SQL: a column is added", Edit::Sql("alter table vehicles add column behind int")),
     ("SQL: a column's type is changed", Edit::Sql("alter table vehicles alter column behind type bigint")),
     ("SQL: a column is renamed", Edit::Sql("alter table vehicles rename column behind to renamed")),
     ("SQL: a column is commented on", Edit::Sql("comment on column vehicles.renamed is 'seen'")),
-    ("SQL: a column becomes generated", Edit::Sql("alter table vehicles add column twice int generated always as (renamed * 2) stored")),
+    (
+        "SQL: a column becomes generated",
+        Edit::Sql("alter table vehicles add column twice int generated always as (renamed * 2) stored"),
+    ),
     ("SQL: an index is made", Edit::Sql("create index live_index on vehicles (renamed)")),
     ("SQL: an index is dropped", Edit::Sql("drop index live_index")),
     ("SQL: a column is dropped", Edit::Sql("alter table vehicles drop column renamed cascade")),
-    ("SQL: a foreign key is dropped", Edit::Sql(
-        "do $$ begin execute (select format('alter table %s drop constraint %I', conrelid::regclass, conname)
-         from pg_constraint where contype = 'f' and conrelid = 'entries'::regclass limit 1); end $$")),
+    (
+        "SQL: a foreign key is dropped",
+        Edit::Sql(
+            "do $$ begin execute (select format('alter table %s drop constraint %I', conrelid::regclass, conname)
+         from pg_constraint where contype = 'f' and conrelid = 'entries'::regclass limit 1); end $$",
+        ),
+    ),
     ("SQL: a table is renamed", Edit::Sql("alter table vehicles rename to cars")),
-    ("SQL: a row about a field is lost", Edit::Sql("delete from directus_fields where id = (select min(id) from directus_fields)")),
+    (
+        "SQL: a row about a field is lost",
+        Edit::Sql("delete from directus_fields where id = (select min(id) from directus_fields)"),
+    ),
     ("SQL: a table is dropped", Edit::Sql("drop table cars cascade")),
 ];
 
@@ -142,7 +171,8 @@ async fn make(edit: &Edit, api: &Api, database: &Database) -> anyhow::Result<()>
 /// What `status` says of the schema: in words, and its fingerprint.
 async fn standing(container: &Container) -> anyhow::Result<(String, String)> {
     let document = report(container, "status", 0).await?;
-    let text = |name: &str| document[name].as_str().map(str::to_owned).with_context(|| format!("no {name}: {document}"));
+    let text =
+        |name: &str| document[name].as_str().map(str::to_owned).with_context(|| format!("no {name}: {document}"));
     Ok((text("schema")?, text("fingerprint")?))
 }
 
@@ -150,7 +180,8 @@ async fn standing(container: &Container) -> anyhow::Result<(String, String)> {
 async fn report(container: &Container, kind: &str, wanted: i64) -> anyhow::Result<Value> {
     let (code, said) = container.exec(&[entrypoint::contract::BINARY, kind, "--json"]).await?;
     ensure!(code == wanted, "{kind} ended with {code}, not {wanted}: {said}");
-    let line = said.lines().find(|line| line.starts_with('{')).with_context(|| format!("{kind} wrote no JSON: {said}"))?;
+    let line =
+        said.lines().find(|line| line.starts_with('{')).with_context(|| format!("{kind} wrote no JSON: {said}"))?;
     serde_json::from_str(line).with_context(|| format!("{kind} wrote no JSON: {line}"))
 }
 
@@ -175,10 +206,10 @@ async fn plan(case: &mut Case) -> anyhow::Result<()> {
     report(&server, "plan", 0).await?;
     case.figure("up to date", format!("exit 0 after {}", ui::seconds(began.elapsed())));
 
-    let new = case.start(idle(case, "new-migration", &database).file(
-        &format!("{DB_INIT_DIR}/900_new.sql"),
-        "create table fresh (id int);\n",
-    ));
+    let new = case.start(
+        idle(case, "new-migration", &database)
+            .file(&format!("{DB_INIT_DIR}/900_new.sql"), "create table fresh (id int);\n"),
+    );
     let document = report(&new.await?, "plan", pending).await?;
     ensure!(document["dbInit"]["apply"] == json!(["900_new.sql"]), "the new file is not pending: {document}");
     case.figure("new migration", "exit 2");
@@ -199,7 +230,10 @@ async fn plan(case: &mut Case) -> anyhow::Result<()> {
     ensure!(after_edit != before, "pg_dump does not see an edit");
     let document = report(&server, "plan", i64::from(ExitCode::SchemaRefused.code())).await?;
     let losses = document["schema"]["losses"].to_string();
-    ensure!(losses.contains("delete field events.live (0 values)"), "the refusal does not name what it is about: {losses}");
+    ensure!(
+        losses.contains("delete field events.live (0 values)"),
+        "the refusal does not name what it is about: {losses}"
+    );
     ensure!(case.dump(&database).await? == after_edit, "plan has changed an edited database");
     case.figure("edited live", "exit 3 for a note, 43 for a field");
     case.figure("pg_dump", "identical before and after each plan");

@@ -1,0 +1,295 @@
+//! `DB_CONNECTION_STRING`, read as Directus reads it: by knex, with pg-connection-string 2.6.
+//!
+//! The driver's own parser reads other URLs, and reads the same ones otherwise. Where Directus would connect elsewhere
+//! than the URL says (knex takes what is no URL for a file name, and pg then connects to localhost), it is refused.
+
+use crate::secret::Secret;
+
+/// What a URL is to look like.
+const FORM: &str = "postgres://user:password@host:5432/database";
+
+/// A `postgres://` URL in parts, percent-decoded. Parts that it does not give are `None`.
+pub(super) struct ConnectionString {
+    pub(super) user: Option<String>,
+    pub(super) password: Option<Secret>,
+    pub(super) host: Option<String>,
+    pub(super) port: Option<u16>,
+    pub(super) database: Option<String>,
+    /// What follows the `?`.
+    pub(super) parameters: Parameters,
+    /// `postgres://user:password@`, as it was written.
+    head: String,
+    /// `/database?a=b`, as it was written.
+    tail: String,
+    /// The password as it was written, still encoded: it must not be shown either.
+    raw_password: Option<Secret>,
+}
+
+/// The parameters of a URL.
+#[derive(Default)]
+pub(super) struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// The value of that name: of several the last one, and an empty one counts as not given.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.0.iter().rfind(|(other, _)| other == name)?;
+        Some(value.as_str()).filter(|value| !value.is_empty())
+    }
+}
+
+impl ConnectionString {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// What is wrong and the way out, without any part of the text, which is secret.
+    pub(super) fn parse(text: &str) -> Result<ConnectionString, String> {
+        let no_url = || format!("is no URL of the form {FORM}");
+        if text.starts_with('/') || text.starts_with("socket:") {
+            return Err("is a socket's path, which Directus does not follow: \
+                        write postgres:///database?host=/folder&user=name"
+                .to_owned());
+        }
+        let (scheme, rest) = text.split_once("://").ok_or_else(no_url)?;
+        if !matches!(scheme, "postgres" | "postgresql") {
+            return Err(no_url());
+        }
+        check_characters(rest)?;
+        let (authority, tail) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let (userinfo, place) = match authority.rsplit_once('@') {
+            Some((userinfo, place)) => (Some(userinfo), place),
+            None if tail.contains('@') => return Err(encode("/ and ? in the password as %2F and %3F")),
+            None => (None, authority),
+        };
+        let (user, raw_password) = match userinfo.map(|text| text.split_once(':').unwrap_or((text, ""))) {
+            Some((user, password)) => (user, password),
+            None => ("", ""),
+        };
+        if place.starts_with('[') {
+            return Err("has an IPv6 address for its host, which Directus cannot read in a URL: \
+                        write postgres://user:password@host/database?host=<address>"
+                .to_owned());
+        }
+        let (host, port) = place.split_once(':').unwrap_or((place, ""));
+        if host.is_empty() && (userinfo.is_some() || place.contains(':')) {
+            return Err(format!("names no host: {FORM}"));
+        }
+        let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
+        let mut string = ConnectionString {
+            user: some(decode(user)?),
+            password: some(decode(raw_password)?).map(Secret::new),
+            host: some(decode(host)?),
+            port: read_port(port)?,
+            database: some(decode_except(path.strip_prefix('/').unwrap_or(path), RESERVED)?),
+            parameters: parameters(query)?,
+            head: format!("{scheme}://{}", userinfo.map(|text| format!("{text}@")).unwrap_or_default()),
+            tail: tail.to_owned(),
+            raw_password: some(raw_password.to_owned()).map(Secret::new),
+        };
+        string.apply_parameters(host)?;
+        match &string.host {
+            Some(host) if host.contains(',') => {
+                Err("names several hosts, Directus connects to one: keep one".to_owned())
+            }
+            Some(host) if host.contains(['<', '>', '^', '|', '\\', ':']) && !is_address(host) => Err(no_url()),
+            _ => Ok(string),
+        }
+    }
+
+    /// Parameters that stand for parts of the URL win over them.
+    fn apply_parameters(&mut self, host_as_written: &str) -> Result<(), String> {
+        for name in ["replication", "connectionString"] {
+            if self.parameters.get(name).is_some() {
+                return Err(format!("has the parameter {name}, with which no boot can work: remove it"));
+            }
+        }
+        let take = |name: &str| self.parameters.get(name).map(str::to_owned);
+        let (user, password, host, port) = (take("user"), take("password"), take("host"), take("port"));
+        if host.is_some() && host_as_written.to_ascii_lowercase().starts_with("%2f") {
+            return Err("names a socket and the parameter host: keep one".to_owned());
+        }
+        if let Some(password) = password {
+            self.password = Some(Secret::new(password));
+        }
+        if let Some(port) = port {
+            self.port = read_port(&port)?;
+        }
+        self.user = user.or_else(|| self.user.take());
+        self.host = host.or_else(|| self.host.take());
+        Ok(())
+    }
+
+    /// The same URL to another server.
+    pub(super) fn with_server(&self, host: &str, port: u16) -> String {
+        // As parameters, which win over what stands before: only there every kind of host can be written. The
+        // placeholder in front of them is needed, and is looked up by nobody.
+        let separator = if self.tail.contains('?') { '&' } else { '?' };
+        format!("{}server{}{separator}host={}&port={port}", self.head, self.tail, percent_encode(host))
+    }
+
+    /// The password in every form in which somebody may repeat it.
+    pub(super) fn passwords(&self) -> impl Iterator<Item = &Secret> {
+        self.password.iter().chain(&self.raw_password)
+    }
+}
+
+/// What `decodeURI` leaves encoded, by which the database's name is read.
+const RESERVED: &[u8] = b";/?:@&=+$,#";
+
+fn some(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+fn is_address(host: &str) -> bool {
+    host.parse::<std::net::IpAddr>().is_ok()
+}
+
+fn encode(what: &str) -> String {
+    format!("must be percent-encoded: write {what}")
+}
+
+fn read_port(text: &str) -> Result<Option<u16>, String> {
+    match text.parse::<u16>() {
+        _ if text.is_empty() => Ok(None),
+        Ok(port) if port > 0 => Ok(Some(port)),
+        // It may be the password's end, so it is not repeated.
+        _ => Err(format!(
+            "has a port that is no number from 1 to 65535: {FORM}, with / ? # @ and : in the password percent-encoded"
+        )),
+    }
+}
+
+/// What a URL may not hold, or what Directus reads otherwise than it was meant.
+fn check_characters(text: &str) -> Result<(), String> {
+    if text.contains(|character: char| character.is_control() || character == ' ') {
+        return Err(encode("a space as %20, and remove line breaks"));
+    }
+    if text.contains('#') {
+        return Err(encode("# as %23"));
+    }
+    let bytes = text.as_bytes();
+    let broken = |at: usize| bytes[at] == b'%' && hex(bytes, at).is_none();
+    if (0..bytes.len()).any(broken) { Err(encode("% as %25")) } else { Ok(()) }
+}
+
+/// The byte that the two digits after the `%` at that place stand for.
+fn hex(bytes: &[u8], at: usize) -> Option<u8> {
+    let digit = |at: usize| char::from(*bytes.get(at)?).to_digit(16);
+    u8::try_from(digit(at + 1)? * 16 + digit(at + 2)?).ok()
+}
+
+fn decode(text: &str) -> Result<String, String> {
+    decode_except(text, &[])
+}
+
+fn decode_except(text: &str, reserved: &[u8]) -> Result<String, String> {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        match hex(bytes, at).filter(|byte| bytes[at] == b'%' && !reserved.contains(byte)) {
+            Some(byte) => {
+                decoded.push(byte);
+                at += 3;
+            }
+            None => {
+                decoded.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(decoded).map_err(|_| encode("characters beyond ASCII as the bytes of their UTF-8"))
+}
+
+fn parameters(query: &str) -> Result<Parameters, String> {
+    let decode = |text: &str| decode(&text.replace('+', " "));
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let mut parameters = Parameters::default();
+    for pair in pairs {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        parameters.0.push((decode(name)?, decode(value)?));
+    }
+    Ok(parameters)
+}
+
+fn percent_encode(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b'/' => encoded.push(char::from(byte)),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+        encoded
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// User, password, host, port, database.
+    type Parts = (Option<&'static str>, Option<&'static str>, Option<&'static str>, Option<u16>, Option<&'static str>);
+
+    /// What `parse` of knex's pg-connection-string makes of each, in Node.
+    const READ: &[(&str, Parts)] = &[
+        ("postgres://u:p@h:99/d", (Some("u"), Some("p"), Some("h"), Some(99), Some("d"))),
+        ("postgresql://u:p@h/d", (Some("u"), Some("p"), Some("h"), None, Some("d"))),
+        ("postgres://u%40x:p%2Fw%25%23@h/d%20e", (Some("u@x"), Some("p/w%#"), Some("h"), None, Some("d e"))),
+        ("postgres://u:a:b@c@h/d", (Some("u"), Some("a:b@c"), Some("h"), None, Some("d"))),
+        ("postgres://u:p%C3%B6@h/a%2Fb", (Some("u"), Some("pö"), Some("h"), None, Some("a%2Fb"))),
+        ("postgres://h/d", (None, None, Some("h"), None, Some("d"))),
+        ("postgres:///d?host=/run/pg&user=u", (Some("u"), None, Some("/run/pg"), None, Some("d"))),
+        ("postgres://u:p@%2Frun%2Fpg/d", (Some("u"), Some("p"), Some("/run/pg"), None, Some("d"))),
+        ("postgres://u:p@x:1/d?host=::1&port=2", (Some("u"), Some("p"), Some("::1"), Some(2), Some("d"))),
+        ("postgres://u@h?password=a+b&password=c%2B", (Some("u"), Some("c+"), Some("h"), None, None)),
+    ];
+
+    #[test]
+    fn parts_are_what_directus_makes_of_them() {
+        for (text, expected) in READ {
+            let read = ConnectionString::parse(text).unwrap_or_else(|complaint| panic!("{text} {complaint}"));
+            let password = read.password.as_ref().map(Secret::reveal);
+            let parts = (read.user.as_deref(), password, read.host.as_deref(), read.port, read.database.as_deref());
+            assert_eq!(parts, *expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_directus_would_read_otherwise_is_refused_without_repeating_it() {
+        for (text, complaint) in [
+            ("hunter2", "is no URL"),
+            ("mysql://u:hunter2@h/d", "is no URL"),
+            ("/run/pg hunter2", "is a socket's path"),
+            ("socket:/run/pg?db=hunter2", "is a socket's path"),
+            ("postgres://u:hunter2/x@h/d", "write / and ?"),
+            ("postgres://u:hunter2#x@h/d", "write # as %23"),
+            ("postgres://u:hunter2%@h/d", "write % as %25"),
+            ("postgres://u:hunter2 @h/d", "a space as %20"),
+            ("postgres://u:hunter2@h:x/d", "has a port that is no number"),
+            ("postgres://u:hunter2@h:0/d", "has a port that is no number"),
+            ("postgres://u:hunter2@[::1]/d", "has an IPv6 address"),
+            ("postgres://u:hunter2@/d", "names no host"),
+            ("postgres://u:hunter2@a,b/d", "names several hosts"),
+            ("postgres://u:hunter2@%2Frun/d?host=x", "keep one"),
+            ("postgres://u:hunter2%FF@h/d", "UTF-8"),
+            ("postgres://u:hunter2@h/d?replication=1", "the parameter replication"),
+        ] {
+            let said = ConnectionString::parse(text).err().unwrap_or_else(|| panic!("{text} was taken"));
+            assert!(said.contains(complaint), "{text}: {said}");
+            assert!(!said.contains("hunter2"), "{said}");
+        }
+    }
+
+    #[test]
+    fn another_server_is_all_that_changes() {
+        for (text, host) in [
+            ("postgres://u:p%40@pooler:6432/d?sslmode=require", "db"),
+            ("postgres://u:p%40@%2Frun%2Fpg/d", "::1"),
+            ("postgres://u:p%40@x/d?host=pooler&port=1", "/run/postgresql"),
+        ] {
+            let before = ConnectionString::parse(text).expect("a good URL");
+            let after = ConnectionString::parse(&before.with_server(host, 5433)).expect("still a good one");
+            assert_eq!((after.host.as_deref(), after.port), (Some(host), Some(5433)));
+            assert_eq!(after.password.as_ref().map(Secret::reveal), Some("p@"));
+            assert_eq!((&after.user, &after.database), (&before.user, &before.database));
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Phase 3: no pooler in transaction or statement mode stands in between.
+//!
+//! Such a pooler gives each transaction whichever connection is free. A session's advisory lock is then taken on one of
+//! them and let go of, or not, on another: two boots would work at once, or none ever again. The same for `set`, and
+//! for the locks of Directus' own migrations.
+
+use std::time::Duration;
+
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use super::{Session, WaitError, wait};
+use crate::config::DatabaseConfig;
+use crate::log::Log;
+
+/// How often is asked: connections that others hold at the moment may hide the pooler from one question.
+const ROUNDS: u32 = 3;
+/// What to do about it; ends every message.
+const REMEDY: &str = "let the boot go past it with BOOT_DB_HOST and BOOT_DB_PORT, or BOOT_DB_CONNECTION_STRING (the \
+                      server keeps its own DB_*), or set the pooler's pool_mode=session";
+
+/// A pooler is there, and nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[error("a pooler at {target} shares PostgreSQL's connections ({evidence}), so no lock would hold: {REMEDY}")]
+pub struct Pooled {
+    /// `host:port`.
+    pub target: String,
+    /// How it was found out.
+    pub evidence: String,
+}
+
+/// Why the way to PostgreSQL will not do, or is not known to.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// A pooler is there.
+    #[error(transparent)]
+    Pooled(#[from] Pooled),
+    /// There was no second connection.
+    #[error(transparent)]
+    Wait(#[from] WaitError),
+    /// A question failed.
+    #[error(transparent)]
+    Query(#[from] tokio_postgres::Error),
+}
+
+/// Makes sure that the session has a server process of its own: while another session holds one in a transaction, ours
+/// stays where it was, and that is not the other's.
+///
+/// # Errors
+/// [`PoolError::Pooled`], or why it could not be found out.
+pub async fn refuse_pooler(
+    session: &Session,
+    config: &DatabaseConfig,
+    deadline: Duration,
+    log: &Log,
+) -> Result<(), PoolError> {
+    let other = wait(config, deadline, log).await?;
+    let pooled = |evidence: String| PoolError::Pooled(Pooled { target: config.target.clone(), evidence });
+    for _ in 0..ROUNDS {
+        let before = ask(&session.client, "select pg_backend_pid()").await?;
+        let others = ask(&other.client, "begin; select pg_backend_pid()").await?;
+        if before == others {
+            return Err(pooled(format!("two sessions share the server process {before}")));
+        }
+        let after = ask(&session.client, "select pg_backend_pid()").await?;
+        // Given back, that connection is the next that a pooler gives away.
+        ask(&other.client, "rollback; select pg_backend_pid()").await?;
+        let last = ask(&session.client, "select pg_backend_pid()").await?;
+        if let Some(moved) = [after, last].into_iter().find(|pid| *pid != before) {
+            return Err(pooled(format!("the session moved from the server process {before} to {moved}")));
+        }
+    }
+    other.close().await;
+    Ok(())
+}
+
+/// The first value of the answer. Asked without a prepared statement, which would not outlast the first question.
+async fn ask(client: &Client, question: &str) -> Result<String, PoolError> {
+    let answer = client.simple_query(question).await?;
+    let value = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    });
+    Ok(value.unwrap_or_default())
+}
+
+/// What in an error only comes from behind a pooler: a prepared statement that is on another connection now, a startup
+/// parameter that PostgreSQL knows and the pooler does not, a transaction that statement mode does not allow.
+#[must_use]
+pub fn trace_of_pooler(error: &tokio_postgres::Error) -> Option<String> {
+    let error = error.as_db_error()?;
+    let of_pooler = match *error.code() {
+        SqlState::INVALID_SQL_STATEMENT_NAME | SqlState::DUPLICATE_PSTATEMENT => true,
+        // PgBouncer's code for everything. It does not translate.
+        SqlState::PROTOCOL_VIOLATION => {
+            ["startup parameter", "pooling mode"].iter().any(|words| error.message().contains(words))
+        }
+        _ => false,
+    };
+    of_pooler.then(|| format!("{} ({})", error.message(), error.code().code()))
+}

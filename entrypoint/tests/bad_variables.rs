@@ -1,0 +1,155 @@
+//! What an operator reads for each way in which the variables can be wrong: one table, from real boots of the binary.
+//!
+//! After a change of words: `INSTA_UPDATE=always cargo test -p entrypoint --test bad_variables`, and read the diff.
+
+mod common;
+
+use std::fmt::Write as _;
+
+use common::tls::self_signed;
+use common::{Database, Image, Place, run};
+
+/// What is set on top of a good configuration; `None` takes a variable away. `{dir}` is a folder with files, `{cert}`
+/// and `{key}` are a good pair.
+type Case = &'static [(&'static str, Option<&'static str>)];
+
+const CASES: &[Case] = &[
+    // Missing, empty, wrong.
+    &[("DB_CLIENT", None)],
+    &[("DB_CLIENT", Some("sqlite3"))],
+    &[("DB_CLIENT", Some("mysql"))],
+    &[("DB_HOST", None)],
+    &[("DB_HOST", Some(""))],
+    &[("DB_HOST", Some("a,b"))],
+    &[("DB_PORT", Some("db"))],
+    &[("DB_PORT", Some("0"))],
+    &[("DB_PORT", Some("65536"))],
+    &[("DB_DATABASE", None)],
+    &[("DB_USER", None)],
+    &[("SECRET", None)],
+    &[("SECRET", Some(""))],
+    &[("DB_HOST", None), ("DB_DATABASE", None), ("DB_USER", None), ("SECRET", None)],
+    &[("ADMIN_EMAIL", Some("a@b.c"))],
+    &[("ADMIN_PASSWORD", Some("hunter2-hunter2"))],
+    &[("CONFIG_PATH", Some("/directus/.env"))],
+    &[("BOOT_DATABASE_TIMEOUT", Some("soon"))],
+    &[("BOOT_LOCK_TIMEOUT", Some("0"))],
+    &[("BOOT_DIRECTUS_TIMEOUT", Some("-1"))],
+    // Files.
+    &[("DB_PASSWORD", Some("hunter2-hunter2")), ("DB_PASSWORD_FILE", Some("{dir}/password"))],
+    &[("SECRET", None), ("SECRET_FILE", Some("{dir}/newline"))],
+    &[("SECRET", None), ("SECRET_FILE", Some("{dir}/empty"))],
+    &[("SECRET", None), ("SECRET_FILE", Some("{dir}/missing"))],
+    // Types that Directus reads into a value.
+    &[("DB_USER", Some("json:{}"))],
+    &[("DB_PORT", Some("number:5432"))],
+    &[("DB_SEARCH_PATH", Some("public, other"))],
+    &[("DB_SEARCH_PATH", Some("string:public,other"))],
+    &[("DB_SEARCH_PATH", Some("42"))],
+    // Connection strings.
+    &[("DB_CONNECTION_STRING", Some("hunter2-hunter2"))],
+    &[("DB_CONNECTION_STRING", Some("mysql://u:hunter2-hunter2@h/d"))],
+    &[("DB_CONNECTION_STRING", Some("socket:/run/postgresql?db=d"))],
+    &[("DB_CONNECTION_STRING", Some("postgres://u:hunter2-hunter2@h:x/d"))],
+    &[("DB_CONNECTION_STRING", Some("postgres://u:hunter2#hunter2@h/d"))],
+    &[("DB_CONNECTION_STRING", Some("postgres://u:hunter2/hunter2@h/d"))],
+    &[("DB_CONNECTION_STRING", Some("postgres://u:hunter2%hunter2@h/d"))],
+    &[("DB_CONNECTION_STRING", Some("postgres://u:hunter2,hunter2@h/d"))],
+    &[("DB_CONNECTION_STRING", Some("postgres://u:hunter2-hunter2@[::1]/d"))],
+    &[("DB_CONNECTION_STRING", Some("postgres://u:hunter2-hunter2@/d"))],
+    &[("DB_CONNECTION_STRING", Some("string:postgres://u:hunter2-hunter2@a,b/d"))],
+    &[("DB_CONNECTION_STRING", Some("postgres://h"))],
+    &[("DB_CONNECTION_STRING", Some("postgres://u:hunter2-hunter2@h/d?sslmode=allow"))],
+    &[("DB_CONNECTION_STRING", Some("postgres://u:hunter2-hunter2@h/d?ssl=false"))],
+    &[("DB_CONNECTION_STRING", Some("postgres://u:hunter2-hunter2@h/d?sslrootcert={dir}/missing"))],
+    &[("DB_CONNECTION_STRING", Some("postgres://u:hunter2-hunter2@h/d?sslcert={dir}/garbage.pem"))],
+    &[("DB_CONNECTION_STRING", Some("postgres://u:hunter2-hunter2@h/d")), ("DB_SSL", Some("true"))],
+    // TLS.
+    &[("DB_SSL", Some("yes"))],
+    &[("DB_SSL", Some("1"))],
+    &[("DB_SSL", Some("false")), ("DB_SSL__CA", Some("{cert}"))],
+    &[("DB_SSL__CA", Some("/certs/ca.pem"))],
+    &[("DB_SSL__CA_FILE", Some("{dir}/garbage.pem"))],
+    &[("DB_SSL__REJECT_UNAUTHORIZED", Some("no"))],
+    &[("DB_SSL__CIPHERS", Some("HIGH"))],
+    &[("DB_SSL__CERT", Some("{cert}"))],
+    &[("DB_SSL__KEY", Some("{key}"))],
+    &[("DB_SSL__CERT", Some("{cert}")), ("DB_SSL__KEY_FILE", Some("{dir}/garbage.pem"))],
+    &[("DB_SSL", Some("true")), ("DB_HOST", Some("/run/postgresql"))],
+    &[("DB_SSL", Some("true")), ("NODE_EXTRA_CA_CERTS", Some("{dir}/missing"))],
+    // The boot's own way.
+    &[("BOOT_DB_PORT", Some("tcp://10.0.0.1:5432"))],
+    &[("BOOT_DB_CONNECTION_STRING", Some("postgres://u:hunter2-hunter2@h:x/d"))],
+    &[("BOOT_DB_CONNECTION_STRING", Some("postgres://u:hunter2-hunter2@h/d")), ("BOOT_DB_HOST", Some("h"))],
+    // Names.
+    &[("SCHEMA_APLY_MODE", Some("plan"))],
+    &[("BOOT_DB_HOSTS_FILE", Some("{dir}/password"))],
+    &[("MIGRATION_LOCK_TIMOUT", Some("5")), ("BOOT_ID", Some("7")), ("SECRET", None)],
+    // What only PostgreSQL can tell.
+    &[("DB_PASSWORD", Some("hunter2-hunter2"))],
+    &[("DB_PASSWORD", None)],
+    &[("DB_DATABASE", Some("no_such_database"))],
+    &[("DB_USER", Some("no_such_role"))],
+    &[("DB_SSL", Some("true"))],
+    &[("PGOPTIONS", Some("-c no_such_setting=1"))],
+    &[("DB_PORT", Some("1")), ("BOOT_DATABASE_TIMEOUT", Some("1"))],
+    &[("DB_HOST", Some("no-such-host.invalid")), ("BOOT_DATABASE_TIMEOUT", Some("1"))],
+    &[("DB_HOST", Some("/no/such/folder")), ("BOOT_DATABASE_TIMEOUT", Some("1"))],
+];
+
+#[tokio::test]
+async fn each_bad_variable_is_named_with_its_way_out() {
+    let (database, image) = (Database::create().await, Image::new());
+    let place = database.place();
+    image.write("files/password", "hunter2-hunter2");
+    image.write("files/newline", "hunter2-hunter2\n");
+    image.write("files/empty", "");
+    image.write("files/garbage.pem", "-----BEGIN CERTIFICATE-----\nhunter2-hunter2\n");
+    let pair = self_signed(&["localhost"], |_| ());
+    let dir = image.path("files");
+    let fill = |value: &str| value.replace("{dir}", &dir).replace("{cert}", &pair.pem).replace("{key}", &pair.key);
+
+    let mut table = String::new();
+    for case in CASES {
+        let mut boot = image.boot("");
+        place.give(&mut boot);
+        for (name, value) in *case {
+            match value {
+                Some(value) => boot.env(name, fill(value)),
+                None => boot.env_remove(name),
+            };
+        }
+        let ended = run(&mut boot);
+        for (name, value) in *case {
+            match value {
+                Some(value) => writeln!(table, "{name}={value}"),
+                None => writeln!(table, "{name} not set"),
+            }
+            .expect("memory");
+        }
+        let last = ended.output.lines().last().expect("a last line");
+        assert!(!ended.output.contains("hunter2"), "a secret is in the log:\n{}", ended.output);
+        assert!(last.ends_with(&format!("(exit {})", ended.code)), "{}", ended.output);
+        writeln!(table, "  {}\n", normalise(last, &place, &dir)).expect("memory");
+    }
+    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => true }, {
+        insta::assert_snapshot!("table", table.trim_end());
+    });
+}
+
+/// The line without what is another's on the next machine.
+fn normalise(line: &str, place: &Place, dir: &str) -> String {
+    let line = line
+        .replace(dir, "{dir}")
+        .replace(&place.server(), "{host}:{port}")
+        .replace(&format!(":{} ", place.port), ":{port} ")
+        .replace(&format!("{}:1 ", place.host), "{host}:1 ")
+        .replace(&format!("\"{}\"", place.user), "\"{user}\"");
+    // Each C library has its own words for it.
+    match line.split_once("failed to lookup address information: ") {
+        Some((before, after)) => {
+            format!("{before}{{resolver}}{}", after.find(';').map_or("", |end| &after[end..]))
+        }
+        None => line,
+    }
+}
