@@ -7,7 +7,9 @@ use tokio::time::{sleep, timeout};
 use crate::config::{Config, Env};
 use crate::contract::Phase;
 use crate::database::{self, Lost, Session, state};
-use crate::directus::{Bridge, BridgeError, InvalidSnapshot, Ruling, Snapshot, SnapshotFile, guard, inventory, rule};
+use crate::directus::{
+    Admin, Bridge, BridgeError, InvalidSnapshot, Ruling, Snapshot, SnapshotFile, guard, inventory, rule,
+};
 use crate::error::{BootError, ConnectionLoss};
 use crate::log::Log;
 use crate::migrations::{self, MigrationSet};
@@ -101,14 +103,6 @@ async fn locked_phases(prepared: &Prepared, session: &mut Session, log: &Log) ->
         log.warn("this server has no TimescaleDB and PGOPTIONS says that it may: positions is a plain table");
     }
 
-    // Directus' migrations run outside transactions: one that was cut in half fails for ever. In a database that was
-    // empty before, the way out is to begin again.
-    log.begin(Phase::Bootstrap);
-    if state::installation_was_cut_off(&session.client).await? {
-        let tables = state::undo_installation(&mut session.client).await?;
-        log.warn(format!("an earlier installation was cut off: its {tables} system tables are made anew"));
-    }
-
     // While Node works, the lock connection is watched: without the lock nothing may go on.
     let timed_out = async {
         sleep(config.timeouts.directus).await;
@@ -179,31 +173,25 @@ async fn migrate(
 /// Phase 5.
 async fn bootstrap(prepared: &Prepared, session: &Session, bridge: &mut Bridge, log: &Log) -> Result<(), BootError> {
     let client = &session.client;
-    if !inventory::is_installed(client).await? {
-        state::begin_installation(client, &prepared.config.image).await?;
-    }
-    let done = bridge.bootstrap().await.map_err(BootError::Bootstrap)?;
+    let email = prepared.config.admin_email.as_deref();
+    let done = bridge.bootstrap(email.is_some()).await.map_err(BootError::Bootstrap)?;
     let missing = inventory::missing_migrations(client, &done.versions).await?;
     if !missing.is_empty() {
         return Err(BootError::BootstrapIncomplete(format!("its migrations {} are not in", missing.join(", "))));
     }
-    let admin = match (&prepared.config.admin_email, inventory::administrators(client).await?) {
-        (_, 1..) => String::new(),
-        (None, _) => {
+    let admin = match (done.admin, email) {
+        (Admin::Made, email) => format!(", administrator {} made", email.unwrap_or_default()),
+        (Admin::Present, _) => String::new(),
+        (Admin::None, Some(email)) => {
+            return Err(BootError::BootstrapIncomplete(format!("there is no administrator {email}")));
+        }
+        (Admin::None, None) => {
             log.warn(
                 "there is no administrator: whoever opens the app first becomes it; set ADMIN_EMAIL and ADMIN_PASSWORD",
             );
             String::new()
         }
-        (Some(email), _) => {
-            bridge.create_admin().await.map_err(BootError::Bootstrap)?;
-            if inventory::administrators(client).await? == 0 {
-                return Err(BootError::BootstrapIncomplete(format!("there is no administrator {email}")));
-            }
-            format!(", administrator {email} made")
-        }
     };
-    state::finish_installation(client).await?;
     log.done(match (done.installed, done.migrated) {
         (true, migrated) => format!("installed, {migrated} of Directus' migrations applied{admin}"),
         (false, 0) => format!("nothing to do{admin}"),

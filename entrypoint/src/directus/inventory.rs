@@ -6,15 +6,6 @@ use tokio_postgres::Client;
 
 use super::snapshot::Snapshot;
 
-/// Whether Directus counts this database as installed; it looks at this one table only.
-///
-/// # Errors
-/// The driver's.
-pub async fn is_installed(client: &Client) -> Result<bool, tokio_postgres::Error> {
-    let row = client.query_one("select to_regclass('directus_collections') is not null", &[]).await?;
-    Ok(row.get(0))
-}
-
 /// Versions among `wanted` that `directus_migrations` does not have.
 ///
 /// # Errors
@@ -28,29 +19,6 @@ pub async fn missing_migrations(client: &Client, wanted: &[String]) -> Result<Ve
         )
         .await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
-}
-
-/// How many active users have administrator's rights: by themselves, by their role, or by a role above it.
-///
-/// # Errors
-/// The driver's.
-pub async fn administrators(client: &Client) -> Result<i64, tokio_postgres::Error> {
-    let row = client
-        .query_one(
-            "with recursive held (\"user\", role) as (
-                 select id, role from directus_users where status = 'active'
-                 union
-                 select held.\"user\", above.parent from held join directus_roles above on above.id = held.role
-             )
-             select count(distinct held.\"user\")
-             from held
-             join directus_access access on access.\"user\" = held.\"user\" or access.role = held.role
-             join directus_policies policy on policy.id = access.policy
-             where policy.admin_access",
-            &[],
-        )
-        .await?;
-    Ok(row.get(0))
 }
 
 /// Whether an extension is installed in this database.

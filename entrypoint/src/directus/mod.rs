@@ -12,4 +12,5 @@ pub mod snapshot;
 
 pub use bridge::{Bridge, BridgeError};
 pub use guard::{Ruling, rule};
+pub use protocol::Admin;
 pub use snapshot::{InvalidSnapshot, Snapshot, SnapshotFile};

@@ -8,8 +8,7 @@ import { createInterface } from 'node:readline';
 
 const replies = {
   'read-snapshot': { type: 'snapshot', directus: '0', tables: [], folders: [], columns: [], aliases: [], relations: [] },
-  bootstrap: { type: 'bootstrapped', installed: false, migrated: 0, versions: ['20200101A'] },
-  'create-admin': { type: 'admin-created' },
+  bootstrap: { type: 'bootstrapped', installed: false, migrated: 0, admin: 'present', versions: ['20200101A'] },
   plan: { type: 'plan', directus: '0', changes: [] },
   apply: { type: 'applied' },
   ...JSON.parse(process.env.BRIDGE_REPLIES ?? '{}'),
