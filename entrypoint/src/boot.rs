@@ -9,7 +9,7 @@ use crate::config::{Config, Env, SchemaMode};
 use crate::contract::Phase;
 use crate::database::{self, Lost, Pooled, Session, state};
 use crate::directus::{
-    Bridge, BridgeError, Release, Ruling, Snapshot, SnapshotFile, fingerprint, guard, inventory, rule,
+    Admin, Bridge, BridgeError, Release, Ruling, Snapshot, SnapshotFile, fingerprint, guard, inventory, rule,
 };
 use crate::error::{BootError, ConnectionLoss};
 use crate::log::Log;
@@ -286,17 +286,27 @@ impl Boot<'_> {
             return Ok(());
         };
         let client = &session.client;
-        let done = self.bounded(session, bridge.bootstrap()).await?.map_err(BootError::Bootstrap)?;
+        let email = prepared.config.admin_email.as_deref();
+        let done = self.bounded(session, bridge.bootstrap(email.is_some())).await?.map_err(BootError::Bootstrap)?;
         let missing = prepared.directus.pending(&inventory::applied_migrations(client).await?);
         if !missing.is_empty() {
             return Err(BootError::BootstrapIncomplete(format!("its migrations {} are not in", missing.join(", "))));
         }
-        let administrator = inventory::has_administrator(client).await?;
-        about_administrators(administrator, log);
+        let admin = match (done.admin, email) {
+            (Admin::Made, email) => format!(", administrator {} made", email.unwrap_or_default()),
+            (Admin::Present, _) => String::new(),
+            (Admin::None, Some(email)) => {
+                return Err(BootError::BootstrapIncomplete(format!("there is no administrator {email}")));
+            }
+            (Admin::None, None) => {
+                about_administrators(false, log);
+                String::new()
+            }
+        };
         log.done(match (done.installed, done.migrated) {
-            (true, migrated) => format!("installed, {migrated} of Directus' migrations applied"),
-            (false, 0) => "nothing to do".to_owned(),
-            (false, migrated) => format!("{migrated} of Directus' migrations applied"),
+            (true, migrated) => format!("installed, {migrated} of Directus' migrations applied{admin}"),
+            (false, 0) => format!("nothing to do{admin}"),
+            (false, migrated) => format!("{migrated} of Directus' migrations applied{admin}"),
         });
         Ok(())
     }

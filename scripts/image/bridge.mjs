@@ -1,6 +1,6 @@
 // The bridge between the boot binary and Directus: one Node process that runs Directus' own code on request.
 //
-// Usage: node bridge.mjs SNAPSHOT. Standard input is a socket: JSON lines in (requests), JSON lines out (replies); the
+// Usage: node bridge.mjs SNAPSHOT [read-only]. Standard input is a socket: JSON lines in (requests), JSON lines out (replies); the
 // messages are described in entrypoint/src/directus/protocol.rs. Standard output and error are Directus' own log. When
 // the other end closes, the work is over, or the boot is dead: either way this process ends.
 //
@@ -10,11 +10,14 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { Socket } from 'node:net';
+import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
-const [snapshotPath] = process.argv.slice(2);
+import { atomically } from './atomic.mjs';
+
+const [snapshotPath, mode] = process.argv.slice(2);
 
 // `exports` of @directus/api maps ./cli/run.js to dist/cli/run.js; all else is found from there.
 const dist = new URL('../', import.meta.resolve('@directus/api/cli/run.js'));
@@ -51,33 +54,20 @@ const answer = {
     };
   },
 
-  async bootstrap() {
-    const { isInstalled } = await load('database/index.js');
-    const { default: migrate } = await load('database/migrations/run.js');
+  async bootstrap({ admin: wanted }) {
     const database = await getDatabase();
-    const installed = !(await isInstalled());
-    if (installed) {
-      const { default: seed } = await load('database/seeds/run.js');
-      // All system tables or none: Directus takes one table for an installation.
-      await database.transaction((transaction) => seed(transaction));
+    const done = await atomically(database, async () => {
+      const installed = await install(database);
+      const migrated = await migrate(database, installed);
+      if (installed) await setProject();
+      return { installed, migrated, admin: await ensureAdmin(database, wanted) };
+    });
+    if (done.migrated > 0) {
+      // Directus did so in the transaction, where a server beside us would have cached the old schema once more.
+      const { flushCaches } = await load('cache.js');
+      await flushCaches(true);
     }
-    const applied = async () => (await database('directus_migrations').select('version')).map((row) => row.version);
-    const before = new Set(await applied());
-    await migrate(database, 'latest');
-    const after = await applied();
-    if (installed) await setProject();
-    return {
-      type: 'bootstrapped',
-      installed,
-      migrated: after.filter((version) => !before.has(version)).length,
-      versions: await migrationVersions(),
-    };
-  },
-
-  async 'create-admin'() {
-    const { createAdmin } = await load('utils/create-admin.js');
-    await createAdmin(await freshSchema());
-    return { type: 'admin-created' };
+    return { type: 'bootstrapped', ...done };
   },
 
   async plan() {
@@ -102,6 +92,93 @@ const answer = {
   },
 };
 
+/** Directus' system tables, if there are none; says whether there were none. */
+async function install(database) {
+  const { isInstalled } = await load('database/index.js');
+  if (await isInstalled()) return false;
+  const { default: seed } = await load('database/seeds/run.js');
+  try {
+    await seed(database);
+  } catch (error) {
+    throw inPlace("installing Directus' system tables", error, true);
+  }
+  return true;
+}
+
+/** Directus' migrations and custom ones; says how many ran. */
+async function migrate(database, installed) {
+  const { default: run } = await load('database/migrations/run.js');
+  const done = new Set((await database('directus_migrations').select('version')).map((row) => row.version));
+  const pending = [...(await ownMigrations()), ...(await customMigrations())]
+    .filter((file) => !done.has(version(file)))
+    .sort((one, other) => (version(one) > version(other) ? 1 : -1));
+  let count = 0;
+  // Directus' error does not say which migration it is of.
+  const counting = (_, { sql }) => {
+    if (sql.startsWith('insert into "directus_migrations"')) count += 1;
+  };
+  database.on('query-response', counting);
+  try {
+    await run(database, 'latest');
+  } catch (error) {
+    if (count === pending.length) throw error;
+    throw inPlace(`Directus' migration ${pending[count]}`, error, !installed);
+  } finally {
+    database.off('query-response', counting);
+  }
+  return count;
+}
+
+/** Makes the first administrator, if one is wanted and there is none; says which. */
+async function ensureAdmin(database, wanted) {
+  if (await hasAdministrator(database)) return 'present';
+  if (!wanted) return 'none';
+  const email = String(env().ADMIN_EMAIL);
+  // As Directus compares them.
+  const user = await database('directus_users').whereRaw('lower(email) = lower(?)', email).first('status');
+  if (user) {
+    const state = user.status === 'active' ? "without administrator's rights" : `but is not active (${user.status})`;
+    throw new Error(
+      `there is no active administrator, and a user ${email} exists ${state}: ` +
+        'make them an active user with the role Administrator, or set another ADMIN_EMAIL',
+    );
+  }
+  const { createAdmin } = await load('utils/create-admin.js');
+  await createAdmin(await freshSchema());
+  if (!(await hasAdministrator(database))) throw new Error(`Directus made no administrator ${email}`);
+  return 'made';
+}
+
+/** Whether an active user has administrator's rights: by themselves, by their role, or by a role above it. */
+async function hasAdministrator(database) {
+  const { rows } = await database.raw(`
+    with recursive held ("user", role) as (
+      select id, role from directus_users where status = 'active'
+      union
+      select held."user", above.parent from held join directus_roles above on above.id = held.role
+    )
+    select exists (
+      select from held
+      join directus_access access on access."user" = held."user" or access.role = held.role
+      join directus_policies policy on policy.id = access.policy
+      where policy.admin_access
+    ) as found`);
+  return rows[0].found;
+}
+
+/** An error with what failed in front; `torn`: what earlier, half-done work would look like may be its cause. */
+function inPlace(what, error, torn) {
+  const { message, code } = failure(error);
+  const cause = TORN.has(code) && torn ? `: ${HALF_DONE}` : '';
+  return Object.assign(new Error(`${what}: ${message}${cause}`), { code });
+}
+
+/** What PostgreSQL says when something is there already, or is not there any more. */
+const TORN = new Set(['42P07', '42701', '42710', '42P16', '23505', '42P01', '42703', '42704']);
+const HALF_DONE =
+  'some of it is done already, so an earlier bootstrap outside of this image was probably cut off in it; restore the ' +
+  'database as it was before that, or finish or take back that step by hand';
+
 async function readSnapshot() {
   let snapshot;
   try {
@@ -117,8 +194,7 @@ async function readSnapshot() {
 
 /** What upstream's bootstrap does with PROJECT_NAME and PROJECT_OWNER on a new database. */
 async function setProject() {
-  const { useEnv } = requireAsApi('@directus/env');
-  const { PROJECT_NAME: name, PROJECT_OWNER: owner } = useEnv();
+  const { PROJECT_NAME: name, PROJECT_OWNER: owner } = env();
   if (!name && !owner) return;
   const { SettingsService } = await load('services/settings.js');
   const settings = new SettingsService({ schema: await freshSchema() });
@@ -129,11 +205,23 @@ async function setProject() {
   }
 }
 
-/** Versions of all migrations that this Directus has; custom ones (MIGRATIONS_PATH) are not part of the image. */
-async function migrationVersions() {
+/** The files of Directus' own migrations. */
+async function ownMigrations() {
   const files = await readdir(fileURLToPath(new URL('database/migrations/', dist)));
-  return files.filter((file) => /^[0-9]+[A-Z]-[^.]+\.js$/.test(file)).map((file) => file.split('-')[0]);
+  return files.map(bare).filter((file) => /^[0-9]+[A-Z]-[^.]+$/.test(file));
 }
+
+/** The files of custom migrations; those are not part of the image. */
+async function customMigrations() {
+  const files = await readdir(resolve(env().MIGRATIONS_PATH)).catch(() => []);
+  return files.filter((file) => file.includes('-') && /\.[cm]?js$/.test(file)).map(bare);
+}
+
+const bare = (file) => file.replace(/\.[cm]?js$/, '');
+const version = (file) => file.split('-')[0];
+
+/** The variables as Directus reads them. */
+const env = () => requireAsApi('@directus/env').useEnv();
 
 async function freshSchema() {
   const { getSchema } = await load('utils/get-schema.js');
@@ -151,9 +239,11 @@ async function getDatabase() {
   const { default: getDirectusDatabase } = await load('database/index.js');
   database = getDirectusDatabase();
   database.client.pool.on('createSuccess', (_, connection) => {
+    // For a report nothing may change, whatever Directus does.
+    const only = mode === 'read-only' ? 'set default_transaction_read_only = on; ' : '';
     const watch = "select set_config(name, '500', false) from pg_settings where name = 'client_connection_check_interval'";
     // A connection that cannot even do this fails in its first statement too, where somebody waits for it.
-    connection.query(watch).catch(() => {});
+    connection.query(only + watch).catch(() => {});
   });
   return database;
 }
@@ -187,9 +277,9 @@ function failure(error) {
 
 async function main() {
   for await (const line of createInterface({ input: channel })) {
-    const { do: what } = JSON.parse(line);
+    const { do: what, ...about } = JSON.parse(line);
     try {
-      say(await answer[what]());
+      say(await answer[what](about));
     } catch (error) {
       say(failure(error));
     }

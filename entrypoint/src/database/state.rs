@@ -1,5 +1,5 @@
-//! The boot's own tables, in a PostgreSQL schema of their own: the migration ledger, the snapshot lineage, and the
-//! installations of Directus.
+//! The boot's own tables, in a PostgreSQL schema of their own: the migration ledger and the
+//! snapshot lineage.
 //!
 //! The schema is called `boot`. Directus looks at `public` alone, so no version of it ever sees these tables.
 
@@ -37,10 +37,9 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
     // Asked first, because `if not exists` says a NOTICE at every boot and needs the right to create.
     let row = client
         .query_one(
-            "select count(*) = 3 from pg_catalog.pg_attribute
+            "select count(*) = 2 from pg_catalog.pg_attribute
              where (attrelid, attname) in ((to_regclass('boot.migrations'), 'filename'),
-                                           (to_regclass('boot.snapshots'), 'fingerprint'),
-                                           (to_regclass('boot.installations'), 'image'))",
+                                           (to_regclass('boot.snapshots'), 'fingerprint'))",
             &[],
         )
         .await?;
@@ -50,6 +49,7 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
     client
         .batch_execute(
             "begin;
+             set local client_min_messages = warning;
              create schema if not exists boot;
              create table if not exists boot.migrations (
                  phase       text        not null,
@@ -69,11 +69,6 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
                  image            text        not null
              );
              alter table boot.snapshots add column if not exists fingerprint text;
-             create table if not exists boot.installations (
-                 started_at  timestamptz not null default now(),
-                 finished_at timestamptz,
-                 image       text        not null
-             );
              comment on schema boot is 'State of the image''s boot: what it applied to this database';
              commit;",
         )
@@ -191,57 +186,4 @@ pub async fn seal(client: &Client, directus_version: &str, fingerprint: &str) ->
         )
         .await?;
     Ok(())
-}
-
-/// Whether an installation of Directus into this database was begun and never ended.
-///
-/// # Errors
-/// The driver's.
-pub async fn installation_was_cut_off(client: &Client) -> Result<bool, tokio_postgres::Error> {
-    let row = client.query_one("select exists (select from boot.installations where finished_at is null)", &[]).await?;
-    Ok(row.get(0))
-}
-
-/// Notes that Directus is about to be installed into this database.
-///
-/// # Errors
-/// The driver's.
-pub async fn begin_installation(client: &Client, image: &str) -> Result<(), tokio_postgres::Error> {
-    client.execute("insert into boot.installations (image) values ($1)", &[&image]).await?;
-    Ok(())
-}
-
-/// Notes that all of it is there.
-///
-/// # Errors
-/// The driver's.
-pub async fn finish_installation(client: &Client) -> Result<(), tokio_postgres::Error> {
-    client.execute("update boot.installations set finished_at = now() where finished_at is null", &[]).await?;
-    Ok(())
-}
-
-/// Takes back an installation that was cut off: drops Directus' system tables and the note about it, all or nothing.
-/// Returns how many tables there were.
-///
-/// Nothing is lost: the note is only made when there were none of these tables, and no server runs before it is
-/// answered by [`finish_installation`].
-///
-/// # Errors
-/// The driver's.
-pub async fn undo_installation(client: &mut Client) -> Result<usize, tokio_postgres::Error> {
-    let transaction = client.transaction().await?;
-    let tables = transaction
-        .query(
-            "select format('%I.%I', schemaname, tablename) from pg_catalog.pg_tables
-             where schemaname = any (current_schemas(false)) and tablename like 'directus\\_%'",
-            &[],
-        )
-        .await?;
-    let tables: Vec<String> = tables.iter().map(|row| row.get(0)).collect();
-    if !tables.is_empty() {
-        transaction.batch_execute(&format!("drop table {} cascade", tables.join(", "))).await?;
-    }
-    transaction.batch_execute("delete from boot.installations where finished_at is null").await?;
-    transaction.commit().await?;
-    Ok(tables.len())
 }

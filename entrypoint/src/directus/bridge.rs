@@ -75,8 +75,7 @@ impl Bridge {
             };
         }
         if report {
-            let options = std::env::var("PGOPTIONS").unwrap_or_default();
-            command.env("PGOPTIONS", format!("{options} -c default_transaction_read_only=on"));
+            command.arg("read-only");
             command.stdout(Stdio::from(std::io::stderr()));
         }
         let child = command.spawn().map_err(BridgeError::Spawn)?;
@@ -95,24 +94,13 @@ impl Bridge {
         }
     }
 
-    /// Has the system tables installed and migrated.
+    /// Has the system tables installed and migrated, and the first administrator made if one is wanted: all or nothing.
     ///
     /// # Errors
     /// See [`BridgeError`].
-    pub async fn bootstrap(&mut self) -> Result<Bootstrapped, BridgeError> {
-        match self.ask(&Request::Bootstrap).await? {
+    pub async fn bootstrap(&mut self, admin: bool) -> Result<Bootstrapped, BridgeError> {
+        match self.ask(&Request::Bootstrap { admin }).await? {
             Reply::Bootstrapped(done) => Ok(done),
-            other => Err(BridgeError::OutOfTurn(other.name().to_owned())),
-        }
-    }
-
-    /// Has the first administrator made.
-    ///
-    /// # Errors
-    /// See [`BridgeError`].
-    pub async fn create_admin(&mut self) -> Result<(), BridgeError> {
-        match self.ask(&Request::CreateAdmin).await? {
-            Reply::AdminCreated => Ok(()),
             other => Err(BridgeError::OutOfTurn(other.name().to_owned())),
         }
     }

@@ -17,5 +17,6 @@ pub use bridge::{Bridge, BridgeError};
 pub use fingerprint::fingerprint;
 pub use guard::{Ruling, rule};
 pub use lineage::{LineageRow, Position};
+pub use protocol::Admin;
 pub use release::{NoDirectus, Release};
 pub use snapshot::{InvalidSnapshot, Snapshot, SnapshotFile};

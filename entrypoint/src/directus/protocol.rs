@@ -12,10 +12,12 @@ use super::snapshot::Snapshot;
 pub enum Request {
     /// Read the snapshot file; Directus is imported meanwhile.
     ReadSnapshot,
-    /// Install the system tables if there are none, and run Directus' own migrations.
-    Bootstrap,
-    /// Make the first administrator from `ADMIN_EMAIL` and `ADMIN_PASSWORD`.
-    CreateAdmin,
+    /// Install the system tables if there are none, run Directus' own migrations, and make the first administrator: in
+    /// one transaction.
+    Bootstrap {
+        /// Whether an administrator is made from `ADMIN_EMAIL` and `ADMIN_PASSWORD` when there is none.
+        admin: bool,
+    },
     /// Compare the database with the snapshot.
     Plan,
     /// Carry out the plan that was compared last.
@@ -30,8 +32,6 @@ pub enum Reply {
     Snapshot(Snapshot),
     /// To [`Request::Bootstrap`].
     Bootstrapped(Bootstrapped),
-    /// To [`Request::CreateAdmin`].
-    AdminCreated,
     /// To [`Request::Plan`].
     Plan(SchemaPlan),
     /// To [`Request::Apply`].
@@ -47,7 +47,6 @@ impl Reply {
         match self {
             Reply::Snapshot(_) => "snapshot",
             Reply::Bootstrapped(_) => "bootstrapped",
-            Reply::AdminCreated => "admin-created",
             Reply::Plan(_) => "plan",
             Reply::Applied => "applied",
             Reply::Error(_) => "error",
@@ -62,8 +61,20 @@ pub struct Bootstrapped {
     pub installed: bool,
     /// How many of Directus' migrations ran now.
     pub migrated: usize,
-    /// Versions of all migrations that this Directus has; each must be in `directus_migrations`.
-    pub versions: Vec<String>,
+    /// Who administrates this Directus.
+    pub admin: Admin,
+}
+
+/// What bootstrap found or did about an administrator: an active user with administrator's rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Admin {
+    /// There was none, and one was made.
+    Made,
+    /// There is one already.
+    Present,
+    /// There is none, and none was asked for.
+    None,
 }
 
 /// What an apply would change.
@@ -161,8 +172,8 @@ mod tests {
 
     #[test]
     fn requests_are_what_the_bridge_reads() {
-        let line = serde_json::to_string(&Request::CreateAdmin).expect("plain data");
-        assert_eq!(line, r#"{"do":"create-admin"}"#);
+        let line = serde_json::to_string(&Request::Bootstrap { admin: true }).expect("plain data");
+        assert_eq!(line, r#"{"do":"bootstrap","admin":true}"#);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 // Stands in for scripts/image/bridge.mjs where a test is about the boot's own phases, or about a Directus that fails,
 // hangs or lies. BRIDGE_REPLIES, a JSON object, replaces replies by request; instead of a reply it may say `hang`
-// (never answer), `exit` (end with 3), `options` (show PGOPTIONS and end) or `garbage` (answer no JSON). The real bridge is tested with a real Directus by
+// (never answer), `exit` (end with 3), `mode` (show the mode and end) or `garbage` (answer no JSON). The real bridge is tested with a real Directus by
 // the end-to-end tests.
 
 import { Socket } from 'node:net';
@@ -8,8 +8,7 @@ import { createInterface } from 'node:readline';
 
 const replies = {
   'read-snapshot': { type: 'snapshot', directus: '0', tables: [], folders: [], columns: [], aliases: [], relations: [] },
-  bootstrap: { type: 'bootstrapped', installed: false, migrated: 0, versions: ['20200101A'] },
-  'create-admin': { type: 'admin-created' },
+  bootstrap: { type: 'bootstrapped', installed: false, migrated: 0, admin: 'present' },
   plan: { type: 'plan', directus: '0', changes: [] },
   apply: { type: 'applied' },
   ...JSON.parse(process.env.BRIDGE_REPLIES ?? '{}'),
@@ -19,7 +18,7 @@ const channel = new Socket({ fd: 0, readable: true, writable: true });
 for await (const line of createInterface({ input: channel })) {
   const reply = replies[JSON.parse(line).do];
   if (reply === 'exit') process.exit(3);
-  else if (reply === 'options') console.log(`PGOPTIONS=${process.env.PGOPTIONS}`), process.exit(3);
+  else if (reply === 'mode') console.log(`mode ${process.argv[3]}`), process.exit(3);
   else if (reply === 'garbage') channel.write('hello\n');
   else if (reply !== 'hang') channel.write(`${JSON.stringify(reply)}\n`);
 }

@@ -218,6 +218,14 @@ impl Image {
         image
     }
 
+    /// The version of a migration that its Directus has after [`Image::needs_bootstrap`].
+    pub(crate) const PENDING: &str = "20210101A";
+
+    /// Gives its Directus a migration that no database has.
+    pub(crate) fn needs_bootstrap(&self) {
+        self.write(&format!("directus/{DIRECTUS_MIGRATIONS_SUBDIR}/{}-second.js", Image::PENDING), "");
+    }
+
     /// Writes one of its files.
     pub(crate) fn write(&self, path: &str, content: &str) {
         let path = self.dir.join(path);

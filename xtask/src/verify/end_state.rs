@@ -27,8 +27,6 @@ const PARTS: &str = r#"
     union all
     select 'last snapshot', (select left(digest, 12) from boot.snapshots order by id desc limit 1)
     union all
-    select 'unfinished installations', count(*)::text from boot.installations where finished_at is null
-    union all
     select 'migrations of Directus', format('%s, %s', count(*), md5(string_agg(version, ' ' order by version))) from directus_migrations
     union all
     select 'collections', format('%s, %s', count(*), md5(string_agg(to_jsonb(c)::text, E'\n' order by collection)))
@@ -61,8 +59,6 @@ impl EndState {
         let state = EndState(rows.iter().map(part).collect());
         let administrators = state.part("administrators");
         ensure!(administrators == "1", "there are {administrators} administrators, not one");
-        let unfinished = state.part("unfinished installations");
-        ensure!(unfinished == "0", "{unfinished} installations of Directus are not finished");
         Ok(state)
     }
 

@@ -16,6 +16,11 @@ pub(crate) const SLOW_FILE: &str = "create table half (id int);\nselect pg_sleep
 pub(crate) const IN_SLOW_FILE: &str = "exists (select from pg_stat_activity where datname = current_database()
     and wait_event = 'PgSleep' and application_name like 'boot of %')";
 
+/// Whether Directus is in the transaction that all of bootstrap is.
+pub(crate) const IN_BOOTSTRAP: &str = "exists (select from pg_stat_activity where datname = current_database()
+    and xact_start is not null and backend_type = 'client backend'
+    and application_name <> 'verify' and application_name not like 'boot of %')";
+
 /// Whether anybody but this check is connected to the database.
 pub(crate) const OTHERS: &str = "exists (select from pg_stat_activity where datname = current_database()
     and backend_type = 'client backend' and application_name <> 'verify')";
@@ -37,11 +42,9 @@ impl Hold {
     /// snapshot brings.
     pub(crate) async fn in_phase(database: &Database, phase: Phase) -> anyhow::Result<Hold> {
         let there = match phase {
-            Phase::Bootstrap => {
-                "exists (select from boot.installations where finished_at is null)
-                 and (select count(*) from public.directus_migrations) >= 30"
-            }
-            _ => "not exists (select from boot.installations where finished_at is null) and made >= 3",
+            Phase::Bootstrap => "(select count(*) from public.directus_migrations) >= 30",
+            // The first user is what bootstrap makes last.
+            _ => "exists (select from public.directus_users) and made >= 3",
         };
         let holder = database.connect().await?;
         let statements = format!(
@@ -52,7 +55,7 @@ impl Hold {
              begin
                  -- Made in this transaction.
                  perform set_config('verify.made', made::text, true);
-                 if to_regclass('boot.installations') is null or to_regclass('public.directus_migrations') is null then
+                 if to_regclass('public.directus_migrations') is null or to_regclass('public.directus_users') is null then
                      return;
                  end if;
                  if {there} then

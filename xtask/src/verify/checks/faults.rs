@@ -11,7 +11,7 @@ use crate::verify::case::{Case, Container, OWN_SERVER, PATIENCE};
 use crate::verify::check::{Check, Need};
 use crate::verify::database::Database;
 use crate::verify::end_state::EndState;
-use crate::verify::hold::{Hold, IN_SLOW_FILE, SLOW_FILE};
+use crate::verify::hold::{Hold, IN_BOOTSTRAP, IN_SLOW_FILE, SLOW_FILE};
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {
@@ -150,8 +150,7 @@ async fn frozen(case: &mut Case) -> anyhow::Result<()> {
     let boot = case.boot("frozen-in-bootstrap", &database).variable("BOOT_DATABASE_TIMEOUT", "600");
     let boot = boot.variable("BOOT_DIRECTUS_TIMEOUT", limit.as_secs().to_string()).command(["boot"]);
     let boot = case.start(boot).await?;
-    // The boot's last word before Node's turn.
-    boot.until(&database, "exists (select from boot.installations where finished_at is null)").await?;
+    boot.until(&database, IN_BOOTSTRAP).await?;
     let began = Instant::now();
     server.pause().await?;
     let ended = boot.ended(PATIENCE).await;
