@@ -10,7 +10,7 @@ use crate::database::{self, Lost, Session, state};
 use crate::directus::{Bridge, BridgeError, InvalidSnapshot, Ruling, Snapshot, SnapshotFile, guard, inventory, rule};
 use crate::error::{BootError, ConnectionLoss};
 use crate::log::Log;
-use crate::migrations::{self, MigrationSet};
+use crate::migrations::{self, Conditions, Ledger, MigrationSet};
 
 /// How long a failure waits for the news that the connection is gone, which would be its cause.
 const CAUSE: Duration = Duration::from_secs(1);
@@ -92,9 +92,13 @@ async fn locked_phases(prepared: &Prepared, session: &mut Session, log: &Log) ->
     let (mut bridge, snapshot) = start_bridge(prepared).await?;
     log.begin(Phase::DbInit);
     state::ensure(&session.client).await?;
-    let db_init = plan(migrations, session, Phase::DbInit, log).await?;
+    let ledger = Ledger::read(&session.client, migrations).await?;
+    let db_init = plan(prepared, &ledger, Phase::DbInit, log)?;
     // Nobody else writes the ledger while the lock is held: what is planned here still holds in phase 7.
-    let post_schema = plan(migrations, session, Phase::PostSchema, log).await?;
+    let post_schema = plan(prepared, &ledger, Phase::PostSchema, log)?;
+    log.begin(Phase::DbInit);
+    let plans = [(Phase::DbInit, &db_init), (Phase::PostSchema, &post_schema)];
+    migrations::settle(&mut session.client, &ledger, &plans, config.migration_accept.as_ref(), log).await?;
 
     migrate(prepared, session, Phase::DbInit, &db_init, log).await?;
     if config.database.timescaledb_optional && !inventory::has_extension(&session.client, "timescaledb").await? {
@@ -146,15 +150,15 @@ async fn start_bridge(prepared: &Prepared) -> Result<(Bridge, Snapshot), BootErr
 }
 
 /// What a phase's files will do to this database; a contradiction is that phase's failure.
-async fn plan<'a>(
-    migrations: &'a MigrationSet,
-    session: &Session,
+fn plan<'a>(
+    prepared: &'a Prepared,
+    ledger: &Ledger,
     phase: Phase,
     log: &Log,
 ) -> Result<migrations::Plan<'a>, BootError> {
     log.begin(phase);
-    let ledger = state::ledger(&session.client, phase).await?;
-    Ok(migrations::plan(migrations.of(phase), &ledger)?)
+    let files = prepared.migrations.of(phase);
+    Ok(migrations::plan(files, ledger.of(phase), prepared.config.migration_accept.as_ref())?)
 }
 
 /// Phases 4 and 7.
@@ -169,10 +173,12 @@ async fn migrate(
     if !plan.newer.is_empty() {
         log.warn(format!("this image is older than the database: it lacks {}", plan.newer.join(", ")));
     }
+    let Config { image, database, migration_locks, .. } = &prepared.config;
+    let conditions = Conditions { phase, image, database, patience: *migration_locks, log };
     for file in &plan.apply {
-        migrations::apply(session, phase, file, &prepared.config.image, log).await?;
+        migrations::apply(session, file, &conditions).await?;
     }
-    log.done(format!("{} applied, {} skipped", plan.apply.len(), plan.skipped));
+    log.done(format!("{} applied, {} skipped", plan.apply.len(), plan.skipped + plan.accepted.len()));
     Ok(())
 }
 

@@ -3,20 +3,7 @@
 //!
 //! The schema is called `boot`. Directus looks at `public` alone, so no version of it ever sees these tables.
 
-use std::time::Duration;
-
-use tokio_postgres::{Client, GenericClient};
-
-use crate::contract::Phase;
-
-/// One applied migration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LedgerRow {
-    /// `001_extensions.sql`.
-    pub filename: String,
-    /// SHA-256 over the EOL-normalised text, in hex.
-    pub checksum: String,
-}
+use tokio_postgres::Client;
 
 /// Makes the schema and its tables if they are not there. Call it with the boot lock held.
 ///
@@ -26,7 +13,10 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
     // Asked first, because `if not exists` says a NOTICE at every boot and needs the right to create.
     let row = client
         .query_one(
-            "select count(*) = 3 from pg_catalog.pg_tables
+            "select count(*) = 3 and exists (
+                 select from pg_catalog.pg_attribute
+                 where attrelid = to_regclass('boot.migrations') and attname = 'breaks_older_images')
+             from pg_catalog.pg_tables
              where schemaname = 'boot' and tablename in ('migrations', 'snapshots', 'installations')",
             &[],
         )
@@ -37,6 +27,7 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
     client
         .batch_execute(
             "begin;
+             set local client_min_messages = warning;
              create schema if not exists boot;
              create table if not exists boot.migrations (
                  phase       text        not null,
@@ -45,8 +36,10 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
                  applied_at  timestamptz not null default now(),
                  duration_ms bigint      not null,
                  image       text        not null,
+                 breaks_older_images boolean not null default false,
                  primary key (phase, filename)
              );
+             alter table boot.migrations add column if not exists breaks_older_images boolean not null default false;
              create table if not exists boot.snapshots (
                  id               bigint generated always as identity primary key,
                  digest           text        not null,
@@ -63,41 +56,6 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
              commit;",
         )
         .await
-}
-
-/// What was applied in that phase, by file name.
-///
-/// # Errors
-/// The driver's.
-pub async fn ledger(client: &Client, phase: Phase) -> Result<Vec<LedgerRow>, tokio_postgres::Error> {
-    let rows = client
-        .query(
-            "select filename, checksum from boot.migrations where phase = $1 order by filename collate \"C\"",
-            &[&phase.name()],
-        )
-        .await?;
-    Ok(rows.iter().map(|row| LedgerRow { filename: row.get(0), checksum: row.get(1) }).collect())
-}
-
-/// Writes an applied migration into the ledger; inside the migration's own transaction.
-///
-/// # Errors
-/// The driver's.
-pub async fn record_migration(
-    client: &impl GenericClient,
-    phase: Phase,
-    row: &LedgerRow,
-    took: Duration,
-    image: &str,
-) -> Result<(), tokio_postgres::Error> {
-    let ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
-    client
-        .execute(
-            "insert into boot.migrations (phase, filename, checksum, duration_ms, image) values ($1, $2, $3, $4, $5)",
-            &[&phase.name(), &row.filename, &row.checksum, &ms, &image],
-        )
-        .await?;
-    Ok(())
 }
 
 /// The digest of the snapshot that was applied last, if any was.
