@@ -190,7 +190,10 @@ async fn a_failure_without_a_transaction_tells_what_was_kept() {
     let sql = "-- no-transaction\ncreate table if not exists a (id int);\nselect 'ä',\n  wrong;\nselect 2;";
     let error = applied(&database, &mut session, sql).await.expect_err("there is no such column");
     let text = error.to_string();
-    assert!(text.starts_with("001_test.sql:4:3: ") && text.contains("1 of its 3 statements (to line 2)"), "{text}");
+    assert!(
+        text.starts_with("001_test.sql:4:3: ") && text.contains("(1 of 3 statements, to line 2) was kept"),
+        "{text}"
+    );
     assert_eq!(tables(&session).await, ["a"]);
     assert_eq!(ledger_length(&session.client).await, 0);
     applied(&database, &mut session, &sql.replace("wrong", "1")).await.expect("it is repeatable");

@@ -67,8 +67,8 @@ impl fmt::Display for Kept {
             Kept::Statements { done: 0, .. } => f.write_str("none of its statements was kept"),
             Kept::Statements { done, of, line } => write!(
                 f,
-                "{done} of its {of} statements (to line {line}) were kept, and the next boot runs it again from the \
-                 first one, so that each must be repeatable (IF NOT EXISTS)"
+                "what it did ({done} of {of} statements, to line {line}) was kept, and the next boot runs it again from \
+                 the first one, so that each must be repeatable (IF NOT EXISTS)"
             ),
         }
     }

@@ -79,6 +79,11 @@ impl MigrationFile {
 /// # Errors
 /// Everything that is wrong with them.
 pub fn read_dir(dir: &Path) -> Result<Vec<MigrationFile>, InvalidMigrations> {
+    read_dir_as("", dir)
+}
+
+/// The same, with a name for the folder before each file's.
+pub(super) fn read_dir_as(folder: &str, dir: &Path) -> Result<Vec<MigrationFile>, InvalidMigrations> {
     let mut problems = Vec::new();
     let mut files = Vec::new();
     let entries = match std::fs::read_dir(dir) {
@@ -101,7 +106,9 @@ pub fn read_dir(dir: &Path) -> Result<Vec<MigrationFile>, InvalidMigrations> {
         match std::fs::read(&path) {
             Ok(content) => match MigrationFile::parse(&filename, &content) {
                 Ok(file) => files.push(file),
-                Err(InvalidMigrations(found)) => problems.push(found),
+                Err(InvalidMigrations(found)) => {
+                    problems.push(found.into_iter().map(|problem| format!("{folder}{problem}")).collect());
+                }
             },
             Err(error) => problems.push(vec![format!("cannot read {}: {error}", path.display())]),
         }
@@ -110,7 +117,7 @@ pub fn read_dir(dir: &Path) -> Result<Vec<MigrationFile>, InvalidMigrations> {
     // By file; within a file they are in the order of its lines.
     problems.sort();
     let mut problems = problems.concat();
-    problems.extend(duplicates(&files));
+    problems.extend(duplicates(&files).into_iter().map(|problem| format!("{folder}{problem}")));
     if problems.is_empty() { Ok(files) } else { Err(InvalidMigrations(problems)) }
 }
 

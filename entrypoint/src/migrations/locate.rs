@@ -53,18 +53,26 @@ pub(super) fn locate(sql: &str, statements: &[Range<usize>], sent: Option<usize>
         let body = do_body(statement)?;
         let line = line_in_block(context)?;
         let line_start = start_of_line(&statement[body.clone()], line)? + body.start;
-        let rest = &statement[line_start..body.end];
+        let rest = statement[line_start..body.end].trim_start();
+        let line_start = body.end - rest.len();
         Some(
             line_start
                 + match internal {
-                    Some((position, query)) if rest.contains(query) => rest.find(query)? + byte_of(query, position),
-                    _ => rest.len() - rest.trim_start().len(),
+                    Some((position, query)) if is_redacted(query, rest) => byte_of(rest, position),
+                    Some((position, query)) => rest.find(query).map_or(0, |at| at + byte_of(query, position)),
+                    None => 0,
                 },
         )
     };
     // The body of a function or DO block that PostgreSQL could not compile.
     let in_body = || internal.and_then(|(position, query)| Some(statement.find(query)? + byte_of(query, position)));
     Some(range.start + in_block().or_else(in_body).unwrap_or(0))
+}
+
+/// Whether a query is what PL/pgSQL makes of that text: the same, with spaces in the place of `INTO variable`.
+fn is_redacted(query: &str, text: &str) -> bool {
+    let mut rest = text.chars();
+    query.chars().all(|c| rest.next().is_some_and(|original| c == original || c == ' '))
 }
 
 /// A text that PostgreSQL quotes, without its mark, and the mark's number.
@@ -173,6 +181,12 @@ mod tests {
             let context =
                 format!("PL/pgSQL function inline_code_block line 3 at PERFORM\nSQL statement \"{sent}\"\n{OURS}");
             (Some((8, "a from b".to_owned())), context)
+        });
+        // PL/pgSQL puts spaces where INTO was.
+        assert_found("do $$ begin\n null;\n select 'ä' into n from ^b;\nend $$", |sent| {
+            let context =
+                format!("PL/pgSQL function inline_code_block line 3 at SQL\nSQL statement \"{sent}\"\n{OURS}");
+            (Some((24, "select 'ä'        from b".to_owned())), context)
         });
         // A query that PL/pgSQL rewrote: the line is what is known.
         assert_found("do $$ begin\n null;\n ^perform a from b;\nend $$", |sent| {

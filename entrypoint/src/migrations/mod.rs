@@ -50,16 +50,16 @@ impl MigrationSet {
     /// Everything that is wrong with them.
     pub fn read(db_init: &Path) -> Result<MigrationSet, InvalidMigrations> {
         let mut problems = Vec::new();
-        let mut read = |dir: &Path| {
-            read_dir(dir).unwrap_or_else(|InvalidMigrations(found)| {
+        let mut read = |folder: &str, dir: &Path| {
+            file::read_dir_as(folder, dir).unwrap_or_else(|InvalidMigrations(found)| {
                 problems.extend(found);
                 Vec::new()
             })
         };
         let after = db_init.join(POST_SCHEMA_SUBDIR);
-        let db_init = read(db_init);
+        let db_init = read("", db_init);
         // Nothing to do after the schema is no fault, and git keeps no empty folder.
-        let post_schema = if after.exists() { read(&after) } else { Vec::new() };
+        let post_schema = if after.exists() { read(&format!("{POST_SCHEMA_SUBDIR}/"), &after) } else { Vec::new() };
         if problems.is_empty() { Ok(MigrationSet { db_init, post_schema }) } else { Err(InvalidMigrations(problems)) }
     }
 

@@ -36,7 +36,9 @@ fn fault_problem(sql: &str, fault: Fault) -> (usize, String) {
     match fault {
         Fault::Unterminated(at, what) => {
             let kind = if what == "/*" { "comment" } else { "quote" };
-            (at, format!("this {kind} ({what}) is never closed: close it"))
+            let tag = sql[at + 1..].find('$').map_or(what, |end| &sql[at..at + end + 2]);
+            let opening = if what == "$$" { tag } else { what };
+            (at, format!("this {kind} ({opening}) is never closed: close it"))
         }
         Fault::MetaCommand(at) => {
             let command: String = sql[at..].chars().take_while(|c| !c.is_whitespace()).take(20).collect();
