@@ -222,6 +222,19 @@ async fn an_invalid_index_is_built_anew_and_not_taken_for_done() {
 }
 
 #[tokio::test]
+async fn a_file_does_not_count_as_applied_while_an_index_of_its_own_is_invalid() {
+    let database = Database::create().await;
+    let mut session = database.session().await;
+    let sql = "-- no-transaction\ncreate table if not exists t (id int);\n
+               create index concurrently if not exists t_id on public.t (id);
+               update pg_index set indisvalid = false where indexrelid = 't_id'::regclass;";
+    let error = applied(&database, &mut session, sql).await.expect_err("the index serves nobody");
+    let text = error.to_string();
+    assert!(text.starts_with("001_test.sql:4:16: public.t_id is INVALID") && text.contains("3 of 3"), "{text}");
+    assert_eq!(ledger_length(&session.client).await, 0);
+}
+
+#[tokio::test]
 async fn an_index_that_waits_in_vain_is_tried_again_from_the_start() {
     let database = Database::create().await;
     let mut session = database.session().await;
@@ -317,6 +330,8 @@ async fn an_edited_file_is_accepted_once_by_what_the_boot_says() {
     other.assert_failed("db-init", ExitCode::MigrationsInvalid, &["MIGRATION_ACCEPT takes 000000000000 alone"]);
     let malformed = run(image.boot(database.url()).env("MIGRATION_ACCEPT", "002_speed.sql"));
     malformed.assert_failed("config", ExitCode::Config, &["MIGRATION_ACCEPT is `002_speed.sql`"]);
+    let never = run(image.boot(database.url()).env("MIGRATION_LOCK_TRIES", "0").env("MIGRATION_LOCK_TIMEOUT", "x"));
+    never.assert_failed("config", ExitCode::Config, &["MIGRATION_LOCK_TRIES is `0`", "MIGRATION_LOCK_TIMEOUT is `x`"]);
 
     let accepted = run(image.boot(database.url()).env("MIGRATION_ACCEPT", way_out));
     assert_eq!(accepted.code, 0, "{}", accepted.output);
@@ -375,6 +390,14 @@ async fn what_an_older_runner_applied_otherwise_is_an_edit_that_can_be_accepted(
     assert_eq!(accepted.code, 0, "{}", accepted.output);
     assert!(accepted.output.contains("warning: adopted 3 files"), "{}", accepted.output);
     assert_eq!(run(&mut image.boot(database.url())).code, 0);
+}
+
+#[test]
+fn the_files_of_this_repository_obey_the_rules() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../db-init");
+    let files = MigrationSet::read(&dir).expect("they are applied by every boot");
+    assert!(!files.db_init.is_empty() && !files.post_schema.is_empty());
+    assert!(files.owned_tables().any(|table| table == "positions"));
 }
 
 #[tokio::test]

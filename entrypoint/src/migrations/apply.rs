@@ -124,9 +124,14 @@ struct Refusal {
 }
 
 impl Refusal {
-    /// Of a transaction.
+    /// Of a transaction, or before anything was done.
     fn whole(error: tokio_postgres::Error) -> Refusal {
         Refusal { is_blocked: waits_in_vain(&error), error, sent: None, kept: Kept::Nothing }
+    }
+
+    /// After so many statements without a transaction.
+    fn after(error: tokio_postgres::Error, file: &MigrationFile, done: usize) -> Refusal {
+        Refusal { kept: kept(file, done), ..Refusal::whole(error) }
     }
 }
 
@@ -217,7 +222,8 @@ async fn limit(
     patience: LockPatience,
     is_local: bool,
 ) -> Result<(), tokio_postgres::Error> {
-    let ms = |duration: Duration| format!("{}ms", duration.as_millis());
+    // PostgreSQL keeps milliseconds in 31 bits.
+    let ms = |duration: Duration| format!("{}ms", duration.as_millis().min(i32::MAX as u128));
     let statement = file.headers.statement_timeout.map(ms);
     client
         .execute(
@@ -260,9 +266,10 @@ async fn statement_by_statement(
     // Not only for what comes after: also a boot that ends here must not be held up by what the file has set.
     let reset = client.batch_execute(RESET).await;
     result?;
-    reset.map_err(Refusal::whole)?;
+    let all_done = |error| Refusal::after(error, file, file.statements.len());
+    reset.map_err(all_done)?;
     let row = LedgerRow::of(file);
-    Ok(record(client, conditions.phase, &row, began.elapsed(), conditions.image).await.map_err(Refusal::whole)?)
+    Ok(record(client, conditions.phase, &row, began.elapsed(), conditions.image).await.map_err(all_done)?)
 }
 
 async fn each_statement(
@@ -281,8 +288,7 @@ async fn each_statement(
         };
         let mut tries = 1;
         while let Err(error) = alone(client, file, statement, index.as_ref(), conditions.log).await {
-            let refusal =
-                Refusal { is_blocked: waits_in_vain(&error), error, sent: Some(number), kept: kept(file, number) };
+            let refusal = Refusal { sent: Some(number), ..Refusal::after(error, file, number) };
             if !refusal.is_blocked {
                 return Err(refusal.into());
             }
@@ -290,8 +296,9 @@ async fn each_statement(
         }
         indexes.extend(index.map(|index| (number, index)));
     }
+    let all_done = |error| Refusal::after(error, file, file.statements.len());
     for (number, index) in indexes {
-        if let Some(name) = invalid(client, &index, true).await.map_err(Refusal::whole)?.first() {
+        if let Some(name) = invalid(client, &index, true).await.map_err(all_done)?.first() {
             let Place { line, column, .. } = Place::at(&file.sql, file.statements[number].start);
             return Err(Failure::Named(ApplyError::Sql {
                 place: format!("{}:{line}:{column}", file.filename),

@@ -1,6 +1,6 @@
 //! What was applied to a database: `boot.migrations`, or what an older runner noted, which is adopted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio_postgres::{Client, GenericClient};
@@ -103,20 +103,22 @@ impl Ledger {
     fn adopting(rows: &[ForeignRow], migrations: &MigrationSet) -> Ledger {
         let mut checksums: BTreeMap<(Phase, &str), Vec<&str>> = BTreeMap::new();
         let mut unknown = Vec::new();
+        let names = |phase: Phase| migrations.of(phase).iter().map(move |file| (phase, file.filename.as_str()));
+        let known: BTreeSet<(Phase, &str)> = names(Phase::DbInit).chain(names(Phase::PostSchema)).collect();
         for row in rows {
             let (folder, filename) = row.name.rsplit_once('/').unwrap_or(("", &row.name));
-            let has = |phase: &Phase| migrations.of(*phase).iter().any(|file| file.filename == filename);
             let phases: &[Phase] = if folder.rsplit('/').next() == Some(POST_SCHEMA_SUBDIR) {
                 &[Phase::PostSchema]
             } else {
                 &[Phase::DbInit, Phase::PostSchema]
             };
-            match phases.iter().copied().find(has) {
+            match phases.iter().copied().find(|phase| known.contains(&(*phase, filename))) {
                 Some(phase) => checksums.entry((phase, filename)).or_default().extend(row.checksum.as_deref()),
                 None => unknown.push(row.name.clone()),
             }
         }
-        let mut ledger = Ledger { adoption: Some(Adoption { unknown }), ..Ledger::default() };
+        let adoption = (!rows.is_empty()).then_some(Adoption { unknown });
+        let mut ledger = Ledger { adoption, ..Ledger::default() };
         for phase in [Phase::DbInit, Phase::PostSchema] {
             for file in migrations.of(phase) {
                 let Some(noted) = checksums.get(&(phase, file.filename.as_str())) else { continue };
