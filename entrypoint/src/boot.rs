@@ -14,7 +14,7 @@ use crate::directus::{
 use crate::error::{BootError, ConnectionLoss};
 use crate::log::Log;
 use crate::migrations::file::hex_sha256;
-use crate::migrations::{self, MigrationSet};
+use crate::migrations::{self, Conditions, MigrationSet};
 use crate::standing::{Bootstrap, Current, Refusal, Schema, Standing, is_current};
 
 /// How long a failure waits for the news that the connection is gone, which would be its cause.
@@ -192,11 +192,7 @@ impl Boot<'_> {
     /// Phases 4 to 7, with the lock held.
     async fn locked_phases(self, session: &mut Session) -> Result<(), BootError> {
         let Boot { prepared, log } = self;
-        if state::exists(&session.client).await? {
-            // The tables of an earlier boot may lack a column.
-            state::ensure(&session.client).await?;
-        }
-        let standing = Standing::read(&session.client).await?;
+        let standing = Standing::read(&session.client, &prepared.migrations).await?;
         let work = standing.work(prepared).map_err(|Refusal { phase, error }| {
             log.begin(phase);
             error
@@ -207,6 +203,9 @@ impl Boot<'_> {
 
         log.begin(Phase::DbInit);
         state::ensure(&session.client).await?;
+        let plans = [(Phase::DbInit, &work.db_init), (Phase::PostSchema, &work.post_schema)];
+        let acceptance = prepared.config.migration_accept.as_ref();
+        migrations::settle(&mut session.client, &standing.ledger, &plans, acceptance, log).await?;
         self.migrate(session, Phase::DbInit, &work.db_init).await?;
         log.done(work.db_init.summary());
         about_timescaledb(prepared, inventory::has_extension(&session.client, "timescaledb").await?, log);
@@ -264,8 +263,10 @@ impl Boot<'_> {
         if !plan.newer.is_empty() {
             self.log.warn(format!("this image is older than the database: it lacks {}", plan.newer.join(", ")));
         }
+        let Config { image, database, migration_locks, .. } = &self.prepared.config;
+        let conditions = Conditions { phase, image, database, patience: *migration_locks, log: self.log };
         for file in &plan.apply {
-            migrations::apply(session, phase, file, &self.prepared.config.image, self.log).await?;
+            migrations::apply(session, file, &conditions).await?;
         }
         Ok(())
     }

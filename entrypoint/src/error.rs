@@ -109,6 +109,7 @@ impl BootError {
             BootError::Lock(LockError::Held { .. }) => ExitCode::LockTimeout,
             BootError::Lock(LockError::Query(error)) | BootError::Query(error) => query_exit_code(error),
             BootError::Apply(ApplyError::Sql { .. }) => ExitCode::MigrationFailed,
+            BootError::Apply(ApplyError::Blocked { .. }) => ExitCode::MigrationBlocked,
             BootError::Apply(ApplyError::Connection { .. }) | BootError::Lost(_) => ExitCode::DatabaseLost,
             BootError::ImageTooOld(_) => ExitCode::ImageTooOld,
             BootError::Schema(_) | BootError::DirectusTimeout { phase: Phase::Schema, .. } => ExitCode::SchemaFailed,

@@ -10,13 +10,13 @@ use tokio_postgres::types::Type;
 use crate::boot::Prepared;
 use crate::config::SchemaMode;
 use crate::contract::Phase;
-use crate::database::state::{self, LedgerRow};
+use crate::database::state;
 use crate::directus::fingerprint::{FINGERPRINT, fingerprint};
 use crate::directus::inventory::{self, HAS_ADMINISTRATOR};
 use crate::directus::{LineageRow, Position, lineage};
 use crate::error::BootError;
 use crate::migrations::file::hex_sha256;
-use crate::migrations::{self, MigrationFile, Plan};
+use crate::migrations::{self, Ledger, MigrationFile, MigrationSet, Plan};
 
 /// What a database that has everything says beside that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,14 +91,12 @@ fn is_missing(error: &tokio_postgres::Error) -> bool {
 }
 
 /// What a database says of itself. Reading it changes nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Standing {
     /// The versions in `directus_migrations`; none where Directus is not installed.
     pub directus: Option<Vec<String>>,
-    /// What was applied before the schema.
-    pub db_init: Vec<LedgerRow>,
-    /// What was applied after it.
-    pub post_schema: Vec<LedgerRow>,
+    /// The SQL files that were applied.
+    pub ledger: Ledger,
     /// The snapshots that were applied, the newest last.
     pub lineage: Vec<LineageRow>,
     /// Whether there is an active administrator; none where Directus is not installed, or is older than 11.
@@ -112,11 +110,9 @@ impl Standing {
     ///
     /// # Errors
     /// The driver's.
-    pub async fn read(client: &Client) -> Result<Standing, tokio_postgres::Error> {
-        let mut standing = Standing::default();
+    pub async fn read(client: &Client, migrations: &MigrationSet) -> Result<Standing, tokio_postgres::Error> {
+        let mut standing = Standing { ledger: Ledger::read(client, migrations).await?, ..Standing::default() };
         if state::exists(client).await? {
-            standing.db_init = state::ledger(client, Phase::DbInit).await?;
-            standing.post_schema = state::ledger(client, Phase::PostSchema).await?;
             standing.lineage = state::lineage(client).await?;
         }
         if inventory::is_installed(client).await? {
@@ -154,11 +150,21 @@ impl Standing {
             ))));
         }
 
-        let plan = |phase: Phase, ledger: &[LedgerRow]| {
-            migrations::plan(migrations.of(phase), ledger).map_err(|error| refuse(phase)(error.into()))
+        let plan = |phase: Phase| {
+            let rows = self.ledger.of(phase);
+            let plan = migrations::plan(migrations.of(phase), rows, config.migration_accept.as_ref())
+                .map_err(|error| refuse(phase)(error.into()))?;
+            let breaking = rows.iter().find(|row| row.breaks_older_images && plan.newer.contains(&row.filename));
+            match breaking {
+                Some(row) => Err(refuse(phase)(BootError::ImageTooOld(format!(
+                    "{} was applied by {}, is not in this image, and breaks older images; start that image, or a newer one",
+                    row.filename, row.image,
+                )))),
+                None => Ok(plan),
+            }
         };
-        let db_init = plan(Phase::DbInit, &self.db_init)?;
-        let post_schema = plan(Phase::PostSchema, &self.post_schema)?;
+        let db_init = plan(Phase::DbInit)?;
+        let post_schema = plan(Phase::PostSchema)?;
 
         let pending = directus.pending(applied);
         let bootstrap = Bootstrap {
@@ -167,7 +173,16 @@ impl Standing {
             migrations: pending,
         };
         let nothing_new = db_init.apply.is_empty() && post_schema.apply.is_empty() && bootstrap.migrations.is_empty();
-        let schema = match (config.schema_mode, lineage::position(&self.lineage, &snapshot.digest)) {
+        let position = lineage::position(&self.lineage, &snapshot.digest);
+        // A newer image's SQL, and a snapshot that no image has brought: two branches met in one database.
+        if let (Position::New, Some(name)) = (position, db_init.newer.iter().chain(&post_schema.newer).next()) {
+            return Err(refuse(Phase::Schema)(BootError::ImageTooOld(format!(
+                "the database has {name} of a newer image, which this one lacks, while its snapshot {} was never applied \
+                 here: the two come from different branches, merge them",
+                snapshot.short_digest(),
+            ))));
+        }
+        let schema = match (config.schema_mode, position) {
             (SchemaMode::Skip, _) => Schema::Skip,
             // Whoever allows a plan wants it, also when it leads back.
             (_, Position::Older(newest)) if nothing_new && config.allow_destructive.is_none() => {

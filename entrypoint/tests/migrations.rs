@@ -1,16 +1,36 @@
-//! Migrations against a real PostgreSQL: what a transaction keeps, and what a file cannot do to it.
+//! Migrations against a real PostgreSQL: what a transaction keeps, what a file cannot do to it, what a file without one
+//! leaves, who is waited for, and what the ledger takes over.
 
 mod common;
 
-use common::{Database, log};
-use entrypoint::contract::Phase;
-use entrypoint::database::{Session, state};
-use entrypoint::migrations::{ApplyError, MigrationFile, apply};
+use std::time::{Duration, Instant};
 
-async fn applied(session: &mut Session, sql: &str) -> Result<(), ApplyError> {
+use common::{Database, Image, log, run};
+use entrypoint::config::Config;
+use entrypoint::contract::{ExitCode, Phase};
+use entrypoint::database::{Session, state};
+use entrypoint::migrations::{
+    Acceptance, ApplyError, Conditions, Kept, Ledger, LockPatience, MigrationFile, MigrationSet, apply, plan, settle,
+};
+use tokio_postgres::Client;
+
+/// Applies a file under a patience of its own.
+async fn applied_with(
+    session: &mut Session,
+    config: &Config,
+    patience: LockPatience,
+    sql: &str,
+) -> Result<(), ApplyError> {
     state::ensure(&session.client).await.expect("the test role may create a schema");
     let file = MigrationFile::parse("001_test.sql", sql.as_bytes()).expect("a good file");
-    apply(session, Phase::DbInit, &file, "test", &log()).await
+    let (phase, log) = (Phase::DbInit, log());
+    let conditions = Conditions { phase, image: "test", database: &config.database, patience, log: &log };
+    apply(session, &file, &conditions).await
+}
+
+async fn applied(database: &Database, session: &mut Session, sql: &str) -> Result<(), ApplyError> {
+    let config = database.config();
+    applied_with(session, &config, config.migration_locks, sql).await
 }
 
 async fn tables(session: &Session) -> Vec<String> {
@@ -18,15 +38,19 @@ async fn tables(session: &Session) -> Vec<String> {
     session.client.query(query, &[]).await.expect("a query").iter().map(|row| row.get(0)).collect()
 }
 
-async fn ledger_length(session: &Session) -> usize {
-    state::ledger(&session.client, Phase::DbInit).await.expect("the ledger is there").len()
+async fn ledger_length(client: &Client) -> usize {
+    client.query("select from boot.migrations", &[]).await.expect("the ledger is there").len()
+}
+
+async fn one<T: for<'a> tokio_postgres::types::FromSql<'a>>(client: &Client, query: &str) -> T {
+    client.query_one(query, &[]).await.expect(query).get(0)
 }
 
 #[tokio::test]
 async fn the_ledger_row_is_written_with_what_the_file_did() {
     let database = Database::create().await;
     let mut session = database.session().await;
-    applied(&mut session, "create table a (id int); create table b (id int);").await.expect("good SQL");
+    applied(&database, &mut session, "create table a (id int); create table b (id int);").await.expect("good SQL");
     assert_eq!(tables(&session).await, ["a", "b"]);
     let row =
         session.client.query_one("select phase, filename, length(checksum), image from boot.migrations", &[]).await;
@@ -41,15 +65,64 @@ async fn a_file_that_fails_leaves_neither_tables_nor_a_ledger_row() {
     let mut session = database.session().await;
     for sql in [
         "create table a (id int); select 1/0;",
-        // Transaction commands of the file's own would end ours; PostgreSQL refuses them inside EXECUTE.
-        "create table a (id int); commit; create table b (id int);",
-        "create table a (id int); rollback;",
-        "create table a (id int); copy a from stdin;",
+        // Commands that would end our transaction are refused wherever they hide from the reader of the files.
+        "create table a (id int); do $$ begin commit; end $$; create table b (id int);",
+        "create table a (id int); do $$ begin execute 'rollback'; end $$;",
+        "create table a (id int); vacuum a;",
     ] {
-        let error = applied(&mut session, sql).await.expect_err(sql);
-        assert!(matches!(error, ApplyError::Sql { .. }), "{sql}: {error}");
+        let error = applied(&database, &mut session, sql).await.expect_err(sql);
+        assert!(matches!(error, ApplyError::Sql { kept: Kept::Nothing, .. }), "{sql}: {error}");
         assert_eq!(tables(&session).await, [""; 0], "{sql}");
-        assert_eq!(ledger_length(&session).await, 0, "{sql}");
+        assert_eq!(ledger_length(&session.client).await, 0, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_the_reader_did_not_see_is_refused_by_the_server() {
+    let database = Database::create().await;
+    let mut session = database.session().await;
+    state::ensure(&session.client).await.expect("the test role may create a schema");
+    let mut file = MigrationFile::parse("001_test.sql", b"create table a (id int); select 1").expect("a good file");
+    file.sql = file.sql.replace("select 1", "commit  ");
+    let (config, log) = (database.config(), log());
+    let (database, patience) = (&config.database, config.migration_locks);
+    let conditions = Conditions { phase: Phase::DbInit, image: "test", database, patience, log: &log };
+    let error = apply(&mut session, &file, &conditions).await.expect_err("it would end the transaction");
+    assert!(error.to_string().contains("(0A000)"), "{error}");
+    assert_eq!(tables(&session).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_statement_sees_what_those_before_it_made() {
+    let database = Database::create().await;
+    let mut session = database.session().await;
+    let sql = "create schema s; create table s.t (id int); set search_path to s; insert into t values (1);
+               alter table t add column v int; reset all; update s.t set v = 2; create index on s.t (v) -- done";
+    applied(&database, &mut session, sql).await.expect("good SQL");
+    assert_eq!(one::<i32>(&session.client, "select v from s.t").await, 2);
+}
+
+#[tokio::test]
+async fn a_file_of_ten_thousand_statements_goes_in_at_once() {
+    let database = Database::create().await;
+    let mut session = database.session().await;
+    let began = Instant::now();
+    let sql = format!("create table t (id int);{}", "insert into t values (1);\n".repeat(10_000));
+    applied(&database, &mut session, &sql).await.expect("good SQL");
+    assert_eq!(one::<i64>(&session.client, "select count(*) from t").await, 10_000);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_statement_timeout_bounds_a_file_with_and_without_a_transaction_and_not_the_next_one() {
+    let database = Database::create().await;
+    let mut session = database.session().await;
+    for header in ["", "-- no-transaction\n"] {
+        let sql = format!("{header}-- statement-timeout: 200ms\nselect pg_sleep(10);");
+        let error = applied(&database, &mut session, &sql).await.expect_err("it takes longer");
+        assert!(error.to_string().contains("57014"), "{error}");
+        assert_eq!(one::<String>(&session.client, "show statement_timeout").await, "0");
+        assert_eq!(one::<String>(&session.client, "show lock_timeout").await, "0");
     }
 }
 
@@ -57,7 +130,7 @@ async fn a_file_that_fails_leaves_neither_tables_nor_a_ledger_row() {
 async fn a_setting_of_one_file_does_not_reach_the_next() {
     let database = Database::create().await;
     let mut session = database.session().await;
-    applied(&mut session, "set search_path to pg_catalog; create role nobody_here; set role nobody_here;")
+    applied(&database, &mut session, "set search_path to pg_catalog; create role nobody_here; set role nobody_here;")
         .await
         .expect("good SQL");
     let row = session.client.query_one("select current_setting('search_path'), current_user::text", &[]).await;
@@ -79,14 +152,299 @@ async fn a_connection_that_is_cut_in_a_migration_leaves_nothing_of_it() {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     };
-    let (result, ()) = tokio::join!(applied(&mut session, "create table a (id int); select pg_sleep(60);"), cut);
+    let (result, ()) =
+        tokio::join!(applied(&database, &mut session, "create table a (id int); select pg_sleep(60);"), cut);
     let error = result.expect_err("the connection was cut");
     assert!(matches!(error, ApplyError::Connection { .. }), "{error:?}");
     assert!(error.to_string().contains("57P01"), "{error}");
 
     let session = database.session().await;
     assert_eq!(tables(&session).await, [""; 0]);
-    assert_eq!(ledger_length(&session).await, 0);
+    assert_eq!(ledger_length(&session.client).await, 0);
+}
+
+#[tokio::test]
+async fn statements_that_bear_no_transaction_stand_alone() {
+    let database = Database::create().await;
+    let mut session = database.session().await;
+    let sql = "-- no-transaction
+               create type mood as enum ('sad');
+               create table t (m mood); insert into t values ('sad');
+               set search_path to pg_catalog;
+               create index concurrently if not exists t_m on public.t (m);
+               alter type public.mood add value if not exists 'glad';
+               insert into public.t values ('glad');
+               vacuum public.t;";
+    applied(&database, &mut session, sql).await.expect("good SQL");
+    assert_eq!(one::<i64>(&session.client, "select count(*) from t").await, 2);
+    assert_eq!(ledger_length(&session.client).await, 1);
+    let transactional = sql.replace("-- no-transaction", "");
+    let error = applied(&database, &mut session, &transactional).await.expect_err("it needs the header");
+    assert!(matches!(error, ApplyError::Sql { kept: Kept::Nothing, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_failure_without_a_transaction_tells_what_was_kept() {
+    let database = Database::create().await;
+    let mut session = database.session().await;
+    let sql = "-- no-transaction\ncreate table if not exists a (id int);\nselect 'ä',\n  wrong;\nselect 2;";
+    let error = applied(&database, &mut session, sql).await.expect_err("there is no such column");
+    let text = error.to_string();
+    assert!(
+        text.starts_with("001_test.sql:4:3: ") && text.contains("(1 of 3 statements, to line 2) was kept"),
+        "{text}"
+    );
+    assert_eq!(tables(&session).await, ["a"]);
+    assert_eq!(ledger_length(&session.client).await, 0);
+    applied(&database, &mut session, &sql.replace("wrong", "1")).await.expect("it is repeatable");
+    assert_eq!(ledger_length(&session.client).await, 1);
+}
+
+/// A table with an index that a cut-off `CREATE INDEX CONCURRENTLY` left: its rows are not unique.
+const INVALID: &str = "create table t (id int); insert into t values (1), (1)";
+
+#[tokio::test]
+async fn an_invalid_index_is_built_anew_and_not_taken_for_done() {
+    let database = Database::create().await;
+    let mut session = database.session().await;
+    session.client.batch_execute(INVALID).await.expect("an empty database");
+    let sql = "-- no-transaction\ncreate unique index concurrently if not exists \"T id\" on t (id);";
+    let valid = "select indisvalid from pg_index where indexrelid = '\"T id\"'::regclass";
+    for _ in 0..2 {
+        let error = applied(&database, &mut session, sql).await.expect_err("two rows are the same");
+        assert!(error.to_string().contains("23505"), "{error}");
+        assert!(!one::<bool>(&session.client, valid).await);
+    }
+    session.client.batch_execute("delete from t").await.expect("a table");
+    applied(&database, &mut session, sql).await.expect("nothing is in the way");
+    assert!(one::<bool>(&session.client, valid).await);
+    assert_eq!(ledger_length(&session.client).await, 1);
+}
+
+#[tokio::test]
+async fn a_file_does_not_count_as_applied_while_an_index_of_its_own_is_invalid() {
+    let database = Database::create().await;
+    let mut session = database.session().await;
+    let sql = "-- no-transaction\ncreate table if not exists t (id int);\n
+               create index concurrently if not exists t_id on public.t (id);
+               update pg_index set indisvalid = false where indexrelid = 't_id'::regclass;";
+    let error = applied(&database, &mut session, sql).await.expect_err("the index serves nobody");
+    let text = error.to_string();
+    assert!(text.starts_with("001_test.sql:4:16: public.t_id is INVALID") && text.contains("3 of 3"), "{text}");
+    assert_eq!(ledger_length(&session.client).await, 0);
+}
+
+#[tokio::test]
+async fn an_index_that_waits_in_vain_is_tried_again_from_the_start() {
+    let database = Database::create().await;
+    let mut session = database.session().await;
+    session.client.batch_execute("create table t (id int)").await.expect("an empty database");
+    // A transaction that has written the table: the index waits for its end, and is INVALID while it does.
+    let other = database.connect().await;
+    other.batch_execute("begin; insert into t values (1)").await.expect("a table");
+    let config = database.config();
+    let patience = LockPatience { timeout: Duration::from_secs(1), tries: 20 };
+    let sql = "-- no-transaction\ncreate index concurrently if not exists t_id on t (id);";
+    let let_go = async {
+        tokio::time::sleep(Duration::from_millis(1_800)).await;
+        other.batch_execute("commit").await.expect("it is open");
+    };
+    let (result, ()) = tokio::join!(applied_with(&mut session, &config, patience, sql), let_go);
+    result.expect("the other has let go");
+    assert!(one::<bool>(&session.client, "select indisvalid from pg_index where indexrelid = 't_id'::regclass").await);
+}
+
+/// A session that holds a table as an administrator does who forgot to commit.
+async fn holding(database: &Database) -> Client {
+    let holder = database.connect().await;
+    holder
+        .batch_execute("set application_name = 'psql of somebody'; begin; lock table laps; select 'hunter2'")
+        .await
+        .expect("a table");
+    holder
+}
+
+#[tokio::test]
+async fn a_file_that_is_blocked_names_who_is_in_the_way_and_leaves_nothing() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    assert_eq!(run(&mut image.boot(database.url())).code, 0);
+    for header in ["", "-- no-transaction\n"] {
+        image.write("db-init/003_wait.sql", &format!("{header}alter table laps add column x int;"));
+        let holder = holding(&database).await;
+        let mut boot = image.boot(database.url());
+        let began = Instant::now();
+        let ended = run(boot.env("MIGRATION_LOCK_TIMEOUT", "1").env("MIGRATION_LOCK_TRIES", "2"));
+        ended.assert_failed(
+            "db-init",
+            ExitCode::MigrationBlocked,
+            &["003_wait.sql: no lock within 1 s, 2 times", "psql of somebody, idle in transaction", "end that session"],
+        );
+        assert!(ended.output.contains("003_wait.sql waits for pid"), "{}", ended.output);
+        assert!(ended.output.contains("try 1 of 2"), "{}", ended.output);
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+        drop(holder);
+    }
+    let client = database.connect().await;
+    assert_eq!(ledger_length(&client).await, 3);
+}
+
+#[tokio::test]
+async fn a_lock_that_is_let_go_in_time_is_no_failure() {
+    let database = Database::create().await;
+    let mut session = database.session().await;
+    session.client.batch_execute("create table laps (id int)").await.expect("an empty database");
+    let config = database.config();
+    let patience = LockPatience { timeout: Duration::from_secs(1), tries: 20 };
+    for (header, column) in [("", "x"), ("-- no-transaction\n", "y")] {
+        let holder = holding(&database).await;
+        let sql = format!("{header}alter table laps add column {column} int;");
+        let let_go = async {
+            tokio::time::sleep(Duration::from_millis(1_300)).await;
+            holder.batch_execute("rollback").await.expect("it is open");
+        };
+        let (result, ()) = tokio::join!(applied_with(&mut session, &config, patience, &sql), let_go);
+        result.expect("the holder has let go");
+        session.client.batch_execute("truncate boot.migrations").await.expect("the ledger is there");
+    }
+}
+
+#[tokio::test]
+async fn a_slow_file_says_that_it_still_runs() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    image.write("db-init/003_slow.sql", "select pg_sleep(11.5);");
+    let ended = run(&mut image.boot(database.url()));
+    assert_eq!(ended.code, 0, "{}", ended.output);
+    assert!(ended.output.contains("db-init: 003_slow.sql: 10 s so far"), "{}", ended.output);
+}
+
+#[tokio::test]
+async fn an_edited_file_is_accepted_once_by_what_the_boot_says() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    assert_eq!(run(&mut image.boot(database.url())).code, 0);
+    image.write("db-init/002_speed.sql", "alter table laps add column speed double precision;\n");
+    let refused = run(&mut image.boot(database.url()));
+    refused.assert_failed("db-init", ExitCode::MigrationsInvalid, &["002_speed.sql was edited", "restore it"]);
+    let (_, way_out) = refused.last.message.rsplit_once("MIGRATION_ACCEPT=").expect("the way out");
+
+    let other = run(image.boot(database.url()).env("MIGRATION_ACCEPT", "002_speed.sql:000000000000"));
+    other.assert_failed("db-init", ExitCode::MigrationsInvalid, &["MIGRATION_ACCEPT takes 000000000000 alone"]);
+    let malformed = run(image.boot(database.url()).env("MIGRATION_ACCEPT", "002_speed.sql"));
+    malformed.assert_failed("config", ExitCode::Config, &["MIGRATION_ACCEPT is `002_speed.sql`"]);
+    let never = run(image.boot(database.url()).env("MIGRATION_LOCK_TRIES", "0").env("MIGRATION_LOCK_TIMEOUT", "x"));
+    never.assert_failed("config", ExitCode::Config, &["MIGRATION_LOCK_TRIES is `0`", "MIGRATION_LOCK_TIMEOUT is `x`"]);
+
+    let accepted = run(image.boot(database.url()).env("MIGRATION_ACCEPT", way_out));
+    assert_eq!(accepted.code, 0, "{}", accepted.output);
+    assert!(accepted.output.contains("warning: 002_speed.sql is taken as it now is"), "{}", accepted.output);
+    let idle = run(image.boot(database.url()).env("MIGRATION_ACCEPT", way_out));
+    assert_eq!(idle.code, 0, "{}", idle.output);
+    assert!(idle.output.contains("002_speed.sql, which needs no acceptance: remove it"), "{}", idle.output);
+    assert_eq!(run(&mut image.boot(database.url())).code, 0);
+}
+
+#[tokio::test]
+async fn what_an_older_runner_applied_is_adopted_and_not_run_again() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    let client = database.connect().await;
+    let checksum = entrypoint::migrations::file::hex_sha256(b"create table laps (id int);\r\n");
+    client
+        .batch_execute(&format!(
+            "create table laps (id int, speed real);
+             create table migrations_applied (filename text primary key, sha256 text, applied_at timestamptz);
+             insert into migrations_applied values ('db-init/001_laps.sql', upper('{checksum}')),
+                 ('db-init/002_speed.sql', null), ('db-init/000_gone.sql', null)"
+        ))
+        .await
+        .expect("an empty database");
+    let ended = run(&mut image.boot(database.url()));
+    assert_eq!(ended.code, 0, "{}", ended.output);
+    assert!(ended.output.contains("warning: adopted 2 files of public.migrations_applied"), "{}", ended.output);
+    assert!(ended.output.contains("also has db-init/000_gone.sql, which this image lacks"), "{}", ended.output);
+    assert!(ended.output.contains("4/8 db-init: 0 applied, 2 skipped"), "{}", ended.output);
+    assert_eq!(ledger_length(&client).await, 3);
+    assert_eq!(one::<i64>(&client, "select count(*) from migrations_applied").await, 3);
+
+    let second = run(&mut image.boot(database.url()));
+    assert_eq!(second.code, 0, "{}", second.output);
+    assert!(!second.output.contains("adopted"), "{}", second.output);
+}
+
+#[tokio::test]
+async fn what_an_older_runner_applied_otherwise_is_an_edit_that_can_be_accepted() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    let client = database.connect().await;
+    client
+        .batch_execute(
+            "create table laps (id int, speed real);
+             create table migrations_applied (version text, checksum text);
+             insert into migrations_applied values ('001_laps.sql', repeat('a', 64)), ('002_speed.sql', 'c4ca4238'),
+                 ('post-schema/001_unique.sql', null)",
+        )
+        .await
+        .expect("an empty database");
+    let refused = run(&mut image.boot(database.url()));
+    refused.assert_failed("db-init", ExitCode::MigrationsInvalid, &["001_laps.sql was edited", "aaaaaaaaaaaa"]);
+    assert_eq!(ledger_length(&client).await, 0);
+    let (_, way_out) = refused.last.message.rsplit_once("MIGRATION_ACCEPT=").expect("the way out");
+    let accepted = run(image.boot(database.url()).env("MIGRATION_ACCEPT", way_out));
+    assert_eq!(accepted.code, 0, "{}", accepted.output);
+    assert!(accepted.output.contains("warning: adopted 3 files"), "{}", accepted.output);
+    assert_eq!(run(&mut image.boot(database.url())).code, 0);
+}
+
+#[test]
+fn the_files_of_this_repository_obey_the_rules() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../db-init");
+    let files = MigrationSet::read(&dir).expect("they are applied by every boot");
+    assert!(!files.db_init.is_empty() && !files.post_schema.is_empty());
+    assert!(files.owned_tables().any(|table| table == "positions"));
+}
+
+#[tokio::test]
+async fn a_plan_is_made_without_writing_anything() {
+    let database = Database::create().await;
+    let client = database.connect().await;
+    let file = |name: &str| MigrationFile::parse(name, b"select 1").expect("a good file");
+    let files = MigrationSet { db_init: vec![file("001_a.sql"), file("002_b.sql")], post_schema: Vec::new() };
+    client.batch_execute("set default_transaction_read_only = on").await.expect("a setting");
+    let ledger = Ledger::read(&client, &files).await.expect("an empty database has an empty ledger");
+    assert_eq!(plan(&files.db_init, ledger.of(Phase::DbInit), None).expect("no contradiction").apply.len(), 2);
+
+    let other = database.connect().await;
+    other
+        .batch_execute(
+            "create table migrations_applied (file text); insert into migrations_applied values ('001_a.sql')",
+        )
+        .await
+        .expect("an empty database");
+    let ledger = Ledger::read(&client, &files).await.expect("it only reads");
+    let adopted = plan(&files.db_init, ledger.of(Phase::DbInit), None).expect("no contradiction");
+    assert_eq!((adopted.apply.len(), adopted.skipped), (1, 1));
+    assert!(one::<bool>(&client, "select to_regnamespace('boot') is null").await);
+}
+
+#[tokio::test]
+async fn a_ledger_from_before_a_column_is_read_and_completed() {
+    let database = Database::create().await;
+    let mut session = database.session().await;
+    state::ensure(&session.client).await.expect("the test role may create a schema");
+    session
+        .client
+        .batch_execute(
+            "alter table boot.migrations drop column breaks_older_images;
+             insert into boot.migrations (phase, filename, checksum, duration_ms, image) values ('db-init', 'x', 'y', 0, 'z')",
+        )
+        .await
+        .expect("the ledger is there");
+    let set = MigrationSet::default();
+    let ledger = Ledger::read(&session.client, &set).await.expect("it can be read as it is");
+    assert!(!ledger.of(Phase::DbInit)[0].breaks_older_images);
+    applied(&database, &mut session, "-- breaks-older-images\nselect 1").await.expect("good SQL");
+    let ledger = Ledger::read(&session.client, &set).await.expect("the ledger is there");
+    let flags: Vec<_> = ledger.of(Phase::DbInit).iter().map(|row| row.breaks_older_images).collect();
+    assert_eq!(flags, [true, false]);
+    let idle = Acceptance::parse("001_a.sql:0123456789ab").expect("well formed");
+    settle(&mut session.client, &ledger, &[], Some(&idle), &log()).await.expect("there is nothing to do");
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ pub use secrets::redactor;
 
 use crate::contract;
 use crate::log::LogStyle;
+use crate::migrations::{Acceptance, LockPatience};
 
 /// What Directus is told where the operator says nothing.
 const DEFAULTS: [(&str, &str); 3] = [
@@ -40,6 +41,10 @@ pub struct Config {
     pub paths: Paths,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// How long migrations wait for locks.
+    pub migration_locks: LockPatience,
+    /// The edited migration that is taken as it is.
+    pub migration_accept: Option<Acceptance>,
     /// `ADMIN_EMAIL`, if an administrator is asked for.
     pub admin_email: Option<String>,
     /// What phase 6 may do.
@@ -137,6 +142,13 @@ impl Config {
             lock: seconds(env, "BOOT_LOCK_TIMEOUT", 600, &mut problems),
             directus: seconds(env, "BOOT_DIRECTUS_TIMEOUT", 600, &mut problems),
         };
+        let migration_locks = LockPatience {
+            timeout: seconds(env, "MIGRATION_LOCK_TIMEOUT", 5, &mut problems),
+            tries: tries(env, "MIGRATION_LOCK_TRIES", 6, &mut problems),
+        };
+        let migration_accept = env
+            .plain("MIGRATION_ACCEPT")
+            .and_then(|value| Acceptance::parse(value).map_err(|problem| problems.add(problem)).ok());
         let path = |name: &str, default: &str| PathBuf::from(env.plain(name).unwrap_or(default));
         let paths = Paths {
             db_init: path("BOOT_DB_INIT_DIR", contract::DB_INIT_DIR),
@@ -158,6 +170,8 @@ impl Config {
                 database,
                 paths,
                 timeouts,
+                migration_locks,
+                migration_accept,
                 admin_email,
                 schema_mode,
                 allow_destructive,
@@ -219,6 +233,17 @@ fn seconds(env: &Env, name: &str, default: u64, problems: &mut Problems) -> Dura
         }
     };
     Duration::from_secs(seconds)
+}
+
+fn tries(env: &Env, name: &str, default: u32, problems: &mut Problems) -> u32 {
+    match env.plain(name).map(|value| (value, value.parse::<u32>())) {
+        None => default,
+        Some((_, Ok(tries))) if tries > 0 => tries,
+        Some((value, _)) => {
+            problems.add(format!("{name} is `{value}`: give a whole number above 0"));
+            default
+        }
+    }
 }
 
 #[cfg(test)]

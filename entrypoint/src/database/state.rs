@@ -3,22 +3,10 @@
 //!
 //! The schema is called `boot`. Directus looks at `public` alone, so no version of it ever sees these tables.
 
-use std::time::Duration;
-
 use serde_json::Value;
-use tokio_postgres::{Client, GenericClient};
+use tokio_postgres::Client;
 
-use crate::contract::Phase;
 use crate::directus::LineageRow;
-
-/// One applied migration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LedgerRow {
-    /// `001_extensions.sql`.
-    pub filename: String,
-    /// SHA-256 over the EOL-normalised text, in hex.
-    pub checksum: String,
-}
 
 /// Whether any boot has been here.
 ///
@@ -38,7 +26,7 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
     let row = client
         .query_one(
             "select count(*) = 2 from pg_catalog.pg_attribute
-             where (attrelid, attname) in ((to_regclass('boot.migrations'), 'filename'),
+             where (attrelid, attname) in ((to_regclass('boot.migrations'), 'breaks_older_images'),
                                            (to_regclass('boot.snapshots'), 'fingerprint'))",
             &[],
         )
@@ -52,12 +40,13 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
              set local client_min_messages = warning;
              create schema if not exists boot;
              create table if not exists boot.migrations (
-                 phase       text        not null,
-                 filename    text        not null,
-                 checksum    text        not null,
-                 applied_at  timestamptz not null default now(),
-                 duration_ms bigint      not null,
-                 image       text        not null,
+                 phase               text               not null,
+                 filename            text collate \"C\" not null,
+                 checksum            text               not null,
+                 applied_at          timestamptz        not null default now(),
+                 duration_ms         bigint             not null,
+                 image               text               not null,
+                 breaks_older_images boolean            not null default false,
                  primary key (phase, filename)
              );
              create table if not exists boot.snapshots (
@@ -68,46 +57,12 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
                  applied_at       timestamptz not null default now(),
                  image            text        not null
              );
+             alter table boot.migrations add column if not exists breaks_older_images boolean not null default false;
              alter table boot.snapshots add column if not exists fingerprint text;
              comment on schema boot is 'State of the image''s boot: what it applied to this database';
              commit;",
         )
         .await
-}
-
-/// What was applied in that phase, by file name.
-///
-/// # Errors
-/// The driver's.
-pub async fn ledger(client: &Client, phase: Phase) -> Result<Vec<LedgerRow>, tokio_postgres::Error> {
-    let rows = client
-        .query(
-            "select filename, checksum from boot.migrations where phase = $1 order by filename collate \"C\"",
-            &[&phase.name()],
-        )
-        .await?;
-    Ok(rows.iter().map(|row| LedgerRow { filename: row.get(0), checksum: row.get(1) }).collect())
-}
-
-/// Writes an applied migration into the ledger; inside the migration's own transaction.
-///
-/// # Errors
-/// The driver's.
-pub async fn record_migration(
-    client: &impl GenericClient,
-    phase: Phase,
-    row: &LedgerRow,
-    took: Duration,
-    image: &str,
-) -> Result<(), tokio_postgres::Error> {
-    let ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
-    client
-        .execute(
-            "insert into boot.migrations (phase, filename, checksum, duration_ms, image) values ($1, $2, $3, $4, $5)",
-            &[&phase.name(), &row.filename, &row.checksum, &ms, &image],
-        )
-        .await?;
-    Ok(())
 }
 
 /// The whole ledger as a JSON array, for a report; empty where no boot has been.
@@ -134,9 +89,10 @@ pub async fn ledger_as_json(client: &Client) -> Result<Value, tokio_postgres::Er
 pub async fn lineage(client: &Client) -> Result<Vec<LineageRow>, tokio_postgres::Error> {
     let rows = client
         .query(
-            "select digest, directus_version, fingerprint, image,
+            // A lineage that is older than the column does not have it.
+            "select digest, directus_version, to_jsonb(s) ->> 'fingerprint', image,
                     to_char(applied_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')
-             from boot.snapshots order by id",
+             from boot.snapshots s order by id",
             &[],
         )
         .await?;

@@ -1,26 +1,108 @@
-//! Applies one migration: its SQL and its ledger row in one transaction.
+//! Applies one migration: its SQL and its ledger row in one transaction, or, where the file says so, statement by
+//! statement.
 
-use std::time::Instant;
+use std::cell::RefCell;
+use std::fmt;
+use std::time::{Duration, Instant};
 
-use tokio_postgres::error::{DbError, ErrorPosition};
+use tokio::time::sleep;
+use tokio_postgres::Client;
+use tokio_postgres::error::ErrorPosition;
 
 use super::MigrationFile;
-use super::caret::{excerpt, place};
+use super::indexes::{Built, Index, concurrent_index, drop_invalid, invalid};
+use super::ledger::{LedgerRow, record};
+use super::locate::{Said, locate, marked};
+use super::patience::{LockPatience, Watch};
+use super::place::Place;
+use crate::config::DatabaseConfig;
 use crate::contract::Phase;
-use crate::database::state::{LedgerRow, record_migration};
 use crate::database::{RESET, Session, describe};
 use crate::log::Log;
 
-/// Why a migration was not applied. Nothing of it was kept.
+/// How long whoever queued up behind a migration has the lock to itself between two tries.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Runs the statements inside the server, so that one message does however many there are. In here PostgreSQL refuses
+/// every command that would end the transaction, and each statement sees what the ones before it made.
+const RUN: &str = "do $boot$ declare s text; begin
+    foreach s in array array(select json_array_elements_text(current_setting('boot.migration')::json))
+    loop execute s; end loop; end $boot$";
+
+/// What files are applied under.
+#[derive(Clone, Copy, Debug)]
+pub struct Conditions<'a> {
+    /// Which files they are.
+    pub phase: Phase,
+    /// What is written into the ledger as the origin of a row.
+    pub image: &'a str,
+    /// For the second connection, which looks at a file that takes long.
+    pub database: &'a DatabaseConfig,
+    /// How long to wait for locks.
+    pub patience: LockPatience,
+    /// Where progress goes.
+    pub log: &'a Log,
+}
+
+/// What is left of a file that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Its transaction was rolled back.
+    Nothing,
+    /// It has none.
+    Statements {
+        /// How many statements were done.
+        done: usize,
+        /// How many the file has.
+        of: usize,
+        /// The last line of what was done.
+        line: usize,
+    },
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kept::Nothing => f.write_str("nothing of it was kept"),
+            Kept::Statements { done: 0, .. } => f.write_str("none of its statements was kept"),
+            Kept::Statements { done, of, line } => write!(
+                f,
+                "what it did ({done} of {of} statements, to line {line}) was kept, and the next boot runs it again from \
+                 the first one, so that each must be repeatable (IF NOT EXISTS)"
+            ),
+        }
+    }
+}
+
+/// Why a migration was not applied.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// The server refused a statement.
-    #[error("{place}: {reason}; nothing of it was kept: correct the file and build a new image")]
+    #[error("{place}: {reason}; {kept}: correct the file and build a new image")]
     Sql {
-        /// `001_a.sql:3:7`, or the file alone where PostgreSQL gives no position.
+        /// `001_a.sql:3:7`, or the file alone if the transaction failed as a whole.
         place: String,
         /// The server's message, SQLSTATE, detail and hint.
         reason: String,
+        /// What is left of it.
+        kept: Kept,
+    },
+    /// Somebody else did not let go of a lock.
+    #[error(
+        "{filename}: no lock within {} s, {} times; in the way: {blocker}; {kept}: end that session or raise \
+         MIGRATION_LOCK_TIMEOUT, then start again",
+        patience.timeout.as_secs(),
+        patience.tries
+    )]
+    Blocked {
+        /// The file.
+        filename: String,
+        /// How long and how often it waited.
+        patience: LockPatience,
+        /// Who holds the lock.
+        blocker: String,
+        /// What is left of the file.
+        kept: Kept,
     },
     /// The connection failed in the middle.
     #[error("{filename}: {}", describe(source))]
@@ -32,62 +114,250 @@ pub enum ApplyError {
     },
 }
 
+/// What PostgreSQL refused.
+struct Refusal {
+    error: tokio_postgres::Error,
+    /// The statement that was sent by itself, if one was.
+    sent: Option<usize>,
+    kept: Kept,
+    is_blocked: bool,
+}
+
+impl Refusal {
+    /// Of a transaction, or before anything was done.
+    fn whole(error: tokio_postgres::Error) -> Refusal {
+        Refusal { is_blocked: waits_in_vain(&error), error, sent: None, kept: Kept::Nothing }
+    }
+
+    /// After so many statements without a transaction.
+    fn after(error: tokio_postgres::Error, file: &MigrationFile, done: usize) -> Refusal {
+        Refusal { kept: kept(file, done), ..Refusal::whole(error) }
+    }
+}
+
 /// Applies the file and says so in the log. On an SQL error the log gets the line with a caret under it.
 ///
 /// # Errors
 /// See [`ApplyError`].
-pub async fn apply(
-    session: &mut Session,
-    phase: Phase,
-    file: &MigrationFile,
-    image: &str,
-    log: &Log,
-) -> Result<(), ApplyError> {
-    let result = in_transaction(session, phase, file, image).await;
+pub async fn apply(session: &mut Session, file: &MigrationFile, conditions: &Conditions<'_>) -> Result<(), ApplyError> {
+    let log = conditions.log;
+    let result = watched(session, file, conditions).await;
     for notice in session.take_notices() {
         let text = format!("{}: {}", file.filename, notice.message);
         if notice.is_warning() { log.warn(text) } else { log.note(text) }
     }
-    result.map_err(|error| match error.as_db_error() {
-        // A server that is shut down under us says so with an error of its own.
-        Some(db) if !session.client.is_closed() && !db.code().code().starts_with("57P") => {
-            sql_error(file, db, &error, log)
-        }
-        _ => ApplyError::Connection { filename: file.filename.clone(), source: error },
+    result.map_err(|failure| match failure {
+        Failure::Refused(refusal) => sql_error(session, file, refusal, log),
+        Failure::Named(error) => error,
     })
 }
 
-async fn in_transaction(
-    session: &mut Session,
-    phase: Phase,
+/// A failure whose place is yet to be found, or one that has none.
+enum Failure {
+    Refused(Refusal),
+    Named(ApplyError),
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Failure::Refused(refusal)
+    }
+}
+
+/// Applies it while somebody looks what it waits for.
+async fn watched(session: &mut Session, file: &MigrationFile, conditions: &Conditions<'_>) -> Result<(), Failure> {
+    let Conditions { database, patience, log, .. } = *conditions;
+    let pid = session.client.query_one("select pg_backend_pid()", &[]).await.map_err(Refusal::whole)?.get(0);
+    let watch = Watch { filename: &file.filename, pid, database, patience, log, blockers: RefCell::default() };
+    let apply = async {
+        if file.headers.no_transaction {
+            return statement_by_statement(&session.client, file, conditions, &watch).await;
+        }
+        let mut tries = 1;
+        loop {
+            match in_transaction(&mut session.client, file, conditions).await.map_err(Refusal::whole) {
+                Err(refusal) if refusal.is_blocked => again(&mut tries, refusal, &watch).await?,
+                result => return Ok(result?),
+            }
+        }
+    };
+    tokio::select! {
+        result = apply => result,
+        () = watch.run() => unreachable!("it looks until it is dropped"),
+    }
+}
+
+/// Counts a try that met a lock, and waits for the next one. After the last one it says who was in the way.
+async fn again(tries: &mut u32, refusal: Refusal, watch: &Watch<'_>) -> Result<(), ApplyError> {
+    let Watch { filename, patience, log, .. } = *watch;
+    if *tries >= patience.tries {
+        return Err(ApplyError::Blocked {
+            filename: filename.to_owned(),
+            patience,
+            blocker: watch.blocker(),
+            kept: refusal.kept,
+        });
+    }
+    log.note(format!("{filename}: {}; try {tries} of {}", describe(&refusal.error), patience.tries));
+    *tries += 1;
+    sleep(PAUSE).await;
+    Ok(())
+}
+
+impl From<ApplyError> for Failure {
+    fn from(error: ApplyError) -> Self {
+        Failure::Named(error)
+    }
+}
+
+/// Whether a lock was not to be had: `lock_not_available`, or a deadlock that PostgreSQL broke at our cost.
+fn waits_in_vain(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|state| matches!(state.code(), "55P03" | "40P01"))
+}
+
+/// The settings that hold while a file is applied, for the transaction or for the session.
+async fn limit(
+    client: &impl tokio_postgres::GenericClient,
     file: &MigrationFile,
-    image: &str,
+    patience: LockPatience,
+    is_local: bool,
+) -> Result<(), tokio_postgres::Error> {
+    // PostgreSQL keeps milliseconds in 31 bits.
+    let ms = |duration: Duration| format!("{}ms", duration.as_millis().min(i32::MAX as u128));
+    let statement = file.headers.statement_timeout.map(ms);
+    client
+        .execute(
+            "select set_config('lock_timeout', $1, $3),
+                    set_config('statement_timeout', coalesce($2, current_setting('statement_timeout')), $3)",
+            &[&ms(patience.timeout), &statement, &is_local],
+        )
+        .await?;
+    Ok(())
+}
+
+async fn in_transaction(
+    client: &mut Client,
+    file: &MigrationFile,
+    conditions: &Conditions<'_>,
 ) -> Result<(), tokio_postgres::Error> {
     let began = Instant::now();
-    let transaction = session.client.transaction().await?;
-    // The file goes in as a parameter and is run by EXECUTE: every COMMIT, ROLLBACK and COPY FROM STDIN in it fails
-    // with 0A000 instead of ending our transaction, and an error's position counts from the file's first character.
-    transaction.execute("select set_config('boot.migration', $1, true)", &[&file.sql]).await?;
-    transaction.batch_execute("do $boot$ begin execute current_setting('boot.migration'); end $boot$").await?;
+    let statements = file.statements.iter().enumerate();
+    let statements: Vec<String> = statements.map(|(index, range)| marked(&file.sql[range.clone()], index)).collect();
+    let statements = serde_json::json!(statements).to_string();
+    let transaction = client.transaction().await?;
+    limit(&transaction, file, conditions.patience, true).await?;
+    // As a parameter, so that nothing in the file can be taken for anything but its text.
+    transaction.execute("select set_config('boot.migration', $1, true)", &[&statements]).await?;
+    transaction.batch_execute(RUN).await?;
     transaction.batch_execute(RESET).await?;
-    let row = LedgerRow { filename: file.filename.clone(), checksum: file.checksum.clone() };
-    record_migration(&transaction, phase, &row, began.elapsed(), image).await?;
+    record(&transaction, conditions.phase, &LedgerRow::of(file, conditions.image), began.elapsed()).await?;
     transaction.commit().await
 }
 
-fn sql_error(file: &MigrationFile, db: &DbError, error: &tokio_postgres::Error, log: &Log) -> ApplyError {
-    let position = match db.position() {
-        Some(ErrorPosition::Internal { position, query }) if *query == file.sql => place(&file.sql, *position),
-        _ => None,
+/// Each statement in a transaction of its own, and the ledger row after the last one.
+async fn statement_by_statement(
+    client: &Client,
+    file: &MigrationFile,
+    conditions: &Conditions<'_>,
+    watch: &Watch<'_>,
+) -> Result<(), Failure> {
+    let began = Instant::now();
+    let result = each_statement(client, file, conditions, watch).await;
+    // Not only for what comes after: also a boot that ends here must not be held up by what the file has set.
+    let reset = client.batch_execute(RESET).await;
+    result?;
+    let all_done = |error| Refusal::after(error, file, file.statements.len());
+    reset.map_err(all_done)?;
+    let row = LedgerRow::of(file, conditions.image);
+    Ok(record(client, conditions.phase, &row, began.elapsed()).await.map_err(all_done)?)
+}
+
+async fn each_statement(
+    client: &Client,
+    file: &MigrationFile,
+    conditions: &Conditions<'_>,
+    watch: &Watch<'_>,
+) -> Result<(), Failure> {
+    limit(client, file, conditions.patience, false).await.map_err(Refusal::whole)?;
+    let mut indexes = Vec::new();
+    for (number, range) in file.statements.iter().enumerate() {
+        let statement = &file.sql[range.clone()];
+        let index = match concurrent_index(statement) {
+            Some(Built::Named(index)) => Some(index),
+            _ => None,
+        };
+        let mut tries = 1;
+        while let Err(error) = alone(client, file, statement, index.as_ref(), conditions.log).await {
+            let refusal = Refusal { sent: Some(number), ..Refusal::after(error, file, number) };
+            if !refusal.is_blocked {
+                return Err(refusal.into());
+            }
+            again(&mut tries, refusal, watch).await?;
+        }
+        indexes.extend(index.map(|index| (number, index)));
+    }
+    let all_done = |error| Refusal::after(error, file, file.statements.len());
+    for (number, index) in indexes {
+        if let Some(name) = invalid(client, &index, true).await.map_err(all_done)?.first() {
+            let Place { line, column, .. } = Place::at(&file.sql, file.statements[number].start);
+            return Err(Failure::Named(ApplyError::Sql {
+                place: format!("{}:{line}:{column}", file.filename),
+                reason: format!("{name} is INVALID: somebody else's attempt to build it failed or still runs"),
+                kept: kept(file, file.statements.len()),
+            }));
+        }
+    }
+    Ok(())
+}
+
+/// One statement in autocommit; before it builds an index, what an earlier attempt left of that goes.
+async fn alone(
+    client: &Client,
+    file: &MigrationFile,
+    statement: &str,
+    index: Option<&Index>,
+    log: &Log,
+) -> Result<(), tokio_postgres::Error> {
+    if let Some(index) = index {
+        drop_invalid(client, &file.filename, index, log).await?;
+    }
+    client.batch_execute(statement).await
+}
+
+fn kept(file: &MigrationFile, done: usize) -> Kept {
+    let end = file.statements[..done].last().map_or(0, |range| range.end);
+    Kept::Statements { done, of: file.statements.len(), line: Place::at(&file.sql, end).line }
+}
+
+fn sql_error(session: &Session, file: &MigrationFile, refusal: Refusal, log: &Log) -> ApplyError {
+    let Refusal { error, sent, kept, .. } = refusal;
+    let filename = file.filename.clone();
+    let db = match error.as_db_error() {
+        // A server that is shut down under us says so with an error of its own.
+        Some(db) if !session.client.is_closed() && !db.code().code().starts_with("57P") => db,
+        _ => return ApplyError::Connection { filename, source: error },
     };
-    let place = match position {
-        Some(place) => {
-            for line in excerpt(&file.filename, &file.sql, place, db.message()) {
+    let said = match db.position() {
+        Some(ErrorPosition::Original(position)) => Said { position: Some(*position), ..Said::default() },
+        Some(ErrorPosition::Internal { position, query }) => {
+            Said { internal: Some((*position, query)), ..Said::default() }
+        }
+        None => Said::default(),
+    };
+    let said = Said { context: db.where_().unwrap_or_default(), ..said };
+    let place = match locate(&file.sql, &file.statements, sent, said) {
+        Some(byte) => {
+            let place = Place::at(&file.sql, byte);
+            for line in place.excerpt(&filename, &file.sql, db.message()) {
                 log.note(line);
             }
-            format!("{}:{}:{}", file.filename, place.line, place.column)
+            format!("{filename}:{}:{}", place.line, place.column)
         }
-        None => file.filename.clone(),
+        None => filename,
     };
-    ApplyError::Sql { place, reason: describe(error) }
+    let mut reason = describe(&error);
+    if db.code().code() == "25001" && sent.is_none() {
+        reason.push_str("; a statement that bears no transaction needs the header `-- no-transaction`");
+    }
+    ApplyError::Sql { place, reason, kept }
 }

@@ -1,20 +1,33 @@
 //! Phases 4 and 7: the SQL files before and after the Directus schema.
 //!
-//! [`file`] reads them, [`plan`] decides what to apply (a pure function over files and ledger), [`apply`] does it, one
-//! transaction a file with its ledger row inside.
+//! [`file`] reads them and holds them against the rules, [`ledger`] reads what a database has seen of them, [`plan`]
+//! decides what to apply (a pure function over both), [`ledger::settle`] puts the ledger in order, and [`apply`] does
+//! it, one transaction a file with its ledger row inside.
 
+mod accept;
 pub mod apply;
-mod caret;
 pub mod file;
+pub mod headers;
+mod indexes;
+pub mod ledger;
+mod locate;
+pub mod patience;
+mod place;
 pub mod plan;
+mod rules;
+pub mod scan;
 
 use std::path::Path;
 
 use crate::contract::{POST_SCHEMA_SUBDIR, Phase};
 
-pub use apply::{ApplyError, apply};
+pub use accept::Acceptance;
+pub use apply::{ApplyError, Conditions, Kept, apply};
 pub use file::{MigrationFile, read_dir};
-pub use plan::{Plan, plan};
+pub use headers::Headers;
+pub use ledger::{Ledger, LedgerRow, settle};
+pub use patience::LockPatience;
+pub use plan::{Accepted, Plan, plan};
 
 /// What is wrong with the files, all of it. Nothing was applied.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,16 +50,16 @@ impl MigrationSet {
     /// Everything that is wrong with them.
     pub fn read(db_init: &Path) -> Result<MigrationSet, InvalidMigrations> {
         let mut problems = Vec::new();
-        let mut read = |dir: &Path| {
-            read_dir(dir).unwrap_or_else(|InvalidMigrations(found)| {
+        let mut read = |folder: &str, dir: &Path| {
+            file::read_dir_as(folder, dir).unwrap_or_else(|InvalidMigrations(found)| {
                 problems.extend(found);
                 Vec::new()
             })
         };
         let after = db_init.join(POST_SCHEMA_SUBDIR);
-        let db_init = read(db_init);
+        let db_init = read("", db_init);
         // Nothing to do after the schema is no fault, and git keeps no empty folder.
-        let post_schema = if after.exists() { read(&after) } else { Vec::new() };
+        let post_schema = if after.exists() { read(&format!("{POST_SCHEMA_SUBDIR}/"), &after) } else { Vec::new() };
         if problems.is_empty() { Ok(MigrationSet { db_init, post_schema }) } else { Err(InvalidMigrations(problems)) }
     }
 
@@ -58,6 +71,9 @@ impl MigrationSet {
 
     /// The tables that the files say they own; Directus must not see them.
     pub fn owned_tables(&self) -> impl Iterator<Item = &str> {
-        self.db_init.iter().chain(&self.post_schema).flat_map(|file| file.owned_tables.iter().map(String::as_str))
+        self.db_init
+            .iter()
+            .chain(&self.post_schema)
+            .flat_map(|file| file.headers.owned_tables.iter().map(String::as_str))
     }
 }

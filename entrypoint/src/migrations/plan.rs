@@ -1,9 +1,8 @@
 //! What to apply: a pure function over the files of the image and the ledger of the database.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{InvalidMigrations, MigrationFile};
-use crate::database::state::LedgerRow;
+use super::{Acceptance, InvalidMigrations, LedgerRow, MigrationFile};
 
 /// What a boot will do with one phase's files.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -12,6 +11,8 @@ pub struct Plan<'a> {
     pub apply: Vec<&'a MigrationFile>,
     /// Applied before, unchanged.
     pub skipped: usize,
+    /// Applied before and edited since, which `MIGRATION_ACCEPT` takes as it is.
+    pub accepted: Vec<Accepted<'a>>,
     /// In the ledger, and newer than every file of this image: the database has seen a newer image.
     pub newer: Vec<String>,
 }
@@ -20,15 +21,28 @@ impl Plan<'_> {
     /// `1 applied, 3 skipped`, once it has been carried out.
     #[must_use]
     pub fn summary(&self) -> String {
-        format!("{} applied, {} skipped", self.apply.len(), self.skipped)
+        format!("{} applied, {} skipped", self.apply.len(), self.skipped + self.accepted.len())
     }
+}
+
+/// An applied file that was edited, and taken as it now is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted<'a> {
+    /// The file.
+    pub file: &'a MigrationFile,
+    /// Its checksum when it was applied.
+    pub applied: String,
 }
 
 /// Holds files against ledger. `files` are in order, as [`super::read_dir`] gives them.
 ///
 /// # Errors
 /// Every contradiction: an applied file that was edited, that is gone, or a new one numbered before an applied one.
-pub fn plan<'a>(files: &'a [MigrationFile], ledger: &[LedgerRow]) -> Result<Plan<'a>, InvalidMigrations> {
+pub fn plan<'a>(
+    files: &'a [MigrationFile],
+    ledger: &[LedgerRow],
+    acceptance: Option<&Acceptance>,
+) -> Result<Plan<'a>, InvalidMigrations> {
     let applied: BTreeMap<&str, &str> =
         ledger.iter().map(|row| (row.filename.as_str(), row.checksum.as_str())).collect();
     let mut problems = Vec::new();
@@ -37,13 +51,10 @@ pub fn plan<'a>(files: &'a [MigrationFile], ledger: &[LedgerRow]) -> Result<Plan
     for file in files {
         match applied.get(file.filename.as_str()) {
             Some(checksum) if *checksum == file.checksum => plan.skipped += 1,
-            Some(checksum) => problems.push(format!(
-                "{} was edited after it was applied (checksum {} in the ledger, {} in the image): restore it and \
-                 bring the change in a new file",
-                file.filename,
-                short(checksum),
-                short(&file.checksum),
-            )),
+            Some(checksum) if acceptance.is_some_and(|acceptance| acceptance.takes(file)) => {
+                plan.accepted.push(Accepted { file, applied: (*checksum).to_owned() });
+            }
+            Some(checksum) => problems.push(edited(file, checksum, acceptance)),
             None => {
                 if let Some(last) = last_applied.filter(|last| last.number > file.number) {
                     problems.push(format!(
@@ -56,7 +67,8 @@ pub fn plan<'a>(files: &'a [MigrationFile], ledger: &[LedgerRow]) -> Result<Plan
         }
     }
     let last_number = files.last().map_or(0, |file| file.number);
-    for filename in applied.keys().filter(|name| files.iter().all(|file| file.filename != **name)) {
+    let present: BTreeSet<&str> = files.iter().map(|file| file.filename.as_str()).collect();
+    for filename in applied.keys().filter(|name| !present.contains(**name)) {
         let number = filename.split('_').next().and_then(|digits| digits.parse::<u64>().ok());
         if number.is_some_and(|number| number > last_number) {
             plan.newer.push((*filename).to_owned());
@@ -76,8 +88,21 @@ pub fn plan<'a>(files: &'a [MigrationFile], ledger: &[LedgerRow]) -> Result<Plan
     if problems.is_empty() { Ok(plan) } else { Err(InvalidMigrations(problems)) }
 }
 
+fn edited(file: &MigrationFile, applied: &str, acceptance: Option<&Acceptance>) -> String {
+    let MigrationFile { filename, checksum, .. } = file;
+    let (applied, present) = (short(applied), short(checksum));
+    let refused = match acceptance.filter(|acceptance| acceptance.filename == *filename) {
+        Some(Acceptance { checksum, .. }) => format!(", and MIGRATION_ACCEPT takes {} alone", short(checksum)),
+        None => String::new(),
+    };
+    format!(
+        "{filename} was edited after it was applied (checksum {applied} in the ledger, {present} in the image{refused}): \
+         restore it and bring the change in a new file, or take it as it is with MIGRATION_ACCEPT={filename}:{present}"
+    )
+}
+
 /// Enough of a checksum to tell two apart by eye.
-fn short(checksum: &str) -> &str {
+pub(super) fn short(checksum: &str) -> &str {
     checksum.get(..12).unwrap_or(checksum)
 }
 
@@ -90,7 +115,7 @@ mod tests {
     }
 
     fn row(file: &MigrationFile) -> LedgerRow {
-        LedgerRow { filename: file.filename.clone(), checksum: file.checksum.clone() }
+        LedgerRow::of(file, "test")
     }
 
     fn files() -> Vec<MigrationFile> {
@@ -98,13 +123,13 @@ mod tests {
     }
 
     fn problems(files: &[MigrationFile], ledger: &[LedgerRow]) -> String {
-        plan(files, ledger).expect_err("there is something wrong").to_string()
+        plan(files, ledger, None).expect_err("there is something wrong").to_string()
     }
 
     #[test]
     fn on_an_empty_ledger_everything_is_applied_in_order() {
         let files = files();
-        let plan = plan(&files, &[]).expect("nothing is wrong");
+        let plan = plan(&files, &[], None).expect("nothing is wrong");
         assert_eq!(plan.apply, files.iter().collect::<Vec<_>>());
         assert_eq!(plan.skipped, 0);
     }
@@ -113,13 +138,13 @@ mod tests {
     fn a_complete_ledger_leaves_nothing_to_do() {
         let files = files();
         let ledger: Vec<_> = files.iter().map(row).collect();
-        assert_eq!(plan(&files, &ledger), Ok(Plan { apply: vec![], skipped: 3, newer: vec![] }));
+        assert_eq!(plan(&files, &ledger, None), Ok(Plan { skipped: 3, ..Plan::default() }));
     }
 
     #[test]
     fn only_what_is_new_is_applied() {
         let files = files();
-        let plan = plan(&files, &[row(&files[0])]).expect("nothing is wrong");
+        let plan = plan(&files, &[row(&files[0])], None).expect("nothing is wrong");
         assert_eq!(plan.apply, [&files[1], &files[2]]);
         assert_eq!(plan.skipped, 1);
     }
@@ -131,6 +156,36 @@ mod tests {
         let text = problems(&files, &[row(&files[0]), edited]);
         assert!(text.starts_with("002_b.sql was edited"), "{text}");
         assert!(text.contains("ffffffffffff") && text.contains(&files[1].checksum[..12]), "{text}");
+    }
+
+    #[test]
+    fn an_edited_file_is_accepted_by_its_own_checksum_alone() {
+        let files = files();
+        let edited = LedgerRow { checksum: "f".repeat(64), ..row(&files[1]) };
+        let ledger = [row(&files[0]), edited.clone(), row(&files[2])];
+        let text = problems(&files, &ledger);
+        let (_, way_out) = text.split_once("MIGRATION_ACCEPT=").expect("the way out");
+        let acceptance = Acceptance::parse(way_out).expect("it can be given as it stands");
+        let plan = plan(&files, &ledger, Some(&acceptance)).expect("it is accepted");
+        assert_eq!(plan.accepted, [Accepted { file: &files[1], applied: edited.checksum.clone() }]);
+        assert_eq!((plan.skipped, plan.apply.len()), (2, 0));
+
+        let other = Acceptance::parse(&format!("002_b.sql:{}", "e".repeat(12))).expect("well formed");
+        let text = super::plan(&files, &ledger, Some(&other)).expect_err("another checksum").to_string();
+        assert!(text.contains("MIGRATION_ACCEPT takes eeeeeeeeeeee alone"), "{text}");
+        let both = [edited, LedgerRow { checksum: "f".repeat(64), ..row(&files[2]) }, row(&files[0])];
+        let text = super::plan(&files, &both, Some(&acceptance)).expect_err("the other is not accepted").to_string();
+        assert!(text.starts_with("003_c.sql was edited") && !text.contains("002_b.sql"), "{text}");
+    }
+
+    #[test]
+    fn ten_thousand_files_are_planned_in_a_moment() {
+        let files: Vec<_> = (0..10_000).map(|number| file(&format!("{number:05}_a.sql"))).collect();
+        let ledger: Vec<_> = files.iter().map(row).collect();
+        let began = std::time::Instant::now();
+        assert_eq!(plan(&files, &ledger, None).expect("nothing is wrong").skipped, 10_000);
+        assert!(problems(&files[..9_000], &ledger[1_000..]).contains("00999_a.sql is new"));
+        assert!(began.elapsed().as_secs() < 2, "{:?}", began.elapsed());
     }
 
     #[test]
@@ -162,7 +217,7 @@ mod tests {
         let files = files();
         let mut ledger: Vec<_> = files.iter().map(row).collect();
         ledger.push(row(&file("004_d.sql")));
-        let plan = plan(&files, &ledger).expect("a roll back is no error");
+        let plan = plan(&files, &ledger, None).expect("a roll back is no error");
         assert!(plan.apply.is_empty());
         assert_eq!(plan.newer, ["004_d.sql"]);
     }

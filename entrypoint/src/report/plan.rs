@@ -39,7 +39,7 @@ pub(super) async fn make(
     session: &Session,
     log: &Log,
 ) -> Result<(Value, String, ExitCode), BootError> {
-    let standing = Standing::read(&session.client).await?;
+    let standing = Standing::read(&session.client, &prepared.migrations).await?;
     let work = standing.work(prepared).map_err(|Refusal { phase, error }| {
         log.begin(phase);
         error

@@ -16,7 +16,7 @@ use crate::standing::{Refusal, Schema, Standing, Work};
 /// See [`super::report`].
 pub(super) async fn make(prepared: &Prepared, session: &Session) -> Result<(Value, String, ExitCode), BootError> {
     let client = &session.client;
-    let standing = Standing::read(client).await?;
+    let standing = Standing::read(client, &prepared.migrations).await?;
     let ledger = state::ledger_as_json(client).await?;
     let holder = database::holder(client).await?;
     let work = standing.work(prepared);

@@ -1,0 +1,155 @@
+//! What a migration may not contain, found when the files are read: before anything touches the database.
+
+use std::ops::Range;
+
+use super::headers::{Headers, read};
+use super::indexes::{Built, concurrent_index};
+use super::place::Place;
+use super::scan::{Copies, Fault, Scan, copies, scan, words};
+
+/// What a file consists of, and all that is wrong with it: each problem with its place and the way out.
+pub(super) fn check(filename: &str, sql: &str) -> (Headers, Vec<Range<usize>>, Vec<String>) {
+    let (headers, bad_headers) = read(sql);
+    let Scan { statements, faults } = scan(sql);
+    let mut found: Vec<(usize, String)> = bad_headers.into_iter().map(|bad| (bad.at, bad.problem)).collect();
+    if let Some(at) = sql.find('\0') {
+        found.push((at, "a NUL byte, which PostgreSQL takes in no text: remove it".to_owned()));
+    }
+    found.extend(faults.into_iter().map(|fault| fault_problem(sql, fault)));
+    for range in &statements {
+        if let Some(problem) = statement_problem(&sql[range.clone()], headers.no_transaction) {
+            found.push((range.start, problem));
+        }
+    }
+    found.sort();
+    let problems = found
+        .into_iter()
+        .map(|(at, problem)| {
+            let Place { line, column, .. } = Place::at(sql, at);
+            format!("{filename}:{line}:{column}: {problem}")
+        })
+        .collect();
+    (headers, statements, problems)
+}
+
+fn fault_problem(sql: &str, fault: Fault) -> (usize, String) {
+    match fault {
+        Fault::Unterminated(at, what) => {
+            let kind = if what == "/*" { "comment" } else { "quote" };
+            let tag = sql[at + 1..].find('$').map_or(what, |end| &sql[at..at + end + 2]);
+            let opening = if what == "$$" { tag } else { what };
+            (at, format!("this {kind} ({opening}) is never closed: close it"))
+        }
+        Fault::MetaCommand(at) => {
+            let command: String = sql[at..].chars().take_while(|c| !c.is_whitespace()).take(20).collect();
+            (at, format!("{command} is a command of psql, which no server understands: write SQL instead"))
+        }
+    }
+}
+
+fn statement_problem(statement: &str, no_transaction: bool) -> Option<String> {
+    let mut first_words = words(statement);
+    let first = first_words.next()?.to_ascii_uppercase();
+    let second = first_words.next().unwrap_or("").to_ascii_uppercase();
+    let ends_transactions = match first.as_str() {
+        "BEGIN" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT" | "RELEASE" => true,
+        "START" | "PREPARE" => second == "TRANSACTION",
+        _ => false,
+    };
+    if ends_transactions {
+        let command = if second == "TRANSACTION" { format!("{first} {second}") } else { first };
+        let why = if no_transaction {
+            "the file says `-- no-transaction`, so each statement stands alone: remove the command or the header"
+        } else {
+            "each file is one transaction, which the boot begins and ends: remove it"
+        };
+        return Some(format!("{command}: {why}"));
+    }
+    match copies(statement) {
+        Some(Copies::FromStdin) => {
+            return Some("COPY … FROM STDIN: there is no input; write the rows as INSERT … VALUES".to_owned());
+        }
+        Some(Copies::ToStdout) => return Some("COPY … TO STDOUT: nobody reads it; remove it".to_owned()),
+        None => {}
+    }
+    if no_transaction {
+        return (concurrent_index(statement) == Some(Built::Unnamed)).then(|| {
+            "CREATE INDEX CONCURRENTLY without a name: give it one, so that the next boot finds it if this one is cut off"
+                .to_owned()
+        });
+    }
+    // PL/pgSQL's EXECUTE keeps this form for itself (0A000), and its error gives no place.
+    let selects_into = matches!(first.as_str(), "SELECT" | "WITH") && {
+        let mut last = "";
+        words(statement).any(|word| {
+            let inserts = last.eq_ignore_ascii_case("insert") || last.eq_ignore_ascii_case("merge");
+            last = word;
+            word.eq_ignore_ascii_case("into") && !inserts
+        })
+    };
+    selects_into.then(|| "SELECT … INTO: write CREATE TABLE … AS SELECT …".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(sql: &str) -> Vec<String> {
+        check("001_a.sql", sql).2
+    }
+
+    #[test]
+    fn transaction_commands_are_refused_as_statements_only() {
+        for command in [
+            "begin",
+            "start transaction",
+            "COMMIT",
+            "end",
+            "rollback to a",
+            "abort",
+            "savepoint a",
+            "release a",
+            "prepare transaction 'a'",
+        ] {
+            let found = problems(&format!("select 1;\n  {command};"));
+            assert_eq!(found.len(), 1, "{command}");
+            assert!(found[0].starts_with("001_a.sql:2:3: "), "{found:?}");
+            assert!(found[0].contains("one transaction"), "{found:?}");
+        }
+        let function = "create function f() returns int language sql begin atomic select 1; end;";
+        for sql in ["do $$ begin commit; end $$", "select 'commit; end'", "prepare a as select 1", function] {
+            assert_eq!(problems(sql), [""; 0], "{sql}");
+        }
+        assert!(problems("-- no-transaction\ncommit;")[0].contains("stands alone"));
+    }
+
+    #[test]
+    fn copy_over_the_connection_is_refused() {
+        let found = problems("copy a from stdin;\n1\n\\.\ncopy a to stdout;");
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].starts_with("001_a.sql:1:1: COPY … FROM STDIN") && found[1].starts_with("001_a.sql:4:1: "));
+        assert_eq!(problems("copy a from '/tmp/a'"), [""; 0]);
+    }
+
+    #[test]
+    fn select_into_is_refused_and_insert_is_not() {
+        assert!(problems("select 1 into a")[0].contains("CREATE TABLE"));
+        assert!(problems("with x as (select 1) select * into a from x")[0].contains("CREATE TABLE"));
+        for sql in ["with x as (select 1) insert into a select * from x", "select 'into'", "insert into a values (1)"] {
+            assert_eq!(problems(sql), [""; 0], "{sql}");
+        }
+    }
+
+    #[test]
+    fn all_problems_of_a_file_are_found_in_the_order_of_its_lines() {
+        let found = problems("-- no-transactions\ncommit;\n\\d\nselect '\0';\nselect 'x");
+        let places: Vec<&str> = found.iter().map(|problem| problem.split(": ").next().expect("a place")).collect();
+        assert_eq!(places, ["001_a.sql:1:1", "001_a.sql:2:1", "001_a.sql:3:1", "001_a.sql:4:9", "001_a.sql:5:8"]);
+    }
+
+    #[test]
+    fn an_index_that_is_built_concurrently_needs_a_name() {
+        assert_eq!(problems("-- no-transaction\ncreate index concurrently a on b (c)"), [""; 0]);
+        assert!(problems("-- no-transaction\ncreate index concurrently on b (c)")[0].contains("without a name"));
+    }
+}

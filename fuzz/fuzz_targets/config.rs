@@ -1,0 +1,31 @@
+//! No environment makes the configuration panic, and no complaint about one repeats a secret.
+#![no_main]
+
+use entrypoint::config::{Config, Env};
+use entrypoint::contract::VARIABLES;
+use libfuzzer_sys::fuzz_target;
+
+/// Stands in every secret value, and nowhere else.
+const SECRET: &str = "hunter2";
+
+fuzz_target!(|pairs: Vec<(u8, bool, String)>| {
+    let mut variables = Vec::new();
+    for (which, in_file, value) in pairs {
+        let variable = &VARIABLES[usize::from(which) % VARIABLES.len()];
+        if value.contains(SECRET) {
+            continue;
+        }
+        let (name, value) = match (in_file, variable.secret) {
+            // No file of this machine is read: the folder is not there.
+            (true, _) => (format!("{}_FILE", variable.name), format!("/no-such-folder/{value}")),
+            (false, true) if value.len() % 2 == 0 => (variable.name.to_owned(), format!("{SECRET}{value}")),
+            (false, true) => (variable.name.to_owned(), format!("{value}{SECRET}")),
+            (false, false) => (variable.name.to_owned(), value),
+        };
+        variables.push((name, value));
+    }
+    let env: Env = variables.into_iter().collect();
+    if let Err(problems) = Config::from_env(&env) {
+        assert!(!problems.to_string().contains(SECRET), "a secret is in: {problems}");
+    }
+});
