@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
-use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, SimpleQueryMessage};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{AsyncMessage, Client, Connection, SimpleQueryMessage};
 
-use super::describe;
+use super::{TlsClient, describe};
 use crate::config::DatabaseConfig;
 
 /// How long the end of a connection may take.
@@ -68,19 +69,16 @@ impl Session {
     /// # Errors
     /// The driver's. Does not bound the time it takes.
     pub async fn connect(config: &DatabaseConfig) -> Result<Session, tokio_postgres::Error> {
-        let mut session = match &config.tls {
-            None => {
-                let (client, connection) = config.driver.connect(NoTls).await?;
-                Session::drive(client, connection)
-            }
-            Some(tls) => {
-                let mut driver = config.driver.clone();
-                // Directus does not fall back to plain either.
-                driver.ssl_mode(tokio_postgres::config::SslMode::Require);
-                let (client, connection) = driver.connect(tls.connector()).await?;
-                Session::drive(client, connection)
-            }
+        let mut driver = config.driver.clone();
+        // Directus does not fall back from one to the other either.
+        driver.ssl_mode(if config.tls.is_some() { SslMode::Require } else { SslMode::Disable });
+        // A plain connection goes by the same type: the driver's code for another would be in the binary once more.
+        let connector = match &config.tls {
+            Some(tls) => tls.connector(),
+            None => TlsClient::unused().connector(),
         };
+        let (client, connection) = driver.connect(connector).await?;
+        let mut session = Session::drive(client, connection);
         // Without a prepared statement: a pooler may have lost it before it is used.
         for message in session.client.simple_query("show server_version").await? {
             if let SimpleQueryMessage::Row(row) = message {
