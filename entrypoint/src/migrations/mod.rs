@@ -6,6 +6,7 @@
 
 mod accept;
 pub mod apply;
+mod failure;
 pub mod file;
 pub mod headers;
 mod indexes;
@@ -22,7 +23,8 @@ use std::path::Path;
 use crate::contract::{POST_SCHEMA_SUBDIR, Phase};
 
 pub use accept::Acceptance;
-pub use apply::{ApplyError, Conditions, Kept, apply};
+pub use apply::{Conditions, apply};
+pub use failure::{ApplyError, Kept};
 pub use file::{MigrationFile, read_dir};
 pub use headers::Headers;
 pub use ledger::{Ledger, LedgerRow, settle};
