@@ -150,6 +150,9 @@ async fn phases(prepared: &Prepared, session: &mut Session, log: &Log) -> Result
 fn nothing_to_do(prepared: &Prepared, current: Current, log: &Log) {
     let migrations = &prepared.migrations;
     log.begin(Phase::DbInit);
+    if let Some(acceptance) = &prepared.config.migration_accept {
+        log.warn(acceptance.idle());
+    }
     log.done(format!("0 applied, {} skipped", migrations.db_init.len()));
     about_timescaledb(prepared, current.timescaledb, log);
     log.begin(Phase::Bootstrap);

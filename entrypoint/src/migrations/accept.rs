@@ -39,7 +39,7 @@ impl Acceptance {
     }
 
     /// What to say when nothing needed it.
-    pub(super) fn idle(&self) -> String {
+    pub(crate) fn idle(&self) -> String {
         format!("MIGRATION_ACCEPT names {}, which needs no acceptance: remove it", self.filename)
     }
 }
