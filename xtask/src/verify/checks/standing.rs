@@ -225,7 +225,7 @@ async fn plan(case: &mut Case) -> anyhow::Result<()> {
     api.patch("/collections/events", json!({ "meta": { "note": "edited" } })).await?;
     let before = case.dump(&database).await?;
     report(&server, "plan", i64::from(ExitCode::Drift.code())).await?;
-    api.post("/fields/events", json!({ "field": "live", "type": "string", "schema": {} })).await?;
+    api.post("/fields/events", json!({ "field": "live", "type": "string", "meta": {}, "schema": {} })).await?;
     let after_edit = case.dump(&database).await?;
     ensure!(after_edit != before, "pg_dump does not see an edit");
     let document = report(&server, "plan", i64::from(ExitCode::SchemaRefused.code())).await?;
