@@ -156,8 +156,8 @@ pub(crate) struct Bench {
     /// The image to measure
     #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
     pub(crate) image: String,
-    /// Write docs/BENCHMARKS.md and its picture
-    #[arg(long, conflicts_with = "only")]
+    /// Write docs/BENCHMARKS.md and its picture; with --only they show no other parts
+    #[arg(long)]
     pub(crate) write: bool,
     /// Print the figures as one JSON object on the last line of stdout
     #[arg(long)]

@@ -19,10 +19,15 @@ pub(crate) fn render(report: &Report) -> String {
     let rows = report.bars.iter();
     let rows = rows.map(|bar| vec![bar.promise.clone(), bar.measured.clone(), verdict(bar.met).to_owned()]).collect();
     text += &markdown(&Table { head: ["promise", "measured", ""].map(str::to_owned).to_vec(), rows });
+    let mut left_out = Vec::new();
     for part in Part::ALL {
-        if let Some(table) = table::of(&report.figures, part) {
-            text += &format!("\n## {}\n\n{}\n\n{}", part.title(), part.method(), markdown(&table));
+        match table::of(&report.figures, part) {
+            Some(table) => text += &format!("\n## {}\n\n{}\n\n{}", part.title(), part.method(), markdown(&table)),
+            None => left_out.push(part.title()),
         }
+    }
+    if !left_out.is_empty() {
+        text += &format!("\nNot measured in this run: {}.\n", left_out.join("; "));
     }
     text + "\n## What it was measured on\n\n"
         + &markdown(&surroundings(report))
@@ -114,7 +119,9 @@ pub(crate) mod tests {
             text.contains("| start to exec, cold | 2.50 s (2 s – 3 s), 3 times | 10 s (8 s – 12 s), 3 times | 0.25× |")
         );
         assert!(text.contains(Part::Gate.method()));
-        assert!(!text.contains(Part::Memory.title()));
+        assert!(!text.contains(&format!("## {}", Part::Memory.title())));
+        let (_, left_out) = text.split_once("Not measured in this run: ").unwrap();
+        assert!(left_out.contains(Part::Memory.title()) && !left_out.contains(Part::Gate.title()), "{left_out}");
     }
 
     #[test]

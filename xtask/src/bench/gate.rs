@@ -14,7 +14,7 @@ use super::moment::Moment;
 use super::{Part, names};
 
 /// How often a server is asked whether it serves.
-const ASK_EVERY: Duration = Duration::from_millis(10);
+const ASK_EVERY: Duration = Duration::from_millis(20);
 
 /// Measures both in turns: on an empty database, then again on the same.
 pub(crate) async fn measure(lab: &Lab, figures: &mut Figures, runs: usize) -> anyhow::Result<()> {

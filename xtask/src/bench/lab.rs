@@ -16,7 +16,7 @@ use crate::base_images::{BaseImage, Resolved};
 use crate::cmd::Cmd;
 use crate::engine::Engine;
 use crate::run::Run;
-use crate::verify::{self, BootSpec, Container, Database, Setting};
+use crate::verify::{self, BootSpec, Container, Database, Ended, Setting};
 use crate::{setup, ui, workspace};
 
 use super::baseline::{self, Contender};
@@ -164,10 +164,8 @@ impl Lab {
     pub(crate) async fn booted(&self, who: Contender) -> anyhow::Result<Database> {
         let boot = async {
             let database = self.empty().await?;
-            let spec =
-                self.container(who, &database).with(|spec| spec.command = Some(vec![who.boot_only().to_owned()]));
-            let container = self.start(spec).await?;
-            let ended = container.ended(PATIENCE).await?;
+            let container = self.start(self.boot_only(who, &database)).await?;
+            let ended = self.ended(&container).await?;
             ensure!(ended.code == 0, "the first boot of {:?} ended with {}: {}", who, ended.code, ended.last_line());
             self.remove(&container).await?;
             Ok(database)
@@ -246,6 +244,12 @@ impl Lab {
         said.with_context(|| format!("nothing was said within {} s", PATIENCE.as_secs()))?
     }
 
+    /// Waits until a container has ended. By its log: asking the engine again and again would be work of its own.
+    pub(crate) async fn ended(&self, container: &Container) -> anyhow::Result<Ended> {
+        self.said(container, |_| false).await?;
+        container.ended(PATIENCE).await
+    }
+
     /// Waits until a boot is over, and returns when it was. A container that ends before is an error.
     pub(crate) async fn ready(&self, who: Contender, container: &Container) -> anyhow::Result<Moment> {
         if let Some(moment) = self.said(container, |line| who.is_ready(line)).await? {
@@ -259,6 +263,8 @@ impl Lab {
     pub(crate) async fn idle(&self, who: Contender, database: &Database) -> anyhow::Result<Container> {
         let spec = self.with_probe(self.container(who, database)).with(|spec| {
             spec.entrypoint = Some(vec!["sleep".to_owned()]);
+            // Nothing in it could be healthy, and asking takes time from what is measured.
+            spec.check_every = Some(Duration::from_secs(86_400));
             spec.command = Some(vec!["86400".to_owned()]);
         });
         let spec = spec

@@ -6,7 +6,7 @@ use crate::ui;
 
 use super::Part;
 use super::baseline::Contender;
-use super::lab::{Clocked, Lab, PATIENCE, PROBE};
+use super::lab::{Clocked, Lab, PROBE};
 use super::model::Figures;
 use super::stats::Unit;
 
@@ -24,7 +24,7 @@ pub(crate) async fn measure(lab: &Lab, figures: &mut Figures, runs: usize) -> an
                     spec.command = Some(who.boot_command().map(str::to_owned).to_vec());
                 });
                 let container = lab.start(spec).await?;
-                let ended = container.ended(PATIENCE).await?;
+                let ended = lab.ended(&container).await?;
                 ensure!(ended.code == 0, "the clock ended with {}: {}", ended.code, ended.last_line());
                 let clocked = Clocked::read(ended.last_line()).context("failed to boot")?;
                 lab.remove(&container).await?;

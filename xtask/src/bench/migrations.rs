@@ -4,7 +4,7 @@ use anyhow::{Context as _, ensure};
 use entrypoint::contract::{DB_INIT_DIR, Event, LogLine, Phase};
 
 use super::baseline::Contender;
-use super::lab::{Lab, PATIENCE};
+use super::lab::Lab;
 use super::model::{By, Figures};
 use super::{Part, names};
 
@@ -68,7 +68,7 @@ async fn ours(lab: &Lab) -> anyhow::Result<f64> {
         .into_iter()
         .fold(lab.boot_only(Contender::Ours, &database), |spec, (path, content)| spec.file(&path, content));
     let container = lab.start(spec).await?;
-    let ended = container.ended(PATIENCE).await?;
+    let ended = lab.ended(&container).await?;
     ensure!(ended.code == 0, "the boot ended with {}: {}", ended.code, ended.last_line());
     let LogLine { event, message, .. } = ended.done(Phase::DbInit).context("phase 4 said nothing")?;
     ensure!(message.starts_with(&format!("{COUNT} applied")), "phase 4 says: {message}");

@@ -2,12 +2,13 @@
 
 use futures_util::future::try_join_all;
 
-use crate::verify::Database;
+use crate::verify::{Container, Database};
 
 use super::Part;
 use super::baseline::Contender;
-use super::lab::{Lab, PATIENCE};
+use super::lab::Lab;
 use super::model::Figures;
+use super::moment::Moment;
 use super::stats::Unit;
 
 /// How many.
@@ -43,18 +44,17 @@ async fn start(lab: &Lab, who: Contender, database: &Database, count: usize) -> 
     for _ in 0..count {
         containers.push(lab.create(lab.boot_only(who, database)).await?);
     }
-    try_join_all(containers.iter().map(|container| container.restart())).await?;
-    let ended = try_join_all(containers.iter().map(|container| container.ended(PATIENCE))).await?;
-    let mut first = None;
-    let mut last = None;
-    for (container, ended) in containers.iter().zip(&ended) {
+    try_join_all(containers.iter().map(Container::restart)).await?;
+    let ready = try_join_all(containers.iter().map(|container| lab.said(container, |line| who.is_ready(line)))).await?;
+    let (mut first, mut last, mut alive): (Option<Moment>, Option<Moment>, usize) = (None, None, 0);
+    for (container, ready) in containers.iter().zip(ready) {
         let started = lab.started(container).await?;
-        first = Some(first.map_or(started, |first: super::moment::Moment| first.min(started)));
-        if ended.code == 0 {
-            last = last.max(lab.said(container, |line| who.is_ready(line)).await?);
+        first = Some(first.map_or(started, |first| first.min(started)));
+        if lab.ended(container).await?.code == 0 {
+            alive += 1;
+            last = last.max(ready);
         }
         lab.remove(container).await?;
     }
-    let alive = ended.iter().filter(|ended| ended.code == 0).count();
     Ok((alive, first.zip(last).map(|(first, last)| last.seconds_since(first))))
 }

@@ -34,7 +34,7 @@ use crate::{base_images, postgres, ui, workspace};
 
 pub(crate) use self::api::ping;
 use self::case::Secrets;
-pub(crate) use self::case::{BootSpec, Container, Setting};
+pub(crate) use self::case::{BootSpec, Container, Ended, Setting};
 pub(crate) use self::check::Check;
 use self::database::Servers;
 pub(crate) use self::database::{Database, USER as DATABASE_USER};
