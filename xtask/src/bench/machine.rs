@@ -12,7 +12,7 @@ pub(crate) async fn describe(engine: &Engine, load_before: Option<f64>) -> anyho
         cores: verify::cores(),
         processor: processor(&processors),
         memory_bytes: engine.memory().await?,
-        kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+        kernel: version(&rustix::system::uname().release().to_string_lossy()).to_owned(),
         engine: engine.version().await?,
         load_before,
     })
@@ -23,6 +23,11 @@ pub(crate) fn load() -> Option<f64> {
     std::fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
 }
 
+/// A kernel's version without what its builder appends, which may name a provider or a machine.
+fn version(release: &str) -> &str {
+    release.split_once(|c: char| c != '.' && !c.is_ascii_digit()).map_or(release, |(version, _)| version)
+}
+
 fn processor(cpuinfo: &str) -> Option<String> {
     let (_, name) =
         cpuinfo.lines().filter_map(|line| line.split_once(':')).find(|(key, _)| key.trim() == "model name")?;
@@ -31,7 +36,12 @@ fn processor(cpuinfo: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::processor;
+    use super::{processor, version};
+
+    #[test]
+    fn a_kernel_is_known_by_its_version_alone() {
+        assert_eq!(["6.1.0-44-cloud-amd64", "6.18.44+custom", "6.8"].map(version), ["6.1.0", "6.18.44", "6.8"]);
+    }
 
     #[test]
     fn a_processor_has_the_name_that_the_kernel_shows() {

@@ -114,7 +114,8 @@ impl Part {
                  of the result."
             }
             Part::Memory => {
-                "The container's own peak (cgroup), from a first process that runs the boot and then reads it."
+                "The container's own peak (cgroup: with the file cache that it was charged for), from a first process that \
+                 runs the boot and then reads it."
             }
             Part::Image => {
                 "Sizes as the engine counts them. Rebuilds are done in a copy of the tree: cargo, where it has a part, \

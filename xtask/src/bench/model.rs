@@ -59,7 +59,7 @@ pub(crate) struct Machine {
     pub(crate) processor: Option<String>,
     /// Bytes of memory that containers share.
     pub(crate) memory_bytes: u64,
-    /// The kernel's release.
+    /// The kernel's version.
     pub(crate) kernel: String,
     /// The engine's version.
     pub(crate) engine: String,
