@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context as _, bail};
 use entrypoint::contract::DEFAULT_PORT;
 
 use crate::verify::{self, Container, Database};
@@ -42,12 +42,22 @@ async fn start(lab: &Lab, who: Contender, database: &Database) -> anyhow::Result
     Ok((ready.seconds_since(started), serving.seconds_since(started)))
 }
 
+/// When its server first answers. A container that ends instead is an error.
 async fn serving(lab: &Lab, container: &Container) -> anyhow::Result<Moment> {
     let port = lab.setting.engine.published_port(&container.id, DEFAULT_PORT).await?;
-    let began = std::time::Instant::now();
-    while !verify::ping(port).await {
-        ensure!(began.elapsed() < PATIENCE, "it does not serve; its last lines: {:?}", container.log().await?.pop());
-        tokio::time::sleep(ASK_EVERY).await;
+    let answers = async {
+        while !verify::ping(port).await {
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+        Moment::now()
+    };
+    tokio::select! {
+        moment = tokio::time::timeout(PATIENCE, answers) => {
+            moment.with_context(|| format!("it does not serve within {} s", PATIENCE.as_secs()))
+        }
+        ended = lab.ended(container) => {
+            let ended = ended?;
+            bail!("it ended with {} before it served: {}", ended.code, ended.last_line())
+        }
     }
-    Ok(Moment::now())
 }
