@@ -21,6 +21,11 @@ pub(crate) fn ledger(migrations: usize) -> String {
     format!("warm boot, {} more migrations", thousands(migrations))
 }
 
+/// How many of several containers came through that.
+pub(crate) fn survive(what: &str) -> String {
+    format!("{what}: survive")
+}
+
 /// 10000 as `10,000`.
 fn thousands(number: usize) -> String {
     if number < 1_000 { number.to_string() } else { format!("{},{:03}", thousands(number / 1_000), number % 1_000) }

@@ -4,12 +4,12 @@ use futures_util::future::try_join_all;
 
 use crate::verify::{Container, Database};
 
-use super::Part;
 use super::baseline::Contender;
 use super::lab::Lab;
 use super::model::Figures;
 use super::moment::Moment;
 use super::stats::Unit;
+use super::{Part, names};
 
 /// How many.
 const COUNTS: [usize; 3] = [1, 5, 10];
@@ -28,8 +28,7 @@ pub(crate) async fn measure(lab: &Lab, figures: &mut Figures, runs: usize) -> an
                     if let Some(seconds) = last {
                         figures.seconds(Part::Replicas, &what, who.by(), seconds);
                     }
-                    let survived = format!("{what}: survive");
-                    figures.add(Part::Replicas, &survived, who.by(), Unit::Count, alive as f64);
+                    figures.add(Part::Replicas, &names::survive(&what), who.by(), Unit::Count, alive as f64);
                     lab.drop_database(&database).await?;
                 }
             }

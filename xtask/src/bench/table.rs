@@ -2,9 +2,9 @@
 
 use crate::ui;
 
-use super::Part;
-use super::model::{By, Figure, Report, find};
+use super::model::{By, Figure, Report, find, median};
 use super::stats::{Unit, show_ratio};
+use super::{Part, names};
 
 /// A table of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,9 @@ fn cell(figure: &Figure) -> String {
 
 fn ratio(figures: &[Figure], part: Part, what: &str) -> Option<String> {
     let (ours, shell) = (find(figures, part, what, By::Ours)?, find(figures, part, what, By::Shell)?);
-    let comparable = ours.unit != Unit::Count && shell.sample.median() > 0.0;
+    // One that came through alone was not slowed down by those that died.
+    let alive = |by| median(figures, part, &names::survive(what), by);
+    let comparable = ours.unit != Unit::Count && shell.sample.median() > 0.0 && alive(By::Ours) == alive(By::Shell);
     comparable.then(|| show_ratio(ours.sample.median() / shell.sample.median()))
 }
 
@@ -94,6 +96,16 @@ mod tests {
         assert_eq!(table.rows[0], ["boot", "2 s (1 s – 3 s), 3 times", "8 s", "", "0.25×"]);
         assert_eq!(table.rows[1], ["connect", "", "", "4 ms", ""]);
         assert_eq!(of(&figures.0, Part::Gate), None);
+    }
+
+    #[test]
+    fn times_of_different_numbers_of_survivors_are_not_compared() {
+        let mut figures = Figures::default();
+        for (by, alive) in [(By::Ours, 5.0), (By::Shell, 1.0)] {
+            figures.seconds(Part::Replicas, "cold", by, 10.0);
+            figures.add(Part::Replicas, &names::survive("cold"), by, Unit::Count, alive);
+        }
+        assert_eq!(of(&figures.0, Part::Replicas).unwrap().rows[0], ["cold", "10 s", "10 s", ""]);
     }
 
     #[test]
