@@ -8,10 +8,10 @@ use super::{Part, names};
 
 /// The pairs that are shown.
 const PAIRS: [(Part, &str, &str); 6] = [
-    (Part::Gate, names::COLD_GATE, "cold: start to exec"),
-    (Part::Gate, names::WARM_GATE, "warm: start to exec"),
-    (Part::Gate, names::COLD_SERVE, "cold: start to first answer"),
-    (Part::Gate, names::WARM_SERVE, "warm: start to first answer"),
+    (Part::Gate, names::COLD_GATE, "cold start to exec"),
+    (Part::Gate, names::WARM_GATE, "warm start to exec"),
+    (Part::Gate, names::COLD_SERVE, "cold start to answer"),
+    (Part::Gate, names::WARM_SERVE, "warm start to answer"),
     (Part::Process, names::WARM_BOOT, "warm boot, process"),
     (Part::Migrations, names::APPLY, "1,000 small migrations"),
 ];
@@ -55,7 +55,7 @@ pub(crate) fn render(figures: &[Figure]) -> String {
 <rect width="100%" height="100%" rx="6" fill="#ffffff"/>
 <rect class="ours" x="{LEFT}" y="18" width="12" height="12" rx="2"/><text x="{}" y="29">trm-directus</text>
 <rect class="shell" x="{}" y="18" width="12" height="12" rx="2"/><text x="{}" y="29">shell pipeline</text>
-<text class="muted" x="{}" y="29">medians; lines: smallest to largest; each pair to its own scale</text>
+<text class="muted" x="{}" y="29">medians; each pair to its own scale; lines: the spread</text>
 "##,
         LEFT + 18.0,
         LEFT + 118.0,

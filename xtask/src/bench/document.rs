@@ -10,8 +10,8 @@ pub(crate) fn render(report: &Report) -> String {
     let mut text = format!(
         "<!-- Written by `cargo xtask bench --write`; changes by hand are lost. -->\n\n# Benchmarks\n\n\
          The image against the shell pipeline that it replaces ([bench/shell](../bench/shell)): the same Directus, with \
-         bash, `psql` and `entrypoint.sh`. Both in the same run, in turns (A, B, A, B), {} times each where a cell does \
-         not say otherwise. Cells are medians, with the smallest and the largest in brackets.\n\n\
+         bash, `psql` and `entrypoint.sh`. Both in the same run, in turns (A, B, A, B), {} times each unless a cell \
+         says otherwise. Cells are medians, with the smallest and the largest in brackets.\n\n\
          ![Seconds, ours beside the shell's](benchmarks.svg)\n\n## What is promised\n\n",
         report.runs
     );
@@ -19,6 +19,7 @@ pub(crate) fn render(report: &Report) -> String {
     let rows = report.bars.iter();
     let rows = rows.map(|bar| vec![bar.promise.clone(), bar.measured.clone(), verdict(bar.met).to_owned()]).collect();
     text += &markdown(&Table { head: ["promise", "measured", ""].map(str::to_owned).to_vec(), rows });
+    text += &too_busy(&report.machine).unwrap_or_default();
     let mut left_out = Vec::new();
     for part in Part::ALL {
         match table::of(&report.figures, part) {
@@ -32,6 +33,16 @@ pub(crate) fn render(report: &Report) -> String {
     text + "\n## What it was measured on\n\n"
         + &markdown(&surroundings(report))
         + "\nMachines differ, and so do these seconds; ratios travel better. `cargo xtask bench` measures on yours.\n"
+}
+
+/// What is to be said of figures that others had a part in.
+fn too_busy(machine: &Machine) -> Option<String> {
+    let load = machine.load_before.filter(|load| *load > machine.cores as f64 / 4.0)?;
+    Some(format!(
+        "\n**These figures prove nothing:** the machine was busy (load {load:.2} on {} processors) before the first \
+         measurement. Measure again on an idle one.\n",
+        machine.cores
+    ))
 }
 
 fn surroundings(report: &Report) -> Table {
@@ -132,6 +143,14 @@ pub(crate) mod tests {
         let mut missed = report();
         missed.bars[0].met = false;
         assert!(render(&missed).contains("| **missed** |"));
+    }
+
+    #[test]
+    fn figures_of_a_busy_machine_are_said_to_prove_nothing() {
+        assert!(!render(&report()).contains("prove nothing"));
+        let mut busy = report();
+        busy.machine.load_before = Some(3.0);
+        assert!(render(&busy).contains("the machine was busy (load 3.00 on 2 processors)"));
     }
 
     #[test]
