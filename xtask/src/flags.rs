@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Test(Test),
     /// Prove every promise of the README on real containers, and write a report
     Verify(Verify),
+    /// Measure the image against the shell pipeline that it replaces
+    Bench(Bench),
     /// Run everything that CI runs: formatting, lints, generated documentation, tests, the acceptance gate
     Ci(Ci),
     /// Save the running stack's Directus schema as snapshots/schema.yaml
@@ -139,6 +141,25 @@ pub(crate) struct Verify {
     #[arg(long)]
     pub(crate) strict: bool,
     /// Print the report as one JSON object on the last line of stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Only these parts
+    #[arg(long, value_enum, value_name = "PART", value_delimiter = ',')]
+    pub(crate) only: Vec<crate::bench::Part>,
+    /// How often each is measured
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) runs: u16,
+    /// The image to measure
+    #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
+    pub(crate) image: String,
+    /// Write docs/BENCHMARKS.md and its picture; with --only they show no other parts
+    #[arg(long)]
+    pub(crate) write: bool,
+    /// Print the figures as one JSON object on the last line of stdout
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -4,6 +4,7 @@
 //! code. Progress goes to stderr; stdout carries results: text for people, or one JSON line with `--json`.
 
 mod base_images;
+mod bench;
 mod boot_view;
 mod build_progress;
 mod cmd;

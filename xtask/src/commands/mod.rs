@@ -1,5 +1,6 @@
 //! One file a command; each has a `run` that takes its flags.
 
+mod bench;
 mod ci;
 mod dev_reset;
 mod docs;
@@ -26,6 +27,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::InspectUser(flags) => inspect_user::run(&flags).await,
         Command::Test(flags) => test::run(&flags).await,
         Command::Verify(flags) => verify::run(&flags).await,
+        Command::Bench(flags) => bench::run(&flags).await,
         Command::Ci(flags) => ci::run(&flags).await,
         Command::Snapshot(flags) => snapshot::run(&flags).await,
         Command::Docs(flags) => docs::run(&flags),

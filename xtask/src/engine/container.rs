@@ -27,6 +27,8 @@ const START_PERIOD: Duration = Duration::from_secs(600);
 pub(crate) struct ContainerSpec {
     /// The image.
     pub(crate) image: String,
+    /// What is run before the command, instead of the image's own.
+    pub(crate) entrypoint: Option<Vec<String>>,
     /// The command, instead of the image's own.
     pub(crate) command: Option<Vec<String>>,
     /// Variables.
@@ -68,13 +70,17 @@ impl Engine {
         let created = self.docker.create_container(None, body(run, spec)).await;
         let id = created.with_context(|| format!("failed to create a container of {image}"))?.id;
         if !files.is_empty() {
-            let archive = archive(&files).context("failed to pack files")?;
-            let options = UploadToContainerOptionsBuilder::default().path("/").build();
-            let body = bollard::body_full(archive.into());
-            let uploaded = self.docker.upload_to_container(&id, Some(options), body).await;
-            uploaded.with_context(|| format!("failed to put files into a container of {image}"))?;
+            self.upload(&id, &files).await.with_context(|| format!("a container of {image} is not as it should be"))?;
         }
         Ok(id)
+    }
+
+    /// Puts files into a container, running or not. Not possible with a read-only root file system.
+    pub(crate) async fn upload(&self, id: &str, files: &[(String, Vec<u8>)]) -> anyhow::Result<()> {
+        let archive = archive(files).context("failed to pack files")?;
+        let options = UploadToContainerOptionsBuilder::default().path("/").build();
+        let uploaded = self.docker.upload_to_container(id, Some(options), bollard::body_full(archive.into())).await;
+        uploaded.with_context(|| format!("failed to put files into container {id}"))
     }
 
     /// Starts a container.
@@ -238,6 +244,20 @@ impl Engine {
         lines(self.docker.logs(id, Some(options)))
     }
 
+    /// Every line of a container's log, as it comes, until the container ends; each with the engine's own time before
+    /// it, in RFC 3339, and a blank.
+    pub(crate) fn timed_log(&self, id: &str) -> impl Stream<Item = anyhow::Result<String>> + use<> {
+        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).follow(true).timestamps(true).build();
+        lines(self.docker.logs(id, Some(options)))
+    }
+
+    /// When a container was last started, by the engine's own clock, in RFC 3339.
+    pub(crate) async fn started_at(&self, id: &str) -> anyhow::Result<String> {
+        let container = self.docker.inspect_container(id, None).await;
+        let state = container.with_context(|| format!("failed to inspect container {id}"))?.state.unwrap_or_default();
+        state.started_at.with_context(|| format!("the engine does not say when container {id} was started"))
+    }
+
     /// Every line that a container has said so far.
     pub(crate) async fn lines_so_far(&self, id: &str) -> anyhow::Result<Vec<String>> {
         let options = LogsOptionsBuilder::default().stdout(true).stderr(true).build();
@@ -278,6 +298,7 @@ fn body(run: &Run, spec: ContainerSpec) -> ContainerCreateBody {
     ContainerCreateBody {
         networking_config: networking,
         image: Some(spec.image),
+        entrypoint: spec.entrypoint,
         cmd: spec.command,
         env: Some(spec.variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect()),
         labels: Some(run.labels()),
@@ -296,13 +317,13 @@ fn body(run: &Run, spec: ContainerSpec) -> ContainerCreateBody {
     }
 }
 
-/// A tar archive of files by their absolute paths, readable by everybody.
+/// A tar archive of files by their absolute paths, readable by everybody, and runnable: a file may be a program.
 fn archive(files: &[(String, Vec<u8>)]) -> std::io::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
     for (path, content) in files {
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
-        header.set_mode(0o644);
+        header.set_mode(0o755);
         archive.append_data(&mut header, path.trim_start_matches('/'), content.as_slice())?;
     }
     archive.into_inner()

@@ -300,7 +300,8 @@ impl BootSpec {
         Ok(Container { ready: Instant::now(), ..container })
     }
 
-    async fn create(self, setting: &Rc<Setting>, network: Option<String>) -> anyhow::Result<Container> {
+    /// Makes it in a network without starting it.
+    pub(crate) async fn create(self, setting: &Rc<Setting>, network: Option<String>) -> anyhow::Result<Container> {
         let spec = ContainerSpec {
             variables: self.variables.into_iter().collect(),
             network: network.map(|network| (network, self.name.clone())),

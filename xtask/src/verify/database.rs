@@ -115,7 +115,8 @@ impl Database {
         Database { port, ..self.clone() }
     }
 
-    fn other(&self, name: &str) -> Database {
+    /// Another database of the same server.
+    pub(crate) fn other(&self, name: &str) -> Database {
         Database { name: name.to_owned(), ..self.clone() }
     }
 }
@@ -138,12 +139,28 @@ impl Servers {
         setting: &Rc<Setting>,
         network: Option<(String, String)>,
     ) -> anyhow::Result<(String, Database)> {
+        // A client that is killed is noticed as in production; durability is nobody's concern here, except after a crash
+        // of the server alone, for which the operating system's cache is enough.
+        self.start_with(setting, network, &["-c", "fsync=off"]).await
+    }
+
+    /// The same with other settings than the checks', given as arguments of the server.
+    pub(crate) async fn start_with(
+        &self,
+        setting: &Rc<Setting>,
+        network: Option<(String, String)>,
+        settings: &[&str],
+    ) -> anyhow::Result<(String, Database)> {
         let password = setting.secrets.database.clone();
         let host = network.as_ref().map_or("db", |(_, name)| name).to_owned();
         let spec = ContainerSpec {
-            // A client that is killed is noticed as in production; durability is nobody's concern here, except after a
-            // crash of the server alone, for which the operating system's cache is enough.
-            command: Some(["postgres", "-c", "fsync=off", "-c", "max_connections=300"].map(str::to_owned).to_vec()),
+            command: Some(
+                [&["postgres", "-c", "max_connections=300"], settings]
+                    .concat()
+                    .into_iter()
+                    .map(str::to_owned)
+                    .collect(),
+            ),
             network,
             ..postgres::server(&setting.subject.database, USER, &password, FIRST)
         };

@@ -32,10 +32,14 @@ use crate::engine::Engine;
 use crate::run::Run;
 use crate::{base_images, postgres, ui, workspace};
 
-use self::case::{Secrets, Setting};
+pub(crate) use self::api::ping;
+use self::case::Secrets;
+pub(crate) use self::case::{BootSpec, Container, Ended, Setting};
 pub(crate) use self::check::Check;
 use self::database::Servers;
-use self::model::{CheckReport, Evidence, Figure, Machine, Subject, Summary};
+pub(crate) use self::database::{Database, USER as DATABASE_USER};
+pub(crate) use self::model::Subject;
+use self::model::{CheckReport, Evidence, Figure, Machine, Summary};
 pub(crate) use self::model::{Report, Status};
 pub(crate) use self::report::{announce, write};
 use self::runner::Options;
@@ -175,7 +179,8 @@ fn bearable(cores: usize, memory: u64) -> usize {
     cores.min(usize::try_from(memory / EACH).unwrap_or(usize::MAX)).max(1)
 }
 
-fn cores() -> usize {
+/// How many processors this machine lends to this process.
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
@@ -193,7 +198,13 @@ pub(crate) async fn negative(
     negative::run(setting(engine, run, subject, &database), checks, jobs).await
 }
 
-fn setting(engine: &Engine, run: Rc<Run>, subject: Subject, database: &crate::base_images::Resolved) -> Setting {
+/// What all that a run does with an image has in common.
+pub(crate) fn setting(
+    engine: &Engine,
+    run: Rc<Run>,
+    subject: Subject,
+    database: &crate::base_images::Resolved,
+) -> Setting {
     Setting {
         engine: engine.clone(),
         secrets: Secrets::new(run.id()),
@@ -205,7 +216,12 @@ fn setting(engine: &Engine, run: Rc<Run>, subject: Subject, database: &crate::ba
     }
 }
 
-async fn subject(engine: &Engine, image: &str, database: &crate::base_images::Resolved) -> anyhow::Result<Subject> {
+/// What an image says of itself.
+pub(crate) async fn subject(
+    engine: &Engine,
+    image: &str,
+    database: &crate::base_images::Resolved,
+) -> anyhow::Result<Subject> {
     let info = engine.image(image).await?.with_context(|| format!("there is no image {image}"))?;
     let label = |name: &str| info.labels.get(&format!("org.opencontainers.image.{name}")).cloned().unwrap_or_default();
     let base = label("base.name");
@@ -225,7 +241,7 @@ async fn subject(engine: &Engine, image: &str, database: &crate::base_images::Re
 }
 
 /// Seconds since the epoch as a date and time in UTC.
-fn rfc3339(seconds: u64) -> String {
+pub(crate) fn rfc3339(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     // Howard Hinnant's civil_from_days, for days since 1970.
     let shifted = days + 719_468;

@@ -1,0 +1,68 @@
+//! What `cargo xtask bench` runs inside containers: a clock for other programs, and the floor that they are measured
+//! against. An example, so that it is built exactly as the boot binary is and no image contains it.
+//!
+//! - `probe connect` makes one authenticated connection to PostgreSQL by `DB_*`, ends it, and exits.
+//! - `probe clock TIMES -- COMMAND…` runs a command again and again, and prints one JSON object: the seconds of each run,
+//!   the most memory that the container has had, and what the command said if it failed.
+
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use serde_json::json;
+use tokio_postgres::NoTls;
+
+/// The most memory that this container has had: of cgroup v2, and of v1.
+const PEAKS: [&str; 2] = ["/sys/fs/cgroup/memory.peak", "/sys/fs/cgroup/memory/memory.max_usage_in_bytes"];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["connect"] => connect(),
+        ["clock", times, "--", program, arguments @ ..] => clock(times, program, arguments),
+        _ => Err("usage: probe connect | probe clock TIMES -- COMMAND…".to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("{reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn connect() -> Result<(), String> {
+    let variable = |name: &str| std::env::var(name).map_err(|error| format!("{name}: {error}"));
+    let mut config = tokio_postgres::Config::new();
+    config
+        .host(variable("DB_HOST")?)
+        .port(variable("DB_PORT")?.parse().map_err(|error| format!("DB_PORT: {error}"))?)
+        .user(variable("DB_USER")?)
+        .password(variable("DB_PASSWORD")?)
+        .dbname(variable("DB_DATABASE")?);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| error.to_string())?.block_on(async {
+        let (client, connection) = config.connect(NoTls).await.map_err(|error| error.to_string())?;
+        drop(client);
+        connection.await.map_err(|error| error.to_string())
+    })
+}
+
+fn clock(times: &str, program: &str, arguments: &[&str]) -> Result<(), String> {
+    let times: usize = times.parse().map_err(|error| format!("{times}: {error}"))?;
+    let mut seconds = Vec::new();
+    let mut failure = None;
+    for _ in 0..times {
+        let began = Instant::now();
+        let output = Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
+        seconds.push(began.elapsed().as_secs_f64());
+        if !output.status.success() {
+            let said = [output.stdout, output.stderr].concat();
+            failure = Some(format!("{program}: {}: {}", output.status, String::from_utf8_lossy(&said).trim_end()));
+            break;
+        }
+    }
+    let peak = PEAKS.iter().find_map(|path| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok());
+    println!("{}", json!({ "seconds": seconds, "peak_bytes": peak, "failure": failure }));
+    Ok(())
+}

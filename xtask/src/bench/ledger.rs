@@ -1,0 +1,49 @@
+//! A warm boot with ever more applied migrations.
+
+use super::baseline::Contender;
+use super::lab::Lab;
+use super::model::Figures;
+use super::{Part, migrations, names};
+
+/// How many.
+const LENGTHS: [usize; 4] = [10, 100, 1_000, 10_000];
+/// Where the shell is left out: it starts two processes for each migration, at every boot.
+const MOST_FOR_SHELL: usize = 1_000;
+/// How often the shell is measured with more than a hundred.
+const MOST_SHELL_RUNS: usize = 3;
+
+/// Measures both in turns, length by length.
+pub(crate) async fn measure(lab: &Lab, figures: &mut Figures, runs: usize) -> anyhow::Result<()> {
+    let mut idle = Vec::new();
+    for who in Contender::BOTH {
+        let database = lab.booted(who).await?;
+        migrations::make_table(&database).await?;
+        idle.push((who, lab.idle(who, &database).await?, database));
+    }
+    let mut applied = 0;
+    for length in LENGTHS {
+        let files = migrations::files(applied + 1..=length);
+        let measured = |who| who == Contender::Ours || length <= MOST_FOR_SHELL;
+        for (who, container, _) in idle.iter().filter(|(who, ..)| measured(*who)) {
+            lab.setting.engine.upload(&container.id, &files).await?;
+            // Applies them.
+            lab.clock(container, 1, &who.boot_command()).await?;
+        }
+        applied = length;
+        for turn in 0..runs {
+            for (who, container, _) in idle.iter().filter(|(who, ..)| measured(*who)) {
+                if *who == Contender::Shell && length > 100 && turn >= MOST_SHELL_RUNS {
+                    continue;
+                }
+                for seconds in lab.clock(container, 1, &who.boot_command()).await?.seconds {
+                    figures.seconds(Part::Ledger, &names::ledger(length), who.by(), seconds);
+                }
+            }
+        }
+    }
+    for (_, container, database) in &idle {
+        lab.remove(container).await?;
+        lab.drop_database(database).await?;
+    }
+    Ok(())
+}

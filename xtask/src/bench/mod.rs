@@ -1,0 +1,181 @@
+//! The benchmark: the image against the shell pipeline that it replaces, in the same run, in turns.
+//!
+//! [`lab`] is where one measures, the modules named after a [`Part`] are what is measured, [`model`] is what was found,
+//! [`bars`] judges it, [`table`], [`document`] and [`chart`] show it.
+
+mod bars;
+mod baseline;
+mod chart;
+mod document;
+mod gate;
+mod image;
+mod lab;
+mod ledger;
+mod machine;
+mod memory;
+mod migrations;
+mod model;
+mod moment;
+mod names;
+mod process;
+mod replicas;
+mod stats;
+mod table;
+mod xtask;
+
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use crate::engine::Engine;
+use crate::{ui, verify, workspace};
+
+use self::lab::Lab;
+use self::model::Figures;
+pub(crate) use self::model::Report;
+pub(crate) use self::table::render;
+
+/// A part of the benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Part {
+    /// From a container's start until it becomes the server, and until that answers
+    Gate,
+    /// The boot alone, as a process of a running container, beside the least that anybody can do
+    Process,
+    /// A warm boot with ever more applied migrations
+    Ledger,
+    /// Applying a thousand small migrations
+    Migrations,
+    /// Several containers at once
+    Replicas,
+    /// The most memory that a boot takes
+    Memory,
+    /// What is added to the base, and rebuilds
+    Image,
+    /// xtask's own start
+    Xtask,
+}
+
+impl Part {
+    /// All of them, in the order in which they are measured.
+    pub(crate) const ALL: [Part; 8] = [
+        Part::Gate,
+        Part::Process,
+        Part::Ledger,
+        Part::Migrations,
+        Part::Replicas,
+        Part::Memory,
+        Part::Image,
+        Part::Xtask,
+    ];
+
+    /// The head of its table.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Part::Gate => "Containers: from the start to the server",
+            Part::Process => "Processes: the boot alone",
+            Part::Ledger => "A warm boot and the length of the ledger",
+            Part::Migrations => "Applying 1,000 small migrations",
+            Part::Replicas => "Several containers at once",
+            Part::Memory => "The most memory of a boot",
+            Part::Image => "The image",
+            Part::Xtask => "xtask without anything to do",
+        }
+    }
+
+    /// How it is measured.
+    pub(crate) fn method(self) -> &'static str {
+        match self {
+            Part::Gate => {
+                "From the engine's `StartedAt` to the engine's time stamp of the line before the server's exec: ours is \
+                 the line of phase 8, the shell's is one that it writes right before `exec`. `StartedAt` itself is a few \
+                 milliseconds off, so that figures of less are zero here; processes tell more. Serving is the first 200 \
+                 from `/server/ping`, asked every 20 ms. Cold is an empty database, warm the same one again. Our \
+                 image has its health check, the shell's has none."
+            }
+            Part::Process => {
+                "In containers that run already, by a clock inside them: `entrypoint boot`, and `entrypoint.sh true`. The \
+                 bare connect is a process of the same build as the boot binary that authenticates (SCRAM) and ends; \
+                 `psql` is the program itself, not a wrapper."
+            }
+            Part::Ledger => {
+                "The same, with that many migrations more than the image has, all applied. The shell starts a psql and a \
+                 sha256sum for each: it is measured up to 1,000 and less often."
+            }
+            Part::Migrations => {
+                "One `insert` each, on a booted database. Ours is what phase 4 says of itself; the shell's is the time \
+                 between its lines before and after; psql alone has neither ledger nor checksums, and each file commits."
+            }
+            Part::Replicas => {
+                "Made first, then started at the same moment on one database: from the first start until the last that \
+                 survives is done with the boot. No server is started after it. The shell has no lock: what dies is part \
+                 of the result."
+            }
+            Part::Memory => {
+                "The container's own peak (cgroup: with the file cache that it was charged for), from a first process that \
+                 runs the boot and then reads it."
+            }
+            Part::Image => {
+                "Sizes as the engine counts them. Rebuilds are done in a copy of the tree: cargo, where it has a part, \
+                 and `docker buildx build`, until the image is in the engine."
+            }
+            Part::Xtask => "`cargo xtask --help`, by cargo and as the bare program.",
+        }
+    }
+}
+
+/// What a run is to measure.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// The parts; empty: all.
+    pub(crate) only: Vec<Part>,
+    /// How often each is measured.
+    pub(crate) runs: usize,
+    /// The image.
+    pub(crate) image: String,
+}
+
+/// Measures.
+pub(crate) async fn bench(engine: &Engine, options: &Options) -> anyhow::Result<Report> {
+    let load_before = machine::load();
+    let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let lab = Lab::open(engine, &options.image).await?;
+    let mut figures = Figures::default();
+    for part in Part::ALL.into_iter().filter(|part| options.only.is_empty() || options.only.contains(part)) {
+        ui::status("Measuring", part.title());
+        let (lab, figures, runs) = (&lab, &mut figures, options.runs);
+        let measured = match part {
+            Part::Gate => gate::measure(lab, figures, runs).await,
+            Part::Process => process::measure(lab, figures, runs).await,
+            Part::Ledger => ledger::measure(lab, figures, runs).await,
+            Part::Migrations => migrations::measure(lab, figures, runs).await,
+            Part::Replicas => replicas::measure(lab, figures, runs).await,
+            Part::Memory => memory::measure(lab, figures, runs).await,
+            Part::Image => image::measure(lab, figures, runs).await,
+            Part::Xtask => xtask::measure(figures, runs).await,
+        };
+        measured.with_context(|| format!("failed to measure: {}", part.title()))?;
+    }
+    Ok(Report {
+        began: verify::rfc3339(began),
+        runs: options.runs,
+        subject: lab.subject().await?,
+        machine: machine::describe(engine, load_before).await?,
+        bars: bars::judge(&figures.0),
+        figures: figures.0,
+    })
+}
+
+/// The document, and the picture in it.
+const FILES: [&str; 2] = ["docs/BENCHMARKS.md", "docs/benchmarks.svg"];
+
+/// Writes the document and its picture, and returns where they lie.
+pub(crate) fn write(report: &Report) -> anyhow::Result<[&'static str; 2]> {
+    for (file, content) in FILES.into_iter().zip([document::render(report), chart::render(&report.figures)]) {
+        let path = workspace::path(file);
+        std::fs::write(&path, content).with_context(|| format!("failed to write {path}"))?;
+    }
+    Ok(FILES)
+}

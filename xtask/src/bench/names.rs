@@ -1,0 +1,42 @@
+//! What is measured, by name: bars and pictures find figures by them.
+
+pub(crate) const COLD_GATE: &str = "start to exec, cold";
+pub(crate) const WARM_GATE: &str = "start to exec, warm";
+pub(crate) const COLD_SERVE: &str = "start to the first answer, cold";
+pub(crate) const WARM_SERVE: &str = "start to the first answer, warm";
+pub(crate) const WARM_BOOT: &str = "boot, warm";
+pub(crate) const CONNECT: &str = "connect, authenticate, end";
+pub(crate) const SELECT: &str = "psql -c 'select 1'";
+pub(crate) const NOTHING: &str = "a process that does nothing";
+pub(crate) const APPLY: &str = "1,000 migrations applied";
+pub(crate) const ADDED: &str = "added to the base";
+pub(crate) const REBUILD_SNAPSHOT: &str = "rebuild after a changed snapshot";
+pub(crate) const REBUILD_MIGRATION: &str = "rebuild after a new migration";
+pub(crate) const REBUILD_BINARY: &str = "rebuild after a changed boot binary or script";
+pub(crate) const CARGO_XTASK: &str = "cargo xtask --help";
+pub(crate) const BARE_XTASK: &str = "the program without cargo";
+
+/// A warm boot with a ledger of that length.
+pub(crate) fn ledger(migrations: usize) -> String {
+    format!("warm boot, {} more migrations", thousands(migrations))
+}
+
+/// How many of several containers came through that.
+pub(crate) fn survive(what: &str) -> String {
+    format!("{what}: survive")
+}
+
+/// 10000 as `10,000`.
+fn thousands(number: usize) -> String {
+    if number < 1_000 { number.to_string() } else { format!("{},{:03}", thousands(number / 1_000), number % 1_000) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::thousands;
+
+    #[test]
+    fn large_numbers_have_commas() {
+        assert_eq!([10, 1_000, 10_000, 1_234_567].map(thousands), ["10", "1,000", "10,000", "1,234,567"]);
+    }
+}

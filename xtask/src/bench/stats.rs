@@ -1,0 +1,162 @@
+//! What repeated measurements come to: the median, and how far they lie apart.
+
+use serde::{Serialize, Serializer};
+
+/// Measurements of one thing, in the order in which they were made. Never empty once it is part of a report.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Sample(Vec<f64>);
+
+impl Sample {
+    /// Adds a measurement.
+    pub(crate) fn push(&mut self, value: f64) {
+        self.0.push(value);
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The one in the middle; of an even number the mean of the two there.
+    pub(crate) fn median(&self) -> f64 {
+        self.quantile(0.5)
+    }
+
+    /// The smallest.
+    pub(crate) fn min(&self) -> f64 {
+        self.quantile(0.0)
+    }
+
+    /// The largest.
+    pub(crate) fn max(&self) -> f64 {
+        self.quantile(1.0)
+    }
+
+    /// The value below which this part of the measurements lies, between neighbours in proportion.
+    fn quantile(&self, part: f64) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+        let place = part * last as f64;
+        // Not negative, and at most `last`.
+        let (below, above) = (place.floor() as usize, place.ceil() as usize);
+        sorted[below] + (sorted[above] - sorted[below]) * (place - place.floor())
+    }
+}
+
+impl FromIterator<f64> for Sample {
+    fn from_iter<I: IntoIterator<Item = f64>>(values: I) -> Self {
+        Sample(values.into_iter().collect())
+    }
+}
+
+impl Serialize for Sample {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Form<'a> {
+            median: f64,
+            min: f64,
+            max: f64,
+            first_quartile: f64,
+            third_quartile: f64,
+            values: &'a [f64],
+        }
+        Form {
+            median: self.median(),
+            min: self.min(),
+            max: self.max(),
+            first_quartile: self.quantile(0.25),
+            third_quartile: self.quantile(0.75),
+            values: &self.0,
+        }
+        .serialize(serializer)
+    }
+}
+
+/// What is measured, which says how it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Unit {
+    /// A duration.
+    Seconds,
+    /// A size.
+    Bytes,
+    /// How many of something.
+    Count,
+}
+
+impl Unit {
+    /// A value with three significant digits in the unit that reads best.
+    pub(crate) fn show(self, value: f64) -> String {
+        match self {
+            Unit::Seconds if value >= 1.0 => format!("{} s", digits(value)),
+            Unit::Seconds => format!("{} ms", digits(value * 1e3)),
+            Unit::Bytes => format!("{} MB", digits(value / 1e6)),
+            Unit::Count => digits(value),
+        }
+    }
+
+    /// The median, and the smallest and the largest if they differ from it: `1.20 s (1.10 s – 1.35 s)`.
+    pub(crate) fn show_sample(self, sample: &Sample) -> String {
+        let [median, min, max] = [sample.median(), sample.min(), sample.max()].map(|value| self.show(value));
+        if min == median && max == median { median } else { format!("{median} ({min} – {max})") }
+    }
+}
+
+/// Three significant digits; whole numbers without a point.
+fn digits(value: f64) -> String {
+    match value.abs() {
+        size if size >= 100.0 || value.fract() == 0.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+/// A ratio as it is read: `0.33×`, `1.5×`, `420×`.
+pub(crate) fn show_ratio(ratio: f64) -> String {
+    format!("{}×", digits(ratio))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Sample, Unit, show_ratio};
+
+    fn sample(values: &[f64]) -> Sample {
+        values.iter().copied().collect()
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between_the_middle_two() {
+        assert_eq!(sample(&[9.0, 1.0, 2.0]).median(), 2.0);
+        assert_eq!(sample(&[4.0, 1.0, 2.0, 9.0]).median(), 3.0);
+        assert_eq!(sample(&[5.0]).median(), 5.0);
+    }
+
+    #[test]
+    fn one_wild_value_moves_the_spread_and_not_the_median() {
+        let wild = sample(&[1.0, 1.0, 1.0, 1.0, 100.0]);
+        assert_eq!((wild.median(), wild.min(), wild.max()), (1.0, 1.0, 100.0));
+    }
+
+    #[test]
+    fn quartiles_lie_between_neighbours_in_proportion() {
+        let json = serde_json::to_value(sample(&[1.0, 2.0, 3.0, 4.0])).unwrap();
+        assert_eq!((json["first_quartile"].as_f64(), json["third_quartile"].as_f64()), (Some(1.75), Some(3.25)));
+        assert_eq!(json["values"].as_array().unwrap().len(), 4);
+    }
+
+    #[test]
+    fn values_are_shown_with_three_digits_in_the_unit_that_reads_best() {
+        let shown = [0.000_512, 0.0061, 0.25, 2.512, 12.34, 123.4].map(|seconds| Unit::Seconds.show(seconds));
+        assert_eq!(shown, ["0.51 ms", "6.10 ms", "250 ms", "2.51 s", "12.3 s", "123 s"]);
+        assert_eq!(Unit::Bytes.show(2_449_999.0), "2.45 MB");
+        assert_eq!(Unit::Count.show(5.0), "5");
+        assert_eq!([0.3333, 1.5, 420.4].map(show_ratio), ["0.33×", "1.50×", "420×"]);
+    }
+
+    #[test]
+    fn a_spread_is_shown_where_there_is_one() {
+        assert_eq!(Unit::Seconds.show_sample(&sample(&[1.0, 2.0, 3.0])), "2 s (1 s – 3 s)");
+        assert_eq!(Unit::Count.show_sample(&sample(&[5.0, 5.0])), "5");
+    }
+}
