@@ -134,6 +134,7 @@ async fn phases(prepared: &Prepared, session: &mut Session, log: &Log) -> Result
         nothing_to_do(prepared, current, log);
         return Ok(());
     }
+    session.ready().await?;
     let Config { database, timeouts, .. } = &prepared.config;
     database::refuse_pooler(session, database, timeouts.database, log).await?;
     let waited = database::acquire(&session.client, timeouts.lock, log).await?;

@@ -86,8 +86,15 @@ impl Session {
                 version.split(' ').next().unwrap_or(version).clone_into(&mut session.server_version);
             }
         }
-        session.client.batch_execute(RESET).await?;
         Ok(session)
+    }
+
+    /// Readies the session for work: its settings, and that the server looks whether we are still there.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub async fn ready(&self) -> Result<(), tokio_postgres::Error> {
+        self.client.batch_execute(RESET).await
     }
 
     fn drive<S, T>(client: Client, mut connection: Connection<S, T>) -> Session

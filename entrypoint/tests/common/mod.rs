@@ -98,7 +98,9 @@ impl Database {
     /// A connection as the boot makes it.
     pub(crate) async fn session(&self) -> Session {
         let config = self.config();
-        wait(&config.database, config.timeouts.database, &log()).await.expect("the test server answers")
+        let session = wait(&config.database, config.timeouts.database, &log()).await.expect("the test server answers");
+        session.ready().await.expect("it answers");
+        session
     }
 
     /// The least configuration that reaches it.

@@ -82,6 +82,10 @@ const EDITS: &[(&str, Edit)] = &[
     ("a field gets a default", Edit::Patch("/fields/events/live", r#"{"schema": {"default_value": "x"}}"#)),
     ("a field is made unique", Edit::Patch("/fields/events/live", r#"{"schema": {"is_unique": true}}"#)),
     (
+        "a foreign key's field is made",
+        Edit::Post("/fields/live", r#"{"field": "event", "type": "uuid", "meta": {}, "schema": {}}"#),
+    ),
+    (
         "a relation is made",
         Edit::Post(
             "/relations",
