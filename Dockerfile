@@ -49,6 +49,9 @@ COPY --from=writable --chown=1000:1000 /uploads /directus/uploads
 COPY --chown=0:0 --chmod=0555 scripts/image /directus/scripts
 COPY --from=binary --chown=0:0 --chmod=0555 /entrypoint /usr/local/bin/entrypoint
 COPY --chown=0:0 --chmod=0555 db-init /directus/db-init
+USER root
+# Refuses SQL files that no boot would take, and notes what they are: a boot with nothing to do reads that instead.
+RUN ["/usr/local/bin/entrypoint", "manifest"]
 COPY --chown=0:0 --chmod=0555 snapshots /directus/snapshots
 COPY --chown=0:0 --chmod=0555 extensions /directus/extensions
 

@@ -14,7 +14,7 @@ use crate::directus::{
 use crate::error::{BootError, ConnectionLoss};
 use crate::log::Log;
 use crate::migrations::file::hex_sha256;
-use crate::migrations::{self, Conditions, MigrationSet};
+use crate::migrations::{self, Conditions, Migrations};
 use crate::standing::{Bootstrap, Current, Refusal, Schema, Standing, is_current};
 
 /// How long a failure waits for the news that the connection is gone, which would be its cause.
@@ -26,7 +26,7 @@ pub struct Prepared {
     /// The variables.
     pub config: Config,
     /// The SQL files.
-    pub migrations: MigrationSet,
+    pub migrations: Migrations,
     /// The snapshot.
     pub snapshot: SnapshotFile,
     /// Directus.
@@ -53,13 +53,13 @@ pub fn prepare(env: &Env, log: &Log) -> Result<Prepared, BootError> {
     for warning in &config.warnings {
         log.warn(warning);
     }
-    let migrations = MigrationSet::read(&config.paths.db_init)?;
+    let migrations = Migrations::open(&config.paths.db_init)?;
     let snapshot = SnapshotFile::read(&config.paths.snapshot)?;
     let directus = Release::read(&config.paths.directus)?;
     log.done(format!(
         "{} + {} migrations, snapshot {}, Directus {}",
-        migrations.db_init.len(),
-        migrations.post_schema.len(),
+        migrations.manifest().of_phase(Phase::DbInit).files,
+        migrations.manifest().of_phase(Phase::PostSchema).files,
         snapshot.short_digest(),
         directus.version,
     ));
@@ -149,12 +149,12 @@ async fn phases(prepared: &Prepared, session: &mut Session, log: &Log) -> Result
 
 /// Phases 4 to 7 of a boot that finds everything in place.
 fn nothing_to_do(prepared: &Prepared, current: Current, log: &Log) {
-    let migrations = &prepared.migrations;
+    let skipped = |phase: Phase| format!("0 applied, {} skipped", prepared.migrations.manifest().of_phase(phase).files);
     log.begin(Phase::DbInit);
     if let Some(acceptance) = &prepared.config.migration_accept {
         log.warn(acceptance.idle());
     }
-    log.done(format!("0 applied, {} skipped", migrations.db_init.len()));
+    log.done(skipped(Phase::DbInit));
     about_timescaledb(prepared, current.timescaledb, log);
     log.begin(Phase::Bootstrap);
     about_administrators(current.administrator, log);
@@ -162,7 +162,7 @@ fn nothing_to_do(prepared: &Prepared, current: Current, log: &Log) {
     log.begin(Phase::Schema);
     log.done("no changes");
     log.begin(Phase::PostSchema);
-    log.done(format!("0 applied, {} skipped", migrations.post_schema.len()));
+    log.done(skipped(Phase::PostSchema));
 }
 
 fn about_timescaledb(prepared: &Prepared, installed: bool, log: &Log) {
@@ -196,8 +196,9 @@ impl Boot<'_> {
     /// Phases 4 to 7, with the lock held.
     async fn locked_phases(self, session: &mut Session) -> Result<(), BootError> {
         let Boot { prepared, log } = self;
-        let standing = Standing::read(&session.client, &prepared.migrations).await?;
-        let work = standing.work(prepared).map_err(|Refusal { phase, error }| {
+        let files = prepared.migrations.files()?;
+        let standing = Standing::read(&session.client, files).await?;
+        let work = standing.work(prepared, files).map_err(|Refusal { phase, error }| {
             log.begin(phase);
             error
         })?;

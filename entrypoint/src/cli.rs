@@ -13,6 +13,8 @@ pub enum Command {
     Boot,
     /// Tell what a boot would do, or what was done; change nothing.
     Report(Kind, Format),
+    /// Check the SQL files and leave the note about them; a step of the image's build.
+    Manifest,
     /// Ask the server whether it serves.
     Healthcheck,
     /// Print the help.
@@ -34,6 +36,7 @@ Usage: entrypoint [COMMAND]
   plan [--json]       what a boot would do to this database; exit 0 nothing, 2 changes, 3 drift, 43 refused
   status [--json]     what was done to this database, and what is pending
   healthcheck         exit 0 if the server on this host answers, 50 if not
+  manifest            check the SQL files and note what they are; a step of the image's build
   help                this text
   version             the version and the image it was built into
   anything else       is run as a command of its own, without a boot: docker run IMAGE id
@@ -60,6 +63,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String
         Some("plan") => return report(Kind::Plan, &rest),
         Some("status") => return report(Kind::Status, &rest),
         Some("boot") => Command::Boot,
+        Some("manifest") => Command::Manifest,
         Some("healthcheck") => Command::Healthcheck,
         Some("help" | "--help" | "-h") => Command::Help,
         Some("version" | "--version" | "-V") => Command::Version,

@@ -1,6 +1,7 @@
 //! The boot binary of the image: parses the command line, dispatches, and maps what came of it to an exit code.
 
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use entrypoint::error::BootError;
 use entrypoint::exec::{exec, server_command};
 use entrypoint::healthcheck;
 use entrypoint::log::Log;
+use entrypoint::migrations::Manifest;
 use entrypoint::report::{Format, Kind, Report, report};
 use entrypoint::signals::Signals;
 
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
         Ok(Command::Start(server)) => start(Some(server)),
         Ok(Command::Boot) => start(None),
         Ok(Command::Report(kind, format)) => tell(kind, format),
+        Ok(Command::Manifest) => manifest(),
         Ok(Command::Healthcheck) => match healthcheck::check(&Env::of_process()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(reason) => {
@@ -55,6 +58,20 @@ fn start(server: Option<Vec<OsString>>) -> ExitCode {
     match boot_and_serve(&env, server, &log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error, &log),
+    }
+}
+
+/// `manifest`, where the files lie in the image.
+fn manifest() -> ExitCode {
+    let env = Env::of_process();
+    match Manifest::write(Path::new(env.plain("BOOT_DB_INIT_DIR").unwrap_or(contract::DB_INIT_DIR))) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(problems) => {
+            for problem in problems.0 {
+                eprintln!("{} {problem}", contract::PREFIX);
+            }
+            contract::ExitCode::MigrationsInvalid.into()
+        }
     }
 }
 

@@ -15,8 +15,7 @@ use crate::directus::fingerprint::{FINGERPRINT, fingerprint};
 use crate::directus::inventory::{self, HAS_ADMINISTRATOR};
 use crate::directus::{LineageRow, Position, lineage};
 use crate::error::BootError;
-use crate::migrations::file::hex_sha256;
-use crate::migrations::{self, Ledger, MigrationFile, MigrationSet, Plan};
+use crate::migrations::{self, Ledger, MigrationSet, Plan};
 
 /// What a database that has everything says beside that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,19 +68,12 @@ pub async fn is_current(client: &Client, prepared: &Prepared) -> Result<Option<C
     let applied: Vec<String> = row.get(3);
     let current = Current { administrator: row.get(4), timescaledb: row.get(5) };
     let everything = unedited == Some(true)
-        && db_init == ledger_digest(&migrations.db_init)
-        && post_schema == ledger_digest(&migrations.post_schema)
+        && db_init == migrations.manifest().of_phase(Phase::DbInit).ledger
+        && post_schema == migrations.manifest().of_phase(Phase::PostSchema).ledger
         && directus.pending(&applied).is_empty()
         && directus.newer(&applied).is_empty()
         && (current.administrator || config.admin_email.is_none());
     Ok(everything.then_some(current))
-}
-
-/// What the ledger's digest is when exactly these files were applied.
-fn ledger_digest(files: &[MigrationFile]) -> Option<String> {
-    let mut rows: Vec<String> = files.iter().map(|file| format!("{} {}", file.filename, file.checksum)).collect();
-    rows.sort_unstable();
-    (!rows.is_empty()).then(|| hex_sha256(rows.join("\n").as_bytes()))
 }
 
 /// Whether a query met a schema, table or column that is not there yet.
@@ -131,8 +123,8 @@ impl Standing {
     ///
     /// # Errors
     /// What forbids it to do anything, and the phase that it concerns.
-    pub fn work<'a>(&self, prepared: &'a Prepared) -> Result<Work<'a>, Refusal> {
-        let Prepared { config, migrations, snapshot, directus } = prepared;
+    pub fn work<'a>(&self, prepared: &Prepared, files: &'a MigrationSet) -> Result<Work<'a>, Refusal> {
+        let Prepared { config, snapshot, directus, .. } = prepared;
         let refuse = |phase: Phase| move |error: BootError| Refusal { phase, error };
 
         let applied = self.directus.as_deref().unwrap_or_default();
@@ -152,7 +144,7 @@ impl Standing {
 
         let plan = |phase: Phase| {
             let rows = self.ledger.of(phase);
-            let plan = migrations::plan(migrations.of(phase), rows, config.migration_accept.as_ref())
+            let plan = migrations::plan(files.of(phase), rows, config.migration_accept.as_ref())
                 .map_err(|error| refuse(phase)(error.into()))?;
             let breaking = rows.iter().find(|row| row.breaks_older_images && plan.newer.contains(&row.filename));
             match breaking {

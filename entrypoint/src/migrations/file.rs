@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs::DirEntry;
 use std::ops::Range;
 use std::path::Path;
 
@@ -98,11 +99,11 @@ pub(super) fn read_dir_as(folder: &str, dir: &Path) -> Result<Vec<MigrationFile>
                 continue;
             }
         };
-        let filename = entry.file_name().to_string_lossy().into_owned();
-        let path = entry.path();
-        if filename.starts_with('.') || filename == "README.md" || path.is_dir() {
+        if !may_be_migration(&entry) {
             continue;
         }
+        let filename = entry.file_name().to_string_lossy().into_owned();
+        let path = entry.path();
         match std::fs::read(&path) {
             Ok(content) => match MigrationFile::parse(&filename, &content) {
                 Ok(file) => files.push(file),
@@ -119,6 +120,18 @@ pub(super) fn read_dir_as(folder: &str, dir: &Path) -> Result<Vec<MigrationFile>
     let mut problems = problems.concat();
     problems.extend(duplicates(&files).into_iter().map(|problem| format!("{folder}{problem}")));
     if problems.is_empty() { Ok(files) } else { Err(InvalidMigrations(problems)) }
+}
+
+/// Whether what lies in a folder is to be read: no sub-folder, no hidden file, not the README.
+pub(super) fn may_be_migration(entry: &DirEntry) -> bool {
+    let name = entry.file_name();
+    let is_folder = || match entry.file_type() {
+        // A symbolic link may lead to one.
+        Ok(kind) if kind.is_symlink() => entry.path().is_dir(),
+        Ok(kind) => kind.is_dir(),
+        Err(_) => false,
+    };
+    !name.to_string_lossy().starts_with('.') && name != "README.md" && !is_folder()
 }
 
 fn duplicates(files: &[MigrationFile]) -> Vec<String> {

@@ -12,6 +12,7 @@ pub mod headers;
 mod indexes;
 pub mod ledger;
 mod locate;
+pub mod manifest;
 pub mod patience;
 mod place;
 pub mod plan;
@@ -28,6 +29,7 @@ pub use failure::{ApplyError, Kept};
 pub use file::{MigrationFile, read_dir};
 pub use headers::Headers;
 pub use ledger::{Ledger, LedgerRow, settle};
+pub use manifest::{Manifest, Migrations};
 pub use patience::LockPatience;
 pub use plan::{Accepted, Plan, plan};
 

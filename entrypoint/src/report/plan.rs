@@ -39,8 +39,9 @@ pub(super) async fn make(
     session: &Session,
     log: &Log,
 ) -> Result<(Value, String, ExitCode), BootError> {
-    let standing = Standing::read(&session.client, &prepared.migrations).await?;
-    let work = standing.work(prepared).map_err(|Refusal { phase, error }| {
+    let files = prepared.migrations.files()?;
+    let standing = Standing::read(&session.client, files).await?;
+    let work = standing.work(prepared, files).map_err(|Refusal { phase, error }| {
         log.begin(phase);
         error
     })?;
@@ -62,7 +63,7 @@ pub(super) async fn make(
         "exit": exit.code(),
         "image": image,
         "database": database,
-        "dbInit": files(&work.db_init),
+        "dbInit": listed(&work.db_init),
         "bootstrap": {
             "install": work.bootstrap.install,
             "migrations": work.bootstrap.migrations,
@@ -75,7 +76,7 @@ pub(super) async fn make(
             "losses": look.losses,
             "digest": look.refused,
         },
-        "postSchema": files(&work.post_schema),
+        "postSchema": listed(&work.post_schema),
     });
     let closing = match exit {
         ExitCode::Ok => "a boot would change nothing".to_owned(),
@@ -100,7 +101,7 @@ pub(super) async fn make(
     Ok((document, text, exit))
 }
 
-fn files(plan: &Plan<'_>) -> Value {
+fn listed(plan: &Plan<'_>) -> Value {
     let apply: Vec<&str> = plan.apply.iter().map(|file| file.filename.as_str()).collect();
     json!({ "apply": apply, "skipped": plan.skipped, "newer": plan.newer })
 }

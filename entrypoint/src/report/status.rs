@@ -16,10 +16,11 @@ use crate::standing::{Refusal, Schema, Standing, Work};
 /// See [`super::report`].
 pub(super) async fn make(prepared: &Prepared, session: &Session) -> Result<(Value, String, ExitCode), BootError> {
     let client = &session.client;
-    let standing = Standing::read(client, &prepared.migrations).await?;
+    let files = prepared.migrations.files()?;
+    let standing = Standing::read(client, files).await?;
     let ledger = state::ledger_as_json(client).await?;
     let holder = database::holder(client).await?;
-    let work = standing.work(prepared);
+    let work = standing.work(prepared, files);
 
     let applied = standing.directus.as_deref().unwrap_or_default();
     let (pending, newer) = (prepared.directus.pending(applied), prepared.directus.newer(applied));
