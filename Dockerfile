@@ -40,12 +40,20 @@ WORKDIR /uploads
 FROM scratch AS protected
 WORKDIR /directus/extensions
 
+# Directus in few files, and compiled: half the time to import it. Before anything that changes often.
+# hadolint ignore=DL3006
+FROM ${DIRECTUS_IMAGE} AS bundle
+COPY --chmod=0555 scripts/bundle /directus/bundling
+# Where it will lie, and as the user that will run it: the compile cache is for both.
+RUN node bundling/bundle.mjs bundle && node bundling/warm.mjs bundle
+
 FROM ${DIRECTUS_IMAGE}
 # Root owns what we add, and nothing of it can be written by the image's user. 0555 on files too: --chmod sets one mode
 # for files and folders alike, and the host's umask must not decide what node can read.
 # As part of a tree, because a folder that is there already keeps its owner when it is itself the target of a COPY.
 COPY --from=protected --chown=0:0 / /
 COPY --from=writable --chown=1000:1000 /uploads /directus/uploads
+COPY --from=bundle --chown=0:0 --chmod=0555 /directus/bundle /directus/bundle
 COPY --chown=0:0 --chmod=0555 scripts/image /directus/scripts
 COPY --from=binary --chown=0:0 --chmod=0555 /entrypoint /usr/local/bin/entrypoint
 COPY --chown=0:0 --chmod=0555 db-init /directus/db-init
