@@ -161,7 +161,11 @@ const { metafile, warnings } = await build({
   format: 'esm',
   platform: 'node',
   target: `node${process.versions.node.split('.')[0]}`,
+  // Directus looks at names of classes.
   keepNames: true,
+  // A third less to read; the original is beside it.
+  minifyWhitespace: true,
+  minifySyntax: true,
   chunkNames: 'chunks/[name]-[hash]',
   // What is CommonJS asks for Node's own modules with it.
   banner: {
