@@ -4,11 +4,10 @@
 // messages are described in entrypoint/src/directus/protocol.rs. Standard output and error are Directus' own log. When
 // the other end closes, the work is over, or the boot is dead: either way this process ends.
 //
-// Directus has no public API for any of this, so its modules are imported from where @directus/api lies. That holds for
-// the pinned version; what they did is checked by the boot binary in the database itself.
+// Directus has no public API for any of this, so its modules are imported by path. That holds for the pinned version;
+// what they did is checked by the boot binary in the database itself.
 
 import { readFile, readdir } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { Socket } from 'node:net';
 import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -16,14 +15,9 @@ import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
 import { atomically } from './atomic.mjs';
+import { bundle, load } from './directus.mjs';
 
 const [snapshotPath, mode] = process.argv.slice(2);
-
-// `exports` of @directus/api maps ./cli/run.js to dist/cli/run.js; all else is found from there.
-const dist = new URL('../', import.meta.resolve('@directus/api/cli/run.js'));
-const load = (module) => import(new URL(module, dist));
-// What @directus/api depends on is not hoisted: it resolves from @directus/api's own place only.
-const requireAsApi = createRequire(new URL('index.js', dist));
 
 const channel = new Socket({ fd: 0, readable: true, writable: true });
 // Some module of Directus looks at process.stdin, which would open descriptor 0 a second time and fail (EEXIST).
@@ -133,14 +127,16 @@ async function migrate(database, installed) {
 async function ensureAdmin(database, wanted) {
   if (await hasAdministrator(database)) return 'present';
   if (!wanted) return 'none';
-  const email = String(env().ADMIN_EMAIL);
+  const email = String((await env()).ADMIN_EMAIL);
   // As Directus compares them.
   const user = await database('directus_users').whereRaw('lower(email) = lower(?)', email).first('status');
   if (user) {
-    const state = user.status === 'active' ? "without administrator's rights" : `but is not active (${user.status})`;
+    const [state, way] =
+      user.status === 'active'
+        ? ["without administrator's rights", 'give them the role Administrator']
+        : [`that is ${user.status}`, "make them active, with administrator's rights"];
     throw new Error(
-      `there is no active administrator, and a user ${email} exists ${state}: ` +
-        'make them an active user with the role Administrator, or set another ADMIN_EMAIL',
+      `there is no active administrator, and there is a user ${email} ${state}: ${way}, or set another ADMIN_EMAIL`,
     );
   }
   const { createAdmin } = await load('utils/create-admin.js');
@@ -182,7 +178,8 @@ const HALF_DONE =
 async function readSnapshot() {
   let snapshot;
   try {
-    snapshot = requireAsApi('js-yaml').load(await readFile(snapshotPath, 'utf8'));
+    const { default: yaml } = await load('package/yaml.js');
+    snapshot = yaml.load(await readFile(snapshotPath, 'utf8'));
   } catch (error) {
     const { line, column } = error.mark ?? {};
     const at = line === undefined ? '' : ` in line ${line + 1}, column ${column + 1}`;
@@ -194,7 +191,7 @@ async function readSnapshot() {
 
 /** What upstream's bootstrap does with PROJECT_NAME and PROJECT_OWNER on a new database. */
 async function setProject() {
-  const { PROJECT_NAME: name, PROJECT_OWNER: owner } = env();
+  const { PROJECT_NAME: name, PROJECT_OWNER: owner } = await env();
   if (!name && !owner) return;
   const { SettingsService } = await load('services/settings.js');
   const settings = new SettingsService({ schema: await freshSchema() });
@@ -207,13 +204,13 @@ async function setProject() {
 
 /** The files of Directus' own migrations. */
 async function ownMigrations() {
-  const files = await readdir(fileURLToPath(new URL('database/migrations/', dist)));
+  const files = await readdir(fileURLToPath(new URL('database/migrations/', bundle)));
   return files.map(bare).filter((file) => /^[0-9]+[A-Z]-[^.]+$/.test(file));
 }
 
 /** The files of custom migrations; those are not part of the image. */
 async function customMigrations() {
-  const files = await readdir(resolve(env().MIGRATIONS_PATH)).catch(() => []);
+  const files = await readdir(resolve((await env()).MIGRATIONS_PATH)).catch(() => []);
   return files.filter((file) => file.includes('-') && /\.[cm]?js$/.test(file)).map(bare);
 }
 
@@ -221,7 +218,7 @@ const bare = (file) => file.replace(/\.[cm]?js$/, '');
 const version = (file) => file.split('-')[0];
 
 /** The variables as Directus reads them. */
-const env = () => requireAsApi('@directus/env').useEnv();
+const env = async () => (await load('package/env.js')).useEnv();
 
 async function freshSchema() {
   const { getSchema } = await load('utils/get-schema.js');

@@ -1,0 +1,127 @@
+// Removes from a root file system what prune.tsv lists. Runs in the image build, as root, in a copy of the base image.
+//
+// Usage: node prune.mjs LIST ROOT.
+
+import { lstat, readFile, readdir, realpath, rm } from 'node:fs/promises';
+import { dirname, join, relative, resolve, sep } from 'node:path';
+
+const [list, root] = process.argv.slice(2).map((path) => resolve(path));
+const store = join(root, 'directus/node_modules/.pnpm');
+/** What is no part of the image. */
+const OUTSIDE = new Set(['proc', 'sys', 'dev', 'run', 'tmp']);
+
+const rows = (await readFile(list, 'utf8'))
+  .split('\n')
+  .filter((line) => line !== '' && !line.startsWith('#'))
+  .map((line) => {
+    const [word, what, why] = line.split('\t');
+    const [, kind, mark] = /^(package|files)(\?)?$/.exec(word) ?? [];
+    if (kind === undefined || !what || !why) throw new Error(`${list}: no row: ${line}`);
+    return { kind, optional: mark !== undefined, what, found: 0, bytes: 0 };
+  });
+
+/** Everything below a folder, with its size; links are not followed. */
+async function* walk(folder) {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (folder === root && OUTSIDE.has(entry.name)) continue;
+    yield { path, entry };
+    if (entry.isDirectory()) yield* walk(path);
+  }
+}
+
+async function size(path) {
+  const stat = await lstat(path);
+  if (!stat.isDirectory()) return stat.size;
+  let bytes = 0;
+  for await (const { path: below, entry } of walk(path)) if (entry.isFile()) bytes += (await lstat(below)).size;
+  return bytes;
+}
+
+async function remove(path, row) {
+  row.found += 1;
+  row.bytes += await size(path);
+  await rm(path, { recursive: true });
+}
+
+/** pnpm's folder of the package that a link leads to, if it is one of the store's. */
+async function target(link) {
+  const real = await realpath(link).catch(() => undefined);
+  return real?.startsWith(store + sep) ? real.slice(store.length + 1).split(sep)[0] : undefined;
+}
+
+/** The links to packages in a node_modules folder, by the packages' names. */
+async function* links(folder) {
+  for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
+    if (entry.name.startsWith('@') && entry.isDirectory()) {
+      for await (const [name, path] of links(join(folder, entry.name))) yield [`${entry.name}/${name}`, path];
+    } else if (entry.isSymbolicLink()) yield [entry.name, join(folder, entry.name)];
+  }
+}
+
+/** The packages that are reached from a node_modules folder without going through one of `without`. */
+async function reached(folder, without, seen = new Set()) {
+  for await (const [name, path] of links(folder)) {
+    const id = await target(path);
+    if (id === undefined || seen.has(id) || without.has(name)) continue;
+    seen.add(id);
+    await reached(join(store, id, 'node_modules'), without, seen);
+  }
+  return seen;
+}
+
+/** Removes packages, and what is reached through them only; what a row frees is counted as if it came last so far. */
+async function removePackages() {
+  const without = new Set();
+  const top = dirname(store);
+  let before = await reached(top, without);
+  for (const row of rows.filter(({ kind }) => kind === 'package')) {
+    without.add(row.what);
+    const after = await reached(top, without);
+    for (const id of before) if (!after.has(id)) await remove(join(store, id), row);
+    before = after;
+  }
+}
+
+async function removeFiles() {
+  const globs = rows.filter(({ kind }) => kind === 'files').map((row) => ({ row, matches: matcher(row.what) }));
+  const found = [];
+  for await (const { path } of walk(root)) {
+    const hit = globs.find(({ matches }) => matches(relative(root, path)));
+    if (hit) found.push([path, hit.row]);
+  }
+  let last;
+  for (const [path, row] of found) {
+    // In a folder that is gone already.
+    if (last !== undefined && path.startsWith(last + sep)) continue;
+    await remove(path, row);
+    last = path;
+  }
+}
+
+/** A glob with `**`, `*` and `{a,b}` as a test. */
+function matcher(glob) {
+  const source = glob
+    .replace(/[.+^$()|[\]\\]/g, '\\$&')
+    .replace(/\{([^}]*)\}/g, (_, words) => `(?:${words.split(',').join('|')})`)
+    .replace(/\*\*\/|\*/g, (star) => (star === '*' ? '[^/]*' : '(?:.*/)?'));
+  const expression = new RegExp(`^${source}$`);
+  return (path) => expression.test(path);
+}
+
+/** Links of the packages to what is gone now. */
+async function removeDangling() {
+  for (const folder of [dirname(store), join(root, 'usr/local/bin')]) {
+    for await (const { path, entry } of walk(folder)) {
+      if (!entry.isSymbolicLink()) continue;
+      if (await realpath(path).then(() => false, () => true)) await rm(path);
+    }
+  }
+}
+
+await removePackages();
+await removeFiles();
+await removeDangling();
+for (const { what, found, bytes } of rows) console.log(`${(bytes / 1e6).toFixed(1).padStart(7)} MB ${String(found).padStart(6)} × ${what}`);
+const unmatched = rows.filter(({ found, optional }) => found === 0 && !optional);
+if (unmatched.length > 0) throw new Error(`${list}: nothing matches ${unmatched.map(({ what }) => what).join(', ')}`);
