@@ -129,6 +129,13 @@ impl Case {
         setting.servers.empty(&setting, &network, self.name).await
     }
 
+    /// The same under another name, for a check that needs several.
+    pub(crate) async fn empty_database_of(&mut self, name: &str) -> anyhow::Result<Database> {
+        let network = self.network().await?;
+        let setting = Rc::clone(&self.setting);
+        setting.servers.empty(&setting, &network, name).await
+    }
+
     /// A database on the server that the checks share, as a finished boot of the image leaves it.
     pub(crate) async fn booted_database(&mut self) -> anyhow::Result<Database> {
         let network = self.network().await?;

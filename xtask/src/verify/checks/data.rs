@@ -79,6 +79,10 @@ async fn stale_snapshot(case: &mut Case) -> anyhow::Result<()> {
     // Beside the server that still serves, as in a rolling update.
     let refused = boot(case, case.boot("stale", &database)).await?;
     let digest = refusal(&refused, &NEW)?;
+    for collection in NEW {
+        let words = format!("delete collection {collection} (3 rows)");
+        ensure!(refused.last_line().contains(&words), "the refusal does not say `{words}`: {}", refused.last_line());
+    }
     case.line(refused.last_line());
     rows::unchanged(&before, &rows::fingerprints(&database).await?).context("after the refused boot")?;
     let after = collection_names(&api).await?;

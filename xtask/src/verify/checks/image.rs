@@ -224,9 +224,11 @@ async fn command(case: &mut Case) -> anyhow::Result<()> {
     no_boot("help", &said)?;
 
     let not_found = i64::from(ExitCode::NotFound.code());
-    for (command, expected) in
-        [(&["no-such-command"][..], not_found), (&["node", "-e", "process.exit(7)"][..], 7), (&["--no-such-option"], 2)]
-    {
+    for (command, expected) in [
+        (&["no-such-command"][..], not_found),
+        (&["node", "-e", "process.exit(7)"][..], 7),
+        (&["--no-such-option"], i64::from(ExitCode::Usage.code())),
+    ] {
         let (code, said) = run_in(case, command).await?;
         let text = command.join(" ");
         case.figure(format!("exit code of `{text}`"), code.to_string());

@@ -1,22 +1,31 @@
 //! Several containers of one database.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use entrypoint::contract::{Event, LogLine, Phase};
 use futures_util::future::try_join_all;
 
 use crate::ui;
-use crate::verify::case::{Case, Container, timeline};
+use crate::verify::case::{Case, Container, Ended, PATIENCE, timeline};
 use crate::verify::check::{Check, Need};
+use crate::verify::database::Database;
 use crate::verify::schema::Schema;
 
-pub(crate) const CHECKS: &[Check] = &[Check {
-    name: "five-at-once",
-    promise: "Five containers that start at once on one empty database all serve: one installs, the others wait for it.",
-    needs: Need::TheMachine,
-    run: |case| Box::pin(five_at_once(case)),
-}];
+pub(crate) const CHECKS: &[Check] = &[
+    Check {
+        name: "five-at-once",
+        promise: "Five containers that start at once on one empty database all serve: one installs, the others wait for it.",
+        needs: Need::TheMachine,
+        run: |case| Box::pin(five_at_once(case)),
+    },
+    Check {
+        name: "twenty-at-once",
+        promise: "Of 2 or 20 boots at once on an empty database one applies everything, of 20 on a warm one none; all end well.",
+        needs: Need::TheMachine,
+        run: |case| Box::pin(twenty_at_once(case)),
+    },
+];
 
 const REPLICAS: usize = 5;
 
@@ -75,6 +84,50 @@ async fn five_at_once(case: &mut Case) -> anyhow::Result<()> {
     let differences = Schema::snapshot()?.differences(&live);
     ensure!(differences.is_empty(), "not as in the snapshot: {}", differences.join("; "));
     Ok(())
+}
+
+async fn twenty_at_once(case: &mut Case) -> anyhow::Result<()> {
+    let (one, _) = crowd(case, 1, "alone").await?;
+    for number in [2, 20] {
+        let (took, database) = crowd(case, number, &format!("crowd-{number}")).await?;
+        let times = took.as_secs_f64() / one.as_secs_f64();
+        case.figure(format!("{number} on an empty database"), format!("{}, {times:.1}× one", ui::seconds(took)));
+        let rows = database.value("select count(*) from boot.migrations").await?;
+        ensure!(rows == "5", "{rows} rows in the ledger after {number} boots, not 5");
+    }
+    let database = case.booted_database().await?;
+    let (took, applied) = boots_at_once(case, 20, "warm", &database).await?;
+    ensure!(applied == 0, "{applied} of 20 boots had something to do on a warm database");
+    case.figure("20 on a warm database", ui::seconds(took));
+    Ok(())
+}
+
+/// That many boots at once on an empty database, of which exactly one applies anything.
+async fn crowd(case: &mut Case, number: usize, name: &str) -> anyhow::Result<(Duration, Database)> {
+    let database = case.empty_database_of(name).await?;
+    let (took, applied) = boots_at_once(case, number, name, &database).await?;
+    ensure!(applied == 1, "{applied} of {number} boots on an empty database applied the migrations, not one");
+    Ok((took, database))
+}
+
+/// How long they took together, and how many of them applied SQL.
+async fn boots_at_once(
+    case: &mut Case,
+    number: usize,
+    name: &str,
+    database: &Database,
+) -> anyhow::Result<(Duration, usize)> {
+    let spec = |index| case.boot(&format!("{name}-{index}"), database).command(["boot"]);
+    let specs = (1..=number).map(spec).collect();
+    let began = Instant::now();
+    let boots = case.start_all(specs).await?;
+    let ended = try_join_all(boots.iter().map(|boot| boot.ended(PATIENCE))).await?;
+    let took = began.elapsed();
+    for (boot, ended) in boots.iter().zip(&ended) {
+        ensure!(ended.code == 0, "{} ended with {}: {}", boot.name, ended.code, ended.last_line());
+    }
+    let applied = |ended: &&Ended| ended.expect(Phase::DbInit, "0 applied, 3 skipped").is_err();
+    Ok((took, ended.iter().filter(applied).count()))
 }
 
 fn names_the_holder(line: &str) -> bool {
