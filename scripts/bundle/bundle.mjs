@@ -73,25 +73,54 @@ const EXTERNAL = new Set([
   'pm2',
 ]);
 
-/** Lines of Directus that no bundler can follow, by file; each must be found, once. */
+/**
+ * Lines of Directus that no bundler can follow, or that import what a start does not need, and what stands there instead;
+ * by file. Each must be found, once.
+ */
 const EDITS = {
   // Names its drivers in a table and imports what it finds there.
-  'storage/get-storage-driver.js': [
-    'return (await import(driverName)).default;',
-    (source) => {
+  'storage/get-storage-driver.js': {
+    'return (await import(driverName)).default;': (source) => {
       const names = [...source.matchAll(/: "(@directus\/storage-driver-[a-z0-9]+)"/g)].map(([, name]) => name);
       const table = names.map((name) => `${JSON.stringify(name)}: () => import(${JSON.stringify(name)})`);
       return `return (await ({ ${table.join(', ')} })[driverName]()).default;`;
     },
-  ],
+  },
   // Imports an extension; to a bundler it looks as if it could be any file beside itself.
-  'utils/import-file-url.js': [
-    'return import(`./${pathToRelativeUrl(url, dirname(fileURLToPath(root)))}${options.fresh ? `?t=${Date.now()}` : ""}`);',
-    () =>
-      'const target = new URL(`./${pathToRelativeUrl(url, dirname(fileURLToPath(root)))}`, root);\n' +
-      'if (options.fresh) target.search = `?t=${Date.now()}`;\n' +
-      'return import(target.href);',
-  ],
+  'utils/import-file-url.js': {
+    'return import(`./${pathToRelativeUrl(url, dirname(fileURLToPath(root)))}${options.fresh ? `?t=${Date.now()}` : ""}`);':
+      () =>
+        'const target = new URL(`./${pathToRelativeUrl(url, dirname(fileURLToPath(root)))}`, root);\n' +
+        'if (options.fresh) target.search = `?t=${Date.now()}`;\n' +
+        'return import(target.href);',
+  },
+  // Bundlers, a twentieth of a second each: wanted where there is an app extension.
+  'extensions/manager.js': {
+    'import aliasDefault from "@rollup/plugin-alias";': () => '',
+    'import nodeResolveDefault from "@rollup/plugin-node-resolve";': () => '',
+    'import virtualDefault from "@rollup/plugin-virtual";': () => '',
+    'import { rolldown } from "rolldown";': () => '',
+    'import { rollup } from "rollup";': () => '',
+    'const virtual = virtualDefault;': () => '',
+    'const alias = aliasDefault;': () => '',
+    'const nodeResolve = nodeResolveDefault;': () => '',
+    'const bundle = await (env$1["EXTENSIONS_ROLLDOWN"] ?? false ? rolldown : rollup)({': () =>
+      `const { default: alias } = await import("@rollup/plugin-alias");
+const { default: nodeResolve } = await import("@rollup/plugin-node-resolve");
+const { default: virtual } = await import("@rollup/plugin-virtual");
+const { rolldown } = await import("rolldown");
+const { rollup } = await import("rollup");
+const bundle = await (env$1["EXTENSIONS_ROLLDOWN"] ?? false ? rolldown : rollup)({`,
+  },
+  // A tenth of a second: wanted for metrics.
+  'metrics/lib/create-metrics.js': {
+    'import pm2 from "pm2";': () => 'const importPm2 = async () => (await import("pm2")).default;',
+    'const listApps = promisify(pm2.list.bind(pm2));': () =>
+      'const listApps = async () => { const pm2 = await importPm2(); return promisify(pm2.list.bind(pm2))(); };',
+    'const sendDataToProcessId = promisify(pm2.sendDataToProcessId.bind(pm2));': () =>
+      'const sendDataToProcessId = async (...data) => { const pm2 = await importPm2();' +
+      ' return promisify(pm2.sendDataToProcessId.bind(pm2))(...data); };',
+  },
 };
 
 const packageOf = (specifier) => specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
@@ -119,9 +148,11 @@ const places = {
       let source = await readFile(path, 'utf8');
       const name = path.startsWith(dist) ? path.slice(dist.length) : undefined;
       if (Object.hasOwn(EDITS, name ?? '')) {
-        const [line, edit] = EDITS[name];
-        if (source.split(line).length !== 2) throw new Error(`${name} has changed: it has no line ${line}`);
-        source = source.replace(line, () => edit(source));
+        const original = source;
+        for (const [line, edit] of Object.entries(EDITS[name])) {
+          if (source.split(line).length !== 2) throw new Error(`${name} has changed: it has no line ${line}`);
+          source = source.replace(line, () => edit(original));
+        }
         edited.add(name);
       }
       // Where the migrations are read from.
