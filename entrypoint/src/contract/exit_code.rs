@@ -117,9 +117,9 @@ impl ExitCode {
             ExitCode::MigrationsInvalid => {
                 "The SQL files contradict the ledger or the rules: edited, missing, duplicate, badly named, empty."
             }
-            ExitCode::MigrationFailed => "A migration's SQL failed; its transaction was rolled back.",
+            ExitCode::MigrationFailed => "A migration's SQL failed; its transaction, if it has one, was rolled back.",
             ExitCode::MigrationBlocked => {
-                "A migration waited in vain for a lock that another session holds; nothing of it was kept."
+                "A migration waited in vain for a lock that another session holds; the log names who."
             }
             ExitCode::BootstrapFailed => "Directus could not install or migrate its system tables or make the admin.",
             ExitCode::SnapshotInvalid => "The snapshot file cannot be read, or is no Directus snapshot.",
@@ -166,7 +166,7 @@ impl ExitCode {
                 "Restore the named file as it was applied, or bring the change in a new file with the next number."
             }
             ExitCode::MigrationFailed => {
-                "Correct the file at the named place and build a new image; nothing of it was kept."
+                "Correct the file at the named place and build a new image; the line says whether anything of it was kept."
             }
             ExitCode::MigrationBlocked => {
                 "End the session that the log names, or raise MIGRATION_LOCK_TIMEOUT; then start again."

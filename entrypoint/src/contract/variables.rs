@@ -47,7 +47,12 @@ pub const VARIABLES: &[Variable] = &[
     Variable::directus("DB_DATABASE", "required", "The database; it must exist."),
     Variable::directus("DB_USER", "required", "The role; it must be allowed to create schemas and tables."),
     Variable::directus("DB_PASSWORD", "–", "The role's password.").secret(),
-    Variable::directus("DB_CONNECTION_STRING", "–", "A `postgres://` URL instead of the five above.").secret(),
+    Variable::directus(
+        "DB_CONNECTION_STRING",
+        "–",
+        "A `postgres://` URL instead of the five above; TLS by its sslmode, DB_SSL does not count beside it.",
+    )
+    .secret(),
     Variable::directus("DB_SSL", "false", "`true`: TLS, checked against Mozilla's roots, as Node does."),
     Variable::directus("DB_SSL__CA", "–", "PEM certificates to check the server's against; switches TLS on."),
     Variable::directus("DB_SSL__CERT", "–", "The client's PEM certificate, with DB_SSL__KEY.").secret(),

@@ -13,9 +13,9 @@ pub(super) const BREAKAGES: &[Breakage] = &[
     // image.rs
     Breakage {
         check: "size",
-        how: "6 MB more",
-        change: Image("RUN head -c 6000000 /dev/urandom > /directus/padding"),
-        expect: "(its base and 5 MB)",
+        how: "25 MB more",
+        change: Image("RUN head -c 25000000 /dev/urandom > /directus/padding"),
+        expect: "(its base and 45 MB)",
     },
     Breakage {
         check: "user",
@@ -154,7 +154,40 @@ pub(super) const BREAKAGES: &[Breakage] = &[
         change: Binary(r#"sql "truncate positions"; echo "[entrypoint] 6/8 schema: no changes (1 ms)""#),
         expect: "positions had 1000 rows and has 0",
     },
+    // standing.rs
+    Breakage {
+        check: "no-node",
+        how: "there is something to do",
+        change: Image("ENV BOOT_LOCK_TIMEOUT=3\nRUN echo 'select 1;' > /directus/db-init/899_more.sql"),
+        expect: "it ended with 22",
+    },
+    Breakage {
+        check: "live-edits",
+        how: "a boot that knows nothing of fingerprints",
+        change: Sql("update boot.snapshots set fingerprint = null"),
+        expect: "before any edit the schema is said to be applied, and edited since",
+    },
+    Breakage {
+        check: "plan",
+        how: "looking changes something",
+        change: Binary(
+            r#"case "$1" in plan) sql "create table if not exists public.seen (at timestamptz)";; esac; exec "$real" "$@""#,
+        ),
+        expect: "plan has changed an empty database",
+    },
+    Breakage {
+        check: "older-image",
+        how: "the lineage is forgotten",
+        change: Sql("delete from boot.snapshots where image not like '2.0%' and image not like '3.0%'"),
+        expect: "ended with 45",
+    },
     // replicas.rs
+    Breakage {
+        check: "twenty-at-once",
+        how: "whoever does not come first gives up",
+        change: Binary(r#"sql "create table public.first (id integer)" || exit 22; exec "$real" "$@""#),
+        expect: "ended with 22",
+    },
     Breakage {
         check: "five-at-once",
         how: "whoever does not come first gives up",
