@@ -115,10 +115,13 @@ pub(crate) async fn explained<T>(
 
 /// Whether an error is only the shadow of a lost connection, and if so why that was lost.
 async fn lost_connection(error: &BootError, session: &Session) -> Option<Lost> {
-    let ConnectionLoss { context, said } = error.connection_loss()?;
+    let ConnectionLoss { context, said, seen } = error.connection_loss()?;
     let lost = match said {
         Some(words) => Lost(words),
-        None => timeout(CAUSE, session.lost()).await.ok()?,
+        None => match timeout(CAUSE, session.lost()).await {
+            Ok(lost) => lost,
+            Err(_) => Lost(seen?),
+        },
     };
     Some(match context {
         Some(filename) => Lost(format!("in {filename}: {lost}")),

@@ -144,7 +144,7 @@ impl BootError {
             _ => return None,
         };
         let said = error.filter(|error| error.as_db_error().is_some()).map(describe);
-        Some(ConnectionLoss { context, said })
+        Some(ConnectionLoss { context, said, seen: error.map(describe) })
     }
 }
 
@@ -165,6 +165,9 @@ pub struct ConnectionLoss {
     pub context: Option<String>,
     /// PostgreSQL's own words (`terminating connection due to administrator command`), if it had time for them.
     pub said: Option<String>,
+    /// What the statement itself met. All there is to tell when another connection than the session's was lost, such as
+    /// the one that looks for a pooler.
+    pub seen: Option<String>,
 }
 
 fn query_exit_code(error: &tokio_postgres::Error) -> ExitCode {

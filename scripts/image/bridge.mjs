@@ -264,10 +264,18 @@ function changes(diff) {
   ];
 }
 
-/** An error for the log. knex puts the statement with its values, so passwords, before PostgreSQL's own message. */
+/** What knex begins a message with: the statement. */
+const STATEMENT =
+  /^\s*(alter|begin|comment|commit|create|delete|do|drop|grant|insert|lock|release|rollback|savepoint|select|set|truncate|update|with)\b/i;
+
+/**
+ * An error for the log, on one line. knex puts the statement with its values, so passwords, before PostgreSQL's own
+ * message, and before that of a connection that was lost.
+ */
 function failure(error) {
   const ofPostgres = error.severity !== undefined && error.code !== undefined;
-  const message = ofPostgres ? error.message.split(' - ').at(-1) : (error.message ?? String(error));
+  const said = error.message ?? String(error);
+  const message = (ofPostgres || STATEMENT.test(said) ? said.split(' - ').at(-1) : said).replace(/\s+/g, ' ').trim();
   const about = ofPostgres ? [error.detail, error.hint].filter(Boolean).map((part) => `: ${part}`) : [];
   return { type: 'error', message: message + about.join(''), code: error.code ?? null };
 }

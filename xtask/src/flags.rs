@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Test(Test),
     /// Prove every promise of the README on real containers, and write a report
     Verify(Verify),
+    /// Break boots off at any message of their conversation with PostgreSQL, and see the next one heal it
+    Sweep(Sweep),
     /// Measure the image against the shell pipeline that it replaces
     Bench(Bench),
     /// Run everything that CI runs: formatting, lints, generated documentation, tests, the acceptance gate
@@ -143,6 +145,33 @@ pub(crate) struct Verify {
     /// Print the report as one JSON object on the last line of stdout
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sweep {
+    /// Every message, which takes days, instead of a sample
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// How many points of each scenario, spread over all its messages
+    #[arg(long, value_name = "N", default_value_t = 24, conflicts_with = "full")]
+    pub(crate) sample: usize,
+    /// Only one kind of boot
+    #[arg(long, value_name = "SCENARIO", value_parser = scenario)]
+    pub(crate) only: Option<crate::verify::sweep::Scenario>,
+    /// The image; it is not built
+    #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
+    pub(crate) image: String,
+    /// How many points at once [default: as many as processors and memory bear]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<usize>,
+    /// Print the report as one JSON object on the last line of stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn scenario(name: &str) -> Result<crate::verify::sweep::Scenario, String> {
+    let all = crate::verify::sweep::Scenario::ALL;
+    all.into_iter().find(|scenario| scenario.name() == name).ok_or_else(|| "it is `cold` or `upgrade`".to_owned())
 }
 
 #[derive(Debug, Args)]

@@ -43,11 +43,21 @@ pub(crate) struct Database {
 impl Database {
     /// Makes one.
     pub(crate) async fn create() -> Database {
+        Database::from_template("template1").await
+    }
+
+    /// Another one with the same in it. Nobody may be connected to this one.
+    pub(crate) async fn copy(&self) -> Database {
+        Database::from_template(&self.name).await
+    }
+
+    async fn from_template(template: &str) -> Database {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let server = server_url();
         let client = connect(&server).await;
-        client.batch_execute(&format!("create database {name}")).await.expect("the test role is a superuser");
+        let create = format!("create database {name} template {template}");
+        client.batch_execute(&create).await.expect("the test role is a superuser");
         let (head, _) = server.rsplit_once('/').expect("a URL with a database");
         Database { url: format!("{head}/{name}"), name }
     }

@@ -9,6 +9,7 @@ mod image;
 mod inspect_user;
 mod setup;
 mod snapshot;
+mod sweep;
 mod test;
 mod verify;
 
@@ -27,6 +28,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::InspectUser(flags) => inspect_user::run(&flags).await,
         Command::Test(flags) => test::run(&flags).await,
         Command::Verify(flags) => verify::run(&flags).await,
+        Command::Sweep(flags) => sweep::run(&flags).await,
         Command::Bench(flags) => bench::run(&flags).await,
         Command::Ci(flags) => ci::run(&flags).await,
         Command::Snapshot(flags) => snapshot::run(&flags).await,

@@ -7,6 +7,7 @@ mod image;
 mod layers;
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -107,6 +108,16 @@ impl Engine {
             NetworkCreateRequest { name: name.to_owned(), labels: Some(labels), ..NetworkCreateRequest::default() };
         let made = self.docker.create_network(request).await;
         Ok(made.with_context(|| format!("failed to make network {name}"))?.id)
+    }
+
+    /// The address that this machine has in a network, where containers reach what listens here. An engine in a virtual
+    /// machine has networks that this machine is not in; listening there fails.
+    pub(crate) async fn gateway(&self, network: &str) -> anyhow::Result<IpAddr> {
+        let found = self.docker.inspect_network(network, None).await;
+        let found = found.with_context(|| format!("failed to inspect network {network}"))?;
+        let configs = found.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+        let gateway = configs.into_iter().find_map(|config| config.gateway?.parse().ok());
+        gateway.with_context(|| format!("network {network} has no gateway"))
     }
 
     /// Removes a volume.

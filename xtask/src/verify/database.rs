@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -113,6 +114,23 @@ impl Database {
     /// The same database, of a server that was started again and is published on another port since.
     pub(crate) fn at(&self, port: u16) -> Database {
         Database { port, ..self.clone() }
+    }
+
+    /// Where its server is published on this machine.
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// Makes a copy on the same server. Nobody may be connected to this one.
+    pub(crate) async fn copy(&self, name: &str) -> anyhow::Result<Database> {
+        let first = self.other(FIRST);
+        first.execute(&format!(r#"create database "{name}" template "{}""#, self.name)).await?;
+        Ok(self.other(name))
+    }
+
+    /// Removes it, whoever is connected.
+    pub(crate) async fn remove(self) -> anyhow::Result<()> {
+        self.other(FIRST).execute(&format!(r#"drop database "{}" with (force)"#, self.name)).await
     }
 
     /// Another database of the same server.

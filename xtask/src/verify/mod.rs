@@ -1,7 +1,8 @@
 //! The acceptance gate: every promise of the README, proven on real containers.
 //!
 //! [`check`] is what a check is, [`checks`] the acceptance list, [`case`] where one looks ([`database`], [`api`],
-//! [`end_state`], [`hold`]), [`runner`] runs them, [`model`] is what was found, [`report`] shows it.
+//! [`end_state`], [`hold`]), [`runner`] runs them, [`model`] is what was found, [`report`] shows it. [`sweep`] is also a
+//! command of its own.
 
 mod api;
 mod case;
@@ -18,6 +19,7 @@ mod report;
 mod rows;
 mod runner;
 pub(crate) mod schema;
+pub(crate) mod sweep;
 
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -148,6 +150,24 @@ pub(crate) async fn verify(
     let judged = runner::run(&setting, checks, Options { jobs, keep }, began).await;
     let checks = build.into_iter().chain(judged).collect();
     report(engine, id, (wall_clock, ui::json_seconds(began.elapsed())), subject, jobs, checks).await
+}
+
+/// Sweeps boots of an image that is here.
+pub(crate) async fn sweep_all(
+    engine: &Engine,
+    image: &str,
+    scenarios: &[sweep::Scenario],
+    density: sweep::Density,
+    jobs: Option<usize>,
+) -> anyhow::Result<sweep::Report> {
+    let jobs = jobs.unwrap_or(bearable(cores(), engine.memory().await?)).max(1);
+    let database = BaseImage::postgres().await?.resolve(engine).await?;
+    let subject = subject(engine, image, &database).await?;
+    let run = Rc::new(Run::start(engine, "sweep").await?);
+    let began = Instant::now();
+    let setting = Rc::new(setting(engine, run, subject, &database));
+    let scenarios = sweep::sweep(&setting, scenarios, density, jobs).await?;
+    Ok(sweep::Report::new(image, began.elapsed(), scenarios))
 }
 
 async fn report(

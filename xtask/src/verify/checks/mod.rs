@@ -11,6 +11,7 @@ mod secrets;
 mod signals;
 mod stack;
 mod standing;
+mod sweep;
 
 use super::check::Check;
 
@@ -21,6 +22,7 @@ pub(crate) const ALL: &[&[Check]] = &[
     data::CHECKS,
     standing::CHECKS,
     faults::CHECKS,
+    sweep::CHECKS,
     health::CHECKS,
     signals::CHECKS,
     secrets::CHECKS,

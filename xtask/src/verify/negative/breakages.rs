@@ -245,6 +245,19 @@ pub(super) const BREAKAGES: &[Breakage] = &[
         change: Binary(r#"BOOT_DATABASE_TIMEOUT=1 exec "$real" "$@""#),
         expect: "it ended with 20",
     },
+    // sweep.rs
+    Breakage {
+        check: "sweep",
+        how: "failures look like successes",
+        change: Binary(SWALLOWS_FAILURES),
+        expect: "it exited 0, but the database is not done",
+    },
+    Breakage {
+        check: "sweep",
+        how: "no boot goes on where another one stopped",
+        change: Binary(r#"sql "create table public.first (id integer)" || exit 22; exec "$real" "$@""#),
+        expect: "the next boot: it ended with 22",
+    },
     // signals.rs
     Breakage {
         check: "sigterm-in-each-phase",
