@@ -61,7 +61,7 @@ pub(crate) struct Image {
     /// Build the boot binary inside the image build instead of with this machine's cargo
     #[arg(long)]
     pub(crate) source: bool,
-    /// Fail when the image is larger [default: its base and 45 MB]
+    /// Fail when the image is larger [default: its base and 35 MB]
     #[arg(long, value_name = "MB")]
     pub(crate) max_size: Option<u64>,
     /// Print one JSON object as the last line of stdout

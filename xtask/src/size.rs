@@ -8,7 +8,7 @@ use crate::ui;
 /// As `docker images` counts.
 pub(crate) const MB: u64 = 1_000_000;
 /// What we may add to the base unless a limit is given: 5 MB, and Directus bundled and compiled.
-const MAX_ADDED: u64 = 45 * MB;
+const MAX_ADDED: u64 = 35 * MB;
 /// An image above this is worth a warning: every node that runs it pulls it.
 pub(crate) const LARGE: u64 = 600 * MB;
 
@@ -51,7 +51,7 @@ pub(crate) enum Size {
 pub(crate) fn judge(size: u64, base: u64, max: Option<u64>) -> Size {
     let (limit, reason) = match max {
         Some(max) => (max, "--max-size"),
-        None => (base + MAX_ADDED, "its base and 45 MB"),
+        None => (base + MAX_ADDED, "its base and 35 MB"),
     };
     if size > limit {
         Size::TooLarge(format!("the image has {}, over the limit of {} ({reason})", ui::size(size), ui::size(limit)))
@@ -67,9 +67,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_may_add_five_megabytes_unless_a_limit_is_given() {
-        assert_eq!(judge(405 * MB, 400 * MB, None), Size::Fine);
-        assert!(matches!(judge(405 * MB + 1, 400 * MB, None), Size::TooLarge(_)));
+    fn an_image_may_add_thirty_five_megabytes_unless_a_limit_is_given() {
+        assert_eq!(judge(435 * MB, 400 * MB, None), Size::Fine);
+        assert!(matches!(judge(435 * MB + 1, 400 * MB, None), Size::TooLarge(_)));
         assert_eq!(judge(450 * MB, 400 * MB, Some(500 * MB)), Size::Fine);
         assert!(matches!(judge(401 * MB, 400 * MB, Some(400 * MB)), Size::TooLarge(_)));
     }

@@ -16,7 +16,7 @@ use crate::{dockerfile, inspection, ui};
 pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "size",
-        promise: "The image adds at most 45 MB to its base: Directus bundled and compiled, and 5 MB of ours.",
+        promise: "The image adds at most 35 MB to its base: Directus bundled and compiled, and 5 MB of ours.",
         needs: Need::Nothing,
         run: |case| Box::pin(size(case)),
     },

@@ -13,9 +13,9 @@ pub(super) const BREAKAGES: &[Breakage] = &[
     // image.rs
     Breakage {
         check: "size",
-        how: "25 MB more",
-        change: Image("RUN head -c 25000000 /dev/urandom > /directus/padding"),
-        expect: "(its base and 45 MB)",
+        how: "36 MB more",
+        change: Image("RUN head -c 36000000 /dev/urandom > /directus/padding"),
+        expect: "(its base and 35 MB)",
     },
     Breakage {
         check: "user",
