@@ -60,8 +60,8 @@ sql() {
     node -e '
         const api = require("node:fs").realpathSync("/directus/node_modules/@directus/api/package.json");
         const { Client } = require("node:module").createRequire(api)("pg");
-        const { DB_HOST: host, DB_DATABASE: database, DB_USER: user, DB_PASSWORD: password } = process.env;
-        const client = new Client({ host, database, user, password });
+        const { DB_HOST: host, DB_PORT: port, DB_DATABASE: database, DB_USER: user, DB_PASSWORD: password } = process.env;
+        const client = new Client({ host, port, database, user, password });
         const query = () => client.query(process.argv[1]);
         client.connect().then(query).then(() => process.exit(0), () => process.exit(1));
     ' "$1"

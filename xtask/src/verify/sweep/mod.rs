@@ -136,7 +136,7 @@ impl Sweep {
     pub(crate) async fn prepare(setting: &Rc<Setting>, network: &str, scenario: Scenario) -> anyhow::Result<Sweep> {
         let gateway = SocketAddr::from((setting.engine.gateway(network).await?, 0));
         std::net::TcpListener::bind(gateway).map_err(|error| NoGateway(gateway, error))?;
-        let name = format!("sweep-{}", scenario.name());
+        let name = name(network, scenario);
         let start = match scenario {
             Scenario::Cold => setting.servers.empty(setting, network, &name).await?,
             Scenario::Upgrade => {
@@ -181,7 +181,7 @@ impl Sweep {
     }
 
     async fn try_on_a_database(&self, index: usize, point: Point, outcome: &mut Outcome) -> anyhow::Result<()> {
-        let name = format!("sweep-{}-{index}", self.scenario.name());
+        let name = format!("{}-{index}", name(&self.network, self.scenario));
         if point.kind != Kind::ServerKilled {
             let database = self.start.copy(&name).await?;
             let result = self.disturb_and_heal(point, &database, None, &self.end, outcome).await;
@@ -378,6 +378,11 @@ fn with_one_more_field(snapshot: &str) -> anyhow::Result<String> {
     let end = rest[1..].find("\n  - ").map_or(rest.len(), |end| end + 2);
     let field = rest[..end].replace("field: notes", "field: swept").replace("name: notes", "name: swept");
     Ok(format!("{}{field}{rest}", &snapshot[..start]))
+}
+
+/// What a scenario's databases are called. Two sweeps may share a server, but no network.
+fn name(network: &str, scenario: Scenario) -> String {
+    format!("sweep-{}-{}", scenario.name(), network.chars().take(8).collect::<String>())
 }
 
 /// The phase that a boot got to, by its log.
