@@ -74,8 +74,8 @@ const EXTERNAL = new Set([
 ]);
 
 /**
- * Lines of Directus that no bundler can follow, or that import what a start does not need, and what stands there instead;
- * by file. Each must be found, once.
+ * Lines of Directus that no bundler can follow, or that import what a start does not need, and what stands there
+ * instead; by file. Each must be found, once.
  */
 const EDITS = {
   // Names its drivers in a table and imports what it finds there.

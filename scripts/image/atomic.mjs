@@ -11,8 +11,8 @@ const READS = /^\s*(?:select|show|with|explain)\b/i;
 
 /**
  * Runs `work` in one transaction of this knex' and returns what it returns. Every connection that is asked for meanwhile
- * is that transaction's: with a real pool, what asks for a second one inside a nested transaction would see the database
- * as it was, or with a pool of one wait for ever.
+ * is that transaction's: with a real pool, what asks for a second one inside a nested transaction would see the
+ * database as it was, or with a pool of one wait for ever.
  */
 export async function atomically({ client }, work) {
   const connection = await client.acquireConnection();

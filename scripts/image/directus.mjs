@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 /** The folder that they lie in, under their names in @directus/api/dist. */
 export const bundle = new URL('../bundle/', import.meta.url);
 
-// Compiled when the image was built, too. Without it, or for another user than the image's, they are compiled anew: Node
-// looks at versions and sources by itself, and says nothing when it may not write what it lacks.
+// Compiled when the image was built, too. Without it, or for another user than the image's, they are compiled anew:
+// Node looks at versions and sources by itself, and says nothing when it may not write what it lacks.
 enableCompileCache(fileURLToPath(new URL('compile-cache', bundle)));
 
 /** Imports one of them. */

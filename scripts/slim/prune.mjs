@@ -122,6 +122,8 @@ async function removeDangling() {
 await removePackages();
 await removeFiles();
 await removeDangling();
-for (const { what, found, bytes } of rows) console.log(`${(bytes / 1e6).toFixed(1).padStart(7)} MB ${String(found).padStart(6)} × ${what}`);
+for (const { what, found, bytes } of rows) {
+  console.log(`${(bytes / 1e6).toFixed(1).padStart(7)} MB ${String(found).padStart(6)} × ${what}`);
+}
 const unmatched = rows.filter(({ found, optional }) => found === 0 && !optional);
 if (unmatched.length > 0) throw new Error(`${list}: nothing matches ${unmatched.map(({ what }) => what).join(', ')}`);
