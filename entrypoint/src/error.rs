@@ -39,7 +39,7 @@ pub enum BootError {
     #[error("{0}")]
     Apply(#[from] ApplyError),
     /// Phase 5: Directus could not, or did not.
-    #[error("{0}; start again, the boot goes on where it stopped")]
+    #[error("{0}; nothing of it was kept")]
     Bootstrap(BridgeError),
     /// Phase 5: Directus said it was done and it is not.
     #[error("Directus reports success, but {0}; start again, the boot goes on where it stopped")]
@@ -140,6 +140,11 @@ impl BootError {
             BootError::Lock(LockError::Query(error)) | BootError::Query(error) if lost(error) => (None, Some(error)),
             BootError::Apply(ApplyError::Connection { filename, source }) => (Some(filename.clone()), Some(source)),
             // Directus lost its own connection; ours may tell why.
+            BootError::Bootstrap(BridgeError::Failed(failure)) | BootError::Schema(BridgeError::Failed(failure))
+                if failure.is_lost_connection() =>
+            {
+                return Some(ConnectionLoss { context: None, said: None, seen: Some(failure.to_string()) });
+            }
             BootError::Bootstrap(_) | BootError::Schema(_) => (None, None),
             _ => return None,
         };

@@ -225,6 +225,15 @@ async fn a_bridge_that_dies_or_talks_nonsense_ends_the_boot() {
 }
 
 #[tokio::test]
+async fn a_connection_that_only_directus_lost_is_no_fault_of_the_snapshot() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    let lost = json!({"plan": {"type": "error", "message": "Connection terminated", "code": "connection-lost"}});
+    let ended = run(image.boot(database.url()).env("BRIDGE_REPLIES", lost.to_string()));
+    let words = ["the connection to PostgreSQL was lost", "Directus' connection: Connection terminated", "start again"];
+    ended.assert_failed("schema", ExitCode::DatabaseLost, &words);
+}
+
+#[tokio::test]
 async fn a_directus_that_hangs_is_cut_off_at_the_deadline() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     let mut boot = image.boot(database.url());

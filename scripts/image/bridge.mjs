@@ -268,6 +268,9 @@ function changes(diff) {
 const STATEMENT =
   /^\s*(alter|begin|comment|commit|create|delete|do|drop|grant|insert|lock|release|rollback|savepoint|select|set|truncate|update|with)\b/i;
 
+/** How pg and PostgreSQL say that a connection ended: by a code, or in words. */
+const LOST = /^(ECONNRESET|EPIPE|57P0\d)\b|connection (terminated|ended)|connection error/i;
+
 /**
  * An error for the log, on one line. knex puts the statement with its values, so passwords, before PostgreSQL's own
  * message, and before that of a connection that was lost.
@@ -277,7 +280,8 @@ function failure(error) {
   const said = error.message ?? String(error);
   const message = (ofPostgres || STATEMENT.test(said) ? said.split(' - ').at(-1) : said).replace(/\s+/g, ' ').trim();
   const about = ofPostgres ? [error.detail, error.hint].filter(Boolean).map((part) => `: ${part}`) : [];
-  return { type: 'error', message: message + about.join(''), code: error.code ?? null };
+  const code = LOST.test(`${error.code} ${message}`) ? 'connection-lost' : (error.code ?? null);
+  return { type: 'error', message: message + about.join(''), code };
 }
 
 async function main() {

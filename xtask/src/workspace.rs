@@ -1,5 +1,8 @@
 //! The checkout: where it lies, and which version of it this is.
 
+use std::path::PathBuf;
+
+use anyhow::Context as _;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::cmd::Cmd;
@@ -12,6 +15,16 @@ pub(crate) fn root() -> &'static Utf8Path {
 /// A path inside the workspace.
 pub(crate) fn path(relative: &str) -> Utf8PathBuf {
     root().join(relative)
+}
+
+/// This very program. cargo may have built it anew since it was started; Linux then says so behind its name, and the
+/// newer one lies in its place.
+pub(crate) fn this_program() -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe().context("failed to find this program")?;
+    Ok(match program.to_str().and_then(|path| path.strip_suffix(" (deleted)")) {
+        Some(path) => PathBuf::from(path),
+        None => program,
+    })
 }
 
 /// Where cargo puts what it builds.

@@ -12,8 +12,8 @@ mod variables;
 pub use exit_code::ExitCode;
 pub use log_line::{Event, Level, LogLine, PREFIX};
 pub use paths::{
-    BINARY, DB_INIT_DIR, DIRECTUS_MIGRATIONS_SUBDIR, EXTENSIONS_DIR, POST_SCHEMA_SUBDIR, SCRIPTS_DIR, SNAPSHOT_FILE,
-    WORK_DIR, WRITABLE_DIRS,
+    BINARY, BUNDLE_DIR, DB_INIT_DIR, DIRECTUS_MIGRATIONS_SUBDIR, EXTENSIONS_DIR, POST_SCHEMA_SUBDIR, SCRIPTS_DIR,
+    SNAPSHOT_FILE, WORK_DIR, WRITABLE_DIRS,
 };
 pub use phase::Phase;
 pub use variables::{VARIABLES, Variable, VariableGroup};

@@ -9,6 +9,9 @@ pub const WORK_DIR: &str = "/directus";
 /// Directus' own migrations, in [`WORK_DIR`]; upstream's layout.
 pub const DIRECTUS_MIGRATIONS_SUBDIR: &str = "node_modules/@directus/api/dist/database/migrations";
 
+/// Directus' modules, bundled and compiled when the image was built.
+pub const BUNDLE_DIR: &str = "/directus/bundle";
+
 /// SQL files that run before the Directus schema.
 pub const DB_INIT_DIR: &str = "/directus/db-init";
 

@@ -157,9 +157,18 @@ pub struct Failure {
     pub code: Option<String>,
 }
 
+impl Failure {
+    /// Whether it is Directus' connection to PostgreSQL that ended.
+    #[must_use]
+    pub fn is_lost_connection(&self) -> bool {
+        self.code.as_deref() == Some("connection-lost")
+    }
+}
+
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.code {
+            Some(_) if self.is_lost_connection() => write!(f, "Directus' connection: {}", self.message),
             Some(code) => write!(f, "{} ({code})", self.message),
             None => f.write_str(&self.message),
         }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 
 use crate::cmd::Cmd;
+use crate::workspace;
 
 use super::model::{By, Figures};
 use super::{Part, names};
@@ -14,7 +15,7 @@ const TIMES: usize = 3;
 
 /// Measures cargo with the program, and the program alone.
 pub(crate) async fn measure(figures: &mut Figures, runs: usize) -> anyhow::Result<()> {
-    let program = std::env::current_exe().context("failed to find this program")?;
+    let program = workspace::this_program()?;
     for turn in 0..=runs * TIMES {
         for what in [names::CARGO_XTASK, names::BARE_XTASK] {
             let cmd = if what == names::BARE_XTASK {

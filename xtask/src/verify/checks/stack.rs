@@ -15,6 +15,7 @@ use crate::verify::case::Case;
 use crate::verify::check::{Check, Need};
 use crate::verify::model::{BootTimeline, PhaseTime};
 use crate::verify::schema::Schema;
+use crate::workspace;
 
 pub(crate) const CHECKS: &[Check] = &[Check {
     name: "dev-reset",
@@ -81,8 +82,7 @@ async fn dev_reset(case: &mut Case) -> anyhow::Result<()> {
 /// This very program. Ports that a developer has set are those of the developer's stack: an empty value leaves the choice
 /// to the tool.
 fn xtask(arguments: &[&str]) -> anyhow::Result<Cmd> {
-    let program = std::env::current_exe().context("failed to find this program")?;
-    Ok(Cmd::new(program).args(arguments).env("PORT_ON_HOST", "").env("DB_PORT_ON_HOST", ""))
+    Ok(Cmd::new(workspace::this_program()?).args(arguments).env("PORT_ON_HOST", "").env("DB_PORT_ON_HOST", ""))
 }
 
 /// How much the engine has of a compose project.
