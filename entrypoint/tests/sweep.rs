@@ -4,8 +4,7 @@
 //! The bridge's double does nothing to the database, so these are the messages of the boot's own phases, all of them.
 //! What Directus says is swept by `cargo xtask sweep`, with the image.
 //!
-//! `SWEEP_EVERY=1` takes every turn of the conversation, which takes minutes; `SWEEP_FULL=1` every kind of fault at every
-//! message, which takes an hour.
+//! `SWEEP_FULL=1` takes every kind of fault at every message, which takes an hour.
 
 mod common;
 
@@ -85,9 +84,9 @@ impl fmt::Display for Point {
 /// Every point of a boot that has said so much.
 ///
 /// What is done and what is known of it changes where the conversation turns: with a question that has not come yet, and
-/// with the first word of an answer that is not heard. The boot is cut off at `every` so many of these, and at fewer of
-/// the messages between, as the other faults come.
-fn points(trace: &Trace, every: usize) -> Vec<Point> {
+/// with the first word of an answer that is not heard. The boot is cut off at every message, or at `every` so many of
+/// these turns; the other faults come at fewer.
+fn points(trace: &Trace, density: Density) -> Vec<Point> {
     let mut seen = [0; 2];
     let mut last = None;
     let (mut turns, mut all) = (Vec::new(), Vec::new());
@@ -101,12 +100,14 @@ fn points(trace: &Trace, every: usize) -> Vec<Point> {
         }
     }
     let full = std::env::var_os("SWEEP_FULL").is_some();
-    let asked = std::env::var("SWEEP_EVERY").ok().and_then(|every| every.parse().ok());
-    let every = asked.unwrap_or(every);
+    let (cuts, every) = match density {
+        Density::EveryMessage => (all.clone(), 3),
+        Density::Turns(every) => (turns.into_iter().step_by(every).collect(), every),
+    };
     let point = |kind, (direction, n)| Point { kind, direction, n };
     let mut points = Vec::new();
     if !full {
-        points.extend(turns.iter().step_by(every).map(|at| point(Kind::Reset, *at)));
+        points.extend(cuts.into_iter().map(|at| point(Kind::Reset, at)));
     }
     for kind in [Kind::Reset, Kind::Half, Kind::Down, Kind::Killed, Kind::Frozen] {
         // Odd, or it would meet one direction more often than the other.
@@ -117,13 +118,22 @@ fn points(trace: &Trace, every: usize) -> Vec<Point> {
     points
 }
 
+/// Where a boot is cut off.
+#[derive(Clone, Copy)]
+enum Density {
+    /// At every message.
+    EveryMessage,
+    /// At every so many turns of the conversation. Odd, or all would be of one direction.
+    Turns(usize),
+}
+
 /// A boot that is to be swept: from that database, with these parts.
 struct Scenario {
     name: &'static str,
     start: Database,
     image: Image,
-    /// Every how many turns of the conversation are taken. Odd, or all would be of one direction.
-    every: usize,
+    /// Where it is cut off.
+    density: Density,
 }
 
 /// How a boot ended.
@@ -155,16 +165,19 @@ impl Scenario {
     /// Tries every point, and panics with all that was wrong.
     fn sweep(&self) {
         let (trace, undisturbed) = self.undisturbed();
-        let points = points(&trace, self.every);
+        let points = points(&trace, self.density);
         println!("{}: {} points over {} messages", self.name, points.len(), trace.messages.len());
         let began = Instant::now();
         let (next, found) = (AtomicUsize::new(0), Mutex::new(Found::default()));
         std::thread::scope(|scope| {
             for _ in 0..WORKERS {
                 scope.spawn(|| {
+                    // One copy at a time is made of a database, so each worker copies one of its own.
+                    let start = block_on(self.start.copy());
                     while let Some(point) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        self.try_point(*point, &undisturbed, &found);
+                        self.try_point(*point, &start, &undisturbed, &found);
                     }
+                    block_on(async { drop(start) });
                 });
             }
         });
@@ -202,8 +215,8 @@ impl Scenario {
         })
     }
 
-    fn try_point(&self, point: Point, undisturbed: &str, found: &Mutex<Found>) {
-        let database = block_on(self.start.copy());
+    fn try_point(&self, point: Point, start: &Database, undisturbed: &str, found: &Mutex<Found>) {
+        let database = block_on(start.copy());
         let (disturbed, hit) = self.disturbed(point, &database);
         let began = Instant::now();
         let result = match &disturbed {
@@ -414,7 +427,7 @@ fn booted(image: &Image) -> Database {
 #[test]
 fn a_first_boot_heals_whichever_message_it_is_cut_off_at() {
     let start = block_on(Database::bootstrapped());
-    Scenario { name: "first", start, image: image(), every: 3 }.sweep();
+    Scenario { name: "first", start, image: image(), density: Density::EveryMessage }.sweep();
 }
 
 #[test]
@@ -423,7 +436,7 @@ fn an_upgrade_heals_whichever_message_it_is_cut_off_at() {
     let start = booted(&image);
     image.write("db-init/005_lengths.sql", "alter table laps add column length int not null default 7;\n");
     image.write("schema.yaml", "version: 1 # with lengths\n");
-    Scenario { name: "upgrade", start, image, every: 5 }.sweep();
+    Scenario { name: "upgrade", start, image, density: Density::EveryMessage }.sweep();
 }
 
 #[test]
@@ -431,11 +444,11 @@ fn an_upgrade_of_sql_alone_heals_whichever_message_it_is_cut_off_at() {
     let image = image();
     let start = booted(&image);
     image.write("db-init/post-schema/003_check.sql", "alter table laps add check (speed > 0);\n");
-    Scenario { name: "sql", start, image, every: 9 }.sweep();
+    Scenario { name: "sql", start, image, density: Density::Turns(9) }.sweep();
 }
 
 #[test]
 fn a_boot_with_nothing_to_do_heals_whichever_message_it_is_cut_off_at() {
     let image = image();
-    Scenario { name: "warm", start: booted(&image), image, every: 1 }.sweep();
+    Scenario { name: "warm", start: booted(&image), image, density: Density::EveryMessage }.sweep();
 }

@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-
 use crate::cmd::Cmd;
 use crate::workspace;
 
