@@ -260,4 +260,67 @@ mod tests {
         let other = [change("field", Some("speed"), json!([{"kind": "D"}]))];
         assert!(matches!(rule(&other, Some(&digest)), Ruling::Refused { .. }));
     }
+
+    mod properties {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        /// A change, and whether it loses something.
+        fn any_change() -> impl Strategy<Value = (Change, bool)> {
+            let edit = |path: [&'static str; 2], lhs: Value, rhs: Value| json!([{"kind": "E", "path": path, "lhs": lhs, "rhs": rhs}]);
+            let diffs = vec![
+                (json!([{"kind": "N"}]), false),
+                (json!([{"kind": "D"}]), true),
+                (json!([{"kind": "D", "path": ["schema"], "lhs": {}}]), true),
+                (json!([{"kind": "D", "path": ["meta", "options"], "lhs": {}}]), false),
+                (json!([{"kind": "A", "path": ["meta", "translations"]}]), false),
+                (edit(["meta", "note"], json!("a"), json!("b")), false),
+                (edit(["schema", "max_length"], json!(10), json!(20)), false),
+                (edit(["schema", "max_length"], json!(20), json!(10)), true),
+                (edit(["schema", "is_nullable"], json!(true), json!(false)), true),
+                (edit(["schema", "data_type"], json!("text"), json!("integer")), true),
+            ];
+            let entities = prop::sample::select(vec!["collection", "field", "relation", "system-field"]);
+            (entities, 0_u8..4, prop::sample::select(diffs)).prop_map(|(entity, number, (diff, loses))| {
+                let name = format!("f{number}");
+                // Of Directus' own fields only an index can change.
+                (
+                    change(entity, (entity != "collection").then_some(name.as_str()), diff),
+                    loses && entity != "system-field",
+                )
+            })
+        }
+
+        fn any_plan() -> impl Strategy<Value = Vec<(Change, bool)>> {
+            prop::collection::vec(any_change(), 0..6)
+        }
+
+        fn changes(plan: &[(Change, bool)]) -> Vec<Change> {
+            plan.iter().map(|(change, _)| change.clone()).collect()
+        }
+
+        proptest! {
+            #[test]
+            fn a_plan_is_refused_exactly_if_a_change_of_it_loses_something(plan in any_plan()) {
+                let losses = plan.iter().filter(|(_, loses)| *loses).count();
+                match rule(&changes(&plan), None) {
+                    Ruling::Empty => prop_assert!(plan.is_empty()),
+                    Ruling::Harmless => prop_assert!(losses == 0 && !plan.is_empty()),
+                    Ruling::Refused { losses: told, .. } => prop_assert!(losses > 0 && told.len() == losses),
+                    Ruling::Allowed(_) => prop_assert!(false, "nobody allowed it"),
+                }
+            }
+
+            #[test]
+            fn a_digest_allows_its_own_plan_and_none_that_differs(one in any_plan(), other in any_plan()) {
+                let (one, other) = (changes(&one), changes(&other));
+                if let Ruling::Refused { digest, .. } = rule(&one, None) {
+                    prop_assert!(matches!(rule(&one, Some(&digest)), Ruling::Allowed(_)));
+                    let ruling = rule(&other, Some(&digest));
+                    prop_assert!(one == other || !matches!(ruling, Ruling::Allowed(_)), "{ruling:?}");
+                }
+            }
+        }
+    }
 }

@@ -228,4 +228,91 @@ mod tests {
         let ledger = [row(&files[0]), row(&files[1]), row(&file("004_d.sql"))];
         assert!(problems(&files, &ledger).contains("different branches"));
     }
+
+    mod properties {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        /// What a database may have seen of a file.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        enum Seen {
+            Not,
+            Applied,
+            Edited,
+        }
+
+        fn seen() -> impl Strategy<Value = Seen> {
+            prop_oneof![Just(Seen::Not), Just(Seen::Applied), Just(Seen::Applied), Just(Seen::Edited)]
+        }
+
+        fn numbered(count: usize) -> Vec<MigrationFile> {
+            (1..=count).map(|number| file(&format!("{number:03}_f.sql"))).collect()
+        }
+
+        fn ledger_of(files: &[MigrationFile], history: &[Seen]) -> Vec<LedgerRow> {
+            let rows = files.iter().zip(history).filter_map(|(file, seen)| match seen {
+                Seen::Not => None,
+                Seen::Applied => Some(row(file)),
+                Seen::Edited => Some(LedgerRow { checksum: "e".repeat(64), ..row(file) }),
+            });
+            rows.collect()
+        }
+
+        proptest! {
+            #[test]
+            fn whatever_was_applied_the_plan_is_the_rest_or_a_refusal(history in prop::collection::vec(seen(), 0..12)) {
+                let files = numbered(history.len());
+                let ledger = ledger_of(&files, &history);
+                let applied = history.iter().rposition(|seen| *seen != Seen::Not);
+                let late = history.iter().position(|seen| *seen == Seen::Not);
+                let is_prefix = applied.is_none_or(|last| late.is_none_or(|first| first > last));
+                let is_good = is_prefix && !history.contains(&Seen::Edited);
+                match plan(&files, &ledger, None) {
+                    Ok(plan) => {
+                        prop_assert!(is_good);
+                        let rest: Vec<&MigrationFile> = files.iter().skip(ledger.len()).collect();
+                        prop_assert_eq!(&plan.apply, &rest);
+                        prop_assert_eq!(plan.skipped, ledger.len());
+                        // Carried out, there is nothing left, and the order of the ledger's rows does not matter.
+                        let mut done: Vec<LedgerRow> = ledger.into_iter().chain(rest.into_iter().map(row)).collect();
+                        done.reverse();
+                        prop_assert_eq!(super::plan(&files, &done, None), Ok(Plan { skipped: files.len(), ..Plan::default() }));
+                    }
+                    Err(InvalidMigrations(problems)) => {
+                        prop_assert!(!is_good);
+                        let edited = history.iter().filter(|seen| **seen == Seen::Edited).count();
+                        prop_assert_eq!(problems.iter().filter(|problem| problem.contains("was edited")).count(), edited);
+                    }
+                }
+            }
+
+            #[test]
+            fn an_older_image_never_applies_anything(present in 0_usize..8, newer in 1_usize..5) {
+                let all = numbered(present + newer);
+                let ledger: Vec<LedgerRow> = all.iter().map(row).collect();
+                let plan = plan(&all[..present], &ledger, None).expect("a roll back is no error");
+                prop_assert!(plan.apply.is_empty());
+                prop_assert_eq!(plan.newer.len(), newer);
+            }
+
+            #[test]
+            fn an_acceptance_takes_one_file_and_forgives_nothing_else(
+                history in prop::collection::vec(seen(), 1..8),
+                chosen in any::<prop::sample::Index>(),
+            ) {
+                let files = numbered(history.len());
+                let ledger = ledger_of(&files, &history);
+                let chosen = chosen.index(files.len());
+                let text = format!("{}:{}", files[chosen].filename, files[chosen].checksum);
+                let acceptance = Acceptance::parse(&text).expect("well formed");
+                let refused = |history: &[Seen]| plan(&files, &ledger_of(&files, history), None).is_err();
+                let mut mended = history.clone();
+                if mended[chosen] == Seen::Edited {
+                    mended[chosen] = Seen::Applied;
+                }
+                prop_assert_eq!(plan(&files, &ledger, Some(&acceptance)).is_err(), refused(&mended));
+            }
+        }
+    }
 }
