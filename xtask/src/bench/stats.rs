@@ -112,9 +112,9 @@ fn digits(value: f64) -> String {
     }
 }
 
-/// A ratio as it is read: `0.33×`, `1.5×`, `420×`.
+/// A ratio as it is read: `0.33×`, `1.5×`, `420×`, `0.0019×`.
 pub(crate) fn show_ratio(ratio: f64) -> String {
-    format!("{}×", digits(ratio))
+    if ratio > 0.0 && ratio < 0.01 { format!("{ratio:.4}×") } else { format!("{}×", digits(ratio)) }
 }
 
 #[cfg(test)]
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(shown, ["0.51 ms", "6.10 ms", "250 ms", "2.51 s", "12.3 s", "123 s"]);
         assert_eq!(Unit::Bytes.show(2_449_999.0), "2.45 MB");
         assert_eq!(Unit::Count.show(5.0), "5");
-        assert_eq!([0.3333, 1.5, 420.4].map(show_ratio), ["0.33×", "1.50×", "420×"]);
+        assert_eq!([0.001_94, 0.3333, 1.5, 420.4].map(show_ratio), ["0.0019×", "0.33×", "1.50×", "420×"]);
     }
 
     #[test]
