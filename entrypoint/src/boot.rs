@@ -15,7 +15,7 @@ use crate::error::{BootError, ConnectionLoss};
 use crate::log::Log;
 use crate::migrations::file::hex_sha256;
 use crate::migrations::{self, Conditions, Migrations};
-use crate::standing::{Bootstrap, Current, Refusal, Schema, Standing, is_current};
+use crate::standing::{Bootstrap, Current, Schema, Standing, is_current};
 
 /// How long a failure waits for the news that the connection is gone, which would be its cause.
 const CAUSE: Duration = Duration::from_secs(1);
@@ -201,10 +201,7 @@ impl Boot<'_> {
         let Boot { prepared, log } = self;
         let files = prepared.migrations.files()?;
         let standing = Standing::read(&session.client, files).await?;
-        let work = standing.work(prepared, files).map_err(|Refusal { phase, error }| {
-            log.begin(phase);
-            error
-        })?;
+        let work = standing.work(prepared, files).map_err(|refusal| refusal.told(log))?;
         // Whatever is wrong with the image's own parts is found before the first of them changes anything. And Node
         // imports Directus while the SQL runs.
         let mut node = if work.needs_directus() { Some(self.start_node(session, false).await?) } else { None };

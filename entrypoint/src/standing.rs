@@ -15,6 +15,7 @@ use crate::directus::fingerprint::{FINGERPRINT, fingerprint};
 use crate::directus::inventory::{self, HAS_ADMINISTRATOR};
 use crate::directus::{LineageRow, Position, lineage};
 use crate::error::BootError;
+use crate::log::Log;
 use crate::migrations::{self, Ledger, MigrationSet, Plan};
 
 /// What a database that has everything says beside that.
@@ -257,4 +258,12 @@ pub struct Refusal {
     pub phase: Phase,
     /// Why.
     pub error: BootError,
+}
+
+impl Refusal {
+    /// The error, once the log is in the phase that it concerns.
+    pub(crate) fn told(self, log: &Log) -> BootError {
+        log.begin(self.phase);
+        self.error
+    }
 }

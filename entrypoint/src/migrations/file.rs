@@ -75,16 +75,12 @@ impl MigrationFile {
     }
 }
 
-/// Reads all migrations of a folder, in order. Sub-folders, hidden files and `README.md` are passed over.
+/// Reads all migrations of a folder, in order. Sub-folders, hidden files and `README.md` are passed over. `folder` stands
+/// before each file's name in what is wrong.
 ///
 /// # Errors
 /// Everything that is wrong with them.
-pub fn read_dir(dir: &Path) -> Result<Vec<MigrationFile>, InvalidMigrations> {
-    read_dir_as("", dir)
-}
-
-/// The same, with a name for the folder before each file's.
-pub(super) fn read_dir_as(folder: &str, dir: &Path) -> Result<Vec<MigrationFile>, InvalidMigrations> {
+pub(super) fn read_dir(folder: &str, dir: &Path) -> Result<Vec<MigrationFile>, InvalidMigrations> {
     let mut problems = Vec::new();
     let mut files = Vec::new();
     let entries = match std::fs::read_dir(dir) {
@@ -236,7 +232,7 @@ mod tests {
         for number in 0..10_000 {
             std::fs::write(dir.join(format!("{number:05}_a.sql")), "select 1;\n").expect("writable");
         }
-        let files = read_dir(&dir).expect("good files");
+        let files = read_dir("", &dir).expect("good files");
         std::fs::remove_dir_all(&dir).expect("ours");
         assert_eq!((files.len(), files[9_999].number), (10_000, 9_999));
         assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());

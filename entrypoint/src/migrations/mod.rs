@@ -26,7 +26,7 @@ use crate::contract::{POST_SCHEMA_SUBDIR, Phase};
 pub use accept::Acceptance;
 pub use apply::{Conditions, apply};
 pub use failure::{ApplyError, Kept};
-pub use file::{MigrationFile, read_dir};
+pub use file::MigrationFile;
 pub use headers::Headers;
 pub use ledger::{Ledger, LedgerRow, settle};
 pub use manifest::{Manifest, Migrations};
@@ -55,7 +55,7 @@ impl MigrationSet {
     pub fn read(db_init: &Path) -> Result<MigrationSet, InvalidMigrations> {
         let mut problems = Vec::new();
         let mut read = |folder: &str, dir: &Path| {
-            file::read_dir_as(folder, dir).unwrap_or_else(|InvalidMigrations(found)| {
+            file::read_dir(folder, dir).unwrap_or_else(|InvalidMigrations(found)| {
                 problems.extend(found);
                 Vec::new()
             })

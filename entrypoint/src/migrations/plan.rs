@@ -34,7 +34,7 @@ pub struct Accepted<'a> {
     pub applied: String,
 }
 
-/// Holds files against ledger. `files` are in order, as [`super::read_dir`] gives them.
+/// Holds files against ledger. `files` are in order, as [`super::MigrationSet::read`] gives them.
 ///
 /// # Errors
 /// Every contradiction: an applied file that was edited, that is gone, or a new one numbered before an applied one.

@@ -11,7 +11,7 @@ use crate::directus::{LineageRow, Position, Ruling, guard, inventory, lineage, r
 use crate::error::BootError;
 use crate::log::Log;
 use crate::migrations::Plan;
-use crate::standing::{Bootstrap, Refusal, Schema, Standing};
+use crate::standing::{Bootstrap, Schema, Standing};
 
 /// What a look at the schema gave.
 #[derive(Default)]
@@ -41,10 +41,7 @@ pub(super) async fn make(
 ) -> Result<(Value, String, ExitCode), BootError> {
     let files = prepared.migrations.files()?;
     let standing = Standing::read(&session.client, files).await?;
-    let work = standing.work(prepared, files).map_err(|Refusal { phase, error }| {
-        log.begin(phase);
-        error
-    })?;
+    let work = standing.work(prepared, files).map_err(|refusal| refusal.told(log))?;
     let nothing_else = work.db_init.apply.is_empty() && work.post_schema.apply.is_empty() && work.bootstrap.is_empty();
     let look = look(prepared, session, &standing, &work.bootstrap, &work.schema, log).await?;
 

@@ -11,6 +11,23 @@ const STYLE: &str = include_str!("style.css");
 /// The page.
 pub(super) fn page(report: &Report, pictures: &Pictures) -> String {
     let verdict = text::verdict(report);
+    let body = html! {
+        (header(report, &verdict))
+        main {
+            (group(report, Status::Fail, "Failed"))
+            (group(report, Status::NotRun, "Not run"))
+            @if let Some(section) = boots::section(report) { (section) }
+            (screenshots(report, pictures))
+            (group(report, Status::Pass, "Passed"))
+            @if let Some(section) = run::section(report) { (section) }
+        }
+        footer { p { "Run " code { (report.run) } ", form " (report.schema) " of " code { "report.json" } "." } }
+    };
+    document(&format!("{verdict}: {}", report.subject.image), &body)
+}
+
+/// A page of this look, which needs no other file.
+pub(crate) fn document(title: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -18,21 +35,10 @@ pub(super) fn page(report: &Report, pictures: &Pictures) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (verdict) ": " (report.subject.image) }
+                title { (title) }
                 style { (PreEscaped(STYLE)) }
             }
-            body {
-                (header(report, &verdict))
-                main {
-                    (group(report, Status::Fail, "Failed"))
-                    (group(report, Status::NotRun, "Not run"))
-                    @if let Some(section) = boots::section(report) { (section) }
-                    (screenshots(report, pictures))
-                    (group(report, Status::Pass, "Passed"))
-                    @if let Some(section) = run::section(report) { (section) }
-                }
-                footer { p { "Run " code { (report.run) } ", form " (report.schema) " of " code { "report.json" } "." } }
-            }
+            body { (body) }
         }
     };
     page.into_string()

@@ -18,6 +18,7 @@ use base64::Engine as _;
 use camino::Utf8Path;
 
 pub(crate) use self::annotations::announce;
+pub(crate) use self::html::document;
 use super::model::Report;
 
 /// Pictures by the name of their file, as `data:` URIs.

@@ -1,10 +1,10 @@
 //! `report.html` of a sweep: one file that needs no other, in the style of the gate's.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
+use super::super::report::document;
 use super::found::{Figures, HEADS, Outcome, Report, Scenario};
 
-const STYLE: &str = include_str!("../report/style.css");
 /// Room for a name at the left of the picture, and its height.
 const HEIGHT: usize = 150;
 
@@ -12,47 +12,35 @@ const HEIGHT: usize = 150;
 pub(crate) fn page(report: &Report) -> String {
     let verdict = report.verdict();
     let class = if report.ok { "pass" } else { "fail" };
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (verdict) ": " (report.image) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                header.(class) {
-                    h1 { (verdict) }
-                    p {
-                        "Boots of " code { (report.image) } ", each with one fault at one message of its conversation with "
-                        "PostgreSQL. A boot must end within " (report.bound_seconds) " s and say why; the next one must leave "
-                        "what an undisturbed one leaves."
-                    }
-                }
-                main {
-                    @if report.failures().next().is_some() {
-                        h2 { "Not made good" }
-                        @for (scenario, outcome) in report.failures() { (failure(scenario, outcome)) }
-                    }
-                    h2 { "By scenario" }
-                    (table(report.scenarios.iter().map(|scenario| {
-                        (scenario.name.to_owned(), Figures::of(&scenario.points, report.bound_seconds))
-                    })))
-                    h2 { "By fault" }
-                    (table(report.by(|outcome| outcome.kind.words().to_owned())))
-                    h2 { "By the phase that the boot got to" }
-                    (table(report.by(|outcome| outcome.phase.unwrap_or("none").to_owned())))
-                    h2 { "By exit code" }
-                    (table(report.by(|outcome| outcome.exit.map_or("none".to_owned(), |exit| exit.to_string()))))
-                    @for scenario in &report.scenarios { (picture(scenario, report.bound_seconds)) (list(scenario)) }
-                }
-                footer { "Swept in " (format!("{:.0} s", report.seconds)) ". " code { "cargo xtask sweep" } }
+    let body = html! {
+        header.(class) {
+            h1 { (verdict) }
+            p {
+                "Boots of " code { (report.image) } ", each with one fault at one message of its conversation with "
+                "PostgreSQL. A boot must end within " (report.bound_seconds) " s and say why; the next one must leave "
+                "what an undisturbed one leaves."
             }
         }
+        main {
+            @if report.failures().next().is_some() {
+                h2 { "Not made good" }
+                @for (scenario, outcome) in report.failures() { (failure(scenario, outcome)) }
+            }
+            h2 { "By scenario" }
+            (table(report.scenarios.iter().map(|scenario| {
+                (scenario.name.to_owned(), Figures::of(&scenario.points, report.bound_seconds))
+            })))
+            h2 { "By fault" }
+            (table(report.by(|outcome| outcome.kind.words().to_owned())))
+            h2 { "By the phase that the boot got to" }
+            (table(report.by(|outcome| outcome.phase.unwrap_or("none").to_owned())))
+            h2 { "By exit code" }
+            (table(report.by(|outcome| outcome.exit.map_or("none".to_owned(), |exit| exit.to_string()))))
+            @for scenario in &report.scenarios { (picture(scenario, report.bound_seconds)) (list(scenario)) }
+        }
+        footer { "Swept in " (format!("{:.0} s", report.seconds)) ". " code { "cargo xtask sweep" } }
     };
-    page.into_string()
+    document(&format!("{verdict}: {}", report.image), &body)
 }
 
 fn table(rows: impl IntoIterator<Item = (String, Figures)>) -> Markup {
