@@ -10,8 +10,8 @@ ARG DIRECTUS_IMAGE=directus/directus:11.17.4
 ARG RUST_IMAGE=rust:1.95-alpine
 # Where the binary comes from: `source` or `prebuilt`.
 ARG BINARY=source
-# What it is made on: `full`, all that upstream ships, or `slim`, what scripts/slim/prune.tsv leaves of it.
-ARG VARIANT=full
+# What it is made on: `slim`, what scripts/slim/prune.tsv leaves of upstream's image, or `full`, all of it.
+ARG VARIANT=slim
 
 FROM ${RUST_IMAGE} AS source
 WORKDIR /build
@@ -57,9 +57,10 @@ FROM ${DIRECTUS_IMAGE} AS full
 FROM ${DIRECTUS_IMAGE} AS pruned
 # hadolint ignore=DL3002
 USER root
-RUN --mount=type=bind,source=scripts/slim,target=/run/slim node /run/slim/prune.mjs /run/slim/prune.tsv /
+RUN --mount=type=bind,source=scripts/slim,target=/mnt node /mnt/prune.mjs /mnt/prune.tsv /
 
-# One layer, so that what is removed is not shipped below it; upstream's settings, but for its database in a file.
+# One layer, so that what is removed is not shipped below it, and nothing else in that layer: it is what ours are compared
+# with (xtask/src/inspection.rs). Upstream's settings, but for its database in a file.
 FROM scratch AS slim
 COPY --from=pruned / /
 ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
@@ -67,6 +68,7 @@ ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     NODE_ENV=production \
     NPM_CONFIG_UPDATE_NOTIFIER=false
 WORKDIR /directus
+EXPOSE 8055
 
 # hadolint ignore=DL3006
 FROM ${VARIANT}
@@ -92,6 +94,7 @@ HEALTHCHECK --interval=5s --timeout=5s --start-period=120s --retries=3 CMD ["/us
 
 # Last, because they change with every commit; metadata only, no layers.
 ARG DIRECTUS_IMAGE
+ARG VARIANT
 ARG VERSION=dev
 ARG REVISION=unknown
 ARG CREATED=unknown
@@ -102,4 +105,5 @@ LABEL org.opencontainers.image.title="trm-directus" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.created="${CREATED}" \
-      org.opencontainers.image.base.name="${DIRECTUS_IMAGE}"
+      org.opencontainers.image.base.name="${DIRECTUS_IMAGE}" \
+      trm.variant="${VARIANT}"

@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 use crate::engine::{ContainerSpec, Engine, LayerFile};
 use crate::ownership::{self, Check, Files, GID, UID};
 use crate::run::Run;
+use crate::variant;
 
 /// Everything that is promised about an image's user and files. What the image adds to its base is asked for only if
 /// something raises rights: it is long to read.
@@ -25,20 +26,9 @@ pub(crate) async fn inspect(
     Ok(checks)
 }
 
-/// The files of the layers that an image adds to a base that is here.
-pub(crate) async fn added_files(engine: &Engine, image: &str, base: &str) -> anyhow::Result<Vec<LayerFile>> {
-    engine.layer_files(image, base_layers(engine, image, base).await?).await
-}
-
-/// How many layers are the base's. An image that does not begin with them is not built on it.
-pub(crate) async fn base_layers(engine: &Engine, image: &str, base: &str) -> anyhow::Result<usize> {
-    let layers = async |name: &str| {
-        let image = engine.image(name).await?.with_context(|| format!("there is no image {name}"))?;
-        anyhow::Ok(image.layers)
-    };
-    let (ours, of_base) = (layers(image).await?, layers(base).await?);
-    ensure!(ours.starts_with(&of_base), "{image} is not built on {base} as it is here");
-    Ok(of_base.len())
+/// The files of the layers that an image adds to its base. Upstream's image, which it is made on, is here too.
+pub(crate) async fn added_files(engine: &Engine, image: &str, upstream: &str) -> anyhow::Result<Vec<LayerFile>> {
+    engine.layer_files(image, variant::base_layers(engine, image, upstream).await?.count).await
 }
 
 /// What a process inside is told about itself; also shows that a first argument that is no subcommand is executed.

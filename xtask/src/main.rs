@@ -25,6 +25,8 @@ mod signals;
 mod size;
 mod tidy;
 mod ui;
+mod upstream;
+mod variant;
 mod verify;
 mod workspace;
 

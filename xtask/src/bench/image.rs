@@ -32,7 +32,11 @@ enum Change {
 pub(crate) async fn measure(lab: &Lab, figures: &mut Figures, runs: usize) -> anyhow::Result<()> {
     for who in Contender::BOTH {
         let sizes = size::measure(&lab.setting.engine, &lab.image(who), &lab.base.name).await?;
-        figures.add(Part::Image, names::ADDED, who.by(), Unit::Bytes, sizes.added_bytes as f64);
+        figures.add(Part::Image, names::SIZE, who.by(), Unit::Bytes, sizes.size_bytes as f64);
+        figures.add(Part::Image, names::ADDED, who.by(), Unit::Bytes, sizes.ours_bytes as f64);
+        if sizes.bundle_bytes > 0 {
+            figures.add(Part::Image, names::BUNDLE, who.by(), Unit::Bytes, sizes.bundle_bytes as f64);
+        }
         // Once without being counted: only what a change costs is.
         build(lab, who).await?;
     }

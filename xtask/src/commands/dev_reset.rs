@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
 use serde::Serialize;
 
-use super::image;
+use super::image::{self, Binary, Recipe};
 use crate::base_images::BaseImage;
 use crate::boot_view::{BootView, Change, explain_exit};
 use crate::compose::{self, Compose};
@@ -50,7 +50,9 @@ pub(crate) async fn run(flags: &flags::DevReset) -> anyhow::Result<ExitCode> {
     let mut stand_in = database.stand_in;
     // Before the old stack goes: a build that fails leaves it as it was.
     if !flags.no_image {
-        stand_in |= image::build(&engine, &flags.tag, false).await?.stand_in;
+        let recipe =
+            Recipe { binary: if flags.release { Binary::Release } else { Binary::Quick }, ..Recipe::default() };
+        stand_in |= image::build(&engine, &flags.tag, recipe).await?.stand_in;
     }
 
     let mut stack = Compose::new(&flags.project.name);

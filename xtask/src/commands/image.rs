@@ -10,8 +10,38 @@ use crate::build_progress::{BuildProgress, Event, is_internal};
 use crate::cmd::Cmd;
 use crate::engine::{Engine, Layer};
 use crate::size::{self, MB, Size, Sizes};
+use crate::variant::Variant;
 use crate::workspace::Revision;
 use crate::{flags, setup, tidy, ui, workspace};
+
+/// How the boot binary is built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Binary {
+    /// By this machine's cargo, as small as can be: what ships.
+    #[default]
+    Release,
+    /// By this machine's cargo, in half the time.
+    Quick,
+    /// In a stage of the image build, as for a release.
+    Source,
+}
+
+impl Binary {
+    /// cargo's profile.
+    fn profile(self) -> &'static str {
+        match self {
+            Binary::Release | Binary::Source => "image",
+            Binary::Quick => "image-quick",
+        }
+    }
+}
+
+/// How an image is built; by default, as it ships.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Recipe {
+    pub(crate) binary: Binary,
+    pub(crate) variant: Variant,
+}
 
 /// What was built. The JSON result is exactly this.
 #[derive(Clone, Debug, Serialize)]
@@ -20,9 +50,13 @@ pub(crate) struct Built {
     id: String,
     size_bytes: u64,
     base_bytes: u64,
+    /// `bundle_bytes` and `ours_bytes`.
     added_bytes: u64,
+    bundle_bytes: u64,
+    ours_bytes: u64,
     layers: Vec<Layer>,
     base: String,
+    variant: &'static str,
     /// Whether the base is a stand-in.
     pub(crate) stand_in: bool,
 }
@@ -37,13 +71,18 @@ impl Built {
 /// Runs `image`.
 pub(crate) async fn run(flags: &flags::Image) -> anyhow::Result<ExitCode> {
     let engine = Engine::connect().await?;
-    let built = build(&engine, &flags.tag, flags.source).await?;
+    let binary = match (flags.source, flags.release) {
+        (true, _) => Binary::Source,
+        (false, true) => Binary::Release,
+        (false, false) => Binary::Quick,
+    };
+    let (built, sizes) = build_and_measure(&engine, &flags.tag, Recipe { binary, variant: flags.variant }).await?;
     if flags.json {
         ui::json_result(&built)?;
     } else {
         ui::result(&render(&built));
     }
-    match size::judge(built.size_bytes, built.base_bytes, flags.max_size.map(|mb| mb * MB)) {
+    match size::judge(&sizes, flags.max_size.map(|mb| mb * MB)) {
         Size::Fine => {}
         Size::Large(text) => ui::warning(&text),
         Size::TooLarge(text) => bail!(text),
@@ -52,41 +91,41 @@ pub(crate) async fn run(flags: &flags::Image) -> anyhow::Result<ExitCode> {
 }
 
 /// Builds the image under that name.
-pub(crate) async fn build(engine: &Engine, tag: &str, source: bool) -> anyhow::Result<Built> {
+pub(crate) async fn build(engine: &Engine, tag: &str, recipe: Recipe) -> anyhow::Result<Built> {
+    build_and_measure(engine, tag, recipe).await.map(|(built, _)| built)
+}
+
+async fn build_and_measure(engine: &Engine, tag: &str, recipe: Recipe) -> anyhow::Result<(Built, Sizes)> {
     tidy::check()?;
     let base = BaseImage::directus()?.resolve(engine).await?;
     // Elsewhere cargo would need a cross linker; the image build has all it needs.
-    let binary = if source || !cfg!(target_os = "linux") {
-        Binary::Source(rust_image(engine).await?)
+    let rust = if recipe.binary == Binary::Source || !cfg!(target_os = "linux") {
+        Some(rust_image(engine).await?)
     } else {
-        build_binary().await?;
-        Binary::Prebuilt
+        build_binary(recipe.binary.profile()).await?;
+        None
     };
-    let command = build_command(tag, &base, &binary, &Revision::read().await, ca_bundle().as_deref());
+    let ca = ca_bundle();
+    let command = build_command(tag, recipe.variant, &base, rust.as_ref(), &Revision::read().await, ca.as_deref());
     run_build(&command).await?;
 
     let image =
         engine.image(tag).await?.with_context(|| format!("the build ended well, but there is no image {tag}"))?;
-    let Sizes { size_bytes, base_bytes, added_bytes, layers } = size::measure(engine, tag, &base.name).await?;
-    Ok(Built {
+    let sizes = size::measure(engine, tag, &base.name).await?;
+    let built = Built {
         image: tag.to_owned(),
         id: image.id,
-        size_bytes,
-        base_bytes,
-        added_bytes,
-        layers,
+        size_bytes: sizes.size_bytes,
+        base_bytes: sizes.base_bytes,
+        added_bytes: sizes.added_bytes(),
+        bundle_bytes: sizes.bundle_bytes,
+        ours_bytes: sizes.ours_bytes,
+        layers: sizes.layers.clone(),
         base: base.name,
+        variant: recipe.variant.name(),
         stand_in: base.stand_in,
-    })
-}
-
-/// Where the binary comes from.
-#[derive(Debug)]
-enum Binary {
-    /// The host's cargo.
-    Prebuilt,
-    /// A stage of the image build, in this Rust image.
-    Source(Resolved),
+    };
+    Ok((built, sizes))
 }
 
 async fn rust_image(engine: &Engine) -> anyhow::Result<Resolved> {
@@ -99,13 +138,13 @@ async fn rust_image(engine: &Engine) -> anyhow::Result<Resolved> {
 }
 
 /// Builds the static binary with this machine's cargo and its cache, and puts it where the Dockerfile looks.
-async fn build_binary() -> anyhow::Result<()> {
+async fn build_binary(profile: &str) -> anyhow::Result<()> {
     let target = setup::musl_target();
     Cmd::cargo()
-        .args(["build", "--locked", "--profile", "image", "--package", "entrypoint", "--target", &target])
+        .args(["build", "--locked", "--profile", profile, "--package", "entrypoint", "--target", &target])
         .run()
         .await?;
-    let from = workspace::target_dir().join(&target).join("image/entrypoint");
+    let from = workspace::target_dir().join(&target).join(profile).join("entrypoint");
     let to = workspace::path("target/prebuilt/entrypoint");
     let binary = std::fs::read(&from).with_context(|| format!("failed to read {from}"))?;
     // Left alone when it is the same, so that it can be seen when it last changed.
@@ -118,15 +157,25 @@ async fn build_binary() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn build_command(tag: &str, base: &Resolved, binary: &Binary, revision: &Revision, ca: Option<&str>) -> Cmd {
+/// The image's build; the binary is the host's unless there is a Rust image to build it in.
+fn build_command(
+    tag: &str,
+    variant: Variant,
+    base: &Resolved,
+    rust: Option<&Resolved>,
+    revision: &Revision,
+    ca: Option<&str>,
+) -> Cmd {
     let mut cmd = Cmd::new("docker")
         .args(["buildx", "build", "--load", "--progress=rawjson", "--provenance=false", "--tag", tag])
         .arg("--build-arg")
-        .arg(format!("DIRECTUS_IMAGE={}", base.name));
+        .arg(format!("DIRECTUS_IMAGE={}", base.name))
+        .arg("--build-arg")
+        .arg(format!("VARIANT={}", variant.name()));
     let mut local_images = base.stand_in;
-    match binary {
-        Binary::Prebuilt => cmd = cmd.args(["--build-arg", "BINARY=prebuilt"]),
-        Binary::Source(rust) => {
+    match rust {
+        None => cmd = cmd.args(["--build-arg", "BINARY=prebuilt"]),
+        Some(rust) => {
             local_images |= rust.stand_in;
             cmd = cmd.args(["--build-arg", "BINARY=source", "--build-arg"]).arg(format!("RUST_IMAGE={}", rust.name));
             // A proxy between here and the registries may have a certificate authority of its own.
@@ -184,11 +233,12 @@ async fn run_build(command: &Cmd) -> anyhow::Result<()> {
 }
 
 fn render(built: &Built) -> String {
-    let Built { image, size_bytes, base_bytes, added_bytes, layers, base, .. } = built;
+    let Built { image, size_bytes, base_bytes, bundle_bytes, ours_bytes, layers, base, variant, .. } = built;
     let mut rows = vec![
         ["image".to_owned(), ui::size(*size_bytes), image.clone()],
-        ["base".to_owned(), ui::size(*base_bytes), base.clone()],
-        ["added".to_owned(), ui::size(*added_bytes), format!("{} layers", layers.len())],
+        ["base".to_owned(), ui::size(*base_bytes), format!("{base}, {variant}")],
+        ["bundle".to_owned(), ui::size(*bundle_bytes), "Directus in few files, compiled".to_owned()],
+        ["ours".to_owned(), ui::size(*ours_bytes), format!("in {} layers with the bundle", layers.len())],
     ];
     rows.extend(layers.iter().map(|layer| [String::new(), ui::size(layer.size_bytes), layer.instruction.clone()]));
     ui::columns(&rows)
@@ -208,17 +258,20 @@ mod tests {
 
     #[test]
     fn a_prebuilt_binary_needs_neither_rust_image_nor_certificates() {
-        let text = build_command("a:b", &base(false), &Binary::Prebuilt, &revision(), Some("/ca.pem")).to_string();
+        let command = build_command("a:b", Variant::Full, &base(false), None, &revision(), Some("/ca.pem"));
+        let text = command.to_string();
         let expected = "docker buildx build --load --progress=rawjson --provenance=false --tag a:b \
-                        --build-arg DIRECTUS_IMAGE=base:1 --build-arg BINARY=prebuilt --build-arg VERSION=";
+                        --build-arg DIRECTUS_IMAGE=base:1 --build-arg VARIANT=full \
+                        --build-arg BINARY=prebuilt --build-arg VERSION=";
         assert!(text.starts_with(expected), "{text}");
         assert!(text.ends_with("--build-arg REVISION=abc --build-arg CREATED=2026 ."), "{text}");
     }
 
     #[test]
     fn a_binary_from_source_gets_the_certificates_as_a_secret() {
-        let rust = Binary::Source(Resolved { name: "rust:1".to_owned(), stand_in: false });
-        let text = build_command("a:b", &base(false), &rust, &revision(), Some("/ca.pem")).to_string();
+        let rust = Resolved { name: "rust:1".to_owned(), stand_in: false };
+        let command = build_command("a:b", Variant::Slim, &base(false), Some(&rust), &revision(), Some("/ca.pem"));
+        let text = command.to_string();
         let expected = "--build-arg BINARY=source --build-arg RUST_IMAGE=rust:1 --secret id=ca,src=/ca.pem";
         assert!(text.contains(expected), "{text}");
     }

@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::verify::{self, Check, Selection, Status};
 use crate::{flags, ui};
 
-use super::image;
+use super::image::{self, Recipe};
 
 /// Runs `verify`.
 pub(crate) async fn run(flags: &flags::Verify) -> anyhow::Result<ExitCode> {
@@ -21,7 +21,7 @@ pub(crate) async fn run(flags: &flags::Verify) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let build = match &flags.image {
         Some(_) => None,
-        None => Some(verify::judge_build(&image::build(&engine, tag, false).await, began.elapsed())),
+        None => Some(verify::judge_build(&image::build(&engine, tag, Recipe::default()).await, began.elapsed())),
     };
     let report = match build {
         Some(build) if build.status == Status::Fail => {

@@ -1,9 +1,11 @@
 //! The files of an image: the headers of its exported file system. Nothing is unpacked and nothing of it is run.
 
+use std::collections::HashMap;
 use std::io::Read;
 
 use anyhow::Context as _;
 use futures_util::{Stream, StreamExt as _};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use super::{ContainerSpec, Engine};
@@ -39,14 +41,37 @@ pub(crate) struct FileEntry {
     pub(crate) capabilities: bool,
 }
 
+/// One path of a file system, and what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FileContent {
+    /// The path, its owner and mode.
+    pub(crate) entry: FileEntry,
+    /// The SHA-256 of a file, the target of a link; nothing else has any.
+    pub(crate) content: String,
+}
+
 impl Engine {
     /// Every path of an image, as a container that is never started has it.
     pub(crate) async fn files(&self, run: &Run, image: &str) -> anyhow::Result<Vec<FileEntry>> {
+        self.export(run, image, read_entries).await
+    }
+
+    /// The same, with what is in them.
+    pub(crate) async fn contents(&self, run: &Run, image: &str) -> anyhow::Result<Vec<FileContent>> {
+        self.export(run, image, read_contents).await
+    }
+
+    async fn export<T: Send + 'static>(
+        &self,
+        run: &Run,
+        image: &str,
+        read: impl FnOnce(ChannelReader) -> anyhow::Result<T> + Send + 'static,
+    ) -> anyhow::Result<T> {
         let spec = ContainerSpec { image: image.to_owned(), ..ContainerSpec::default() };
         let id = self.create(run, spec).await?;
-        let entries = read_archive(self.docker.export_container(&id), read_entries).await;
+        let read = read_archive(self.docker.export_container(&id), read).await;
         self.remove(&id).await?;
-        entries.with_context(|| format!("failed to read the files of {image}"))
+        read.with_context(|| format!("failed to read the files of {image}"))
     }
 }
 
@@ -71,6 +96,41 @@ pub(super) async fn read_archive<T: Send + 'static>(
 
 fn read_entries(archive: impl Read) -> anyhow::Result<Vec<FileEntry>> {
     tar::Archive::new(archive).entries()?.map(|entry| entry_of(&mut entry?)).collect()
+}
+
+fn read_contents(archive: impl Read) -> anyhow::Result<Vec<FileContent>> {
+    let mut files: Vec<FileContent> = Vec::new();
+    let mut by_path = HashMap::new();
+    for entry in tar::Archive::new(archive).entries()? {
+        let mut entry = entry?;
+        let described = entry_of(&mut entry)?;
+        let target = entry.link_name()?.map(|target| target.to_string_lossy().into_owned()).unwrap_or_default();
+        let content = match entry.header().entry_type() {
+            tar::EntryType::Symlink => target,
+            // Another name of a file that came before; which of its names comes first is the engine's choice.
+            tar::EntryType::Link => {
+                let first = by_path.get(&format!("/{}", target.trim_start_matches('/')));
+                let index: &usize = first.with_context(|| format!("{} links to nothing", described.path))?;
+                files[*index].content.clone()
+            }
+            _ if described.kind == FileKind::File => sha256(&mut entry)?,
+            _ => String::new(),
+        };
+        by_path.insert(described.path.clone(), files.len());
+        files.push(FileContent { entry: described, content });
+    }
+    Ok(files)
+}
+
+fn sha256(file: &mut impl Read) -> std::io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            count => hash.update(&buffer[..count]),
+        }
+    }
 }
 
 /// What an archive says about a path.
@@ -127,7 +187,7 @@ impl Read for ChannelReader {
 
 #[cfg(test)]
 mod tests {
-    use super::{FileKind, read_entries};
+    use super::{FileKind, read_contents, read_entries};
 
     #[test]
     fn owners_modes_and_kinds_are_read_from_an_archive() {
@@ -148,6 +208,26 @@ mod tests {
         assert_eq!((entries[0].uid, entries[0].gid, entries[0].mode), (1000, 1001, 0o4755));
         assert_eq!((entries[0].kind, entries[0].capabilities), (FileKind::File, false));
         assert_eq!((entries[1].path.as_str(), entries[1].kind), ("/bin", FileKind::Folder));
+    }
+
+    #[test]
+    fn another_name_of_a_file_has_its_content() {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(3);
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        builder.append_data(&mut header, "a/b", "abc".as_bytes()).unwrap();
+        header.set_size(0);
+        for (kind, path, target) in [(tar::EntryType::Link, "c", "a/b"), (tar::EntryType::Symlink, "d", "a/b")] {
+            header.set_entry_type(kind);
+            builder.append_link(&mut header, path, target).unwrap();
+        }
+        let files = read_contents(builder.into_inner().unwrap().as_slice()).unwrap();
+        let contents: Vec<&str> = files.iter().map(|file| file.content.as_str()).collect();
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(contents, [abc, abc, "a/b"]);
     }
 
     #[test]

@@ -76,11 +76,15 @@ impl Engine {
         }))
     }
 
-    /// The instructions that made an image, with all that the builder put round them, the first one first.
-    pub(crate) async fn history(&self, image: &str) -> anyhow::Result<Vec<String>> {
+    /// What made an image, the first instruction first; those that change metadata only have no bytes.
+    pub(crate) async fn history(&self, image: &str) -> anyhow::Result<Vec<Layer>> {
         let history = self.docker.image_history(image).await;
         let history = history.with_context(|| format!("failed to read the history of {image}"))?;
-        Ok(history.into_iter().rev().map(|entry| entry.created_by).collect())
+        let entry = |entry: ImageHistoryResponseItem| Layer {
+            instruction: shorten(&entry.created_by),
+            size_bytes: u64::try_from(entry.size).unwrap_or_default(),
+        };
+        Ok(history.into_iter().rev().map(entry).collect())
     }
 
     /// Takes a name away from an image, and with its last name the image. One that is gone already is no error.
@@ -92,14 +96,6 @@ impl Engine {
             }
             _ => Ok(()),
         }
-    }
-
-    /// The layers that an image adds to its base, the first one first.
-    pub(crate) async fn added_layers(&self, image: &str, base: &str) -> anyhow::Result<Vec<Layer>> {
-        let history = async |name: &str| {
-            self.docker.image_history(name).await.with_context(|| format!("failed to read the history of {name}"))
-        };
-        Ok(added_layers(history(image).await?, history(base).await?.len()))
     }
 
     /// Pulls an image, telling how far it is. A registry that is silent for `first_answer` counts as unreachable; once
@@ -154,22 +150,6 @@ fn classify(status: Option<u16>, message: String) -> Pull {
     }
 }
 
-/// The engine gives the newest entry first, and entries of size 0 for instructions that change metadata only.
-fn added_layers(history: Vec<ImageHistoryResponseItem>, base_entries: usize) -> Vec<Layer> {
-    let added = history.len().saturating_sub(base_entries);
-    let layers = history.into_iter().take(added).rev().map(|entry| Layer {
-        instruction: shorten(&entry.created_by),
-        size_bytes: u64::try_from(entry.size).unwrap_or_default(),
-    });
-    layers
-        .filter(|layer| {
-            let makes_a_layer =
-                ["COPY", "ADD", "RUN", "WORKDIR"].iter().any(|verb| layer.instruction.starts_with(verb));
-            layer.size_bytes > 0 || makes_a_layer
-        })
-        .collect()
-}
-
 /// Takes away what the builder put round the instruction of the Dockerfile.
 fn shorten(created_by: &str) -> String {
     let words = created_by.split_whitespace().filter(|word| !matches!(*word, "#" | "buildkit" | "#(nop)"));
@@ -181,28 +161,10 @@ fn shorten(created_by: &str) -> String {
 mod tests {
     use super::*;
 
-    fn entry(created_by: &str, size: i64) -> ImageHistoryResponseItem {
-        ImageHistoryResponseItem { created_by: created_by.to_owned(), size, ..Default::default() }
-    }
-
     #[test]
-    fn only_what_is_newer_than_the_base_and_makes_a_layer_is_added() {
-        let history = vec![
-            entry("LABEL a=b", 0),
-            entry("COPY /entrypoint /usr/local/bin/entrypoint # buildkit", 2_000_000),
-            entry("COPY /uploads /directus/uploads # buildkit", 0),
-            entry("CMD [\"pm2-runtime\"]", 0),
-            entry("COPY /dist . # buildkit", 500_000_000),
-        ];
-        let layers = added_layers(history, 2);
-        let layer = |instruction: &str, size_bytes| Layer { instruction: instruction.to_owned(), size_bytes };
-        assert_eq!(
-            layers,
-            [
-                layer("COPY /uploads /directus/uploads", 0),
-                layer("COPY /entrypoint /usr/local/bin/entrypoint", 2_000_000)
-            ]
-        );
+    fn what_the_builder_put_round_an_instruction_is_taken_away() {
+        assert_eq!(shorten("COPY /uploads /directus/uploads # buildkit"), "COPY /uploads /directus/uploads");
+        assert_eq!(shorten("/bin/sh -c #(nop)  CMD [\"start\"]"), "CMD [\"start\"]");
     }
 
     #[test]

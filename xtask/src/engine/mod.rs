@@ -19,7 +19,7 @@ use bollard::query_parameters::{
 };
 
 pub(crate) use container::{ContainerSpec, State};
-pub(crate) use files::{FileEntry, FileKind};
+pub(crate) use files::{FileContent, FileEntry, FileKind};
 pub(crate) use image::{ImageInfo, Layer, Pull};
 pub(crate) use layers::LayerFile;
 

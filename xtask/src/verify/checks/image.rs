@@ -6,17 +6,17 @@ use anyhow::{Context as _, bail, ensure};
 use entrypoint::contract::{self, ExitCode, LogLine};
 
 use crate::base_images::BaseImage;
-use crate::engine::{ContainerSpec, ImageInfo, LayerFile};
-use crate::size::{self, Size, Sizes};
-use crate::verify::case::Case;
+use crate::engine::{ContainerSpec, ImageInfo, Layer, LayerFile};
+use crate::size::{self, Size};
+use crate::verify::case::{Case, Setting};
 use crate::verify::check::{Check, Need, NotRun};
 use crate::verify::leaks;
-use crate::{dockerfile, inspection, ui};
+use crate::{dockerfile, inspection, ui, upstream, variant};
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "size",
-        promise: "The image adds at most 35 MB to its base: Directus bundled and compiled, and 5 MB of ours.",
+        promise: "The image adds at most 5 MB to its base, and 30 MB of Directus bundled and compiled.",
         needs: Need::Nothing,
         run: |case| Box::pin(size(case)),
     },
@@ -31,6 +31,12 @@ pub(crate) const CHECKS: &[Check] = &[
         promise: "The image is built on exactly one version of Directus, and its snapshot is of that version.",
         needs: Need::Nothing,
         run: |case| Box::pin(pin(case)),
+    },
+    Check {
+        name: "upstream",
+        promise: "Every file of the image is upstream's, unchanged, or one that our layers add; they replace none.",
+        needs: Need::Nothing,
+        run: |case| Box::pin(is_upstream(case)),
     },
     Check {
         name: "no-shell-script",
@@ -58,14 +64,16 @@ const BINARY_LIMIT: usize = 2_500_000;
 async fn size(case: &mut Case) -> anyhow::Result<()> {
     let base = base(case).await?;
     let (engine, image) = (&case.setting.engine, &case.setting.subject.image);
-    let Sizes { size_bytes, base_bytes, added_bytes, layers } = size::measure(engine, image, &base.name).await?;
-    case.figure("image", ui::size(size_bytes));
-    case.figure("base", ui::size(base_bytes));
-    case.figure("added", ui::size(added_bytes));
-    for layer in layers {
-        case.figure(layer.instruction, ui::size(layer.size_bytes));
+    let sizes = size::measure(engine, image, &base.name).await?;
+    case.figure("image", ui::size(sizes.size_bytes));
+    case.figure("upstream's", ui::size(base.info.size));
+    case.figure("base", ui::size(sizes.base_bytes));
+    case.figure("bundle", ui::size(sizes.bundle_bytes));
+    case.figure("ours", ui::size(sizes.ours_bytes));
+    for layer in &sizes.layers {
+        case.figure(&layer.instruction, ui::size(layer.size_bytes));
     }
-    match size::judge(size_bytes, base_bytes, None) {
+    match size::judge(&sizes, None) {
         Size::Fine => {}
         // That is the base's doing.
         Size::Large(text) => case.figure("note", text),
@@ -93,9 +101,9 @@ async fn pin(case: &mut Case) -> anyhow::Result<()> {
     let wanted = BaseImage::directus()?;
     let (pin, stand_in) = (dockerfile::argument("DIRECTUS_IMAGE")?, wanted.stand_in());
     ensure!(base == pin || base == stand_in, "the base is {base}, and the Dockerfile says {pin}");
-    // The label could say anything; the layers do not.
+    // The label could say anything; the layers do not. Those of a slim image: see `upstream`.
     let (engine, image) = (&case.setting.engine, &case.setting.subject.image);
-    inspection::base_layers(engine, image, &self::base(case).await?.name).await?;
+    variant::base_layers(engine, image, &self::base(case).await?.name).await?;
     let script = "const { readFileSync } = require('node:fs'); \
                   const [, snapshot] = /^directus: *(\\S+)/m.exec(readFileSync(process.argv[2], 'utf8')) ?? []; \
                   console.log(`${require(process.argv[1]).version} ${snapshot}`)";
@@ -106,6 +114,27 @@ async fn pin(case: &mut Case) -> anyhow::Result<()> {
     case.figure("snapshot of Directus", snapshot);
     ensure!(directus == version, "the base is pinned to {version}, and the Directus in it is {directus}");
     ensure!(snapshot == version, "the snapshot is of Directus {snapshot}, and the image has {version}");
+    Ok(())
+}
+
+async fn is_upstream(case: &mut Case) -> anyhow::Result<()> {
+    let base = base(case).await?;
+    let Setting { engine, run, subject, .. } = &*case.setting;
+    let (added, image, upstream) =
+        tokio::try_join!(added_files(case), engine.contents(run, &subject.image), engine.contents(run, &base.name))?;
+    let added = added.iter().map(|file| file.entry.path.as_str()).collect();
+    let comparison = upstream::compare(&image, &upstream, &added);
+    case.figure("paths of upstream's, unchanged", comparison.same.to_string());
+    case.figure("left out", comparison.left_out.to_string());
+    case.figure("files that are added", added.len().to_string());
+    let deviations = |what: &str, paths: &[String]| {
+        let more = if paths.len() > 3 { format!(" and {} more", paths.len() - 3) } else { String::new() };
+        let shown = paths[..paths.len().min(3)].join(", ");
+        format!("{what}: {shown}{more}")
+    };
+    ensure!(comparison.changed.is_empty(), "{}", deviations("upstream's, but changed", &comparison.changed));
+    ensure!(comparison.unknown.is_empty(), "{}", deviations("nobody's", &comparison.unknown));
+    ensure!(comparison.same > 0, "nothing of it is upstream's");
     Ok(())
 }
 
@@ -186,14 +215,14 @@ async fn no_secret(case: &mut Case) -> anyhow::Result<()> {
     let files = added_files(case).await?;
     let (info, base) = (subject(case).await?, base(case).await?);
     let engine = &case.setting.engine;
-    let history = engine.history(&case.setting.subject.image).await?;
-    let of_base = engine.history(&base.name).await?.len();
-    let ours = &history[of_base.min(history.len())..];
+    let image = &case.setting.subject.image;
+    let of_base = variant::base_layers(engine, image, &base.name).await?.history;
+    let ours = engine.history(image).await?.split_off(of_base);
     let mut found = Vec::new();
     for LayerFile { entry, content } in files.iter() {
         found.extend(leaks::in_file(&entry.path, content).map(|what| format!("{}: {what}", entry.path)));
     }
-    for instruction in ours {
+    for Layer { instruction, .. } in &ours {
         found.extend(leaks::in_text(instruction).map(|what| format!("history: {what}")));
     }
     let variables: Vec<&String> = info.environment.iter().filter(|it| !base.info.environment.contains(it)).collect();

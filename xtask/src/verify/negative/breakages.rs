@@ -13,9 +13,9 @@ pub(super) const BREAKAGES: &[Breakage] = &[
     // image.rs
     Breakage {
         check: "size",
-        how: "36 MB more",
-        change: Image("RUN head -c 36000000 /dev/urandom > /directus/padding"),
-        expect: "(its base and 35 MB)",
+        how: "6 MB more",
+        change: Image("RUN head -c 6000000 /dev/urandom > /directus/padding"),
+        expect: "over the limit of 5.0 MB",
     },
     Breakage {
         check: "user",
@@ -52,6 +52,18 @@ pub(super) const BREAKAGES: &[Breakage] = &[
         how: "a snapshot of another version",
         change: Image(r#"RUN sed -i "s/^directus: .*/directus: 11.5.1/" /directus/snapshots/schema.yaml"#),
         expect: "the snapshot is of Directus 11.5.1",
+    },
+    Breakage {
+        check: "upstream",
+        how: "a line more in Directus",
+        change: Image(r#"RUN echo "//" >> /directus/package.json"#),
+        expect: "upstream's, but changed: /directus/package.json: another content",
+    },
+    Breakage {
+        check: "upstream",
+        how: "a file of Directus that node may write",
+        change: Image("RUN chmod 0666 /directus/package.json"),
+        expect: "/directus/package.json: mode 0666 instead of",
     },
     Breakage {
         check: "no-shell-script",
