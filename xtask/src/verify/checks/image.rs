@@ -39,6 +39,12 @@ pub(crate) const CHECKS: &[Check] = &[
         run: |case| Box::pin(is_upstream(case)),
     },
     Check {
+        name: "compiled",
+        promise: "What a start imports of Directus is compiled in the image, for its Node and its sources; a read-only root can use it.",
+        needs: Need::Nothing,
+        run: |case| Box::pin(compiled(case)),
+    },
+    Check {
         name: "no-shell-script",
         promise: "The image adds no shell script; what boots it is one static binary of at most 2.5 MB.",
         needs: Need::Nothing,
@@ -136,6 +142,36 @@ async fn is_upstream(case: &mut Case) -> anyhow::Result<()> {
     ensure!(comparison.unknown.is_empty(), "{}", deviations("nobody's", &comparison.unknown));
     ensure!(comparison.same > 0, "nothing of it is upstream's");
     Ok(())
+}
+
+async fn compiled(case: &mut Case) -> anyhow::Result<()> {
+    /// What Directus looks at when it is imported; nothing is connected to.
+    const VARIABLES: &str = "{ DB_CLIENT: 'pg', DB_HOST: 'none', DB_PORT: '1', DB_DATABASE: 'none', DB_USER: 'none', \
+                             LOG_LEVEL: 'silent', SECRET: 'none', TELEMETRY: 'false' }";
+    let directus = format!("{}/directus.mjs", contract::SCRIPTS_DIR);
+    let script = format!(
+        "Object.assign(process.env, {VARIABLES}); const {{ load }} = await import('{directus}'); \
+         await load('server.js'); await load('utils/apply-snapshot.js'); process.exit(0)"
+    );
+    // Node's own account of what it does with its compile cache.
+    let node = ["env", "NODE_DEBUG_NATIVE=COMPILE_CACHE", "node", "--input-type=module", "-e", &script];
+    let (code, said) = run_in(case, &node).await?;
+    ensure!(code == 0, "Directus cannot be imported: {}", said.lines().last().unwrap_or_default());
+    let (read, anew) = compile_cache(&said);
+    case.figure("modules that were compiled before", read.to_string());
+    case.figure("modules that are compiled at every start", anew.len().to_string());
+    ensure!(read > 0, "Node looks for no compiled module");
+    ensure!(anew.is_empty(), "{} modules are not what was compiled, or never were: {}", anew.len(), anew[0]);
+    Ok(())
+}
+
+/// How many modules Node took from its compile cache, and what it says of those that it did not.
+fn compile_cache(said: &str) -> (usize, Vec<&str>) {
+    let lines = said.lines().filter_map(|line| line.strip_prefix("[compile cache] "));
+    let (read, other): (Vec<&str>, Vec<&str>) = lines
+        .filter(|line| line.starts_with("reading cache from ") || line.ends_with(" was rejected"))
+        .partition(|line| line.contains("... success, size="));
+    (read.len(), other)
 }
 
 /// The version that an image's tag names in full.
@@ -316,6 +352,17 @@ async fn added_files(case: &Case) -> anyhow::Result<Rc<Vec<LayerFile>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_module_that_is_not_what_was_compiled_is_told_from_one_that_is() {
+        let said = "[compile cache] reading cache from /c/a for ESM file:///a.js...[1 2 3 4 5]... success, size=9\n\
+                    [compile cache] cache for file:///a.js was accepted, keeping the in-memory entry\n\
+                    [compile cache] reading cache from /c/b for ESM file:///b.js...[1 2 3 4 5]... code hash mismatch\n\
+                    something else";
+        let (read, anew) = compile_cache(said);
+        assert_eq!(read, 1);
+        assert_eq!(anew, ["reading cache from /c/b for ESM file:///b.js...[1 2 3 4 5]... code hash mismatch"]);
+    }
 
     #[test]
     fn only_a_full_version_is_a_pin() {

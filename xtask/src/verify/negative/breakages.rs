@@ -66,6 +66,12 @@ pub(super) const BREAKAGES: &[Breakage] = &[
         expect: "/directus/package.json: mode 0666 instead of",
     },
     Breakage {
+        check: "compiled",
+        how: "a bundle that was changed after it was compiled",
+        change: Image("RUN echo '//' >> /directus/bundle/server.js"),
+        expect: "1 modules are not what was compiled, or never were: reading cache",
+    },
+    Breakage {
         check: "no-shell-script",
         how: "a shell script boots it",
         change: Binary(r#"exec "$real" "$@""#),
