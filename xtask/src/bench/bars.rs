@@ -40,6 +40,8 @@ pub(crate) fn judge(figures: &[Figure]) -> Vec<Verdict> {
     let below = |promise: &str, unit: Unit, value: Option<f64>, limit: f64| {
         value.map(|value| (format!("{promise} under {}", unit.show(limit)), unit.show(value), value < limit))
     };
+    let on = |by| median(Part::Steps, names::COLD_SERVE, by);
+    let slim = on(By::Ours).zip(on(By::OnUpstream)).map(over);
     let rebuild = |what| median(Part::Image, what, By::Ours);
     let verdicts = [
         as_ratio("warm gate over a bare authenticated connect, processes: at most", warm.zip(bare).map(over), 3.0),
@@ -47,6 +49,7 @@ pub(crate) fn judge(figures: &[Figure]) -> Vec<Verdict> {
         faster("warm gate faster than the shell's, containers:", ratio(Part::Gate, names::WARM_GATE)),
         as_ratio("warm gate from 10 to 10,000 applied migrations, over that of 10: at most", flat, 2.0),
         as_ratio("cold gate over the shell's: at most", ratio(Part::Gate, names::COLD_GATE), 0.45),
+        as_ratio("slim's cold start to first answer over that on all of upstream's: at most", slim, 1.05),
         as_ratio("start to first answer, cold, over the shell's: at most", ratio(Part::Gate, names::COLD_SERVE), 0.5),
         as_ratio("start to first answer, warm, over the shell's: at most", ratio(Part::Gate, names::WARM_SERVE), 0.25),
         below(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use entrypoint::contract::DEFAULT_PORT;
 
-use crate::verify::{self, Container, Database};
+use crate::verify::{self, BootSpec, Container};
 
 use super::baseline::Contender;
 use super::lab::{Lab, PATIENCE};
@@ -22,7 +22,7 @@ pub(crate) async fn measure(lab: &Lab, figures: &mut Figures, runs: usize) -> an
         for who in Contender::BOTH {
             let database = lab.empty().await?;
             for (gate, serve) in [(names::COLD_GATE, names::COLD_SERVE), (names::WARM_GATE, names::WARM_SERVE)] {
-                let (ready, serving) = start(lab, who, &database).await?;
+                let (ready, serving) = start(lab, who, lab.container(who, &database)).await?;
                 figures.seconds(Part::Gate, gate, who.by(), ready);
                 figures.seconds(Part::Gate, serve, who.by(), serving);
             }
@@ -33,8 +33,8 @@ pub(crate) async fn measure(lab: &Lab, figures: &mut Figures, runs: usize) -> an
 }
 
 /// Seconds from the start to the server's exec, and to its first answer.
-async fn start(lab: &Lab, who: Contender, database: &Database) -> anyhow::Result<(f64, f64)> {
-    let container = lab.start(lab.container(who, database)).await?;
+pub(crate) async fn start(lab: &Lab, who: Contender, spec: BootSpec) -> anyhow::Result<(f64, f64)> {
+    let container = lab.start(spec).await?;
     let ready = lab.ready(who, &container).await?;
     let serving = serving(lab, &container).await?;
     let started = lab.started(&container).await?;

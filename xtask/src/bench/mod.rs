@@ -20,6 +20,7 @@ mod names;
 mod process;
 mod replicas;
 mod stats;
+mod steps;
 mod table;
 mod xtask;
 
@@ -42,6 +43,8 @@ pub(crate) use self::table::render;
 pub(crate) enum Part {
     /// From a container's start until it becomes the server, and until that answers
     Gate,
+    /// The same with one thing undone that makes it fast
+    Steps,
     /// The boot alone, as a process of a running container, beside the least that anybody can do
     Process,
     /// A warm boot with ever more applied migrations
@@ -60,8 +63,9 @@ pub(crate) enum Part {
 
 impl Part {
     /// All of them, in the order in which they are measured.
-    pub(crate) const ALL: [Part; 8] = [
+    pub(crate) const ALL: [Part; 9] = [
         Part::Gate,
+        Part::Steps,
         Part::Process,
         Part::Ledger,
         Part::Migrations,
@@ -75,6 +79,7 @@ impl Part {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Part::Gate => "Containers: from the start to the server",
+            Part::Steps => "What each step brings",
             Part::Process => "Processes: the boot alone",
             Part::Ledger => "A warm boot and the length of the ledger",
             Part::Migrations => "Applying 1,000 small migrations",
@@ -94,6 +99,11 @@ impl Part {
                  milliseconds off, so that figures of less are zero here; processes tell more. Serving is the first 200 \
                  from `/server/ping`, asked every 20 ms. Cold is an empty database, warm the same one again. Our \
                  image has its health check, the shell's has none."
+            }
+            Part::Steps => {
+                "The same, beside itself with one step undone: on all of upstream's image; without what Node compiled when \
+                 the image was built; with Directus' modules as upstream has them, which were never compiled; and, warm, \
+                 on a database whose fingerprint was forgotten, so that Directus has to plan."
             }
             Part::Process => {
                 "In containers that run already, by a clock inside them: `entrypoint boot`, and `entrypoint.sh true`. The \
@@ -148,6 +158,7 @@ pub(crate) async fn bench(engine: &Engine, options: &Options) -> anyhow::Result<
         let (lab, figures, runs) = (&lab, &mut figures, options.runs);
         let measured = match part {
             Part::Gate => gate::measure(lab, figures, runs).await,
+            Part::Steps => steps::measure(lab, figures, runs).await,
             Part::Process => process::measure(lab, figures, runs).await,
             Part::Ledger => ledger::measure(lab, figures, runs).await,
             Part::Migrations => migrations::measure(lab, figures, runs).await,

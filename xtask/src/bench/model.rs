@@ -75,6 +75,14 @@ pub(crate) enum By {
     Ours,
     /// The pipeline that it replaces.
     Shell,
+    /// The image on all of upstream's.
+    OnUpstream,
+    /// The image without its compile cache.
+    Uncompiled,
+    /// The image with Directus' modules as upstream has them.
+    Unbundled,
+    /// The image on a database whose fingerprint is not known.
+    Planning,
     /// `psql` alone, with a process for each file or question.
     Psql,
     /// One `psql` for everything.
@@ -89,6 +97,10 @@ impl By {
         match self {
             By::Ours => "trm-directus",
             By::Shell => "shell",
+            By::OnUpstream => "on all of upstream's",
+            By::Uncompiled => "without compile cache",
+            By::Unbundled => "without bundle",
+            By::Planning => "without fingerprint",
             By::Psql => "plain psql",
             By::OnePsql => "one psql session",
             By::Connect => "bare connect",

@@ -1,0 +1,17 @@
+# The image on all of upstream's, with the very same parts of ours.
+ARG IMAGE
+ARG DIRECTUS_IMAGE
+
+# hadolint ignore=DL3006
+FROM ${IMAGE} AS ours
+
+# hadolint ignore=DL3006
+FROM ${DIRECTUS_IMAGE}
+COPY --from=ours /directus/bundle /directus/bundle
+COPY --from=ours /directus/scripts /directus/scripts
+COPY --from=ours /directus/db-init /directus/db-init
+COPY --from=ours /directus/snapshots /directus/snapshots
+COPY --from=ours /usr/local/bin/entrypoint /usr/local/bin/entrypoint
+USER node
+ENTRYPOINT ["/usr/local/bin/entrypoint"]
+CMD ["start"]
