@@ -420,7 +420,8 @@ impl Boot<'_> {
                 return Err(BootError::Diverged(format!("the SQL after the schema changed {changes}")));
             }
         }
-        state::seal(&session.client, &self.prepared.directus.version, &self.prepared.seal(&now)).await?;
+        let Prepared { migrations, directus, .. } = self.prepared;
+        state::seal(&session.client, &directus.version, &self.prepared.seal(&now), migrations.manifest()).await?;
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use crate::directus::inventory::{self, HAS_ADMINISTRATOR};
 use crate::directus::{LineageRow, Position, lineage};
 use crate::error::BootError;
 use crate::log::Log;
-use crate::migrations::{self, Ledger, MigrationSet, Plan};
+use crate::migrations::{self, LEDGER_STAMPS, Ledger, MigrationSet, Plan};
 
 /// What a database that has everything says beside that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Current {
 
 /// Whether the database has everything that the image stands for: every migration, unchanged; every migration of
 /// Directus; the snapshot as the newest one, and a schema that nobody has edited since; an administrator, if one is
-/// asked for. One query, which reads the ledger once and is otherwise independent of how much there is.
+/// asked for. One query; of the ledger it counts rows and adds up their stamps.
 ///
 /// # Errors
 /// The driver's. A database where one of the tables is missing is simply not current.
@@ -38,24 +38,16 @@ pub async fn is_current(client: &Client, prepared: &Prepared) -> Result<Option<C
     if config.schema_mode != SchemaMode::Auto {
         return Ok(None);
     }
-    let ledger = |phase: Phase| {
-        format!(
-            "(select encode(sha256(convert_to(string_agg(filename || ' ' || checksum, E'\\n'
-                 order by filename collate \"C\"), 'UTF8')), 'hex') from boot.migrations where phase = '{phase}')"
-        )
-    };
     let query = format!(
-        "select newest.fingerprint = {FINGERPRINT} || $1, {}, {},
+        "select newest.fingerprint = {FINGERPRINT} || $1 and newest.ledger = {LEDGER_STAMPS} || ' ' || $2,
              array(select version::text from directus_migrations), {HAS_ADMINISTRATOR},
              exists (select from pg_catalog.pg_extension where extname = 'timescaledb')
          from (select * from boot.snapshots order by id desc limit 1) newest
-         where digest = $2 and directus_version = $3",
-        ledger(Phase::DbInit),
-        ledger(Phase::PostSchema),
+         where digest = $3 and directus_version = $4"
     );
-    let salt = prepared.seal("");
-    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
-        [(&salt, Type::TEXT), (&snapshot.digest, Type::TEXT), (&directus.version, Type::TEXT)];
+    let (salt, ledger) = (prepared.seal(""), migrations.manifest().ledger_digest());
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] =
+        [(&salt, Type::TEXT), (&ledger, Type::TEXT), (&snapshot.digest, Type::TEXT), (&directus.version, Type::TEXT)];
     let row = match client.query_typed(&query, &parameters).await {
         Ok(rows) => match rows.into_iter().next() {
             Some(row) => row,
@@ -64,13 +56,10 @@ pub async fn is_current(client: &Client, prepared: &Prepared) -> Result<Option<C
         Err(error) if is_missing(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let unedited: Option<bool> = row.get(0);
-    let (db_init, post_schema): (Option<String>, Option<String>) = (row.get(1), row.get(2));
-    let applied: Vec<String> = row.get(3);
-    let current = Current { administrator: row.get(4), timescaledb: row.get(5) };
-    let everything = unedited == Some(true)
-        && db_init == migrations.manifest().of_phase(Phase::DbInit).ledger
-        && post_schema == migrations.manifest().of_phase(Phase::PostSchema).ledger
+    let untouched: Option<bool> = row.get(0);
+    let applied: Vec<String> = row.get(1);
+    let current = Current { administrator: row.get(2), timescaledb: row.get(3) };
+    let everything = untouched == Some(true)
         && directus.pending(&applied).is_empty()
         && directus.newer(&applied).is_empty()
         && (current.administrator || config.admin_email.is_none());

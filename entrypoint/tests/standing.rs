@@ -86,6 +86,41 @@ async fn an_edit_of_the_schema_makes_directus_compare_again() {
 }
 
 #[tokio::test]
+async fn an_edit_of_the_ledger_is_noticed() {
+    let (database, image) = booted().await;
+    let client = database.connect().await;
+    client.execute("update boot.migrations set checksum = repeat('0', 64)", &[]).await.expect("rows");
+    without_node(&image, &database).assert_failed("db-init", ExitCode::MigrationsInvalid, &["was edited after"]);
+
+    let (database, image) = booted().await;
+    let client = database.connect().await;
+    let forgotten = "delete from boot.migrations where filename = '002_speed.sql'";
+    assert_eq!(client.execute(forgotten, &[]).await.expect("rows"), 1);
+    let ended = without_node(&image, &database);
+    assert!(!ended.output.contains("3/8 lock: not needed"), "{}", ended.output);
+
+    let (database, image) = booted().await;
+    let client = database.connect().await;
+    let more = "insert into boot.migrations (phase, filename, checksum, duration_ms, image)
+                values ('db-init', '000_more.sql', '', 0, 'another')";
+    client.execute(more, &[]).await.expect("a row");
+    let expected = ["000_more.sql was applied, but is not in this image"];
+    without_node(&image, &database).assert_failed("db-init", ExitCode::MigrationsInvalid, &expected);
+}
+
+#[tokio::test]
+async fn a_database_that_an_earlier_version_of_the_boot_left_is_looked_at_once() {
+    let (database, image) = booted().await;
+    let client = database.connect().await;
+    client.execute("alter table boot.snapshots drop column ledger", &[]).await.expect("a column");
+    for expected in ["3/8 lock: free", "3/8 lock: not needed"] {
+        let ended = without_node(&image, &database);
+        assert_eq!(ended.code, 0, "{}", ended.output);
+        assert!(ended.output.contains(expected), "{}", ended.output);
+    }
+}
+
+#[tokio::test]
 async fn rows_of_users_and_of_tracked_tables_are_no_edit() {
     let (database, image) = booted().await;
     let client = database.connect().await;

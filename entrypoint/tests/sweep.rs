@@ -357,9 +357,10 @@ async fn end_state(database: &Database) -> String {
     for row in client.query(tables, &[]).await.expect("a catalogue") {
         let (table, ours): (String, bool) = (row.get(0), row.get(1));
         let content = if ours {
-            "to_jsonb(t) - '{id,applied_at,started_at,finished_at,duration_ms,fingerprint}'::text[]
+            "to_jsonb(t) - '{id,applied_at,started_at,finished_at,duration_ms,fingerprint,ledger}'::text[]
              || jsonb_build_object('finished', to_jsonb(t) -> 'finished_at' <> 'null',
-                                   'sealed', to_jsonb(t) -> 'fingerprint' <> 'null')"
+                                   'sealed', to_jsonb(t) -> 'fingerprint' <> 'null',
+                                   'counted', to_jsonb(t) -> 'ledger' <> 'null')"
         } else {
             "to_jsonb(t)"
         };

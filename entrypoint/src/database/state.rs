@@ -6,7 +6,9 @@
 use serde_json::Value;
 use tokio_postgres::Client;
 
+use crate::contract::Phase;
 use crate::directus::LineageRow;
+use crate::migrations::{LEDGER_STAMPS, Manifest, ledger_digest};
 
 /// Whether any boot has been here.
 ///
@@ -25,9 +27,10 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
     // Asked first, because `if not exists` says a NOTICE at every boot and needs the right to create.
     let row = client
         .query_one(
-            "select count(*) = 2 from pg_catalog.pg_attribute
+            "select count(*) = 3 from pg_catalog.pg_attribute
              where (attrelid, attname) in ((to_regclass('boot.migrations'), 'breaks_older_images'),
-                                           (to_regclass('boot.snapshots'), 'fingerprint'))",
+                                           (to_regclass('boot.snapshots'), 'fingerprint'),
+                                           (to_regclass('boot.snapshots'), 'ledger'))",
             &[],
         )
         .await?;
@@ -54,11 +57,13 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
                  digest           text        not null,
                  directus_version text        not null,
                  fingerprint      text,
+                 ledger           text,
                  applied_at       timestamptz not null default now(),
                  image            text        not null
              );
              alter table boot.migrations add column if not exists breaks_older_images boolean not null default false;
              alter table boot.snapshots add column if not exists fingerprint text;
+             alter table boot.snapshots add column if not exists ledger text;
              comment on schema boot is 'State of the image''s boot: what it applied to this database';
              commit;",
         )
@@ -129,17 +134,27 @@ pub async fn record_snapshot(
     Ok(())
 }
 
-/// Notes that the schema with this fingerprint is the newest snapshot, as this Directus sees it.
+/// Notes that the schema with this fingerprint is the newest snapshot, as this Directus sees it; and, if the ledger is
+/// exactly what the image's files come to, by which stamps that can be told from now on without reading it.
 ///
 /// # Errors
 /// The driver's.
-pub async fn seal(client: &Client, directus_version: &str, fingerprint: &str) -> Result<(), tokio_postgres::Error> {
-    client
-        .execute(
-            "update boot.snapshots set directus_version = $1, fingerprint = $2
-             where id = (select max(id) from boot.snapshots)",
-            &[&directus_version, &fingerprint],
-        )
-        .await?;
+pub async fn seal(
+    client: &Client,
+    directus_version: &str,
+    fingerprint: &str,
+    manifest: &Manifest,
+) -> Result<(), tokio_postgres::Error> {
+    let statement = format!(
+        "update boot.snapshots set directus_version = $1, fingerprint = $2,
+             ledger = case when {} is not distinct from $3::text and {} is not distinct from $4::text
+                           then {LEDGER_STAMPS} || ' ' || $5 end
+         where id = (select max(id) from boot.snapshots)",
+        ledger_digest(Phase::DbInit),
+        ledger_digest(Phase::PostSchema),
+    );
+    let [db_init, post_schema] = [Phase::DbInit, Phase::PostSchema].map(|phase| &manifest.of_phase(phase).ledger);
+    let stands_for = manifest.ledger_digest();
+    client.execute(&statement, &[&directus_version, &fingerprint, db_init, post_schema, &stands_for]).await?;
     Ok(())
 }

@@ -119,7 +119,7 @@ pub(super) fn read_dir(folder: &str, dir: &Path) -> Result<Vec<MigrationFile>, I
 }
 
 /// Whether what lies in a folder is to be read: no sub-folder, no hidden file, not the README.
-pub(super) fn may_be_migration(entry: &DirEntry) -> bool {
+fn may_be_migration(entry: &DirEntry) -> bool {
     let name = entry.file_name();
     let is_folder = || match entry.file_type() {
         // A symbolic link may lead to one.

@@ -17,6 +17,18 @@ const NAME_COLUMNS: [&str; 6] = ["filename", "file_name", "name", "file", "migra
 /// The same for its checksums.
 const CHECKSUM_COLUMNS: [&str; 4] = ["checksum", "sha256", "hash", "md5"];
 
+/// An expression for how many rows the ledger has and the sum of the transactions that wrote them, which every change
+/// of it changes; see [`crate::directus::fingerprint`].
+pub(crate) const LEDGER_STAMPS: &str = "(select concat(count(*), '+', sum(xmin::text::bigint)) from boot.migrations)";
+
+/// An expression for what the ledger of a phase comes to; see [`super::manifest::Part::ledger`].
+pub(crate) fn ledger_digest(phase: Phase) -> String {
+    format!(
+        "(select encode(sha256(convert_to(string_agg(filename || ' ' || checksum, E'\\n'
+             order by filename collate \"C\"), 'UTF8')), 'hex') from boot.migrations where phase = '{phase}')"
+    )
+}
+
 /// One applied migration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerRow {

@@ -1,13 +1,17 @@
 //! What a boot needs to know of the files when there is nothing to apply, without reading them.
 //!
-//! Ten thousand files are read and checked in a tenth of a second, which is ten times what the rest of such a boot
-//! takes. So the image's build does it once and leaves a note beside the files. It counts while the folders hold the
-//! same names: a folder that is mounted over the image's has no note, and one more file makes it void. It is trusted for
-//! the question whether there is anything to do; whatever is applied is read from its file.
+//! Ten thousand files are read and checked in a tenth of a second, and even listing them takes as long as the rest of such
+//! a boot. So the image's build does it once, leaves a note beside the files, and gives the folders a modification time
+//! that the note tells. It counts while they have that: whatever is added, removed or renamed there changes it, and a
+//! folder that is mounted over the image's has neither note nor time. It is trusted for the question whether there is
+//! anything to do; whatever is applied is read from its file.
 
 use std::cell::OnceCell;
 use std::fmt::Write as _;
+use std::fs::{File, FileTimes};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use super::file::hex_sha256;
 use super::{InvalidMigrations, MigrationFile, MigrationSet};
@@ -19,8 +23,6 @@ const FILE: &str = ".manifest";
 /// The note.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
-    /// SHA-256 over the names of all files.
-    names: String,
     /// Before the schema.
     db_init: Part,
     /// After it.
@@ -54,26 +56,34 @@ impl Manifest {
     /// # Errors
     /// All that is wrong with the files, or that the note cannot be written.
     pub fn write(dir: &Path) -> Result<Manifest, InvalidMigrations> {
-        let manifest = Manifest::of(&MigrationSet::read(dir)?, dir);
-        let path = dir.join(FILE);
-        std::fs::write(&path, manifest.to_text())
-            .map_err(|error| InvalidMigrations(vec![format!("cannot write {}: {error}", path.display())]))?;
+        let manifest = Manifest::of(&MigrationSet::read(dir)?);
+        let cannot = |what: &Path, error: io::Error| {
+            InvalidMigrations(vec![format!("cannot write {}: {error}", what.display())])
+        };
+        let (text, path) = (manifest.to_text(), dir.join(FILE));
+        std::fs::write(&path, &text).map_err(|error| cannot(&path, error))?;
+        // Only now: the note itself is a change of its folder.
+        for folder in folders(dir) {
+            let times = FileTimes::new().set_modified(told_time(&text));
+            File::open(&folder).and_then(|file| file.set_times(times)).map_err(|error| cannot(&folder, error))?;
+        }
         Ok(manifest)
     }
 
-    fn of(set: &MigrationSet, dir: &Path) -> Manifest {
+    fn of(set: &MigrationSet) -> Manifest {
         Manifest {
-            names: names(dir).unwrap_or_default(),
             db_init: Part::of(&set.db_init),
             post_schema: Part::of(&set.post_schema),
             owned_tables: set.owned_tables().map(str::to_owned).collect(),
         }
     }
 
-    /// The note of a folder, if there is one and it is about these files.
+    /// The note of a folder, if there is one and nothing has changed since.
     fn read(dir: &Path) -> Option<Manifest> {
-        let manifest = Manifest::parse(&std::fs::read_to_string(dir.join(FILE)).ok()?)?;
-        (names(dir)? == manifest.names).then_some(manifest)
+        let text = std::fs::read_to_string(dir.join(FILE)).ok()?;
+        let is_unchanged =
+            |folder: PathBuf| folder.metadata().and_then(|it| it.modified()).is_ok_and(|time| time == told_time(&text));
+        if folders(dir).all(is_unchanged) { Manifest::parse(&text) } else { None }
     }
 
     /// The files of that phase.
@@ -82,8 +92,16 @@ impl Manifest {
         if phase == Phase::PostSchema { &self.post_schema } else { &self.db_init }
     }
 
+    /// A digest of what both ledgers come to.
+    #[must_use]
+    pub fn ledger_digest(&self) -> String {
+        let [db_init, post_schema] =
+            [&self.db_init, &self.post_schema].map(|part| part.ledger.as_deref().unwrap_or("-"));
+        hex_sha256(format!("{db_init} {post_schema}").as_bytes())
+    }
+
     fn to_text(&self) -> String {
-        let mut text = format!("names {}\n", self.names);
+        let mut text = String::new();
         for Part { files, ledger } in [&self.db_init, &self.post_schema] {
             writeln!(text, "{files} {}", ledger.as_deref().unwrap_or("-")).expect("a String takes every write");
         }
@@ -95,32 +113,26 @@ impl Manifest {
 
     fn parse(text: &str) -> Option<Manifest> {
         let mut lines = text.lines();
-        let names = lines.next()?.strip_prefix("names ")?.to_owned();
         let mut part = || {
             let (files, ledger) = lines.next()?.split_once(' ')?;
             Some(Part { files: files.parse().ok()?, ledger: (ledger != "-").then(|| ledger.to_owned()) })
         };
         let (db_init, post_schema) = (part()?, part()?);
-        Some(Manifest { names, db_init, post_schema, owned_tables: lines.map(str::to_owned).collect() })
+        Some(Manifest { db_init, post_schema, owned_tables: lines.map(str::to_owned).collect() })
     }
 }
 
-/// SHA-256 over the names of the files in both folders; none where they cannot be listed.
-fn names(dir: &Path) -> Option<String> {
-    let mut all = Vec::new();
-    for (folder, prefix) in [(dir.to_owned(), ""), (dir.join(POST_SCHEMA_SUBDIR), POST_SCHEMA_SUBDIR)] {
-        if !prefix.is_empty() && !folder.exists() {
-            continue;
-        }
-        for entry in std::fs::read_dir(folder).ok()? {
-            let entry = entry.ok()?;
-            if super::file::may_be_migration(&entry) {
-                all.push(format!("{prefix}/{}", entry.file_name().to_string_lossy()));
-            }
-        }
-    }
-    all.sort_unstable();
-    Some(hex_sha256(all.join("\n").as_bytes()))
+/// The folders that are there.
+fn folders(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    [dir.to_owned(), dir.join(POST_SCHEMA_SUBDIR)].into_iter().filter(|folder| folder.exists())
+}
+
+/// The modification time that folders with this note have: one of a billion seconds, long ago, so that no change and no
+/// tool gives it to a folder by chance. Whole seconds, because layers of images keep no more.
+fn told_time(text: &str) -> SystemTime {
+    let digest = hex_sha256(text.as_bytes());
+    let number = u64::from_str_radix(&digest[..15], 16).expect("hex");
+    SystemTime::UNIX_EPOCH + Duration::from_secs(number % 1_000_000_000)
 }
 
 /// The image's files: the note about them, and the files themselves once somebody asks for them.
@@ -141,7 +153,7 @@ impl Migrations {
             Some(manifest) => (manifest, OnceCell::new()),
             None => {
                 let set = MigrationSet::read(dir)?;
-                (Manifest::of(&set, dir), OnceCell::from(set))
+                (Manifest::of(&set), OnceCell::from(set))
             }
         };
         Ok(Migrations { dir: dir.to_owned(), manifest, set })
@@ -214,16 +226,31 @@ mod tests {
     }
 
     #[test]
-    fn one_file_more_or_less_makes_it_void() {
+    fn one_file_more_or_less_or_by_another_name_makes_it_void() {
         let folder = Folder::new("void");
         assert!(!folder.is_unread(), "there is no note yet");
         Manifest::write(&folder.0).expect("good files");
         assert!(folder.is_unread());
         folder.write("post-schema/002_c.sql", "select 3;\n");
         assert!(!folder.is_unread());
-        std::fs::remove_file(folder.0.join("post-schema/002_c.sql")).expect("it is there");
+        Manifest::write(&folder.0).expect("good files");
         assert!(folder.is_unread());
-        folder.write(FILE, "names");
+        std::fs::rename(folder.0.join("001_a.sql"), folder.0.join("001_z.sql")).expect("it is there");
+        assert!(!folder.is_unread());
+        Manifest::write(&folder.0).expect("good files");
+        std::fs::remove_dir_all(folder.0.join(POST_SCHEMA_SUBDIR)).expect("it is there");
+        assert!(!folder.is_unread());
+    }
+
+    #[test]
+    fn a_note_of_other_files_is_none() {
+        let (folder, other) = (Folder::new("one"), Folder::new("other"));
+        other.write("002_b.sql", "select 3;\n");
+        for folder in [&folder, &other] {
+            Manifest::write(&folder.0).expect("good files");
+        }
+        // In place, so that the folder keeps its time.
+        std::fs::copy(other.0.join(FILE), folder.0.join(FILE)).expect("both are there");
         assert!(!folder.is_unread());
     }
 

@@ -28,6 +28,7 @@ pub use apply::{Conditions, apply};
 pub use failure::{ApplyError, Kept};
 pub use file::MigrationFile;
 pub use headers::Headers;
+pub(crate) use ledger::{LEDGER_STAMPS, ledger_digest};
 pub use ledger::{Ledger, LedgerRow, settle};
 pub use manifest::{Manifest, Migrations};
 pub use patience::LockPatience;

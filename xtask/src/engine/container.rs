@@ -125,8 +125,19 @@ impl Engine {
 
     /// Runs a command in a running container, and returns its exit code and what it wrote.
     pub(crate) async fn exec(&self, id: &str, command: &[&str]) -> anyhow::Result<(i64, String)> {
+        self.exec_as(id, None, command).await
+    }
+
+    /// The same as another user than the container's.
+    pub(crate) async fn exec_as(
+        &self,
+        id: &str,
+        user: Option<&str>,
+        command: &[&str],
+    ) -> anyhow::Result<(i64, String)> {
         let context = || format!("failed to run {command:?} in container {id}");
         let options = ExecConfig {
+            user: user.map(str::to_owned),
             cmd: Some(command.iter().map(|&word| word.to_owned()).collect()),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
