@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::{Context as _, ensure};
 
 use crate::cmd::Cmd;
+use crate::commands::Binary;
 use crate::{setup, size, workspace};
 
 use super::baseline::{self, Contender};
@@ -38,8 +39,9 @@ pub(crate) async fn measure(lab: &Lab, figures: &mut Figures, runs: usize) -> an
             figures.add(Part::Image, names::BUNDLE, who.by(), Unit::Bytes, sizes.bundle_bytes as f64);
         }
         // Once without being counted: only what a change costs is.
-        build(lab, who).await?;
+        build(lab, who, Binary::Quick).await?;
     }
+    build(lab, Contender::Ours, Binary::Release).await?;
     for turn in 0..runs.min(MOST_RUNS) {
         for (change, what) in [
             (Change::Snapshot, names::REBUILD_SNAPSHOT),
@@ -50,12 +52,11 @@ pub(crate) async fn measure(lab: &Lab, figures: &mut Figures, runs: usize) -> an
                 // Another one at each turn of each run, or the engine would have it in its cache.
                 let mark = format!("{} {turn} {who:?}", lab.setting.run.id());
                 make(lab, who, change, turn, &mark)?;
-                let before = id(lab, who).await?;
-                let began = Instant::now();
-                build(lab, who).await?;
-                let seconds = began.elapsed().as_secs_f64();
-                ensure!(id(lab, who).await? != before, "the image of {who:?} did not change with its {change:?}");
-                figures.seconds(Part::Image, what, who.by(), seconds);
+                figures.seconds(Part::Image, what, who.by(), rebuild(lab, who, Binary::Quick).await?);
+                if (change, who) == (Change::Program, Contender::Ours) {
+                    let seconds = rebuild(lab, who, Binary::Release).await?;
+                    figures.seconds(Part::Image, names::REBUILD_RELEASE, who.by(), seconds);
+                }
             }
         }
     }
@@ -67,7 +68,8 @@ fn make(lab: &Lab, who: Contender, change: Change, turn: usize, mark: &str) -> a
     let (printed_in, printed) = PRINTED;
     let file = match (change, who) {
         (Change::Snapshot, _) => "snapshots/schema.yaml".to_owned(),
-        (Change::Migration, _) => format!("db-init/{}_{who:?}.sql", 900 + turn),
+        // A number may occur once, and both are built from the same tree.
+        (Change::Migration, _) => format!("db-init/{}_small.sql", 900 + 2 * turn + who as usize),
         (Change::Program, Contender::Ours) => printed_in.to_owned(),
         (Change::Program, Contender::Shell) => "bench/shell/entrypoint.sh".to_owned(),
     };
@@ -95,8 +97,18 @@ async fn id(lab: &Lab, who: Contender) -> anyhow::Result<String> {
     Ok(image.with_context(|| format!("the build ended well, but there is no image {tag}"))?.id)
 }
 
+/// Seconds until there is another image.
+async fn rebuild(lab: &Lab, who: Contender, binary: Binary) -> anyhow::Result<f64> {
+    let before = id(lab, who).await?;
+    let began = Instant::now();
+    build(lab, who, binary).await?;
+    let seconds = began.elapsed().as_secs_f64();
+    ensure!(id(lab, who).await? != before, "the image of {who:?} did not change");
+    Ok(seconds)
+}
+
 /// What a developer waits for.
-async fn build(lab: &Lab, who: Contender) -> anyhow::Result<()> {
+async fn build(lab: &Lab, who: Contender, binary: Binary) -> anyhow::Result<()> {
     let (tag, label) = (tag(lab, who), lab.label());
     if who == Contender::Shell {
         baseline::build_command(lab.tree.as_str(), &tag, &label, &lab.base, &lab.database).read().await?;
@@ -104,10 +116,10 @@ async fn build(lab: &Lab, who: Contender) -> anyhow::Result<()> {
     }
     let (target, folder) = (setup::musl_target(), workspace::target_dir().join("bench/cargo"));
     let cargo = Cmd::cargo()
-        .args(["build", "--locked", "--profile", "image", "--package", "entrypoint", "--target", &target])
+        .args(["build", "--locked", "--profile", binary.profile(), "--package", "entrypoint", "--target", &target])
         .args(["--manifest-path", lab.tree.join("Cargo.toml").as_str(), "--target-dir", folder.as_str()]);
     cargo.read().await?;
-    let from = folder.join(&target).join("image/entrypoint");
+    let from = folder.join(&target).join(binary.profile()).join("entrypoint");
     let to = lab.tree.join("target/prebuilt/entrypoint");
     std::fs::create_dir_all(lab.tree.join("target/prebuilt"))?;
     std::fs::copy(&from, &to).with_context(|| format!("failed to copy {from} to {to}"))?;

@@ -30,7 +30,7 @@ const SERVER: &str = "db";
 /// Where the program that keeps time lies in containers.
 pub(crate) const PROBE: &str = "/bench/probe";
 /// What a build, or a copy of the checkout, is made of.
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 13] = [
     ".cargo",
     ".dockerignore",
     "Cargo.lock",
@@ -40,6 +40,7 @@ const PARTS: [&str; 12] = [
     "db-init",
     "entrypoint",
     "extensions",
+    "pgcut",
     "scripts",
     "snapshots",
     "xtask",

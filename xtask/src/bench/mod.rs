@@ -128,7 +128,7 @@ impl Part {
                  runs the boot and then reads it."
             }
             Part::Image => {
-                "Sizes as the engine counts them. Rebuilds are done in a copy of the tree: cargo, where it has a part, \
+                "Sizes as the engine counts them; the shell has all of upstream's image for its base. Rebuilds are done in a copy of the tree: cargo, where it has a part, \
                  and `docker buildx build`, until the image is in the engine."
             }
             Part::Xtask => "`cargo xtask --help`, by cargo and as the bare program.",

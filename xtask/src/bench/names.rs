@@ -15,6 +15,7 @@ pub(crate) const ADDED: &str = "added to the base besides";
 pub(crate) const REBUILD_SNAPSHOT: &str = "rebuild after a changed snapshot";
 pub(crate) const REBUILD_MIGRATION: &str = "rebuild after a new migration";
 pub(crate) const REBUILD_BINARY: &str = "rebuild after a changed boot binary or script";
+pub(crate) const REBUILD_RELEASE: &str = "the same, with the boot binary as it ships";
 pub(crate) const CARGO_XTASK: &str = "cargo xtask --help";
 pub(crate) const BARE_XTASK: &str = "the program without cargo";
 

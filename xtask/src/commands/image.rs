@@ -28,7 +28,7 @@ pub(crate) enum Binary {
 
 impl Binary {
     /// cargo's profile.
-    fn profile(self) -> &'static str {
+    pub(crate) fn profile(self) -> &'static str {
         match self {
             Binary::Release | Binary::Source => "image",
             Binary::Quick => "image-quick",

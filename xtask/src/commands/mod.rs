@@ -15,7 +15,7 @@ mod verify;
 
 use std::process::ExitCode;
 
-pub(crate) use self::image::Built;
+pub(crate) use self::image::{Binary, Built};
 use crate::flags::Command;
 
 /// Runs a command. `Ok` with a failing code is a command that worked and found something wrong.
