@@ -1,14 +1,15 @@
 //! The acceptance gate: every promise of the README, proven on real containers.
 //!
 //! [`check`] is what a check is, [`checks`] the acceptance list, [`case`] where one looks ([`database`], [`api`],
-//! [`end_state`], [`hold`]), [`runner`] runs them, [`model`] is what was found, [`report`] shows it. [`sweep`] is also a
-//! command of its own.
+//! [`end_state`], [`hold`]), [`runner`] runs them, [`model`] is what was found, [`critical_path`] what a run waited for,
+//! [`report`] shows it. [`sweep`] is also a command of its own.
 
 mod api;
 mod case;
 mod check;
 mod checks;
 mod chromium;
+mod critical_path;
 mod database;
 mod end_state;
 mod hold;
@@ -43,7 +44,7 @@ pub(crate) use self::database::{Database, USER as DATABASE_USER};
 pub(crate) use self::model::Subject;
 use self::model::{CheckReport, Evidence, Figure, Machine, Summary};
 pub(crate) use self::model::{Report, Status};
-pub(crate) use self::report::{announce, write};
+pub(crate) use self::report::{announce, waited_for, write};
 use self::runner::Options;
 
 /// What a run is to look at.
@@ -178,7 +179,7 @@ async fn report(
     jobs: usize,
     checks: Vec<CheckReport>,
 ) -> anyhow::Result<Report> {
-    let summary = Summary::of(&checks);
+    let (summary, critical_path) = (Summary::of(&checks), critical_path::critical_path(&checks));
     Ok(Report {
         schema: Report::SCHEMA,
         run,
@@ -188,6 +189,7 @@ async fn report(
         subject,
         machine: Machine { engine: engine.version().await?, cores: cores(), jobs },
         summary,
+        critical_path,
         checks,
     })
 }
