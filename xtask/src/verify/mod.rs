@@ -194,11 +194,12 @@ async fn report(
     })
 }
 
-/// How many checks a machine bears at once: one a processor, and each with the memory of a server or two.
+/// How many checks a machine bears at once: one a processor, one more because each of them waits for a while (for a
+/// timeout, for the engine), and each with the memory of a server or two.
 fn bearable(cores: usize, memory: u64) -> usize {
     /// A server with its pm2 takes 0.4 GB, a database with a booted schema 0.1, and some checks have two of each.
     const EACH: u64 = 1_000_000_000;
-    cores.min(usize::try_from(memory / EACH).unwrap_or(usize::MAX)).max(1)
+    (cores + 1).min(usize::try_from(memory / EACH).unwrap_or(usize::MAX)).max(1)
 }
 
 /// How many processors this machine lends to this process.
@@ -301,7 +302,7 @@ mod tests {
 
     #[test]
     fn checks_are_bounded_by_processors_and_by_memory() {
-        assert_eq!(bearable(2, 24_000_000_000), 2);
+        assert_eq!(bearable(2, 24_000_000_000), 3);
         assert_eq!(bearable(16, 4_000_000_000), 4);
         assert_eq!(bearable(4, 500_000_000), 1);
     }
