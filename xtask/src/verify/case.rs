@@ -11,6 +11,7 @@ use tokio::sync::OnceCell;
 
 use super::api::{self, Api};
 use super::database::{Database, Servers};
+use super::end_state::EndState;
 use super::model::{BootTimeline, Evidence, Figure, LogExcerpt, PhaseTime, Subject};
 use crate::engine::{ContainerSpec, Engine, LayerFile, State};
 use crate::run::Run;
@@ -99,11 +100,6 @@ impl Case {
         Ok(network)
     }
 
-    /// An empty database on a server of this case's own.
-    pub(crate) async fn own_database(&mut self) -> anyhow::Result<Database> {
-        Ok(self.own_server().await?.1)
-    }
-
     /// A server of this case's own, with an empty database; for checks that harm it.
     pub(crate) async fn own_server(&mut self) -> anyhow::Result<(Container, Database)> {
         let network = self.network().await?;
@@ -148,6 +144,12 @@ impl Case {
         let network = self.network().await?;
         let setting = Rc::clone(&self.setting);
         setting.servers.booted(&setting, &network, name).await
+    }
+
+    /// What a boot of the image that nothing disturbed leaves.
+    pub(crate) async fn undisturbed(&mut self) -> anyhow::Result<EndState> {
+        let network = self.network().await?;
+        self.setting.servers.undisturbed(&self.setting, &network).await
     }
 
     /// What `pg_dump` writes of a database on the server that the checks share.
