@@ -102,7 +102,7 @@ impl Database {
                 return Ok(());
             }
             ensure!(began.elapsed() < PATIENCE, "never became true: {query}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 

@@ -31,7 +31,8 @@ const REPLICAS: usize = 5;
 
 async fn five_at_once(case: &mut Case) -> anyhow::Result<()> {
     let database = case.empty_database().await?;
-    let specs = (1..=REPLICAS).map(|number| case.boot(&format!("replica-{number}"), &database)).collect();
+    let replica = |number| case.boot(&format!("replica-{number}"), &database).asked_every(Duration::from_secs(2));
+    let specs = (1..=REPLICAS).map(replica).collect();
     let began = Instant::now();
     let replicas = case.start_all(specs).await?;
     let ready = try_join_all(replicas.iter().map(Container::healthy)).await?;
