@@ -37,6 +37,9 @@ pub(crate) async fn run(flags: &flags::Verify) -> anyhow::Result<ExitCode> {
     if let Err(error) = verify::announce(&report) {
         ui::warning(&format!("{error:#}"));
     }
+    if let Some(line) = verify::waited_for(&report) {
+        ui::status("Time", &line);
+    }
     let summary = report.summary;
     if flags.json {
         ui::json_result(&report)?;

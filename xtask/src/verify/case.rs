@@ -6,17 +6,26 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use entrypoint::contract::{self, Event, ExitCode, LogLine, Phase};
-use futures_util::StreamExt as _;
+use futures_util::future::{join_all, try_join_all};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::OnceCell;
 
 use super::api::{self, Api};
 use super::database::{Database, Servers};
+use super::end_state::EndState;
 use super::model::{BootTimeline, Evidence, Figure, LogExcerpt, PhaseTime, Subject};
 use crate::engine::{ContainerSpec, Engine, LayerFile, State};
 use crate::run::Run;
 
 /// How long a boot, or the server's start, may take before a check gives up on it. Generous: machines are shared.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+/// How often the engine asks a container for its health that no check looks at: each time a process starts in it, and
+/// takes from the others what they need.
+const NEVER: Duration = Duration::from_secs(86_400);
+/// How often a container is asked whether it serves.
+const ASK: Duration = Duration::from_millis(50);
+/// How often the engine is asked whether a container still runs that something else is expected of.
+const STILL_RUNS: Duration = Duration::from_millis(500);
 /// The name of a case's own server in its network; the shared one is `db` there.
 pub(crate) const OWN_SERVER: &str = "own-db";
 /// How many lines of a container's log go into a report.
@@ -99,11 +108,6 @@ impl Case {
         Ok(network)
     }
 
-    /// An empty database on a server of this case's own.
-    pub(crate) async fn own_database(&mut self) -> anyhow::Result<Database> {
-        Ok(self.own_server().await?.1)
-    }
-
     /// A server of this case's own, with an empty database; for checks that harm it.
     pub(crate) async fn own_server(&mut self) -> anyhow::Result<(Container, Database)> {
         let network = self.network().await?;
@@ -150,6 +154,12 @@ impl Case {
         setting.servers.booted(&setting, &network, name).await
     }
 
+    /// What a boot of the image that nothing disturbed leaves.
+    pub(crate) async fn undisturbed(&mut self) -> anyhow::Result<EndState> {
+        let network = self.network().await?;
+        self.setting.servers.undisturbed(&self.setting, &network).await
+    }
+
     /// What `pg_dump` writes of a database on the server that the checks share.
     pub(crate) async fn dump(&self, database: &Database) -> anyhow::Result<String> {
         self.setting.servers.dump(&self.setting.engine, database).await
@@ -171,13 +181,10 @@ impl Case {
     /// Starts containers of the image at the same moment: all are made before the first one is started.
     pub(crate) async fn start_all(&mut self, specs: Vec<BootSpec>) -> anyhow::Result<Vec<Container>> {
         let network = self.network().await?;
-        let mut made = Vec::new();
-        for spec in specs {
-            let container = spec.create(&self.setting, Some(network.clone())).await?;
-            self.containers.push(container.clone());
-            made.push(container);
-        }
-        futures_util::future::try_join_all(made.iter().map(Container::restart)).await?;
+        let made = specs.into_iter().map(|spec| spec.create(&self.setting, Some(network.clone())));
+        let made = try_join_all(made).await?;
+        self.containers.extend(made.iter().cloned());
+        try_join_all(made.iter().map(Container::restart)).await?;
         let began = Instant::now();
         Ok(made.into_iter().map(|container| Container { ready: began, ..container }).collect())
     }
@@ -212,9 +219,9 @@ impl Case {
     /// Removes everything of this case. Databases on the shared server go with it.
     pub(crate) async fn remove(self) -> anyhow::Result<()> {
         let Setting { engine, servers, .. } = &*self.setting;
-        for container in &self.containers {
-            engine.remove(&container.id).await?;
-        }
+        let removed = join_all(self.containers.iter().map(|container| engine.remove(&container.id))).await;
+        // All first: one that cannot be removed must not keep the others.
+        removed.into_iter().collect::<anyhow::Result<()>>()?;
         if let Some(network) = &self.network {
             servers.leave(engine, network).await?;
             engine.remove_network(network).await?;
@@ -262,7 +269,7 @@ impl BootSpec {
                 ("/home/node/.pm2", "uid=1000,gid=1000,mode=0700"),
                 ("/directus/uploads", "uid=1000,gid=1000,mode=0700"),
             ],
-            check_every: Some(Duration::from_secs(2)),
+            check_every: Some(NEVER),
             hardened: true,
             ..ContainerSpec::default()
         };
@@ -284,6 +291,12 @@ impl BootSpec {
     /// Other arguments than none, which means `start`.
     pub(crate) fn command<const N: usize>(mut self, command: [&str; N]) -> Self {
         self.spec.command = Some(command.map(str::to_owned).to_vec());
+        self
+    }
+
+    /// Has the engine ask for its health that often; for checks that look at what the engine thinks of it.
+    pub(crate) fn asked_every(mut self, interval: Duration) -> Self {
+        self.spec.check_every = Some(interval);
         self
     }
 
@@ -372,14 +385,24 @@ impl Container {
     /// Waits until it has ended, and returns how.
     pub(crate) async fn ended(&self, patience: Duration) -> anyhow::Result<Ended> {
         let began = Instant::now();
-        let code = loop {
-            match self.state().await? {
-                State::Exited(code) => break code,
-                _ if began.elapsed() > patience => bail!("{} still runs after {} s", self.name, patience.as_secs()),
-                _ => tokio::time::sleep(Duration::from_millis(20)).await,
+        // The engine closes the log when the container ends: nobody has to ask it again and again, which takes from twenty
+        // boots at once what they need. Should it not close it, it is asked after all.
+        let mut closed = std::pin::pin!(self.setting.engine.log(&self.id).try_collect());
+        let mut lines: Option<Vec<String>> = None;
+        loop {
+            if lines.is_none() {
+                lines = tokio::time::timeout(STILL_RUNS, &mut closed).await.ok().transpose()?;
             }
-        };
-        Ok(Ended { code, lines: self.log().await? })
+            match self.state().await? {
+                State::Exited(code) => {
+                    let lines = if let Some(lines) = lines { lines } else { self.log().await? };
+                    return Ok(Ended { code, lines });
+                }
+                _ if began.elapsed() > patience => bail!("{} still runs after {} s", self.name, patience.as_secs()),
+                _ if lines.is_some() => tokio::time::sleep(Duration::from_millis(5)).await,
+                _ => {}
+            }
+        }
     }
 
     /// Waits until its server answers a ping, and returns how long that took from its start.
@@ -395,13 +418,16 @@ impl Container {
                 bail!("{} ended with {code} before it served: {last}", self.name);
             }
             let port = self.setting.engine.published_port(&self.id, contract::DEFAULT_PORT).await;
-            if let Ok(port) = port
-                && api::ping(port).await
-            {
-                return Ok(self.ready.elapsed());
+            let asked = Instant::now();
+            while asked.elapsed() < STILL_RUNS {
+                if let Ok(port) = port
+                    && api::ping(port).await
+                {
+                    return Ok(self.ready.elapsed());
+                }
+                tokio::time::sleep(ASK).await;
             }
             ensure!(waiting.elapsed() < PATIENCE, "{} does not serve after {} s", self.name, PATIENCE.as_secs());
-            tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 

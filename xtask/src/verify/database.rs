@@ -8,13 +8,14 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use tokio::sync::OnceCell;
 use tokio_postgres::NoTls;
 
 use super::case::{BootSpec, Ended, PATIENCE, Setting};
+use super::end_state::EndState;
 use crate::engine::{ContainerSpec, Engine, State};
 use crate::postgres;
 
@@ -32,8 +33,17 @@ pub(crate) struct Servers {
     /// what it was made from.
     image: String,
     shared: OnceCell<Shared>,
-    template: OnceCell<Ended>,
+    template: OnceCell<Template>,
     joined: RefCell<BTreeSet<String>>,
+}
+
+/// The boot that others are copied from.
+struct Template {
+    ended: Ended,
+    /// From before its container was made until it had ended.
+    took: Duration,
+    /// What it left.
+    state: EndState,
 }
 
 struct Shared {
@@ -85,20 +95,20 @@ impl Database {
     /// Waits until a query says true; for faults that are triggered by what is seen.
     pub(crate) async fn wait_until(&self, query: &str) -> anyhow::Result<()> {
         let client = self.connect().await?;
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         loop {
             let row = client.query_one(&format!("select ({query})::boolean"), &[]).await;
             if row.with_context(|| format!("failed to ask {query}"))?.get::<_, Option<bool>>(0) == Some(true) {
                 return Ok(());
             }
             ensure!(began.elapsed() < PATIENCE, "never became true: {query}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
     /// Waits until it answers again: a server that was frozen may first have to recover.
     pub(crate) async fn answers(&self) -> anyhow::Result<()> {
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         while let Err(error) = self.value("1").await {
             ensure!(began.elapsed() < START, "it does not answer again: {error:#}");
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -148,7 +158,12 @@ impl Servers {
 
     /// What the boot said that others are copied from; nothing, if none was wanted yet.
     pub(crate) fn template_log(&self) -> Vec<String> {
-        self.template.get().map(|ended| ended.lines.clone()).unwrap_or_default()
+        self.template.get().map(|template| template.ended.lines.clone()).unwrap_or_default()
+    }
+
+    /// How long that boot took, from before its container was made until it had ended.
+    pub(crate) fn template_took(&self) -> Option<Duration> {
+        self.template.get().map(|template| template.took)
     }
 
     /// Starts a server, in a network if one is given, and waits until it answers.
@@ -186,7 +201,7 @@ impl Servers {
         setting.engine.start(&id).await?;
         let port = setting.engine.published_port(&id, 5432).await?;
         let database = Database { host, name: FIRST.to_owned(), port, password };
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         // Over TCP: the temporary server of an image's first start answers over the socket only.
         while let Err(error) = database.value("select 1").await {
             if let State::Exited(code) = setting.engine.state(&id).await? {
@@ -210,21 +225,36 @@ impl Servers {
 
     /// A database of that name on the shared server, as a finished boot leaves it.
     pub(crate) async fn booted(&self, setting: &Rc<Setting>, network: &str, name: &str) -> anyhow::Result<Database> {
+        self.template(setting, network).await?;
         let shared = self.shared(setting, network).await?;
+        shared.database.execute(&format!(r#"create database "{name}" template {TEMPLATE}"#)).await?;
+        Ok(shared.database.other(name))
+    }
+
+    /// Boots it in that network, unless that was done before.
+    async fn template(&self, setting: &Rc<Setting>, network: &str) -> anyhow::Result<&Template> {
         let template = async {
+            let shared = self.shared(setting, network).await?;
             shared.database.execute(&format!("create database {TEMPLATE}")).await?;
             let database = shared.database.other(TEMPLATE);
             let spec = BootSpec::new(setting, "template", &database).command(["boot"]);
             let spec = spec.with(|spec| spec.image.clone_from(&self.image));
+            let began = Instant::now();
             let container = spec.start(setting, Some(network.to_owned())).await?;
             let ended = container.ended(PATIENCE).await?;
+            let took = began.elapsed();
             setting.engine.remove(&container.id).await?;
             ensure!(ended.code == 0, "the boot that others are copied from failed: {}", ended.last_line());
-            Ok(ended)
+            // Before anybody wants a copy: a database that somebody is connected to cannot be copied.
+            let state = EndState::of(&database).await?;
+            Ok(Template { ended, took, state })
         };
-        self.template.get_or_try_init(|| template).await?;
-        shared.database.execute(&format!(r#"create database "{name}" template {TEMPLATE}"#)).await?;
-        Ok(shared.database.other(name))
+        self.template.get_or_try_init(|| template).await
+    }
+
+    /// What a boot that nothing disturbed leaves.
+    pub(crate) async fn undisturbed(&self, setting: &Rc<Setting>, network: &str) -> anyhow::Result<EndState> {
+        Ok(self.template(setting, network).await?.state.clone())
     }
 
     async fn shared(&self, setting: &Rc<Setting>, network: &str) -> anyhow::Result<&Shared> {

@@ -1,14 +1,15 @@
 //! The acceptance gate: every promise of the README, proven on real containers.
 //!
 //! [`check`] is what a check is, [`checks`] the acceptance list, [`case`] where one looks ([`database`], [`api`],
-//! [`end_state`], [`hold`]), [`runner`] runs them, [`model`] is what was found, [`report`] shows it. [`sweep`] is also a
-//! command of its own.
+//! [`end_state`], [`hold`]), [`runner`] runs them, [`model`] is what was found, [`critical_path`] what a run waited for,
+//! [`report`] shows it. [`sweep`] is also a command of its own.
 
 mod api;
 mod case;
 mod check;
 mod checks;
 mod chromium;
+mod critical_path;
 mod database;
 mod end_state;
 mod hold;
@@ -43,7 +44,7 @@ pub(crate) use self::database::{Database, USER as DATABASE_USER};
 pub(crate) use self::model::Subject;
 use self::model::{CheckReport, Evidence, Figure, Machine, Summary};
 pub(crate) use self::model::{Report, Status};
-pub(crate) use self::report::{announce, write};
+pub(crate) use self::report::{announce, waited_for, write};
 use self::runner::Options;
 
 /// What a run is to look at.
@@ -178,7 +179,7 @@ async fn report(
     jobs: usize,
     checks: Vec<CheckReport>,
 ) -> anyhow::Result<Report> {
-    let summary = Summary::of(&checks);
+    let (summary, critical_path) = (Summary::of(&checks), critical_path::critical_path(&checks));
     Ok(Report {
         schema: Report::SCHEMA,
         run,
@@ -188,15 +189,17 @@ async fn report(
         subject,
         machine: Machine { engine: engine.version().await?, cores: cores(), jobs },
         summary,
+        critical_path,
         checks,
     })
 }
 
-/// How many checks a machine bears at once: one a processor, and each with the memory of a server or two.
+/// How many checks a machine bears at once: one a processor, one more because each of them waits for a while (for a
+/// timeout, for the engine), and each with the memory of a server or two.
 fn bearable(cores: usize, memory: u64) -> usize {
     /// A server with its pm2 takes 0.4 GB, a database with a booted schema 0.1, and some checks have two of each.
     const EACH: u64 = 1_000_000_000;
-    cores.min(usize::try_from(memory / EACH).unwrap_or(usize::MAX)).max(1)
+    (cores + 1).min(usize::try_from(memory / EACH).unwrap_or(usize::MAX)).max(1)
 }
 
 /// How many processors this machine lends to this process.
@@ -299,7 +302,7 @@ mod tests {
 
     #[test]
     fn checks_are_bounded_by_processors_and_by_memory() {
-        assert_eq!(bearable(2, 24_000_000_000), 2);
+        assert_eq!(bearable(2, 24_000_000_000), 3);
         assert_eq!(bearable(16, 4_000_000_000), 4);
         assert_eq!(bearable(4, 500_000_000), 1);
     }

@@ -24,6 +24,8 @@ pub(crate) struct Report {
     pub(crate) machine: Machine,
     /// How many checks ended how.
     pub(crate) summary: Summary,
+    /// The names of the checks that the run waited for, in the order in which they ran.
+    pub(crate) critical_path: Vec<&'static str>,
     /// The checks, in the order of the acceptance list.
     pub(crate) checks: Vec<CheckReport>,
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::case::{Case, Setting};
 use super::check::{Check, Need, NotRun};
@@ -14,6 +14,11 @@ use crate::ui;
 
 /// What no check needs; one that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(600);
+
+/// The checks that take about ten seconds and more on two processors, the longest first. `report.json` of any run says
+/// which they are; a name that is missing here costs a few seconds at the end of a run.
+const LONG: &[&str] =
+    &["sweep", "frozen", "hanging-server", "admin-ui", "dev-reset", "user", "sigterm-in-each-phase", "health"];
 
 /// How checks are run.
 #[derive(Clone, Copy, Debug)]
@@ -31,27 +36,31 @@ pub(crate) async fn run(
     options: Options,
     began: Instant,
 ) -> Vec<CheckReport> {
-    let permits = Semaphore::new(options.jobs);
+    let places = Semaphore::new(options.jobs);
     let view = View::new(checks.len());
-    let mut order: Vec<(usize, &Check)> = checks.iter().copied().enumerate().collect();
+    let order = order(checks);
+    let (alone, others): (Vec<_>, Vec<_>) = order.into_iter().partition(|(_, check)| check.needs == Need::TheMachine);
+    let mut reports = Vec::new();
     // First what wants the machine for itself: later it would have to wait until everything else has ended.
-    order.sort_by_key(|(_, check)| check.needs != Need::TheMachine);
-    let mut running: FuturesUnordered<_> = order
+    for (index, check) in alone {
+        view.begin(check);
+        let report = one(setting, check, options, began, None).await;
+        view.end(check, &report);
+        reports.push((index, report));
+    }
+    let mut running: FuturesUnordered<_> = others
         .into_iter()
         .map(|(index, check)| {
-            let (permits, view) = (&permits, &view);
+            let (places, view) = (&places, &view);
             async move {
-                let wanted = if check.needs == Need::TheMachine { options.jobs } else { 1 };
-                let permit = permits.acquire_many(u32::try_from(wanted).unwrap_or(1)).await;
+                let place = places.acquire().await.ok();
                 view.begin(check);
-                let report = one(setting, check, options, began).await;
-                drop(permit);
+                let report = one(setting, check, options, began, place).await;
                 view.end(check, &report);
                 (index, report)
             }
         })
         .collect();
-    let mut reports = Vec::new();
     while let Some(report) = running.next().await {
         reports.push(report);
     }
@@ -59,7 +68,23 @@ pub(crate) async fn run(
     reports.into_iter().map(|(_, report)| report).collect()
 }
 
-async fn one(setting: &Rc<Setting>, check: &'static Check, options: Options, began: Instant) -> CheckReport {
+/// The checks with their places in the acceptance list, those that take long first: so none of them is left to run alone
+/// when all others have ended.
+fn order(checks: &[&'static Check]) -> Vec<(usize, &'static Check)> {
+    let rank = |check: &Check| LONG.iter().position(|name| *name == check.name).unwrap_or(LONG.len());
+    let mut order: Vec<_> = checks.iter().copied().enumerate().collect();
+    order.sort_by_key(|(_, check)| rank(check));
+    order
+}
+
+/// Makes one check; its place is free for the next one when its promise is judged, while its containers go.
+async fn one(
+    setting: &Rc<Setting>,
+    check: &'static Check,
+    options: Options,
+    began: Instant,
+    place: Option<SemaphorePermit<'_>>,
+) -> CheckReport {
     let start = Instant::now();
     let mut case = Case::new(Rc::clone(setting), check.name);
     let result = match tokio::time::timeout(LIMIT, (check.run)(&mut case)).await {
@@ -79,6 +104,7 @@ async fn one(setting: &Rc<Setting>, check: &'static Check, options: Options, beg
         evidence: std::mem::take(&mut case.evidence),
         logs,
     };
+    drop(place);
     if status == Status::Fail && options.keep {
         setting.run.keep();
         report.evidence.lines.extend(case.how_to_look());
@@ -141,6 +167,16 @@ impl View {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verify::checks;
+
+    #[test]
+    fn long_checks_begin_first_and_the_others_in_the_order_of_the_list() {
+        let all: Vec<&Check> = checks::ALL.iter().copied().flatten().collect();
+        let names: Vec<&str> = order(&all).into_iter().map(|(_, check)| check.name).collect();
+        assert!(names.starts_with(LONG), "a name in LONG is no check's: {names:?}");
+        let rest: Vec<&str> = all.iter().map(|check| check.name).filter(|name| !LONG.contains(name)).collect();
+        assert_eq!(names[LONG.len()..], rest);
+    }
 
     #[test]
     fn an_error_is_a_failure_and_only_a_not_run_is_none() {

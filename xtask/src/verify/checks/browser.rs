@@ -73,16 +73,23 @@ async fn admin_ui(case: &mut Case) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fills in the form, again if the page had to be loaded again meanwhile.
+/// Fills in the form, again if the page had to be loaded again meanwhile. If it had to be when the login was through
+/// already, the page knows who is there, and asks for no more than a click.
 async fn log_in(browser: &mut Chromium, password: &str) -> anyhow::Result<()> {
     const IS_IN: &str = "!location.pathname.startsWith('/admin/login')";
     const IS_EMPTY: &str = "document.querySelector('input[type=email]')?.value === ''";
+    const IS_KNOWN: &str = "document.querySelector('.continue-as button') !== null";
+    const CONTINUE: &str = "document.querySelector('.continue-as button')?.click()";
     browser.wait_for("login form", IS_EMPTY).await?;
     for _ in 0..5 {
         browser.fill("input[type=email]", ADMIN).await?;
         browser.fill("input[type=password]", password).await?;
         browser.click("button to log in", "document.querySelector('button[type=submit]')").await?;
-        browser.wait_for("page behind the login", &format!("{IS_IN} || {IS_EMPTY}")).await?;
+        browser.wait_for("page behind the login", &format!("{IS_IN} || {IS_EMPTY} || {IS_KNOWN}")).await?;
+        if browser.evaluate(IS_KNOWN).await? == true {
+            browser.evaluate(CONTINUE).await?;
+            browser.wait_for("page behind the login", &format!("{IS_IN} || {IS_EMPTY}")).await?;
+        }
         if browser.evaluate(IS_IN).await? == true {
             return Ok(());
         }

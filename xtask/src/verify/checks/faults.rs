@@ -59,7 +59,7 @@ const SLACK: Duration = Duration::from_secs(3);
 
 /// Phases 4 and 7, held in a file of ours that comes after the image's own.
 async fn killed_in_a_file(case: &mut Case, phase: Phase) -> anyhow::Result<()> {
-    let undisturbed = undisturbed(case).await?;
+    let undisturbed = case.undisturbed().await?;
     let (server, database) = case.own_server().await?;
     let (folder, file) = slow_file(phase);
     let boot =
@@ -79,7 +79,7 @@ async fn killed_in_a_file(case: &mut Case, phase: Phase) -> anyhow::Result<()> {
 
 /// Phases 5 and 6, held where Directus has just made a table.
 async fn killed_in_directus(case: &mut Case, phase: Phase) -> anyhow::Result<()> {
-    let undisturbed = undisturbed(case).await?;
+    let undisturbed = case.undisturbed().await?;
     let (server, database) = case.own_server().await?;
     let hold = Hold::in_phase(&database, phase).await?;
     let boot = case.start(case.boot("killed", &database).command(["boot"])).await?;
@@ -108,7 +108,7 @@ async fn killed_in_directus(case: &mut Case, phase: Phase) -> anyhow::Result<()>
 
 /// Before the connection, and while Node works.
 async fn frozen(case: &mut Case) -> anyhow::Result<()> {
-    let undisturbed = undisturbed(case).await?;
+    let undisturbed = case.undisturbed().await?;
     let (server, database) = case.own_server().await?;
     let connects = Duration::from_secs(3);
     server.pause().await?;
@@ -168,7 +168,7 @@ async fn frozen(case: &mut Case) -> anyhow::Result<()> {
 
 /// The name does not even resolve at first.
 async fn late_database(case: &mut Case) -> anyhow::Result<()> {
-    let undisturbed = undisturbed(case).await?;
+    let undisturbed = case.undisturbed().await?;
     let boot = case.start(case.boot("early", &Database::to_come(OWN_SERVER)).command(["boot"])).await?;
     let waiting = boot.says("waiting for own-db:5432").await?;
     case.line(waiting);
@@ -179,11 +179,6 @@ async fn late_database(case: &mut Case) -> anyhow::Result<()> {
     let Some(answered) = ended.done(Phase::Database) else { anyhow::bail!("{}", ended.last_line()) };
     case.line(answered.to_text());
     EndState::of(&database).await?.ensure_same_as(&undisturbed)
-}
-
-/// The end state of a boot that nothing disturbed.
-async fn undisturbed(case: &mut Case) -> anyhow::Result<EndState> {
-    EndState::of(&case.booted_database().await?).await
 }
 
 /// The folder of a phase's files, and a file that comes last there.

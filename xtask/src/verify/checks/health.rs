@@ -73,7 +73,7 @@ async fn hanging_server(case: &mut Case) -> anyhow::Result<()> {
 
 /// What the engine thinks of a container is the point here: it asks more often than elsewhere.
 fn asked_often(spec: BootSpec) -> BootSpec {
-    spec.with(|spec| spec.check_every = Some(Duration::from_millis(500)))
+    spec.asked_every(Duration::from_millis(500))
 }
 
 async fn becomes(container: &Container, wanted: &State, deadline: Duration) -> anyhow::Result<()> {

@@ -31,7 +31,8 @@ const REPLICAS: usize = 5;
 
 async fn five_at_once(case: &mut Case) -> anyhow::Result<()> {
     let database = case.empty_database().await?;
-    let specs = (1..=REPLICAS).map(|number| case.boot(&format!("replica-{number}"), &database)).collect();
+    let replica = |number| case.boot(&format!("replica-{number}"), &database).asked_every(Duration::from_secs(2));
+    let specs = (1..=REPLICAS).map(replica).collect();
     let began = Instant::now();
     let replicas = case.start_all(specs).await?;
     let ready = try_join_all(replicas.iter().map(Container::healthy)).await?;
@@ -65,9 +66,10 @@ async fn five_at_once(case: &mut Case) -> anyhow::Result<()> {
             ));
         }
         case.evidence.boots.push(boot);
-        // Healthy is what the binary says; a login needs the server's whole stack.
-        replica.api().await.with_context(|| replica.name.clone())?;
     }
+    // Healthy is what the binary says; a login needs the server's whole stack.
+    let login = async |replica: &Container| replica.api().await.with_context(|| replica.name.clone());
+    let apis = try_join_all(replicas.iter().map(login)).await?;
     ensure!(installed.len() == 1, "{} containers installed: {}", installed.len(), installed.join(", "));
     case.figure("installed by", installed.concat());
 
@@ -80,14 +82,16 @@ async fn five_at_once(case: &mut Case) -> anyhow::Result<()> {
         ensure!(found == wanted, "{found} {what}, not {wanted}");
         case.figure(what, found);
     }
-    let live = Schema::live(&replicas[0].api().await?).await?;
+    let live = Schema::live(&apis[0]).await?;
     let differences = Schema::snapshot()?.differences(&live);
     ensure!(differences.is_empty(), "not as in the snapshot: {}", differences.join("; "));
     Ok(())
 }
 
 async fn twenty_at_once(case: &mut Case) -> anyhow::Result<()> {
-    let (one, _) = crowd(case, 1, "alone").await?;
+    // Before any other check has wanted one, so nothing runs beside the boot that it is a copy of either.
+    let warm = case.booted_database().await?;
+    let one = case.setting.servers.template_took().context("nobody has booted alone")?;
     for number in [2, 20] {
         let (took, database) = crowd(case, number, &format!("crowd-{number}")).await?;
         let times = took.as_secs_f64() / one.as_secs_f64();
@@ -95,8 +99,7 @@ async fn twenty_at_once(case: &mut Case) -> anyhow::Result<()> {
         let rows = database.value("select count(*) from boot.migrations").await?;
         ensure!(rows == "5", "{rows} rows in the ledger after {number} boots, not 5");
     }
-    let database = case.booted_database().await?;
-    let (took, applied) = boots_at_once(case, 20, "warm", &database).await?;
+    let (took, applied) = boots_at_once(case, 20, "warm", &warm).await?;
     ensure!(applied == 0, "{applied} of 20 boots had something to do on a warm database");
     case.figure("20 on a warm database", ui::seconds(took));
     Ok(())

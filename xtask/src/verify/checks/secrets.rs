@@ -1,5 +1,7 @@
 //! Secrets: how they get in, and that they never get out.
 
+use std::time::Duration;
+
 use anyhow::ensure;
 use entrypoint::contract::ExitCode;
 
@@ -89,8 +91,9 @@ async fn not_in_logs(case: &mut Case) -> anyhow::Result<()> {
             ExitCode::MigrationFailed,
         ),
     ];
-    for (name, spec, expected) in boots {
-        let container = case.start(spec).await?;
+    let specs = boots.iter().map(|(_, spec, _)| spec.clone()).collect();
+    let containers = case.start_all(specs).await?;
+    for ((name, _, expected), container) in boots.into_iter().zip(containers) {
         let ended = container.ended(PATIENCE).await?;
         case.line(format!("{name}: {}", ended.last_line()));
         searched.container(name, &container, case).await?;
@@ -98,8 +101,9 @@ async fn not_in_logs(case: &mut Case) -> anyhow::Result<()> {
         ensure!(ended.code == expected, "{name} ended with {}, not {expected}: {}", ended.code, ended.last_line());
     }
 
-    let server = case.start(case.boot("server", &database)).await?;
-    server.serving().await?;
+    // What its health checks wrote is among what the engine tells about it.
+    let server = case.start(case.boot("server", &database).asked_every(Duration::from_millis(500))).await?;
+    server.healthy().await?;
     server.api().await?;
     for command_line in case.setting.engine.command_lines(&server.id).await? {
         searched.text("a command line of the server", &command_line, case)?;

@@ -36,8 +36,8 @@ const NOTICE: Duration = Duration::from_secs(2);
 const STOP: Duration = Duration::from_secs(5);
 
 async fn in_each_phase(case: &mut Case) -> anyhow::Result<()> {
-    let undisturbed = EndState::of(&case.booted_database().await?).await?;
-    let database = case.own_database().await?;
+    let undisturbed = case.undisturbed().await?;
+    let database = case.empty_database().await?;
     let mut ends = Ends::default();
 
     let boot = start(case, "database", &database, |spec| spec.variable("DB_HOST", "nowhere")).await?;

@@ -80,6 +80,9 @@ fn summary(report: &Report) -> String {
             text += &format!("| {sign} {word} | {name} | {reason} | {took} |\n");
         }
     }
+    if let Some(line) = text::waited_for(report) {
+        text += &format!("\n{}.\n", markdown(&text::capital(&line)));
+    }
     text + "\n"
 }
 
@@ -124,6 +127,7 @@ mod tests {
         let rows: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
         assert_eq!(rows.len(), 7, "{text}");
         assert!(rows.iter().all(|row| row.matches('|').count() == 5), "{text}");
+        assert!(text.ends_with("\n\nThe run waited for: fresh-boot (14.2 s), postgres-killed (48.3 s).\n\n"), "{text}");
         assert!(rows[2].contains("✗ failed | postgres-killed | it said &#60;script&#62;"), "{text}");
     }
 }

@@ -1,5 +1,6 @@
 //! A report with everything in it that can go wrong when it is shown.
 
+use crate::verify::critical_path::critical_path;
 use crate::verify::model::{
     BootTimeline, CheckReport, Evidence, Figure, LogExcerpt, Machine, PhaseTime, Picture, Report, Status, Subject,
     Summary,
@@ -13,7 +14,7 @@ pub(super) const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x0
 pub(super) const NASTY: &str = "it said <script>alert(\"1\")</script>: 100% of a|b & \u{1b}[31mrot\u{1b}[0m\nand more";
 
 /// Passed, failed and not run, nasty characters, a cold and a warm boot, one that was cut off, and a picture.
-pub(super) fn report() -> Report {
+pub(in crate::verify) fn report() -> Report {
     let cold = [0, 23, 1, 71, 5_072, 652, 13, 0];
     let warm = [0, 19, 1, 4, 1_310, 402, 5, 0];
     let checks = vec![
@@ -101,6 +102,7 @@ pub(super) fn report() -> Report {
         },
         machine: Machine { engine: "28.5.1".to_owned(), cores: 2, jobs: 2 },
         summary: Summary::of(&checks),
+        critical_path: critical_path(&checks),
         checks,
     }
 }

@@ -5,7 +5,7 @@ mod bars;
 mod boots;
 mod check;
 #[cfg(test)]
-mod fixture;
+pub(super) mod fixture;
 mod html;
 mod junit;
 mod run;
@@ -19,6 +19,7 @@ use camino::Utf8Path;
 
 pub(crate) use self::annotations::announce;
 pub(crate) use self::html::document;
+pub(crate) use self::text::waited_for;
 use super::model::Report;
 
 /// Pictures by the name of their file, as `data:` URIs.

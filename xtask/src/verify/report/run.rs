@@ -13,7 +13,6 @@ pub(super) fn section(report: &Report) -> Option<Markup> {
     let mut checks: Vec<&CheckReport> =
         report.checks.iter().filter(|check| check.status != Status::NotRun || check.seconds > 0.0).collect();
     checks.sort_by(|a, b| a.began.total_cmp(&b.began));
-    let critical = critical_path(&checks);
     let all: f64 = checks.iter().map(|check| check.seconds).sum();
     (!checks.is_empty()).then(|| {
         html! {
@@ -24,13 +23,14 @@ pub(super) fn section(report: &Report) -> Option<Markup> {
                     (report.machine.jobs) " at a time. The run waited for those with a ◆: a shorter one of them would "
                     "have shortened it."
                 }
-                (picture(report, &checks, &critical))
+                (picture(report, &checks))
             }
         }
     })
 }
 
-fn picture(report: &Report, checks: &[&CheckReport], critical: &[&str]) -> Markup {
+fn picture(report: &Report, checks: &[&CheckReport]) -> Markup {
+    let critical = &report.critical_path;
     let end = checks.iter().map(|check| check.began + check.seconds).fold(report.seconds, f64::max).max(0.001);
     let place = |seconds: f64| format!("{:.2}%", seconds / end * 100.0);
     html! {
@@ -52,35 +52,10 @@ fn picture(report: &Report, checks: &[&CheckReport], critical: &[&str]) -> Marku
     }
 }
 
-/// The checks that the run waited for: the last one to end, the one whose end let that begin, and so on. Between the two
-/// may lie seconds, in which the containers of the first one are removed.
-fn critical_path(checks: &[&CheckReport]) -> Vec<&'static str> {
-    let end = |check: &CheckReport| check.began + check.seconds;
-    let mut path: Vec<&CheckReport> = Vec::new();
-    let mut limit = f64::INFINITY;
-    loop {
-        let earlier = checks.iter().filter(|check| end(check) <= limit && path.iter().all(|on| on.name != check.name));
-        let Some(last) = earlier.max_by(|a, b| end(a).total_cmp(&end(b))) else { break };
-        path.push(last);
-        limit = last.began + 0.01;
-    }
-    path.reverse();
-    path.into_iter().map(|check| check.name).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::verify::report::fixture;
-
-    #[test]
-    fn the_critical_path_leads_from_the_last_end_back_to_the_beginning() {
-        let report = fixture::report();
-        let checks: Vec<&CheckReport> = report.checks.iter().filter(|check| check.seconds > 0.0).collect();
-        // `warm-boot` took longer than `fresh-boot`, but nothing waited for it.
-        assert_eq!(critical_path(&checks), ["fresh-boot", "postgres-killed"]);
-        assert_eq!(critical_path(&[]), [""; 0]);
-    }
 
     #[test]
     fn what_was_not_run_took_no_time_and_has_no_bar() {

@@ -36,6 +36,16 @@ pub(super) fn verdict(report: &Report) -> String {
     }
 }
 
+/// Which checks the run waited for, and how long, in one line; nothing, if none took any time to speak of.
+pub(crate) fn waited_for(report: &Report) -> Option<String> {
+    let one = |name: &&str| {
+        let check = report.checks.iter().find(|check| check.name == *name && check.seconds >= 0.1)?;
+        Some(format!("{name} ({})", seconds(check.seconds)))
+    };
+    let path: Vec<String> = report.critical_path.iter().filter_map(one).collect();
+    (!path.is_empty()).then(|| format!("the run waited for: {}", path.join(", ")))
+}
+
 /// What was not the real thing, if anything: a verdict is worth no more than that.
 pub(super) fn stand_ins(report: &Report) -> Option<String> {
     let subject = &report.subject;
@@ -96,6 +106,15 @@ mod tests {
         assert_eq!(verdict(&report), "3 checks passed, 1 not run");
         report.summary.not_run = 0;
         assert_eq!(verdict(&report), "All 3 checks passed");
+    }
+
+    #[test]
+    fn what_the_run_waited_for_is_one_line() {
+        let mut report = fixture::report();
+        let line = "the run waited for: fresh-boot (14.2 s), postgres-killed (48.3 s)";
+        assert_eq!(waited_for(&report).as_deref(), Some(line));
+        report.critical_path.clear();
+        assert_eq!(waited_for(&report), None);
     }
 
     #[test]
