@@ -15,12 +15,12 @@ pub(crate) async fn inspect(
     engine: &Engine,
     run: &Run,
     image: &str,
+    files: Files,
     added: impl AsyncFnOnce() -> anyhow::Result<Rc<Vec<LayerFile>>>,
 ) -> anyhow::Result<Vec<Check>> {
     let config = engine.image(image).await?.with_context(|| format!("there is no image {image}"))?;
     let mut checks = vec![Check::equal("the image's user is node", "node", &config.user)];
     checks.push(id_says(engine, run, image).await?);
-    let files = Files::new(engine.files(run, image).await?);
     let of_base = if files.raises_rights() { Some(files.without(&added().await?)) } else { None };
     checks.extend(ownership::judge(&files, of_base.as_ref()));
     Ok(checks)

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::base_images::BaseImage;
 use crate::engine::Engine;
-use crate::ownership::Check;
+use crate::ownership::{Check, Files};
 use crate::run::Run;
 use crate::{flags, inspection, ui};
 
@@ -33,7 +33,8 @@ pub(crate) async fn run(flags: &flags::InspectUser) -> anyhow::Result<ExitCode> 
         let base = BaseImage::directus()?.resolve(&engine).await?;
         Ok(Rc::new(inspection::added_files(&engine, image, &base.name).await?))
     };
-    let checks = inspection::inspect(&engine, &run, image, added).await?;
+    let files = Files::new(engine.files(&run, image).await?);
+    let checks = inspection::inspect(&engine, &run, image, files, added).await?;
 
     let deviations = checks.iter().filter(|check| !check.ok).count();
     if flags.json {

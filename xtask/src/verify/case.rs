@@ -14,7 +14,7 @@ use super::api::{self, Api};
 use super::database::{Database, Servers};
 use super::end_state::EndState;
 use super::model::{BootTimeline, Evidence, Figure, LogExcerpt, PhaseTime, Subject};
-use crate::engine::{ContainerSpec, Engine, LayerFile, State};
+use crate::engine::{ContainerSpec, Engine, FileContent, LayerFile, State};
 use crate::run::Run;
 
 /// How long a boot, or the server's start, may take before a check gives up on it. Generous: machines are shared.
@@ -43,6 +43,8 @@ pub(crate) struct Setting {
     pub(crate) secrets: Secrets,
     /// The database servers.
     pub(crate) servers: Rc<Servers>,
+    /// Every path of the image, once they were read.
+    pub(crate) contents: OnceCell<Rc<Vec<FileContent>>>,
     /// The files that the image adds to its base, once they were read.
     pub(crate) added_files: OnceCell<Rc<Vec<LayerFile>>>,
 }

@@ -235,6 +235,7 @@ pub(crate) fn setting(
         servers: Rc::new(Servers::new(&subject.image)),
         subject,
         options: database.stand_in.then_some(postgres::WITHOUT_TIMESCALEDB),
+        contents: OnceCell::new(),
         added_files: OnceCell::new(),
     }
 }

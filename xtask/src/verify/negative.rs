@@ -242,6 +242,7 @@ async fn one(setting: &Setting, check: &Check, breakage: &Breakage, index: usize
         options: setting.options,
         secrets: setting.secrets.clone(),
         servers: Rc::clone(&setting.servers),
+        contents: OnceCell::new(),
         added_files: OnceCell::new(),
     });
     let mut case = Case::new(broken, name);

@@ -17,8 +17,17 @@ const LIMIT: Duration = Duration::from_secs(600);
 
 /// The checks that take about ten seconds and more on two processors, the longest first. `report.json` of any run says
 /// which they are; a name that is missing here costs a few seconds at the end of a run.
-const LONG: &[&str] =
-    &["sweep", "frozen", "hanging-server", "admin-ui", "dev-reset", "user", "sigterm-in-each-phase", "health"];
+const LONG: &[&str] = &[
+    "sweep",
+    "frozen",
+    "hanging-server",
+    "admin-ui",
+    "upstream",
+    "dev-reset",
+    "user",
+    "sigterm-in-each-phase",
+    "health",
+];
 
 /// How checks are run.
 #[derive(Clone, Copy, Debug)]

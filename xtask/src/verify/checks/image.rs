@@ -6,7 +6,8 @@ use anyhow::{Context as _, bail, ensure};
 use entrypoint::contract::{self, ExitCode, LogLine};
 
 use crate::base_images::BaseImage;
-use crate::engine::{ContainerSpec, ImageInfo, Layer, LayerFile};
+use crate::engine::{ContainerSpec, FileContent, ImageInfo, Layer, LayerFile};
+use crate::ownership::Files;
 use crate::size::{self, Size};
 use crate::verify::case::{Case, Setting};
 use crate::verify::check::{Check, Need, NotRun};
@@ -90,7 +91,8 @@ async fn size(case: &mut Case) -> anyhow::Result<()> {
 
 async fn user(case: &mut Case) -> anyhow::Result<()> {
     let (engine, run, image) = (&case.setting.engine, &case.setting.run, &case.setting.subject.image);
-    let checks = inspection::inspect(engine, run, image, async || added_files(case).await).await?;
+    let files = Files::new(contents(case).await?.iter().map(|file| file.entry.clone()).collect());
+    let checks = inspection::inspect(engine, run, image, files, async || added_files(case).await).await?;
     let deviations: Vec<String> =
         checks.iter().filter(|check| !check.ok).map(|check| format!("{}: {}", check.promise, check.evidence)).collect();
     for check in checks {
@@ -125,9 +127,9 @@ async fn pin(case: &mut Case) -> anyhow::Result<()> {
 
 async fn is_upstream(case: &mut Case) -> anyhow::Result<()> {
     let base = base(case).await?;
-    let Setting { engine, run, subject, .. } = &*case.setting;
+    let Setting { engine, run, .. } = &*case.setting;
     let (added, image, upstream) =
-        tokio::try_join!(added_files(case), engine.contents(run, &subject.image), engine.contents(run, &base.name))?;
+        tokio::try_join!(added_files(case), contents(case), engine.contents(run, &base.name))?;
     let added = added.iter().map(|file| file.entry.path.as_str()).collect();
     let comparison = upstream::compare(&image, &upstream, &added);
     case.figure("paths of upstream's, unchanged", comparison.same.to_string());
@@ -338,6 +340,13 @@ async fn base(case: &Case) -> anyhow::Result<Base> {
 async fn subject(case: &Case) -> anyhow::Result<ImageInfo> {
     let image = &case.setting.subject.image;
     case.setting.engine.image(image).await?.with_context(|| format!("there is no image {image}"))
+}
+
+/// Every path of the image, with what is in it; read once, also for other checks.
+async fn contents(case: &Case) -> anyhow::Result<Rc<Vec<FileContent>>> {
+    let Setting { engine, run, subject, contents, .. } = &*case.setting;
+    let read = async { anyhow::Ok(Rc::new(engine.contents(run, &subject.image).await?)) };
+    Ok(Rc::clone(contents.get_or_try_init(|| read).await?))
 }
 
 /// The files of the layers that the image adds to its base; read once, also for other checks.
