@@ -15,3 +15,5 @@ COPY --from=ours /usr/local/bin/entrypoint /usr/local/bin/entrypoint
 USER node
 ENTRYPOINT ["/usr/local/bin/entrypoint"]
 CMD ["start"]
+# As the image has it: its processes take their time from the server.
+HEALTHCHECK --interval=5s --timeout=5s --start-period=120s --retries=3 CMD ["/usr/local/bin/entrypoint", "healthcheck"]

@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use entrypoint::contract;
+use serde::Serialize;
 
 use crate::engine::{Engine, Layer};
 use crate::{ui, variant};
@@ -15,26 +16,21 @@ const MAX_OURS: u64 = 5 * MB;
 /// An image above this is worth a warning: every node that runs it pulls it.
 pub(crate) const LARGE: u64 = 600 * MB;
 
-/// The sizes of an image.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The sizes of an image; part of JSON results.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Sizes {
     /// Of all its layers.
     pub(crate) size_bytes: u64,
     /// Of its base's.
     pub(crate) base_bytes: u64,
-    /// Of the one that has Directus bundled and compiled: upstream's code in another form.
+    /// Of those that are added to it.
+    pub(crate) added_bytes: u64,
+    /// Of the one of these that has Directus bundled and compiled: upstream's code in another form.
     pub(crate) bundle_bytes: u64,
-    /// Of the other ones.
+    /// Of the other ones of these.
     pub(crate) ours_bytes: u64,
-    /// The layers that it adds to its base, the first one first.
+    /// The layers that are added, the first one first.
     pub(crate) layers: Vec<Layer>,
-}
-
-impl Sizes {
-    /// What is added to the base.
-    pub(crate) fn added_bytes(&self) -> u64 {
-        self.bundle_bytes + self.ours_bytes
-    }
 }
 
 /// Measures a local image that is made on upstream's, which is local too.
@@ -48,12 +44,14 @@ pub(crate) async fn measure(engine: &Engine, image: &str, upstream: &str) -> any
 fn divide(size_bytes: u64, base_bytes: u64, history: Vec<Layer>) -> Sizes {
     let is_bundle = |layer: &&Layer| layer.instruction.ends_with(&format!(" {}", contract::BUNDLE_DIR));
     let bundle_bytes = history.iter().filter(is_bundle).map(|layer| layer.size_bytes).sum();
+    let added_bytes = size_bytes.saturating_sub(base_bytes);
     let makes_a_layer = |layer: &Layer| ["COPY", "ADD", "RUN"].iter().any(|verb| layer.instruction.starts_with(verb));
     Sizes {
         size_bytes,
         base_bytes,
+        added_bytes,
         bundle_bytes,
-        ours_bytes: size_bytes.saturating_sub(base_bytes).saturating_sub(bundle_bytes),
+        ours_bytes: added_bytes.saturating_sub(bundle_bytes),
         layers: history.into_iter().filter(|layer| layer.size_bytes > 0 || makes_a_layer(layer)).collect(),
     }
 }
@@ -93,8 +91,7 @@ mod tests {
     use super::*;
 
     fn sizes(base: u64, bundle: u64, ours: u64) -> Sizes {
-        let layers = Vec::new();
-        Sizes { size_bytes: base + bundle + ours, base_bytes: base, bundle_bytes: bundle, ours_bytes: ours, layers }
+        Sizes { size_bytes: base + bundle + ours, bundle_bytes: bundle, ours_bytes: ours, ..Sizes::default() }
     }
 
     #[test]
@@ -108,7 +105,7 @@ mod tests {
             layer("LABEL a=b", 0),
         ];
         let sizes = divide(126, 100, history.clone());
-        assert_eq!((sizes.bundle_bytes, sizes.ours_bytes, sizes.added_bytes()), (24, 2, 26));
+        assert_eq!((sizes.bundle_bytes, sizes.ours_bytes, sizes.added_bytes), (24, 2, 26));
         assert_eq!(sizes.layers, history[1..4]);
     }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::base_images::{BaseImage, Resolved};
 use crate::build_progress::{BuildProgress, Event, is_internal};
 use crate::cmd::Cmd;
-use crate::engine::{Engine, Layer};
+use crate::engine::Engine;
 use crate::size::{self, MB, Size, Sizes};
 use crate::variant::Variant;
 use crate::workspace::Revision;
@@ -48,13 +48,8 @@ pub(crate) struct Recipe {
 pub(crate) struct Built {
     image: String,
     id: String,
-    size_bytes: u64,
-    base_bytes: u64,
-    /// `bundle_bytes` and `ours_bytes`.
-    added_bytes: u64,
-    bundle_bytes: u64,
-    ours_bytes: u64,
-    layers: Vec<Layer>,
+    #[serde(flatten)]
+    sizes: Sizes,
     base: String,
     variant: &'static str,
     /// Whether the base is a stand-in.
@@ -76,13 +71,13 @@ pub(crate) async fn run(flags: &flags::Image) -> anyhow::Result<ExitCode> {
         (false, true) => Binary::Release,
         (false, false) => Binary::Quick,
     };
-    let (built, sizes) = build_and_measure(&engine, &flags.tag, Recipe { binary, variant: flags.variant }).await?;
+    let built = build(&engine, &flags.tag, Recipe { binary, variant: flags.variant }).await?;
     if flags.json {
         ui::json_result(&built)?;
     } else {
         ui::result(&render(&built));
     }
-    match size::judge(&sizes, flags.max_size.map(|mb| mb * MB)) {
+    match size::judge(&built.sizes, flags.max_size.map(|mb| mb * MB)) {
         Size::Fine => {}
         Size::Large(text) => ui::warning(&text),
         Size::TooLarge(text) => bail!(text),
@@ -92,10 +87,6 @@ pub(crate) async fn run(flags: &flags::Image) -> anyhow::Result<ExitCode> {
 
 /// Builds the image under that name.
 pub(crate) async fn build(engine: &Engine, tag: &str, recipe: Recipe) -> anyhow::Result<Built> {
-    build_and_measure(engine, tag, recipe).await.map(|(built, _)| built)
-}
-
-async fn build_and_measure(engine: &Engine, tag: &str, recipe: Recipe) -> anyhow::Result<(Built, Sizes)> {
     tidy::check()?;
     let base = BaseImage::directus()?.resolve(engine).await?;
     // Elsewhere cargo would need a cross linker; the image build has all it needs.
@@ -111,21 +102,14 @@ async fn build_and_measure(engine: &Engine, tag: &str, recipe: Recipe) -> anyhow
 
     let image =
         engine.image(tag).await?.with_context(|| format!("the build ended well, but there is no image {tag}"))?;
-    let sizes = size::measure(engine, tag, &base.name).await?;
-    let built = Built {
+    Ok(Built {
         image: tag.to_owned(),
         id: image.id,
-        size_bytes: sizes.size_bytes,
-        base_bytes: sizes.base_bytes,
-        added_bytes: sizes.added_bytes(),
-        bundle_bytes: sizes.bundle_bytes,
-        ours_bytes: sizes.ours_bytes,
-        layers: sizes.layers.clone(),
+        sizes: size::measure(engine, tag, &base.name).await?,
         base: base.name,
         variant: recipe.variant.name(),
         stand_in: base.stand_in,
-    };
-    Ok((built, sizes))
+    })
 }
 
 async fn rust_image(engine: &Engine) -> anyhow::Result<Resolved> {
@@ -233,12 +217,13 @@ async fn run_build(command: &Cmd) -> anyhow::Result<()> {
 }
 
 fn render(built: &Built) -> String {
-    let Built { image, size_bytes, base_bytes, bundle_bytes, ours_bytes, layers, base, variant, .. } = built;
+    let Built { image, sizes, base, variant, .. } = built;
+    let layers = &sizes.layers;
     let mut rows = vec![
-        ["image".to_owned(), ui::size(*size_bytes), image.clone()],
-        ["base".to_owned(), ui::size(*base_bytes), format!("{base}, {variant}")],
-        ["bundle".to_owned(), ui::size(*bundle_bytes), "Directus in few files, compiled".to_owned()],
-        ["ours".to_owned(), ui::size(*ours_bytes), format!("in {} layers with the bundle", layers.len())],
+        ["image".to_owned(), ui::size(sizes.size_bytes), image.clone()],
+        ["base".to_owned(), ui::size(sizes.base_bytes), format!("{base}, {variant}")],
+        ["bundle".to_owned(), ui::size(sizes.bundle_bytes), "Directus in few files, compiled".to_owned()],
+        ["ours".to_owned(), ui::size(sizes.ours_bytes), format!("in {} layers with the bundle", layers.len())],
     ];
     rows.extend(layers.iter().map(|layer| [String::new(), ui::size(layer.size_bytes), layer.instruction.clone()]));
     ui::columns(&rows)
