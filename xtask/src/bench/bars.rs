@@ -23,10 +23,10 @@ pub(crate) fn judge(figures: &[Figure]) -> Vec<Verdict> {
     let ratio = |part, what: &str| Some(median(part, what, By::Ours)? / median(part, what, By::Shell)?);
     let bare = median(Part::Process, names::CONNECT, By::Connect);
     let at = |migrations: usize| median(Part::Ledger, &names::ledger(migrations), By::Ours);
-    let largest = |figures: [Option<f64>; 4]| figures.into_iter().flatten().reduce(f64::max);
+    let lengths = || [10, 100, 1_000, 10_000].into_iter().filter_map(at);
 
     let warm = median(Part::Process, names::WARM_BOOT, By::Ours);
-    let flat = largest([at(10), at(100), at(1_000), at(10_000)]).zip(at(10)).map(|(largest, first)| largest / first);
+    let flat = lengths().reduce(f64::max).zip(lengths().reduce(f64::min)).map(over);
     let as_ratio = |promise: &str, ratio: Option<f64>, limit: f64| {
         ratio.map(|ratio| (format!("{promise} {}", show_ratio(limit)), show_ratio(ratio), ratio <= limit))
     };
@@ -47,7 +47,7 @@ pub(crate) fn judge(figures: &[Figure]) -> Vec<Verdict> {
         as_ratio("warm gate over a bare authenticated connect, processes: at most", warm.zip(bare).map(over), 3.0),
         faster("warm gate faster than the shell's, processes:", ratio(Part::Process, names::WARM_BOOT)),
         faster("warm gate faster than the shell's, containers:", ratio(Part::Gate, names::WARM_GATE)),
-        as_ratio("warm gate from 10 to 10,000 applied migrations, over that of 10: at most", flat, 2.0),
+        as_ratio("warm gate from 10 to 10,000 applied migrations, the slowest over the fastest: at most", flat, 2.0),
         as_ratio("cold gate over the shell's: at most", ratio(Part::Gate, names::COLD_GATE), 0.45),
         as_ratio("slim's cold start to first answer over that on all of upstream's: at most", slim, 1.05),
         as_ratio("start to first answer, cold, over the shell's: at most", ratio(Part::Gate, names::COLD_SERVE), 0.5),
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn the_slowest_ledger_decides_whether_the_warm_gate_is_flat() {
         let mut figures = Figures::default();
-        for (migrations, seconds) in [(10, 0.01), (100, 0.01), (1_000, 0.03), (10_000, 0.02)] {
+        for (migrations, seconds) in [(10, 0.02), (100, 0.01), (1_000, 0.03), (10_000, 0.02)] {
             figures.seconds(Part::Ledger, &names::ledger(migrations), By::Ours, seconds);
         }
         let verdicts = judge(&figures.0);

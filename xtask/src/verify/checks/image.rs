@@ -204,7 +204,7 @@ async fn no_shell_script(case: &mut Case) -> anyhow::Result<()> {
     let size = binary.content.len();
     ensure!(
         size < BINARY_LIMIT,
-        "the boot binary has {}, over {}",
+        "the boot binary has {}, over {}: build the image with --release",
         ui::size(size as u64),
         ui::size(BINARY_LIMIT as u64)
     );
