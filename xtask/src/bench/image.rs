@@ -17,8 +17,6 @@ use super::{Part, names};
 
 /// A line of the boot binary that no optimiser can leave out, because it is printed.
 const PRINTED: (&str, &str) = ("entrypoint/src/cli.rs", "Usage: entrypoint [COMMAND]");
-/// A build of the binary takes long, and always about as long.
-const MOST_RUNS: usize = 3;
 
 /// What is changed before a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +40,7 @@ pub(crate) async fn measure(lab: &Lab, figures: &mut Figures, runs: usize) -> an
         build(lab, who, Binary::Quick).await?;
     }
     build(lab, Contender::Ours, Binary::Release).await?;
-    for turn in 0..runs.min(MOST_RUNS) {
+    for turn in 0..runs {
         for (change, what) in [
             (Change::Snapshot, names::REBUILD_SNAPSHOT),
             (Change::Migration, names::REBUILD_MIGRATION),

@@ -12,8 +12,6 @@ use super::{Part, migrations, names};
 const LENGTHS: [usize; 4] = [10, 100, 1_000, 10_000];
 /// Where the shell is left out: it starts two processes for each migration, at every boot.
 const MOST_FOR_SHELL: usize = 1_000;
-/// How often the shell is measured with more than a hundred.
-const MOST_SHELL_RUNS: usize = 3;
 
 /// Measures both in turns, length by length.
 pub(crate) async fn measure(lab: &Lab, figures: &mut Figures, runs: usize) -> anyhow::Result<()> {
@@ -38,11 +36,8 @@ pub(crate) async fn measure(lab: &Lab, figures: &mut Figures, runs: usize) -> an
             lab.clock(container, 1, &who.boot_command()).await?;
         }
         applied = length;
-        for turn in 0..runs {
+        for _ in 0..runs {
             for (who, container, _) in idle.iter().filter(|(who, ..)| measured(*who)) {
-                if *who == Contender::Shell && length > 100 && turn >= MOST_SHELL_RUNS {
-                    continue;
-                }
                 for seconds in lab.clock(container, 1, &who.boot_command()).await?.seconds {
                     figures.seconds(Part::Ledger, &names::ledger(length), who.by(), seconds);
                 }

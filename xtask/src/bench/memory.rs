@@ -10,12 +10,9 @@ use super::lab::{Clocked, Lab, PROBE};
 use super::model::Figures;
 use super::stats::Unit;
 
-/// Memory hardly differs from one boot to the next.
-const MOST_RUNS: usize = 3;
-
 /// Measures both in turns: on an empty database, then again on the same.
 pub(crate) async fn measure(lab: &Lab, figures: &mut Figures, runs: usize) -> anyhow::Result<()> {
-    for _ in 0..runs.min(MOST_RUNS) {
+    for _ in 0..runs {
         for who in Contender::BOTH {
             let database = lab.empty().await?;
             for state in ["boot, cold", "boot, warm"] {

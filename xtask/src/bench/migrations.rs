@@ -10,8 +10,6 @@ use super::{Part, names};
 
 /// How many.
 const COUNT: usize = 1_000;
-/// The shell takes a minute for them, which says enough after a few times.
-const MOST_SHELL_RUNS: usize = 3;
 
 /// What migrations need before the first of them. In a schema of its own, where Directus does not look.
 const TABLE: &str = "create schema if not exists bench;
@@ -42,7 +40,7 @@ pub(crate) async fn measure(lab: &Lab, figures: &mut Figures, runs: usize) -> an
         format!("for file in {DB_INIT_DIR}/1*_small.sql; do psql -qX -v ON_ERROR_STOP=1 -f \"$file\" || exit; done");
     let one = format!("cat {DB_INIT_DIR}/1*_small.sql | psql -qX -v ON_ERROR_STOP=1");
 
-    for turn in 0..runs {
+    for _ in 0..runs {
         figures.seconds(Part::Migrations, names::APPLY, By::Ours, ours(lab).await?);
         for (by, script) in [(By::Psql, &each), (By::OnePsql, &one)] {
             make_table(&database).await?;
@@ -52,9 +50,7 @@ pub(crate) async fn measure(lab: &Lab, figures: &mut Figures, runs: usize) -> an
             let rows = database.value("select count(*) from bench.small").await?;
             ensure!(rows == COUNT.to_string(), "{by:?} applied {rows} migrations");
         }
-        if turn < MOST_SHELL_RUNS {
-            figures.seconds(Part::Migrations, names::APPLY, By::Shell, shell(lab).await?);
-        }
+        figures.seconds(Part::Migrations, names::APPLY, By::Shell, shell(lab).await?);
     }
     lab.remove(&idle).await?;
     lab.drop_database(&database).await

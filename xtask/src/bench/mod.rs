@@ -112,7 +112,7 @@ impl Part {
             }
             Part::Ledger => {
                 "The same, with that many migrations more than the image has, all applied. The shell starts a psql and a \
-                 sha256sum for each: it is measured up to 1,000 and less often."
+                 sha256sum for each: it is measured up to 1,000."
             }
             Part::Migrations => {
                 "One `insert` each, on a booted database. Ours is what phase 4 says of itself; the shell's is the time \

@@ -11,7 +11,7 @@ use super::stats::{Sample, Unit};
 pub(crate) struct Report {
     /// When it began, in RFC 3339, UTC.
     pub(crate) began: String,
-    /// How often each was measured, where a part does not do with less.
+    /// How often each was measured at least.
     pub(crate) runs: usize,
     /// What was measured.
     pub(crate) subject: Subject,

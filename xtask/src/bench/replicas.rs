@@ -13,13 +13,11 @@ use super::{Part, names};
 
 /// How many.
 const COUNTS: [usize; 3] = [1, 5, 10];
-/// Ten shells at once take minutes, which says enough after a few times.
-const MOST_RUNS: usize = 3;
 
 /// Measures both in turns, on an empty database and on one that is up to date.
 pub(crate) async fn measure(lab: &Lab, figures: &mut Figures, runs: usize) -> anyhow::Result<()> {
     for count in COUNTS {
-        for _ in 0..runs.min(MOST_RUNS) {
+        for _ in 0..runs {
             for who in Contender::BOTH {
                 for state in ["cold", "warm"] {
                     let database = if state == "cold" { lab.empty().await? } else { lab.booted(who).await? };

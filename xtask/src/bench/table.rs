@@ -15,8 +15,9 @@ pub(crate) struct Table {
     pub(crate) rows: Vec<Vec<String>>,
 }
 
-/// The table of a part; `None` if nothing of it was measured.
-pub(crate) fn of(figures: &[Figure], part: Part) -> Option<Table> {
+/// The table of a part; `None` if nothing of it was measured. A cell says how often only if that is neither once nor
+/// `runs`.
+pub(crate) fn of(figures: &[Figure], part: Part, runs: usize) -> Option<Table> {
     let mine: Vec<&Figure> = figures.iter().filter(|figure| figure.part == part).collect();
     let mut whos: Vec<By> = mine.iter().map(|figure| figure.by).collect();
     whos.sort();
@@ -32,17 +33,18 @@ pub(crate) fn of(figures: &[Figure], part: Part) -> Option<Table> {
     let ratio_head = compared.then(|| "ours / shell".to_owned());
     let head = std::iter::once(String::new()).chain(titles).chain(ratio_head).collect();
     let rows = whats.into_iter().map(|what| {
-        let cells = whos.iter().map(|by| find(figures, part, what, *by).map(cell).unwrap_or_default());
+        let cells =
+            whos.iter().map(|by| find(figures, part, what, *by).map(|figure| cell(figure, runs)).unwrap_or_default());
         let ratio = compared.then(|| ratio(figures, part, what).unwrap_or_default());
         std::iter::once(what.to_owned()).chain(cells).chain(ratio).collect()
     });
     (!mine.is_empty()).then(|| Table { head, rows: rows.collect() })
 }
 
-fn cell(figure: &Figure) -> String {
+fn cell(figure: &Figure, runs: usize) -> String {
     let times = figure.sample.len();
     let shown = figure.unit.show_sample(&figure.sample);
-    if times == 1 { shown } else { format!("{shown}, {times} times") }
+    if times == 1 || times == runs { shown } else { format!("{shown}, {times} times") }
 }
 
 fn ratio(figures: &[Figure], part: Part, what: &str) -> Option<String> {
@@ -57,7 +59,7 @@ fn ratio(figures: &[Figure], part: Part, what: &str) -> Option<String> {
 pub(crate) fn render(report: &Report) -> String {
     let mut text = String::new();
     for part in Part::ALL {
-        let Some(Table { head, rows }) = of(&report.figures, part) else { continue };
+        let Some(Table { head, rows }) = of(&report.figures, part, report.runs) else { continue };
         text += &format!("{}\n{}\n\n", part.title(), aligned(std::iter::once(head).chain(rows).collect()));
     }
     let bars = report.bars.iter().map(|bar| {
@@ -89,13 +91,15 @@ mod tests {
         for seconds in [1.0, 2.0, 3.0] {
             figures.seconds(Part::Process, "boot", By::Ours, seconds);
         }
-        figures.seconds(Part::Process, "boot", By::Shell, 8.0);
+        for seconds in [8.0, 9.0] {
+            figures.seconds(Part::Process, "boot", By::Shell, seconds);
+        }
         figures.seconds(Part::Process, "connect", By::Connect, 0.004);
-        let table = of(&figures.0, Part::Process).unwrap();
+        let table = of(&figures.0, Part::Process, 2).unwrap();
         assert_eq!(table.head, ["", "trm-directus", "shell", "bare connect", "ours / shell"]);
-        assert_eq!(table.rows[0], ["boot", "2 s (1 s – 3 s), 3 times", "8 s", "", "0.25×"]);
+        assert_eq!(table.rows[0], ["boot", "2 s (1 s – 3 s), 3 times", "8.50 s (8 s – 9 s)", "", "0.24×"]);
         assert_eq!(table.rows[1], ["connect", "", "", "4 ms", ""]);
-        assert_eq!(of(&figures.0, Part::Gate), None);
+        assert_eq!(of(&figures.0, Part::Gate, 2), None);
     }
 
     #[test]
@@ -105,7 +109,7 @@ mod tests {
             figures.seconds(Part::Replicas, "cold", by, 10.0);
             figures.add(Part::Replicas, &names::survive("cold"), by, Unit::Count, alive);
         }
-        assert_eq!(of(&figures.0, Part::Replicas).unwrap().rows[0], ["cold", "10 s", "10 s", ""]);
+        assert_eq!(of(&figures.0, Part::Replicas, 1).unwrap().rows[0], ["cold", "10 s", "10 s", ""]);
     }
 
     #[test]
@@ -113,6 +117,6 @@ mod tests {
         let mut figures = Figures::default();
         figures.add(Part::Replicas, "survive", By::Ours, Unit::Count, 5.0);
         figures.add(Part::Replicas, "survive", By::Shell, Unit::Count, 1.0);
-        assert_eq!(of(&figures.0, Part::Replicas).unwrap().rows, [["survive", "5", "1", ""]]);
+        assert_eq!(of(&figures.0, Part::Replicas, 1).unwrap().rows, [["survive", "5", "1", ""]]);
     }
 }
