@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use tokio::sync::OnceCell;
 use tokio_postgres::NoTls;
 
@@ -33,7 +33,8 @@ pub(crate) struct Servers {
     /// what it was made from.
     image: String,
     shared: OnceCell<Shared>,
-    template: OnceCell<Template>,
+    /// Or why there is none: once tried, it fails for every check with the same words.
+    template: OnceCell<Result<Template, String>>,
     joined: RefCell<BTreeSet<String>>,
 }
 
@@ -158,12 +159,12 @@ impl Servers {
 
     /// What the boot said that others are copied from; nothing, if none was wanted yet.
     pub(crate) fn template_log(&self) -> Vec<String> {
-        self.template.get().map(|template| template.ended.lines.clone()).unwrap_or_default()
+        self.made().map(|template| template.ended.lines.clone()).unwrap_or_default()
     }
 
     /// How long that boot took, from before its container was made until it had ended.
     pub(crate) fn template_took(&self) -> Option<Duration> {
-        self.template.get().map(|template| template.took)
+        self.made().map(|template| template.took)
     }
 
     /// Starts a server, in a network if one is given, and waits until it answers.
@@ -235,6 +236,8 @@ impl Servers {
     async fn template(&self, setting: &Rc<Setting>, network: &str) -> anyhow::Result<&Template> {
         let template = async {
             let shared = self.shared(setting, network).await?;
+            // A check that was given up may have begun it.
+            shared.database.execute(&format!("drop database if exists {TEMPLATE} with (force)")).await?;
             shared.database.execute(&format!("create database {TEMPLATE}")).await?;
             let database = shared.database.other(TEMPLATE);
             let spec = BootSpec::new(setting, "template", &database).command(["boot"]);
@@ -247,9 +250,14 @@ impl Servers {
             ensure!(ended.code == 0, "the boot that others are copied from failed: {}", ended.last_line());
             // Before anybody wants a copy: a database that somebody is connected to cannot be copied.
             let state = EndState::of(&database).await?;
-            Ok(Template { ended, took, state })
+            anyhow::Ok(Template { ended, took, state })
         };
-        self.template.get_or_try_init(|| template).await
+        let template = async { template.await.map_err(|error| format!("{error:#}")) };
+        self.template.get_or_init(|| template).await.as_ref().map_err(|reason| anyhow!("{reason}"))
+    }
+
+    fn made(&self) -> Option<&Template> {
+        self.template.get()?.as_ref().ok()
     }
 
     /// What a boot that nothing disturbed leaves.
