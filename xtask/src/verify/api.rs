@@ -22,7 +22,7 @@ pub(crate) struct Api {
 pub(crate) struct Answer {
     /// The HTTP status.
     pub(crate) status: u16,
-    /// The body, or null if it is no JSON.
+    /// The body; a string if it is no JSON.
     pub(crate) body: Value,
 }
 
@@ -97,5 +97,6 @@ fn blocking(method: &str, url: &str, token: &str, body: Option<Value>) -> anyhow
     let request = request.header("content-type", "application/json").body(text)?;
     let mut response = agent.run(request).with_context(|| format!("{method} {url} failed"))?;
     let text = response.body_mut().read_to_string().with_context(|| format!("{method} {url}: no answer"))?;
-    Ok(Answer { status: response.status().as_u16(), body: serde_json::from_str(&text).unwrap_or(Value::Null) })
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Ok(Answer { status: response.status().as_u16(), body })
 }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use entrypoint::contract::{EXTENSIONS_DIR, Event, LogLine, Phase, WORK_DIR};
 use serde_json::json;
 
-use crate::verify::api::Api;
+use crate::verify::api::{Answer, Api};
 use crate::verify::case::{Case, Container, timeline};
 use crate::verify::check::{Check, Need};
 use crate::verify::rows;
@@ -33,7 +33,7 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         name: "extension",
-        promise: "An extension that lies in the extensions folder is loaded and answers.",
+        promise: "Extensions that lie in the extensions folder are loaded: an endpoint answers, and what is for the app is bundled for it.",
         needs: Need::Nothing,
         run: |case| Box::pin(extension(case)),
     },
@@ -132,35 +132,52 @@ async fn read_only_root(case: &mut Case) -> anyhow::Result<()> {
 }
 
 async fn extension(case: &mut Case) -> anyhow::Result<()> {
-    const NAME: &str = "trm-verify-endpoint";
-    let manifest = json!({
-        "name": NAME,
-        "version": "1.0.0",
-        "type": "module",
-        "directus:extension": {
-            "type": "endpoint", "path": "dist/index.js", "source": "src/index.js", "host": "^11.0.0",
-        },
-    });
-    let code = format!(
-        "export default {{ id: '{NAME}', handler: (router) => router.get('/', (_, response) => response.json({{ data: \
+    const ENDPOINT: &str = "trm-verify-endpoint";
+    const DISPLAY: &str = "trm-verify-display";
+    /// Where the app gets all of its extensions, bundled when the server started.
+    const BUNDLED: &str = "/extensions/sources/index.js";
+    let endpoint = format!(
+        "export default {{ id: '{ENDPOINT}', handler: (router) => router.get('/', (_, response) => response.json({{ data: \
          'loaded' }})) }};\n"
     );
+    // The app has its own copy of vue, by a path that only the bundling server knows.
+    let display = format!(
+        "import {{ h }} from 'vue';\nexport default {{ id: '{DISPLAY}', name: 'Display', component: () => h('i'), \
+         options: null, types: ['string'] }};\n"
+    );
     let database = case.booted_database().await?;
-    let folder = format!("{EXTENSIONS_DIR}/{NAME}");
-    let spec = case
-        .boot("extended", &database)
-        .file(&format!("{folder}/package.json"), manifest.to_string())
-        .file(&format!("{folder}/dist/index.js"), code);
+    let mut spec = case.boot("extended", &database);
+    for (name, kind, code) in [(ENDPOINT, "endpoint", endpoint), (DISPLAY, "display", display)] {
+        let manifest = json!({
+            "name": name,
+            "version": "1.0.0",
+            "type": "module",
+            "directus:extension": {
+                "type": kind, "path": "dist/index.js", "source": "src/index.js", "host": "*",
+            },
+        });
+        let folder = format!("{EXTENSIONS_DIR}/{name}");
+        spec = spec
+            .file(&format!("{folder}/package.json"), manifest.to_string())
+            .file(&format!("{folder}/dist/index.js"), code);
+    }
     let container = case.start(spec).await?;
-    let api = serves(case, &container, "with an extension").await?;
+    let api = serves(case, &container, "with extensions").await?;
     let log = container.log().await?;
-    let loaded = log.iter().find(|line| line.contains("Loaded extensions") && line.contains(NAME));
     let about = || log.iter().filter(|line| line.contains("xtension")).cloned().collect::<Vec<_>>().join("; ");
-    let loaded = loaded.with_context(|| format!("the log has no `Loaded extensions: {NAME}`, but: {}", about()))?;
+    let loaded = log.iter().find(|line| line.contains("Loaded extensions"));
+    let loaded = loaded.filter(|line| [ENDPOINT, DISPLAY].iter().all(|name| line.contains(name)));
+    let names = format!("{ENDPOINT}, {DISPLAY}");
+    let loaded = loaded.with_context(|| format!("the log has no `Loaded extensions: {names}`, but: {}", about()))?;
     case.line(loaded.trim());
-    let answer = api.get(&format!("/{NAME}")).await?;
+    let answer = api.get(&format!("/{ENDPOINT}")).await?;
     ensure!(answer == "loaded", "its endpoint answers {answer}");
-    case.figure(format!("GET /{NAME}"), "200");
+    case.figure(format!("GET /{ENDPOINT}"), "200");
+    let Answer { status, body } = api.call("GET", BUNDLED, None).await?;
+    let bundled = body.as_str().unwrap_or_default();
+    ensure!(status == 200 && bundled.contains(DISPLAY), "{BUNDLED} answers {status}, without {DISPLAY}: {}", about());
+    ensure!(!bundled.contains("\"vue\""), "{BUNDLED} imports vue by its name, which no browser finds");
+    case.figure(format!("GET {BUNDLED}"), format!("200, {} bytes", bundled.len()));
     Ok(())
 }
 

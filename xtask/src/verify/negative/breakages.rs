@@ -147,6 +147,12 @@ pub(super) const BREAKAGES: &[Breakage] = &[
         change: Image("ENV EXTENSIONS_PATH=/tmp/extensions"),
         expect: "the log has no `Loaded extensions",
     },
+    Breakage {
+        check: "extension",
+        how: "what bundles extensions for the app is gone",
+        change: Image("RUN rm -r /directus/node_modules/.pnpm/rollup@*"),
+        expect: "without trm-verify-display",
+    },
     // data.rs
     Breakage {
         check: "restart-keeps-rows",
