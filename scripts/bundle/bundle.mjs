@@ -57,84 +57,74 @@ const EXTERNAL = new Set([
   'pg-query-stream',
   'sqlite3',
   'tedious',
-  // Bundlers, for app extensions.
-  '@rollup/plugin-alias',
-  '@rollup/plugin-node-resolve',
-  '@rollup/plugin-virtual',
+  // Bundlers.
   'esbuild',
-  'rolldown',
-  'rollup',
   'tsx',
   'vite',
   // Tells of AI requests elsewhere; not all of what they ask for is there, and they are imported when they are wanted.
   '@braintrust/otel',
   '@langfuse/otel',
-  // Asked for its metrics, when it runs the server.
-  'pm2',
 ]);
 
+/** A module with a function that imports the package when it is called; its callers take a promise. */
+const laterFunction = (name) => (specifier) =>
+  `const later = async (options) => (await import(${JSON.stringify(specifier)})).${name}(options);
+  export { later as ${name} };`;
+
+/** A module with an object whose functions import the package when they are called; they answer by a callback. */
+const laterCallbacks = (specifier) =>
+  `const later = (name) => (...args) =>
+    void import(${JSON.stringify(specifier)}).then(({ default: own }) => own[name](...args), args.at(-1));
+  export default new Proxy({}, { get: (_, name) => later(name) });`;
+
+/** External, too, and imported when they are wanted: not by the bridge. */
+const LAZY = {
+  // Bundle what extensions have for the app. They take a plugin's promise for the plugin.
+  '@rollup/plugin-alias': laterFunction('default'),
+  '@rollup/plugin-node-resolve': laterFunction('default'),
+  '@rollup/plugin-virtual': laterFunction('default'),
+  rolldown: laterFunction('rolldown'),
+  rollup: laterFunction('rollup'),
+  // Asked for its metrics, when it runs the server: a tenth of a second.
+  pm2: laterCallbacks,
+};
+
 /**
- * Lines of Directus that no bundler can follow, or that import what a start does not need, and what stands there
- * instead; by file. Each must be found, once.
+ * What no bundler can follow in Directus, and what stands there instead; by file. Each must be found, once. It must not
+ * depend on how Directus was formatted: that differs from one version to the next.
  */
 const EDITS = {
   // Names its drivers in a table and imports what it finds there.
-  'storage/get-storage-driver.js': {
-    'return (await import(driverName)).default;': (source) => {
-      const names = [...source.matchAll(/: "(@directus\/storage-driver-[a-z0-9]+)"/g)].map(([, name]) => name);
+  'storage/get-storage-driver.js': [
+    /\bimport\(driverName\)/,
+    (source) => {
+      const names = [...source.matchAll(/:\s*["'](@directus\/storage-driver-[a-z0-9]+)["']/g)].map(([, name]) => name);
       const table = names.map((name) => `${JSON.stringify(name)}: () => import(${JSON.stringify(name)})`);
-      return `return (await ({ ${table.join(', ')} })[driverName]()).default;`;
+      return `({ ${table.join(', ')} })[driverName]()`;
     },
-  },
+  ],
   // Imports an extension; to a bundler it looks as if it could be any file beside itself.
-  'utils/import-file-url.js': {
-    'return import(`./${pathToRelativeUrl(url, dirname(fileURLToPath(root)))}${options.fresh ? `?t=${Date.now()}` : ""}`);':
-      () =>
-        'const target = new URL(`./${pathToRelativeUrl(url, dirname(fileURLToPath(root)))}`, root);\n' +
-        'if (options.fresh) target.search = `?t=${Date.now()}`;\n' +
-        'return import(target.href);',
-  },
-  // Bundlers, a twentieth of a second each: wanted where there is an app extension.
-  'extensions/manager.js': {
-    'import aliasDefault from "@rollup/plugin-alias";': () => '',
-    'import nodeResolveDefault from "@rollup/plugin-node-resolve";': () => '',
-    'import virtualDefault from "@rollup/plugin-virtual";': () => '',
-    'import { rolldown } from "rolldown";': () => '',
-    'import { rollup } from "rollup";': () => '',
-    'const virtual = virtualDefault;': () => '',
-    'const alias = aliasDefault;': () => '',
-    'const nodeResolve = nodeResolveDefault;': () => '',
-    'const bundle = await (env$1["EXTENSIONS_ROLLDOWN"] ?? false ? rolldown : rollup)({': () =>
-      `const { default: alias } = await import("@rollup/plugin-alias");
-const { default: nodeResolve } = await import("@rollup/plugin-node-resolve");
-const { default: virtual } = await import("@rollup/plugin-virtual");
-const { rolldown } = await import("rolldown");
-const { rollup } = await import("rollup");
-const bundle = await (env$1["EXTENSIONS_ROLLDOWN"] ?? false ? rolldown : rollup)({`,
-  },
-  // A tenth of a second: wanted for metrics.
-  'metrics/lib/create-metrics.js': {
-    'import pm2 from "pm2";': () => 'const importPm2 = async () => (await import("pm2")).default;',
-    'const listApps = promisify(pm2.list.bind(pm2));': () =>
-      'const listApps = async () => { const pm2 = await importPm2(); return promisify(pm2.list.bind(pm2))(); };',
-    'const sendDataToProcessId = promisify(pm2.sendDataToProcessId.bind(pm2));': () =>
-      'const sendDataToProcessId = async (...data) => { const pm2 = await importPm2();' +
-      ' return promisify(pm2.sendDataToProcessId.bind(pm2))(...data); };',
-  },
+  'utils/import-file-url.js': [/\bimport\((?=`\.\/)/, () => '((path) => import(new URL(path, root).href))('],
 };
 
 const packageOf = (specifier) => specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
 
-/** Leaves EXTERNAL out, by the place where the importing module finds it. */
+/** Leaves EXTERNAL and LAZY out, by the place where the importing module finds it. */
 const external = {
   name: 'external',
-  setup({ onResolve, resolve: find }) {
+  setup({ onResolve, onLoad, resolve: find }) {
     onResolve({ filter: /^[^./]/ }, async ({ path, pluginData, ...from }) => {
-      if (pluginData === 'found' || !EXTERNAL.has(packageOf(path))) return undefined;
-      const { kind, importer, resolveDir } = from;
+      const lazy = Object.hasOwn(LAZY, path);
+      if (pluginData === 'found' || !(lazy || EXTERNAL.has(packageOf(path)))) return undefined;
+      const { kind, importer, namespace, resolveDir } = from;
+      const eager = lazy && kind === 'import-statement' && namespace !== 'lazy';
+      if (eager) return { path, namespace: 'lazy', pluginData: resolveDir };
       const found = await find(path, { kind, importer, resolveDir, pluginData: 'found' });
       // Another database's driver may not be there; it fails when it is wanted, as it would have.
       return found.errors.length > 0 ? { path, external: true } : { path: found.path, external: true };
+    });
+    onLoad({ filter: /^/, namespace: 'lazy' }, ({ path, pluginData }) => {
+      return { contents: LAZY[path](path), resolveDir: pluginData };
     });
   },
 };
@@ -148,11 +138,9 @@ const places = {
       let source = await readFile(path, 'utf8');
       const name = path.startsWith(dist) ? path.slice(dist.length) : undefined;
       if (Object.hasOwn(EDITS, name ?? '')) {
-        const original = source;
-        for (const [line, edit] of Object.entries(EDITS[name])) {
-          if (source.split(line).length !== 2) throw new Error(`${name} has changed: it has no line ${line}`);
-          source = source.replace(line, () => edit(original));
-        }
+        const [what, edit] = EDITS[name];
+        if (source.split(what).length !== 2) throw new Error(`${name} has changed: there is not one ${what} in it`);
+        source = source.replace(what, () => edit(source));
         edited.add(name);
       }
       // Where the migrations are read from.
