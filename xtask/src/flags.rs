@@ -1,5 +1,6 @@
 //! The grammar of the command line.
 
+use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::variant::Variant;
@@ -196,7 +197,10 @@ pub(crate) struct Bench {
     /// The image to measure
     #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
     pub(crate) image: String,
-    /// Write docs/BENCHMARKS.md and its picture; with --only they show no other parts
+    /// With --only: take the other parts from a report of an earlier run, as --json prints it
+    #[arg(long, value_name = "REPORT", requires = "only")]
+    pub(crate) onto: Option<Utf8PathBuf>,
+    /// Write docs/BENCHMARKS.md and its picture; with --only and without --onto they show no other parts
     #[arg(long)]
     pub(crate) write: bool,
     /// Print the figures as one JSON object on the last line of stdout

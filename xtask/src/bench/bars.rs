@@ -1,13 +1,13 @@
 //! What is promised of the figures, and whether it holds: a pure function.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::model::{By, Figure, median};
 use super::stats::{Unit, show_ratio};
 use super::{Part, names};
 
 /// What came of one promise.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Verdict {
     /// What is promised.
     pub(crate) promise: String,

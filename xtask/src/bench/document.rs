@@ -1,7 +1,7 @@
 //! `docs/BENCHMARKS.md`.
 
 use super::Part;
-use super::model::{Machine, Report, Subject};
+use super::model::{Earlier, Machine, Report, Subject};
 use super::table::{self, Table};
 use crate::ui;
 
@@ -19,7 +19,9 @@ pub(crate) fn render(report: &Report) -> String {
     let rows = report.bars.iter();
     let rows = rows.map(|bar| vec![bar.promise.clone(), bar.measured.clone(), verdict(bar.met).to_owned()]).collect();
     text += &markdown(&Table { head: ["promise", "measured", ""].map(str::to_owned).to_vec(), rows });
-    text += &too_busy(&report.machine).unwrap_or_default();
+    for machine in std::iter::once(&report.machine).chain(report.earlier.iter().map(|run| &run.machine)) {
+        text += &too_busy(machine).unwrap_or_default();
+    }
     let mut left_out = Vec::new();
     for part in Part::ALL {
         match table::of(&report.figures, part, report.runs) {
@@ -28,11 +30,17 @@ pub(crate) fn render(report: &Report) -> String {
         }
     }
     if !left_out.is_empty() {
-        text += &format!("\nNot measured in this run: {}.\n", left_out.join("; "));
+        text += &format!("\nNot measured: {}.\n", left_out.join("; "));
     }
-    text + "\n## What it was measured on\n\n"
-        + &markdown(&surroundings(report))
-        + "\nMachines differ, and so do these seconds; ratios travel better. `cargo xtask bench` measures on yours.\n"
+    text += "\n## What it was measured on\n\n";
+    if !report.earlier.is_empty() {
+        text += &format!("{}:\n\n", titles(&report.own_parts()));
+    }
+    text += &markdown(&surroundings(&report.began, &report.subject, &report.machine));
+    for Earlier { parts, began, subject, machine } in &report.earlier {
+        text += &format!("\n{}:\n\n{}", titles(parts), markdown(&surroundings(began, subject, machine)));
+    }
+    text + "\nMachines differ, and so do these seconds; ratios travel better. `cargo xtask bench` measures on yours.\n"
 }
 
 /// What is to be said of figures that others had a part in.
@@ -45,15 +53,18 @@ fn too_busy(machine: &Machine) -> Option<String> {
     ))
 }
 
-fn surroundings(report: &Report) -> Table {
-    let Report { subject, machine, .. } = report;
+fn titles(parts: &[Part]) -> String {
+    parts.iter().map(|part| part.title()).collect::<Vec<_>>().join("; ")
+}
+
+fn surroundings(began: &str, subject: &Subject, machine: &Machine) -> Table {
     let Subject { image, version, base, base_id, database, database_id, postgres, .. } = subject;
     let Machine { cores, processor, memory_bytes, kernel, engine, load_before } = machine;
     let stand_in = |is| if is { ", a stand-in" } else { "" };
     let processor = processor.as_deref().map(|name| format!(", {name}")).unwrap_or_default();
     let load = load_before.map_or("unknown".to_owned(), |load| format!("{load:.2} before the first measurement"));
     let rows = [
-        ("date", report.began.clone()),
+        ("date", began.to_owned()),
         ("image", format!("`{image}` {version}, `{}`", subject.image_id)),
         ("shell", format!("`{}`", subject.shell_id)),
         ("base", format!("`{base}`{}, `{base_id}`", stand_in(subject.base_is_stand_in))),
@@ -120,6 +131,7 @@ pub(crate) mod tests {
             },
             bars: bars::judge(&figures.0),
             figures: figures.0,
+            earlier: Vec::new(),
         }
     }
 
@@ -129,7 +141,7 @@ pub(crate) mod tests {
         assert!(text.contains("| start to exec, cold | 2.50 s (2 s – 3 s) | 10 s (8 s – 12 s) | 0.25× |"));
         assert!(text.contains(Part::Gate.method()));
         assert!(!text.contains(&format!("## {}", Part::Memory.title())));
-        let (_, left_out) = text.split_once("Not measured in this run: ").unwrap();
+        let (_, left_out) = text.split_once("Not measured: ").unwrap();
         assert!(left_out.contains(Part::Memory.title()) && !left_out.contains(Part::Gate.title()), "{left_out}");
     }
 

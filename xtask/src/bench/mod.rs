@@ -27,7 +27,8 @@ mod xtask;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
-use serde::Serialize;
+use camino::Utf8Path;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
 use crate::{ui, verify, workspace};
@@ -38,7 +39,7 @@ pub(crate) use self::model::Report;
 pub(crate) use self::table::render;
 
 /// A part of the benchmark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Part {
     /// From a container's start until it becomes the server, and until that answers
@@ -176,11 +177,18 @@ pub(crate) async fn bench(engine: &Engine, options: &Options) -> anyhow::Result<
         machine: machine::describe(engine, load_before).await?,
         bars: bars::judge(&figures.0),
         figures: figures.0,
+        earlier: Vec::new(),
     })
 }
 
 /// The document, and the picture in it.
 const FILES: [&str; 2] = ["docs/BENCHMARKS.md", "docs/benchmarks.svg"];
+
+/// Reads an earlier run's report, to measure parts of it again; see [`Report::parse`].
+pub(crate) fn read(path: &Utf8Path, runs: usize) -> anyhow::Result<Report> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("failed to read {path}"))?;
+    Report::parse(&text, runs).with_context(|| format!("{path} cannot be the base of this run"))
+}
 
 /// Writes the document and its picture, and returns where they lie.
 pub(crate) fn write(report: &Report) -> anyhow::Result<[&'static str; 2]> {

@@ -1,10 +1,23 @@
 //! What repeated measurements come to: the median, and how far they lie apart.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Measurements of one thing, in the order in which they were made. Never empty once it is part of a report.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(from = "Values")]
 pub(crate) struct Sample(Vec<f64>);
+
+/// What a sample is read from: the rest follows.
+#[derive(Deserialize)]
+struct Values {
+    values: Vec<f64>,
+}
+
+impl From<Values> for Sample {
+    fn from(Values { values }: Values) -> Self {
+        Sample(values)
+    }
+}
 
 impl Sample {
     /// Adds a measurement.
@@ -74,7 +87,7 @@ impl Serialize for Sample {
 }
 
 /// What is measured, which says how it is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Unit {
     /// A duration.

@@ -10,7 +10,11 @@ use crate::{flags, ui};
 pub(crate) async fn run(flags: &flags::Bench) -> anyhow::Result<ExitCode> {
     let engine = Engine::connect().await?;
     let options = Options { only: flags.only.clone(), runs: flags.runs.into(), image: flags.image.clone() };
-    let report = bench::bench(&engine, &options).await?;
+    let base = flags.onto.as_deref().map(|path| bench::read(path, options.runs)).transpose()?;
+    let mut report = bench::bench(&engine, &options).await?;
+    if let Some(base) = base {
+        report = report.onto(base);
+    }
     if flags.write {
         let files = bench::write(&report)?;
         ui::status("Written", &files.join(", "));
