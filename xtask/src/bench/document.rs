@@ -146,6 +146,18 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn parts_of_an_earlier_run_are_said_to_be() {
+        let mut again = report();
+        again.began = "2026-06-07T10:00:00Z".to_owned();
+        again.figures.retain(|figure| figure.part == Part::Gate);
+        let text = render(&again.onto(report()));
+        let (_, runs) = text.split_once("## What it was measured on").unwrap();
+        let places =
+            [Part::Gate.title(), "2026-06-07", Part::Process.title(), "2026-06-06"].map(|text| runs.find(text));
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{runs}");
+    }
+
+    #[test]
     fn bars_stand_first_and_what_was_missed_can_be_seen() {
         let text = render(&report());
         assert!(text.find("What is promised").unwrap() < text.find(Part::Gate.title()).unwrap());
