@@ -1,7 +1,7 @@
 //! `docs/BENCHMARKS.md`.
 
 use super::Part;
-use super::model::{Earlier, Machine, Report, Subject};
+use super::model::{Earlier, Machine, Origin, Report, Subject};
 use super::table::{self, Table};
 use crate::ui;
 
@@ -19,8 +19,8 @@ pub(crate) fn render(report: &Report) -> String {
     let rows = report.bars.iter();
     let rows = rows.map(|bar| vec![bar.promise.clone(), bar.measured.clone(), verdict(bar.met).to_owned()]).collect();
     text += &markdown(&Table { head: ["promise", "measured", ""].map(str::to_owned).to_vec(), rows });
-    for machine in std::iter::once(&report.machine).chain(report.earlier.iter().map(|run| &run.machine)) {
-        text += &too_busy(machine).unwrap_or_default();
+    for origin in std::iter::once(&report.origin).chain(report.earlier.iter().map(|run| &run.origin)) {
+        text += &too_busy(&origin.machine).unwrap_or_default();
     }
     let mut left_out = Vec::new();
     for part in Part::ALL {
@@ -36,9 +36,9 @@ pub(crate) fn render(report: &Report) -> String {
     if !report.earlier.is_empty() {
         text += &format!("{}:\n\n", titles(&report.own_parts()));
     }
-    text += &markdown(&surroundings(&report.began, &report.subject, &report.machine));
-    for Earlier { parts, began, subject, machine } in &report.earlier {
-        text += &format!("\n{}:\n\n{}", titles(parts), markdown(&surroundings(began, subject, machine)));
+    text += &markdown(&surroundings(&report.origin));
+    for Earlier { parts, origin } in &report.earlier {
+        text += &format!("\n{}:\n\n{}", titles(parts), markdown(&surroundings(origin)));
     }
     text + "\nMachines differ, and so do these seconds; ratios travel better. `cargo xtask bench` measures on yours.\n"
 }
@@ -57,14 +57,14 @@ fn titles(parts: &[Part]) -> String {
     parts.iter().map(|part| part.title()).collect::<Vec<_>>().join("; ")
 }
 
-fn surroundings(began: &str, subject: &Subject, machine: &Machine) -> Table {
+fn surroundings(Origin { began, subject, machine }: &Origin) -> Table {
     let Subject { image, version, base, base_id, database, database_id, postgres, .. } = subject;
     let Machine { cores, processor, memory_bytes, kernel, engine, load_before } = machine;
     let stand_in = |is| if is { ", a stand-in" } else { "" };
     let processor = processor.as_deref().map(|name| format!(", {name}")).unwrap_or_default();
     let load = load_before.map_or("unknown".to_owned(), |load| format!("{load:.2} before the first measurement"));
     let rows = [
-        ("date", began.to_owned()),
+        ("date", began.clone()),
         ("image", format!("`{image}` {version}, `{}`", subject.image_id)),
         ("shell", format!("`{}`", subject.shell_id)),
         ("base", format!("`{base}`{}, `{base_id}`", stand_in(subject.base_is_stand_in))),
@@ -106,29 +106,31 @@ pub(crate) mod tests {
         figures.seconds(Part::Process, names::WARM_BOOT, By::Ours, 0.006);
         figures.seconds(Part::Process, names::WARM_BOOT, By::Shell, 7.0);
         Report {
-            began: "2026-06-06T10:00:00Z".to_owned(),
+            origin: Origin {
+                began: "2026-06-06T10:00:00Z".to_owned(),
+                subject: Subject {
+                    image: "trm-directus:dev".to_owned(),
+                    image_id: "sha256:aa".to_owned(),
+                    version: "0.1.0@abc".to_owned(),
+                    shell_id: "sha256:bb".to_owned(),
+                    base: "directus/directus:1".to_owned(),
+                    base_id: "sha256:cc".to_owned(),
+                    base_is_stand_in: false,
+                    database: "stand-in/db:1".to_owned(),
+                    database_id: "sha256:dd".to_owned(),
+                    database_is_stand_in: true,
+                    postgres: "16.6".to_owned(),
+                },
+                machine: Machine {
+                    cores: 2,
+                    processor: None,
+                    memory_bytes: 8_000_000_000,
+                    kernel: "6.1".to_owned(),
+                    engine: "27.0".to_owned(),
+                    load_before: Some(0.1),
+                },
+            },
             runs: 3,
-            subject: Subject {
-                image: "trm-directus:dev".to_owned(),
-                image_id: "sha256:aa".to_owned(),
-                version: "0.1.0@abc".to_owned(),
-                shell_id: "sha256:bb".to_owned(),
-                base: "directus/directus:1".to_owned(),
-                base_id: "sha256:cc".to_owned(),
-                base_is_stand_in: false,
-                database: "stand-in/db:1".to_owned(),
-                database_id: "sha256:dd".to_owned(),
-                database_is_stand_in: true,
-                postgres: "16.6".to_owned(),
-            },
-            machine: Machine {
-                cores: 2,
-                processor: None,
-                memory_bytes: 8_000_000_000,
-                kernel: "6.1".to_owned(),
-                engine: "27.0".to_owned(),
-                load_before: Some(0.1),
-            },
             bars: bars::judge(&figures.0),
             figures: figures.0,
             earlier: Vec::new(),
@@ -148,7 +150,7 @@ pub(crate) mod tests {
     #[test]
     fn parts_of_an_earlier_run_are_said_to_be() {
         let mut again = report();
-        again.began = "2026-06-07T10:00:00Z".to_owned();
+        again.origin.began = "2026-06-07T10:00:00Z".to_owned();
         again.figures.retain(|figure| figure.part == Part::Gate);
         let text = render(&again.onto(report()));
         let (_, runs) = text.split_once("## What it was measured on").unwrap();
@@ -171,7 +173,7 @@ pub(crate) mod tests {
     fn figures_of_a_busy_machine_are_said_to_prove_nothing() {
         assert!(!render(&report()).contains("prove nothing"));
         let mut busy = report();
-        busy.machine.load_before = Some(3.0);
+        busy.origin.machine.load_before = Some(3.0);
         assert!(render(&busy).contains("the machine was busy (load 3.00 on 2 processors)"));
     }
 

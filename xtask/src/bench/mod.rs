@@ -34,8 +34,8 @@ use crate::engine::Engine;
 use crate::{ui, verify, workspace};
 
 use self::lab::Lab;
-use self::model::Figures;
 pub(crate) use self::model::Report;
+use self::model::{Figures, Origin};
 pub(crate) use self::table::render;
 
 /// A part of the benchmark.
@@ -171,10 +171,12 @@ pub(crate) async fn bench(engine: &Engine, options: &Options) -> anyhow::Result<
         measured.with_context(|| format!("failed to measure: {}", part.title()))?;
     }
     Ok(Report {
-        began: verify::rfc3339(began),
+        origin: Origin {
+            began: verify::rfc3339(began),
+            subject: lab.subject().await?,
+            machine: machine::describe(engine, load_before).await?,
+        },
         runs: options.runs,
-        subject: lab.subject().await?,
-        machine: machine::describe(engine, load_before).await?,
         bars: bars::judge(&figures.0),
         figures: figures.0,
         earlier: Vec::new(),

@@ -10,14 +10,11 @@ use super::stats::{Sample, Unit};
 /// A whole run. The JSON result is exactly this; fields are only ever added.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
-    /// When it began, in RFC 3339, UTC.
-    pub(crate) began: String,
+    /// Where the figures are from, but for those of [`Report::earlier`].
+    #[serde(flatten)]
+    pub(crate) origin: Origin,
     /// How often each was measured at least.
     pub(crate) runs: usize,
-    /// What was measured.
-    pub(crate) subject: Subject,
-    /// Where.
-    pub(crate) machine: Machine,
     /// Everything that was measured, in the order in which it was.
     pub(crate) figures: Vec<Figure>,
     /// What was promised of it.
@@ -32,9 +29,17 @@ pub(crate) struct Report {
 pub(crate) struct Earlier {
     /// The parts.
     pub(crate) parts: Vec<Part>,
+    /// The run.
+    #[serde(flatten)]
+    pub(crate) origin: Origin,
+}
+
+/// When, what and where a run measured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Origin {
     /// When it began, in RFC 3339, UTC.
     pub(crate) began: String,
-    /// What it measured.
+    /// What was measured.
     pub(crate) subject: Subject,
     /// Where.
     pub(crate) machine: Machine,
@@ -64,9 +69,9 @@ impl Report {
     /// figures are compared with.
     pub(crate) fn onto(self, base: Report) -> Report {
         let mine = self.own_parts();
-        let (parts, Report { began, subject, machine, .. }) = (base.own_parts(), base.clone());
+        let parts = base.own_parts();
         let mut earlier = base.earlier;
-        earlier.push(Earlier { parts, began, subject, machine });
+        earlier.push(Earlier { parts, origin: base.origin });
         for run in &mut earlier {
             run.parts.retain(|part| !mine.contains(part));
         }
@@ -221,7 +226,9 @@ mod tests {
         for part in parts {
             figures.seconds(*part, "boot", By::Ours, seconds);
         }
-        Report { began: began.to_owned(), figures: figures.0, ..super::super::document::tests::report() }
+        let mut report = Report { figures: figures.0, ..super::super::document::tests::report() };
+        report.origin.began = began.to_owned();
+        report
     }
 
     #[test]
@@ -232,8 +239,9 @@ mod tests {
         let third = report("third", &[Part::Gate], 3.0).onto(second);
         let seconds = |part| median(&third.figures, part, "boot", By::Ours).unwrap();
         assert_eq!([Part::Gate, Part::Memory, Part::Xtask].map(seconds), [3.0, 2.0, 1.0]);
-        assert_eq!((third.began.as_str(), third.own_parts()), ("third", vec![Part::Gate]));
-        let earlier: Vec<_> = third.earlier.iter().map(|run| (run.began.as_str(), run.parts.as_slice())).collect();
+        assert_eq!((third.origin.began.as_str(), third.own_parts()), ("third", vec![Part::Gate]));
+        let earlier: Vec<_> =
+            third.earlier.iter().map(|run| (run.origin.began.as_str(), run.parts.as_slice())).collect();
         assert_eq!(earlier, [("first", [Part::Xtask].as_slice()), ("second", &[Part::Memory])]);
         let ordered: Vec<Part> = third.figures.iter().map(|figure| figure.part).collect();
         assert_eq!(ordered, [Part::Gate, Part::Memory, Part::Xtask]);

@@ -165,8 +165,8 @@ async fn extension(case: &mut Case) -> anyhow::Result<()> {
     let api = serves(case, &container, "with extensions").await?;
     let log = container.log().await?;
     let about = || log.iter().filter(|line| line.contains("xtension")).cloned().collect::<Vec<_>>().join("; ");
-    let loaded = log.iter().find(|line| line.contains("Loaded extensions"));
-    let loaded = loaded.filter(|line| [ENDPOINT, DISPLAY].iter().all(|name| line.contains(name)));
+    let loaded =
+        log.iter().find(|line| ["Loaded extensions", ENDPOINT, DISPLAY].iter().all(|part| line.contains(part)));
     let names = format!("{ENDPOINT}, {DISPLAY}");
     let loaded = loaded.with_context(|| format!("the log has no `Loaded extensions: {names}`, but: {}", about()))?;
     case.line(loaded.trim());
