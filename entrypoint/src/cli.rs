@@ -2,6 +2,9 @@
 
 use std::ffi::OsString;
 
+use std::time::Duration;
+
+use crate::attic;
 use crate::report::{Format, Kind};
 
 /// What the process was asked to do.
@@ -13,6 +16,12 @@ pub enum Command {
     Boot,
     /// Tell what a boot would do, or what was done; change nothing.
     Report(Kind, Format),
+    /// Boot in a transaction that is rolled back, within a time limit, and report what it did.
+    Rehearse(Format, Duration),
+    /// List, restore or purge what earlier boots removed.
+    Attic(attic::Request),
+    /// Convert a snapshot of another version to this image's form; the path, or `-` for standard input.
+    ConvertSnapshot(OsString),
     /// Check the SQL files and leave the note about them; a step of the image's build.
     Manifest,
     /// Ask the server whether it serves.
@@ -34,7 +43,15 @@ Usage: entrypoint [COMMAND]
   start [-- SERVER…]  wait for PostgreSQL, migrate, apply the schema, become the server (the default)
   boot                the same, but exit 0 instead of becoming the server
   plan [--json]       what a boot would do to this database; exit 0 nothing, 2 changes, 3 drift, 43 refused
+  plan --rehearse [--timeout SECONDS] [--json]
+                      boot in a transaction that is always rolled back, and report the real losses and the locks:
+                      for copies and quiet hours, since others wait for those locks; 30 seconds at most
   status [--json]     what was done to this database, and what is pending
+  attic [--json]      removed tables, columns and rows that can be restored
+  attic restore N     restore entry N
+  attic purge N|--all drop entry N, or all entries, for good
+  snapshot --convert [FILE]
+                      print a snapshot of another version (FILE or standard input) in the form of this image
   healthcheck         exit 0 if the server on this host answers, 50 if not
   manifest            check the SQL files and note what they are; a step of the image's build
   help                this text
@@ -60,7 +77,16 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String
                 Some(_) => Err("start takes `-- SERVER…` or nothing".to_owned()),
             };
         }
+        Some("plan") if rest.iter().any(|flag| flag == "--rehearse") => return rehearse(&rest),
         Some("plan") => return report(Kind::Plan, &rest),
+        Some("attic") => return attic_request(&rest).map(Command::Attic),
+        Some("snapshot") => {
+            return match rest.as_slice() {
+                [flag] if flag == "--convert" => Ok(Command::ConvertSnapshot("-".into())),
+                [flag, path] if flag == "--convert" => Ok(Command::ConvertSnapshot(path.clone())),
+                _ => Err("snapshot takes --convert [FILE]".to_owned()),
+            };
+        }
         Some("status") => return report(Kind::Status, &rest),
         Some("boot") => Command::Boot,
         Some("manifest") => Command::Manifest,
@@ -78,6 +104,40 @@ fn report(kind: Kind, rest: &[OsString]) -> Result<Command, String> {
         [] => Ok(Command::Report(kind, Format::Text)),
         [flag] if flag == "--json" => Ok(Command::Report(kind, Format::Json)),
         _ => Err("plan and status take --json or nothing".to_owned()),
+    }
+}
+
+/// How long a rehearsal may take where the command line does not say.
+const REHEARSAL: Duration = Duration::from_secs(30);
+
+fn rehearse(rest: &[OsString]) -> Result<Command, String> {
+    let (mut format, mut limit) = (Format::Text, REHEARSAL);
+    let mut flags = rest.iter();
+    while let Some(flag) = flags.next() {
+        match flag.to_str() {
+            Some("--rehearse") => {}
+            Some("--json") => format = Format::Json,
+            Some("--timeout") => {
+                let seconds =
+                    flags.next().and_then(|value| value.to_str()?.parse().ok()).filter(|seconds| *seconds > 0);
+                limit = Duration::from_secs(seconds.ok_or("--timeout takes a whole number of seconds above 0")?);
+            }
+            _ => return Err("plan --rehearse takes --timeout SECONDS and --json".to_owned()),
+        }
+    }
+    Ok(Command::Rehearse(format, limit))
+}
+
+fn attic_request(rest: &[OsString]) -> Result<attic::Request, String> {
+    let words: Option<Vec<&str>> = rest.iter().map(|word| word.to_str()).collect();
+    let number = |word: &str| word.parse().map_err(|_| format!("{word} is not the number of an entry: see `attic`"));
+    match words.as_deref() {
+        Some([] | ["list"]) => Ok(attic::Request::List { json: false }),
+        Some(["--json"] | ["list", "--json"]) => Ok(attic::Request::List { json: true }),
+        Some(["restore", id]) => Ok(attic::Request::Restore(number(id)?)),
+        Some(["purge", "--all"]) => Ok(attic::Request::Purge(None)),
+        Some(["purge", id]) => Ok(attic::Request::Purge(Some(number(id)?))),
+        _ => Err("attic takes nothing, --json, restore N, purge N or purge --all".to_owned()),
     }
 }
 
@@ -111,6 +171,32 @@ mod tests {
         assert_eq!(parsed(&["plan"]), Ok(Command::Report(Kind::Plan, Format::Text)));
         assert_eq!(parsed(&["status", "--json"]), Ok(Command::Report(Kind::Status, Format::Json)));
         assert!(parsed(&["plan", "--yaml"]).is_err());
+    }
+
+    #[test]
+    fn a_rehearsal_has_a_time_limit() {
+        let seconds = |limit| Command::Rehearse(Format::Text, Duration::from_secs(limit));
+        assert_eq!(parsed(&["plan", "--rehearse"]), Ok(seconds(30)));
+        assert_eq!(parsed(&["plan", "--rehearse", "--timeout", "5"]), Ok(seconds(5)));
+        assert!(parsed(&["plan", "--rehearse", "--timeout", "0"]).is_err());
+        assert!(parsed(&["plan", "--rehearse", "now"]).is_err());
+    }
+
+    #[test]
+    fn the_attic_is_listed_restored_and_purged() {
+        assert_eq!(parsed(&["attic"]), Ok(Command::Attic(attic::Request::List { json: false })));
+        assert_eq!(parsed(&["attic", "restore", "3"]), Ok(Command::Attic(attic::Request::Restore(3))));
+        assert_eq!(parsed(&["attic", "purge", "--all"]), Ok(Command::Attic(attic::Request::Purge(None))));
+        for wrong in [&["attic", "restore"][..], &["attic", "restore", "x"], &["attic", "empty"]] {
+            assert!(parsed(wrong).is_err());
+        }
+    }
+
+    #[test]
+    fn a_snapshot_is_converted_from_a_file_or_standard_input() {
+        assert_eq!(parsed(&["snapshot", "--convert"]), Ok(Command::ConvertSnapshot("-".into())));
+        assert_eq!(parsed(&["snapshot", "--convert", "a.yaml"]), Ok(Command::ConvertSnapshot("a.yaml".into())));
+        assert!(parsed(&["snapshot"]).is_err());
     }
 
     #[test]

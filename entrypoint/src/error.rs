@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use crate::config::Problems;
 use crate::contract::{ExitCode, Phase};
-use crate::database::{LockError, Lost, PoolError, Pooled, WaitError, describe, trace_of_pooler};
+use crate::database::{LockError, Lost, PoolError, Pooled, VerifyError, WaitError, describe, trace_of_pooler};
 use crate::directus::snapshot::InvalidSnapshot;
 use crate::directus::{BridgeError, NoDirectus};
 use crate::exec::ExecError;
 use crate::migrations::{ApplyError, InvalidMigrations};
 use crate::signals::Asked;
+use crate::witness::LinkError;
 
 /// Why a boot ended before the server. Displays as the last line that an operator reads: cause and way out.
 #[derive(Debug, thiserror::Error)]
@@ -62,9 +63,40 @@ pub enum BootError {
         /// The plan's digest.
         digest: String,
     },
-    /// Phase 6: Directus said it was done and it is not.
-    #[error("Directus applied the snapshot, but {0}; compare the database with the snapshot")]
+    /// Phase 5: Directus destroyed something outside of its own tables.
+    #[error(
+        "Directus would destroy {}, which is not its own; everything was rolled back: run the previous image and report \
+         this to Directus",
+        .0.join("; ")
+    )]
+    DirectusDestroyed(Vec<String>),
+    /// Phase 6: the witness.
+    #[error(
+        "Directus destroyed more than its plan announced: {}; everything was rolled back: correct the snapshot, or allow \
+         exactly this once with SCHEMA_ALLOW_DESTRUCTIVE={digest}",
+        losses.join("; ")
+    )]
+    Unannounced {
+        /// What was lost, and how much that is.
+        losses: Vec<String>,
+        /// The value that allows it.
+        digest: String,
+    },
+    /// Phase 6: Directus reported success, and the database is not what the snapshot describes.
+    #[error("Directus applied the snapshot, but {0}; everything was rolled back, the database is as before")]
     Diverged(String),
+    /// The boot lock was lost.
+    #[error("{0}; start again, the boot goes on where it stopped")]
+    LockLost(VerifyError),
+    /// `plan --rehearse` took too long.
+    #[error("the rehearsal took longer than {} s and was rolled back: nothing was changed; give it more with --timeout", after.as_secs())]
+    RehearsalTimeout {
+        /// The limit.
+        after: Duration,
+    },
+    /// `attic`: the request cannot be carried out.
+    #[error("{0}")]
+    Attic(String),
     /// Phases 5 and 6 together took too long.
     #[error("Directus did not finish within {} s; see its lines above, or raise BOOT_DIRECTUS_TIMEOUT", after.as_secs())]
     DirectusTimeout {
@@ -110,7 +142,14 @@ impl BootError {
             BootError::Lock(LockError::Query(error)) | BootError::Query(error) => query_exit_code(error),
             BootError::Apply(ApplyError::Sql { .. }) => ExitCode::MigrationFailed,
             BootError::Apply(ApplyError::Blocked { .. }) => ExitCode::MigrationBlocked,
-            BootError::Apply(ApplyError::Connection { .. }) | BootError::Lost(_) => ExitCode::DatabaseLost,
+            BootError::Apply(ApplyError::Connection { .. } | ApplyError::LockLost { .. })
+            | BootError::Lost(_)
+            | BootError::LockLost(_) => ExitCode::DatabaseLost,
+            BootError::Apply(ApplyError::Destroys { .. })
+            | BootError::Unannounced { .. }
+            | BootError::DirectusDestroyed(_) => ExitCode::SchemaRefused,
+            BootError::Attic(_) => ExitCode::Usage,
+            BootError::RehearsalTimeout { .. } => ExitCode::SchemaFailed,
             BootError::ImageTooOld(_) => ExitCode::ImageTooOld,
             BootError::Schema(_) | BootError::DirectusTimeout { phase: Phase::Schema, .. } => ExitCode::SchemaFailed,
             BootError::Bootstrap(_) | BootError::BootstrapIncomplete(_) | BootError::DirectusTimeout { .. } => {
@@ -150,6 +189,41 @@ impl BootError {
         };
         let said = error.filter(|error| error.as_db_error().is_some()).map(describe);
         Some(ConnectionLoss { context, said, seen: error.map(describe) })
+    }
+}
+
+impl BootError {
+    /// A query of the boot's own on Directus' connection failed in phase 5.
+    #[must_use]
+    pub fn in_bootstrap(error: LinkError) -> BootError {
+        match error {
+            LinkError::Sql(error) => BootError::Query(error),
+            LinkError::Directus(error) => BootError::Bootstrap(error),
+        }
+    }
+
+    /// The same in phase 6.
+    #[must_use]
+    pub fn in_schema(error: LinkError) -> BootError {
+        match error {
+            LinkError::Sql(error) => BootError::Query(error),
+            LinkError::Directus(error) => BootError::Schema(error),
+        }
+    }
+}
+
+impl From<LinkError> for BootError {
+    fn from(error: LinkError) -> Self {
+        BootError::in_schema(error)
+    }
+}
+
+impl From<VerifyError> for BootError {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Query(error) => error.into(),
+            lost => BootError::LockLost(lost),
+        }
     }
 }
 

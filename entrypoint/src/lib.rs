@@ -5,6 +5,7 @@
 //! all that `xtask` imports. Everything else follows the boot: [`config`] (phase 1), [`database`] (2 and 3),
 //! [`migrations`] (4 and 7), [`directus`] (5 and 6), [`exec`] (8), and [`boot`], which puts them in order.
 
+pub mod attic;
 pub mod boot;
 pub mod cli;
 pub mod config;
@@ -20,3 +21,4 @@ pub mod report;
 pub mod secret;
 pub mod signals;
 pub mod standing;
+pub mod witness;

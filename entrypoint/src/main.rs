@@ -14,14 +14,22 @@ use entrypoint::exec::{exec, server_command};
 use entrypoint::healthcheck;
 use entrypoint::log::Log;
 use entrypoint::migrations::Manifest;
-use entrypoint::report::{Format, Kind, Report, report};
+use entrypoint::report::{Report, report};
 use entrypoint::signals::Signals;
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1)) {
         Ok(Command::Start(server)) => start(Some(server)),
         Ok(Command::Boot) => start(None),
-        Ok(Command::Report(kind, format)) => tell(kind, format),
+        Ok(Command::Report(kind, format)) => print_report(async move |env, log| report(kind, format, env, log).await),
+        Ok(Command::Rehearse(format, limit)) => {
+            print_report(async move |env, log| entrypoint::report::rehearsal(format, env, limit, log).await)
+        }
+        Ok(Command::Attic(request)) => print_report(async move |env, log| {
+            let text = entrypoint::attic::run(&request, env, log).await?;
+            Ok(Report { text, exit: contract::ExitCode::Ok })
+        }),
+        Ok(Command::ConvertSnapshot(path)) => convert_snapshot(&path),
         Ok(Command::Manifest) => manifest(),
         Ok(Command::Healthcheck) => match healthcheck::check(&Env::of_process()) {
             Ok(()) => ExitCode::SUCCESS,
@@ -75,18 +83,27 @@ fn manifest() -> ExitCode {
     }
 }
 
-/// `plan` and `status`: the report on standard output, the log on standard error.
-fn tell(kind: Kind, format: Format) -> ExitCode {
+/// A report on standard output, the log on standard error.
+fn print_report(report: impl AsyncFnOnce(&Env, &Log) -> Result<Report, BootError>) -> ExitCode {
     let env = Env::of_process();
     let log = Log::without(redactor(&env), log_style(&env)).beside_a_report();
-    let told = runtime().and_then(|runtime| runtime.block_on(report(kind, format, &env, &log)));
-    match told {
+    match runtime().and_then(|runtime| runtime.block_on(report(&env, &log))) {
         Ok(Report { text, exit }) => {
             println!("{text}");
             exit.into()
         }
         Err(error) => failed(&error, &log),
     }
+}
+
+/// `snapshot --convert`: becomes the script that does it. It needs no database and no variables.
+fn convert_snapshot(path: &OsStr) -> ExitCode {
+    let env = Env::of_process();
+    let scripts = Path::new(env.plain("BOOT_SCRIPTS_DIR").unwrap_or(contract::SCRIPTS_DIR));
+    let command = [OsString::from("node"), scripts.join("convert.mjs").into(), path.to_owned()];
+    let error = exec(&command, []);
+    eprintln!("{} {error}", contract::PREFIX);
+    error.exit_code().into()
 }
 
 /// The last line of whatever failed.

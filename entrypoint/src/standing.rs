@@ -66,6 +66,12 @@ pub async fn is_current(client: &Client, prepared: &Prepared) -> Result<Option<C
     Ok(everything.then_some(current))
 }
 
+/// The versions in `directus_migrations`.
+async fn installed_versions(client: &Client) -> Result<Vec<String>, tokio_postgres::Error> {
+    let rows = client.query("select version::text from directus_migrations order by 1", &[]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
 /// Whether a query met a schema, table or column that is not there yet.
 fn is_missing(error: &tokio_postgres::Error) -> bool {
     let missing = [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN, SqlState::INVALID_SCHEMA_NAME];
@@ -98,7 +104,7 @@ impl Standing {
             standing.lineage = state::lineage(client).await?;
         }
         if inventory::is_installed(client).await? {
-            standing.directus = Some(inventory::applied_migrations(client).await?);
+            standing.directus = Some(installed_versions(client).await?);
             standing.fingerprint = Some(fingerprint(client).await?);
             standing.administrator = match inventory::has_administrator(client).await {
                 Ok(there_is) => Some(there_is),

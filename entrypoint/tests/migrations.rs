@@ -5,7 +5,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Database, Image, log, run};
+use common::{Database, Image, boot_lock, log, run};
 use entrypoint::config::Config;
 use entrypoint::contract::{ExitCode, Phase};
 use entrypoint::database::{Session, state};
@@ -24,8 +24,11 @@ async fn applied_with(
     state::ensure(&session.client).await.expect("the test role may create a schema");
     let file = MigrationFile::parse("001_test.sql", sql.as_bytes()).expect("a good file");
     let (phase, log) = (Phase::DbInit, log());
-    let conditions = Conditions { phase, image: "test", database: &config.database, patience, log: &log };
-    apply(session, &file, &conditions).await
+    let lock = boot_lock(config).await;
+    let conditions = Conditions { phase, image: "test", database: &config.database, lock: &lock, patience, log: &log };
+    let applied = apply(session, &file, &conditions).await;
+    lock.release().await;
+    applied
 }
 
 async fn applied(database: &Database, session: &mut Session, sql: &str) -> Result<(), ApplyError> {
@@ -86,7 +89,8 @@ async fn a_commit_that_the_reader_did_not_see_is_refused_by_the_server() {
     file.sql = file.sql.replace("select 1", "commit  ");
     let (config, log) = (database.config(), log());
     let (database, patience) = (&config.database, config.migration_locks);
-    let conditions = Conditions { phase: Phase::DbInit, image: "test", database, patience, log: &log };
+    let lock = &boot_lock(&config).await;
+    let conditions = Conditions { phase: Phase::DbInit, image: "test", database, lock, patience, log: &log };
     let error = apply(&mut session, &file, &conditions).await.expect_err("it would end the transaction");
     assert!(error.to_string().contains("(0A000)"), "{error}");
     assert_eq!(tables(&session).await, [""; 0]);

@@ -51,6 +51,8 @@ pub struct Config {
     pub schema_mode: SchemaMode,
     /// The digest of the one destructive plan that is allowed.
     pub allow_destructive: Option<String>,
+    /// How many days removed data stays in the attic.
+    pub attic_days: u32,
     /// What Directus must not see, before the tables that db-init owns are added.
     pub exclude_tables: Vec<String>,
     /// Directus' own variables that are not set and need another value than Directus' default in this image.
@@ -146,6 +148,7 @@ impl Config {
             timeout: seconds(env, "MIGRATION_LOCK_TIMEOUT", 5, &mut problems),
             tries: tries(env, "MIGRATION_LOCK_TRIES", 6, &mut problems),
         };
+        let attic_days = days(env, "BOOT_ATTIC_DAYS", 30, &mut problems);
         let migration_accept = env
             .plain("MIGRATION_ACCEPT")
             .and_then(|value| Acceptance::parse(value).map_err(|problem| problems.add(problem)).ok());
@@ -172,6 +175,7 @@ impl Config {
                 timeouts,
                 migration_locks,
                 migration_accept,
+                attic_days,
                 admin_email,
                 schema_mode,
                 allow_destructive,
@@ -233,6 +237,17 @@ fn seconds(env: &Env, name: &str, default: u64, problems: &mut Problems) -> Dura
         }
     };
     Duration::from_secs(seconds)
+}
+
+fn days(env: &Env, name: &str, default: u32, problems: &mut Problems) -> u32 {
+    match env.plain(name).map(|value| (value, value.parse::<u32>())) {
+        None => default,
+        Some((_, Ok(days))) => days,
+        Some((value, _)) => {
+            problems.add(format!("{name} is `{value}`: give a whole number of days, 0 or more"));
+            default
+        }
+    }
 }
 
 fn tries(env: &Env, name: &str, default: u32, problems: &mut Problems) -> u32 {

@@ -107,6 +107,11 @@ pub const VARIABLES: &[Variable] = &[
         "`plan`: show what the snapshot would change and serve without it; `skip`: do not even look.",
     ),
     Variable::boot("SCHEMA_ALLOW_DESTRUCTIVE", "–", "The digest of one refused plan, to allow exactly that one."),
+    Variable::boot(
+        "BOOT_ATTIC_DAYS",
+        "30",
+        "Days that removed tables, columns and rows can be restored (`entrypoint attic`); boots with work purge older ones.",
+    ),
     Variable::boot("BOOT_DB_INIT_DIR", "/directus/db-init", "Where the SQL files lie."),
     Variable::boot("BOOT_SNAPSHOT_FILE", "/directus/snapshots/schema.yaml", "The snapshot."),
     Variable::boot("BOOT_DIRECTUS_DIR", "/directus", "Where Directus lies."),

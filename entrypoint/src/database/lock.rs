@@ -6,11 +6,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Client;
 
+use super::{Lost, Session};
 use crate::contract::LOCK_KEY;
 use crate::log::Log;
+use crate::witness::{Link, LinkError};
 
 /// Pause between tries; what a replica waits at most for nothing.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -53,11 +55,88 @@ pub enum LockError {
     Query(#[from] tokio_postgres::Error),
 }
 
+/// The boot lock, held on a connection that nothing else uses: no SQL file and no code of Directus can release it.
+#[derive(Debug)]
+pub struct BootLock {
+    session: Session,
+    /// The server process that holds it.
+    pid: i32,
+}
+
+/// Why a transaction must not be committed.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// Its connection was lost.
+    #[error("the connection to PostgreSQL was lost: {0} (the one that holds the boot lock)")]
+    Lost(Lost),
+    /// Its session is there, and does not hold it any more.
+    #[error("the boot lock was released under the boot by its own session (pid {pid})")]
+    Released {
+        /// The server process.
+        pid: i32,
+    },
+    /// The question failed.
+    #[error(transparent)]
+    Query(#[from] LinkError),
+}
+
+impl BootLock {
+    /// Takes the boot lock on this session, which from now on belongs to it. Returns how long it was waited for.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] after `deadline`.
+    pub async fn acquire(session: Session, deadline: Duration, log: &Log) -> Result<(BootLock, Duration), LockError> {
+        session.ready().await?;
+        // It idles while the boot works.
+        session.client.batch_execute(NEVER_IDLE).await?;
+        let waited = acquire(&session.client, deadline, log).await?;
+        let pid = session.client.query_one("select pg_backend_pid()", &[]).await?.get(0);
+        Ok((BootLock { session, pid }, waited))
+    }
+
+    /// Makes sure that the lock is still held. To be called in a transaction right before its COMMIT.
+    ///
+    /// # Errors
+    /// [`VerifyError`]: roll back.
+    pub async fn verify(&self, link: &mut Link<'_>) -> Result<(), VerifyError> {
+        let Self { pid, .. } = self;
+        if link.number(&format!("select count(*) from {} and l.pid = {pid}", held())).await? == 1 {
+            return Ok(());
+        }
+        Err(match timeout(CAUSE, self.lost()).await {
+            Ok(lost) => VerifyError::Lost(lost),
+            Err(_) => VerifyError::Released { pid: *pid },
+        })
+    }
+
+    /// Waits until its connection is lost, and with it the lock.
+    pub async fn lost(&self) -> Lost {
+        self.session.lost().await
+    }
+
+    /// Releases it.
+    pub async fn release(self) {
+        self.session.close().await;
+    }
+}
+
+/// How long the end of a connection may take to become known.
+const CAUSE: Duration = Duration::from_secs(1);
+/// Keeps the server from ending a session that idles; versions before 14 have no such setting.
+const NEVER_IDLE: &str =
+    "select set_config(name, '0', false) from pg_catalog.pg_settings where name = 'idle_session_timeout'";
+
+/// The lock among those of the server. A 64-bit key shows as its two halves, with objsubid 1.
+fn held() -> String {
+    format!(
+        "pg_catalog.pg_locks l where l.locktype = 'advisory' and l.granted and l.objsubid = 1
+         and l.database = (select oid from pg_catalog.pg_database where datname = current_database())
+         and (l.classid::bigint << 32) | l.objid::bigint = {LOCK_KEY}"
+    )
+}
+
 /// Takes the boot lock for this session. Returns how long it was waited for.
-///
-/// # Errors
-/// [`LockError::Held`] after `deadline`.
-pub async fn acquire(client: &Client, deadline: Duration, log: &Log) -> Result<Duration, LockError> {
+async fn acquire(client: &Client, deadline: Duration, log: &Log) -> Result<Duration, LockError> {
     let began = Instant::now();
     let mut said: Option<Instant> = None;
     loop {

@@ -10,7 +10,7 @@ mod wait;
 mod watch;
 
 pub use classify::{Verdict, describe, judge};
-pub use lock::{Holder, LockError, acquire, holder};
+pub use lock::{BootLock, Holder, LockError, VerifyError, holder};
 pub use pooled::{PoolError, Pooled, refuse_pooler, trace_of_pooler};
 pub use session::{Lost, Notice, RESET, Session};
 pub use tls::{Pem, Roots, TlsClient, TlsOptions};

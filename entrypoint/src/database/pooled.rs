@@ -44,7 +44,7 @@ pub enum PoolError {
 }
 
 /// Makes sure that the session has a server process of its own: while another session holds one in a transaction, ours
-/// stays where it was, and that is not the other's.
+/// stays where it was, and that is not the other's. Returns the other session.
 ///
 /// # Errors
 /// [`PoolError::Pooled`], or why it could not be found out.
@@ -53,7 +53,7 @@ pub async fn refuse_pooler(
     config: &DatabaseConfig,
     deadline: Duration,
     log: &Log,
-) -> Result<(), PoolError> {
+) -> Result<Session, PoolError> {
     let other = wait(config, deadline, log).await?;
     let pooled = |evidence: String| PoolError::Pooled(Pooled { target: config.target.clone(), evidence });
     for _ in 0..ROUNDS {
@@ -70,8 +70,7 @@ pub async fn refuse_pooler(
             return Err(pooled(format!("the session moved from the server process {before} to {moved}")));
         }
     }
-    other.close().await;
-    Ok(())
+    Ok(other)
 }
 
 /// The first value of the answer. Asked without a prepared statement, which would not outlast the first question.

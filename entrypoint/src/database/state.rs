@@ -1,5 +1,5 @@
-//! The boot's own tables, in a PostgreSQL schema of their own: the migration ledger and the
-//! snapshot lineage.
+//! The boot's own tables, in a PostgreSQL schema of their own: the migration ledger, the snapshot lineage and the list of
+//! the attic.
 //!
 //! The schema is called `boot`. Directus looks at `public` alone, so no version of it ever sees these tables.
 
@@ -27,8 +27,9 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
     // Asked first, because `if not exists` says a NOTICE at every boot and needs the right to create.
     let row = client
         .query_one(
-            "select count(*) = 3 from pg_catalog.pg_attribute
+            "select count(*) = 4 from pg_catalog.pg_attribute
              where (attrelid, attname) in ((to_regclass('boot.migrations'), 'breaks_older_images'),
+                                           (to_regclass('boot.attic'), 'purged_at'),
                                            (to_regclass('boot.snapshots'), 'fingerprint'),
                                            (to_regclass('boot.snapshots'), 'ledger'))",
             &[],
@@ -60,6 +61,20 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
                  ledger           text,
                  applied_at       timestamptz not null default now(),
                  image            text        not null
+             );
+             create table if not exists boot.attic (
+                 id          bigint generated always as identity primary key,
+                 kind        text        not null,
+                 schema_name text        not null,
+                 table_name  text        not null,
+                 column_name text,
+                 stored      text        not null,
+                 definition  jsonb       not null,
+                 source      text        not null,
+                 image       text        not null,
+                 removed_at  timestamptz not null default now(),
+                 restored_at timestamptz,
+                 purged_at   timestamptz
              );
              alter table boot.migrations add column if not exists breaks_older_images boolean not null default false;
              alter table boot.snapshots add column if not exists fingerprint text;

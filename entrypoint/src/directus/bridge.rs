@@ -16,7 +16,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::protocol::{Bootstrapped, Failure, Reply, Request, SchemaPlan};
+use super::protocol::{Bootstrapped, Change, Failure, Reply, Request, SchemaPlan};
 use super::snapshot::Snapshot;
 
 /// The bridge's file in the scripts folder.
@@ -94,7 +94,8 @@ impl Bridge {
         }
     }
 
-    /// Has the system tables installed and migrated, and the first administrator made if one is wanted: all or nothing.
+    /// Has the system tables installed and migrated, and the first administrator created if one is wanted, in the open
+    /// transaction.
     ///
     /// # Errors
     /// See [`BridgeError`].
@@ -111,18 +112,65 @@ impl Bridge {
     /// See [`BridgeError`].
     pub async fn plan(&mut self) -> Result<SchemaPlan, BridgeError> {
         match self.ask(&Request::Plan).await? {
+            // Such a difference would make Directus delete or create the whole entity (directus 27877).
+            Reply::Plan(plan) if plan.changes.iter().any(Change::is_malformed) => {
+                Err(BridgeError::OutOfTurn("a plan with a nested addition or removal".to_owned()))
+            }
             Reply::Plan(plan) => Ok(plan),
             other => Err(BridgeError::OutOfTurn(other.name().to_owned())),
         }
     }
 
-    /// Has the last plan carried out.
+    /// Has the last plan carried out once, in the open transaction.
     ///
     /// # Errors
     /// See [`BridgeError`].
     pub async fn apply(&mut self) -> Result<(), BridgeError> {
         match self.ask(&Request::Apply).await? {
             Reply::Applied => Ok(()),
+            other => Err(BridgeError::OutOfTurn(other.name().to_owned())),
+        }
+    }
+
+    /// Opens a transaction on Directus' connection; everything up to [`Bridge::commit`] or [`Bridge::rollback`] is part
+    /// of it.
+    ///
+    /// # Errors
+    /// See [`BridgeError`].
+    pub async fn begin(&mut self) -> Result<(), BridgeError> {
+        self.done(&Request::Begin).await.map(drop)
+    }
+
+    /// Runs SQL in the open transaction; the last statement's rows are the answer.
+    ///
+    /// # Errors
+    /// See [`BridgeError`]; the transaction is then aborted.
+    pub async fn query(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, BridgeError> {
+        match self.ask(&Request::Query { sql: sql.to_owned() }).await? {
+            Reply::Rows { rows } => Ok(rows),
+            other => Err(BridgeError::OutOfTurn(other.name().to_owned())),
+        }
+    }
+
+    /// Commits. Returns warnings about what Directus does after a commit.
+    ///
+    /// # Errors
+    /// See [`BridgeError`]; nothing was committed, unless the connection was lost in this very moment.
+    pub async fn commit(&mut self) -> Result<Vec<String>, BridgeError> {
+        self.done(&Request::Commit).await
+    }
+
+    /// Rolls back.
+    ///
+    /// # Errors
+    /// See [`BridgeError`]; the transaction then ends with its connection.
+    pub async fn rollback(&mut self) -> Result<(), BridgeError> {
+        self.done(&Request::Rollback).await.map(drop)
+    }
+
+    async fn done(&mut self, request: &Request) -> Result<Vec<String>, BridgeError> {
+        match self.ask(request).await? {
+            Reply::Done { warnings } => Ok(warnings),
             other => Err(BridgeError::OutOfTurn(other.name().to_owned())),
         }
     }

@@ -5,8 +5,9 @@
 //! exit 0.
 
 pub mod bridge;
+pub mod changes;
+pub mod destructive;
 pub mod fingerprint;
-pub mod guard;
 pub mod inventory;
 pub mod lineage;
 pub mod protocol;
@@ -14,8 +15,8 @@ pub mod release;
 pub mod snapshot;
 
 pub use bridge::{Bridge, BridgeError};
+pub use destructive::{DataLoss, Expectation, Verdict, check_destructive, digest_with_witnessed};
 pub use fingerprint::fingerprint;
-pub use guard::{Ruling, rule};
 pub use lineage::{LineageRow, Position};
 pub use protocol::Admin;
 pub use release::{NoDirectus, Release};

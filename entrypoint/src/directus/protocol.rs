@@ -12,16 +12,27 @@ use super::snapshot::Snapshot;
 pub enum Request {
     /// Read the snapshot file; Directus is imported meanwhile.
     ReadSnapshot,
-    /// Install the system tables if there are none, run Directus' own migrations, and make the first administrator: in
-    /// one transaction.
+    /// Install the system tables if there are none, run Directus' own migrations, and create the first administrator, in
+    /// the open transaction.
     Bootstrap {
         /// Whether an administrator is made from `ADMIN_EMAIL` and `ADMIN_PASSWORD` when there is none.
         admin: bool,
     },
     /// Compare the database with the snapshot.
     Plan,
-    /// Carry out the plan that was compared last.
+    /// Carry out the plan that was compared last, once, in the open transaction.
     Apply,
+    /// Open a transaction, which everything that follows is part of.
+    Begin,
+    /// Run SQL in the open transaction.
+    Query {
+        /// One or more statements; the last one's rows are the answer.
+        sql: String,
+    },
+    /// Commit it.
+    Commit,
+    /// Roll it back.
+    Rollback,
 }
 
 /// What the bridge answers; one reply a request.
@@ -36,6 +47,17 @@ pub enum Reply {
     Plan(SchemaPlan),
     /// To [`Request::Apply`].
     Applied,
+    /// To [`Request::Query`].
+    Rows {
+        /// The rows, each value as PostgreSQL writes it.
+        rows: Vec<Vec<Option<String>>>,
+    },
+    /// To [`Request::Begin`], [`Request::Commit`] and [`Request::Rollback`].
+    Done {
+        /// What went wrong after a commit, though that is done.
+        #[serde(default)]
+        warnings: Vec<String>,
+    },
     /// To any: it failed, and Directus' transaction, if there was one, is rolled back.
     Error(Failure),
 }
@@ -49,6 +71,8 @@ impl Reply {
             Reply::Bootstrapped(_) => "bootstrapped",
             Reply::Plan(_) => "plan",
             Reply::Applied => "applied",
+            Reply::Rows { .. } => "rows",
+            Reply::Done { .. } => "done",
             Reply::Error(_) => "error",
         }
     }
@@ -84,6 +108,9 @@ pub struct SchemaPlan {
     pub directus: String,
     /// What would change, in Directus' order.
     pub changes: Vec<Change>,
+    /// Differences that Directus cannot represent and that are left alone, one sentence each.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// One entity that would change.
@@ -98,6 +125,52 @@ pub struct Change {
     pub field: Option<String>,
     /// What about it, as `deep-diff` says it.
     pub diff: Vec<Difference>,
+}
+
+impl Change {
+    /// `laps`, `laps.speed`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.field {
+            Some(field) => format!("{}.{field}", self.collection),
+            None => self.collection.clone(),
+        }
+    }
+
+    /// Whether the entity as a whole is only in the database.
+    #[must_use]
+    pub fn is_deletion(&self) -> bool {
+        self.is_whole(DifferenceKind::Deleted)
+    }
+
+    /// Whether the entity as a whole is new or deleted.
+    #[must_use]
+    pub fn is_whole(&self, kind: DifferenceKind) -> bool {
+        self.diff.iter().any(|difference| difference.kind == kind && difference.path.is_empty())
+    }
+
+    /// Whether a part of the entity is anything but edited.
+    #[must_use]
+    pub fn is_malformed(&self) -> bool {
+        self.diff.iter().any(|part| part.kind != DifferenceKind::Edited && !part.path.is_empty())
+    }
+
+    /// Whether it creates the entity that `deleted` deletes.
+    #[must_use]
+    pub fn replaces(&self, deleted: &Change) -> bool {
+        deleted.is_deletion()
+            && self.is_whole(DifferenceKind::New)
+            && (self.entity, &self.collection, &self.field) == (deleted.entity, &deleted.collection, &deleted.field)
+    }
+}
+
+impl Difference {
+    /// Its path in one text: `schema.is_nullable`; empty for the entity as a whole.
+    #[must_use]
+    pub fn dotted(&self) -> String {
+        let part = |part: &Value| part.as_str().map_or_else(|| part.to_string(), str::to_owned);
+        self.path.iter().map(part).collect::<Vec<_>>().join(".")
+    }
 }
 
 /// What a change is about.

@@ -14,10 +14,15 @@ use super::ledger::{LedgerRow, record};
 use super::locate::marked;
 use super::patience::{LockPatience, Watch};
 use super::place::Place;
+use crate::attic::{self, Insertion, Stash};
 use crate::config::DatabaseConfig;
 use crate::contract::Phase;
-use crate::database::{RESET, Session, describe};
+use crate::database::{BootLock, RESET, Session, VerifyError, describe};
 use crate::log::Log;
+use crate::witness::link::literal;
+use crate::witness::loss::count;
+use crate::witness::watch::{MAX_ATTEMPTS, add_suspicions, with_amount};
+use crate::witness::{Announcement, Link, LinkError, Loss, Outcome, Witness};
 
 /// How long whoever queued up behind a migration has the lock to itself between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -37,6 +42,8 @@ pub struct Conditions<'a> {
     pub image: &'a str,
     /// For the second connection, which looks at a file that takes long.
     pub database: &'a DatabaseConfig,
+    /// The boot lock, which must be held at every COMMIT.
+    pub lock: &'a BootLock,
     /// How long to wait for locks.
     pub patience: LockPatience,
     /// Where progress goes.
@@ -70,10 +77,36 @@ async fn watched(session: &mut Session, file: &MigrationFile, conditions: &Condi
             return statement_by_statement(&session.client, file, conditions, &watch).await;
         }
         let mut tries = 1;
+        let mut suspicions = Vec::new();
+        let mut attempts = 0;
         loop {
-            match in_transaction(&mut session.client, file, conditions).await.map_err(Refusal::whole) {
-                Err(refusal) if refusal.is_blocked => again(&mut tries, refusal, &watch).await?,
-                result => return Ok(result?),
+            match in_transaction(&mut session.client, file, conditions, &suspicions).await {
+                Ok(Attempt::Committed(sentences)) => {
+                    report(sentences, file, log);
+                    return Ok(());
+                }
+                Ok(Attempt::Suspected(new)) if attempts < MAX_ATTEMPTS => {
+                    attempts += 1;
+                    add_suspicions(&mut suspicions, new);
+                }
+                Ok(Attempt::Suspected(losses)) => {
+                    return Err(destroys(file, losses.into_iter().map(|loss| (loss, None))));
+                }
+                Ok(Attempt::Lost(losses)) => return Err(destroys(file, losses)),
+                Err(AttemptError::Sql(error)) => {
+                    let refusal = Refusal::whole(error);
+                    if !refusal.is_blocked {
+                        return Err(refusal.into());
+                    }
+                    again(&mut tries, refusal, &watch).await?;
+                }
+                Err(AttemptError::Lock(error)) => {
+                    return Err(ApplyError::LockLost { filename: file.filename.clone(), error }.into());
+                }
+                Err(AttemptError::Dangling(reason)) => {
+                    let (place, kept) = (file.filename.clone(), Kept::Nothing);
+                    return Err(ApplyError::Sql { place, reason, kept }.into());
+                }
             }
         }
     };
@@ -120,23 +153,140 @@ async fn limit(
     Ok(())
 }
 
+/// The result of one attempt at a file's transaction.
+enum Attempt {
+    /// Committed, with sentences for the log.
+    Committed(Sentences),
+    /// Rolled back, to measure these first.
+    Suspected(Vec<Loss>),
+    /// Rolled back: these were destroyed without a directive.
+    Lost(Vec<(Loss, Option<u64>)>),
+}
+
+/// What there is to report about a file that was applied.
+#[derive(Default)]
+struct Sentences {
+    notes: Vec<String>,
+    warnings: Vec<String>,
+}
+
+/// Why an attempt failed; it was rolled back.
+enum AttemptError {
+    Sql(tokio_postgres::Error),
+    Lock(VerifyError),
+    /// Something still depends on a table that the file dropped.
+    Dangling(String),
+}
+
+impl From<tokio_postgres::Error> for AttemptError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        AttemptError::Sql(error)
+    }
+}
+
+impl From<LinkError> for AttemptError {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Sql(error) => AttemptError::Sql(error),
+            LinkError::Directus(_) => unreachable!("a SQL file runs on the boot's own session"),
+        }
+    }
+}
+
+impl From<VerifyError> for AttemptError {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Query(error) => error.into(),
+            lost => AttemptError::Lock(lost),
+        }
+    }
+}
+
+/// One observed transaction: the catalog before, what is kept in the attic, the file, the catalog after, the ledger row,
+/// and COMMIT only if nothing was destroyed but what the file declares.
 async fn in_transaction(
     client: &mut Client,
     file: &MigrationFile,
     conditions: &Conditions<'_>,
-) -> Result<(), tokio_postgres::Error> {
+    suspicions: &[Loss],
+) -> Result<Attempt, AttemptError> {
     let began = Instant::now();
-    let statements = file.statements.iter().enumerate();
-    let statements: Vec<String> = statements.map(|(index, range)| marked(&file.sql[range.clone()], index)).collect();
-    let statements = serde_json::json!(statements).to_string();
     let transaction = client.transaction().await?;
     limit(&transaction, file, conditions.patience, true).await?;
+    let mut link = Link::Session(transaction.client());
+    let witness = Witness::begin(&mut link, suspicions).await?;
+    let (stashes, insertions) = Stash::of_file(&mut link, witness.before(), file, conditions.image).await?;
     // As a parameter, so that nothing in the file can be taken for anything but its text.
+    let statements = with_insertions(file, &insertions);
     transaction.execute("select set_config('boot.migration', $1, true)", &[&statements]).await?;
     transaction.batch_execute(RUN).await?;
     transaction.batch_execute(RESET).await?;
+    for stash in &stashes {
+        stash.end_work(&mut link).await?;
+    }
+    let destroys = file.headers.destroys.as_slice();
+    let (announced, updated) = match witness.end(&mut link, destroys).await? {
+        Outcome::Kept { announced, updated } => (announced, updated),
+        Outcome::Suspected(losses) => return rolled_back(transaction, Attempt::Suspected(losses)).await,
+        Outcome::Lost(losses) => return rolled_back(transaction, Attempt::Lost(losses)).await,
+    };
+    let mut sentences = Sentences::default();
+    if !destroys.is_empty() {
+        sentences.warnings = not_destroyed(destroys, &announced);
+        sentences.notes = attic::settle(&mut link, stashes, &announced).await?;
+        if let Some(reason) = attic::dangling(&mut link).await? {
+            transaction.rollback().await?;
+            return Err(AttemptError::Dangling(reason));
+        }
+    }
+    let updates = updated.iter().filter(|(table, _)| table.schema != "boot");
+    sentences.notes.extend(updates.map(|(table, rows)| format!("updated {} of {table}", count(*rows, "row"))));
+    conditions.lock.verify(&mut link).await?;
     record(&transaction, conditions.phase, &LedgerRow::of(file, conditions.image), began.elapsed()).await?;
-    transaction.commit().await
+    transaction.commit().await?;
+    Ok(Attempt::Committed(sentences))
+}
+
+async fn rolled_back(transaction: tokio_postgres::Transaction<'_>, attempt: Attempt) -> Result<Attempt, AttemptError> {
+    transaction.rollback().await?;
+    Ok(attempt)
+}
+
+/// The statements of a file as a JSON array, with a mark on each of its own.
+fn with_insertions(file: &MigrationFile, insertions: &[Insertion]) -> String {
+    let mut statements = Vec::with_capacity(file.statements.len() + insertions.len());
+    for (index, range) in file.statements.iter().enumerate() {
+        statements.extend(insertions.iter().filter(|one| one.before == index).map(|one| one.sql.clone()));
+        statements.push(marked(&file.sql[range.clone()], index));
+    }
+    serde_json::json!(statements).to_string()
+}
+
+/// The file as statements for a transaction of somebody else's, without ledger row.
+pub(crate) fn as_statements(file: &MigrationFile) -> String {
+    format!("select set_config('boot.migration',{}, true); {RUN}", literal(&with_insertions(file, &[])))
+}
+
+/// Directives that announce what did not happen.
+fn not_destroyed(destroys: &[Announcement], announced: &[Loss]) -> Vec<String> {
+    let idle = destroys.iter().filter(|item| !announced.iter().any(|loss| item.covers(loss)));
+    idle.map(|item| format!("it declares `-- destroys: {item}`, and nothing of that was there to destroy")).collect()
+}
+
+fn report(sentences: Sentences, file: &MigrationFile, log: &Log) {
+    for note in sentences.notes {
+        log.note(format!("{}: {note}", file.filename));
+    }
+    for warning in sentences.warnings {
+        log.warn(format!("{}: {warning}", file.filename));
+    }
+}
+
+fn destroys(file: &MigrationFile, losses: impl IntoIterator<Item = (Loss, Option<u64>)>) -> Failure {
+    let losses: Vec<(Loss, Option<u64>)> = losses.into_iter().collect();
+    let directives = losses.iter().map(|(loss, _)| loss.directive()).collect::<Vec<_>>().join(", ");
+    let losses = losses.iter().map(|(loss, amount)| with_amount(loss, *amount)).collect();
+    Failure::Named(ApplyError::Destroys { filename: file.filename.clone(), losses, directives })
 }
 
 /// Each statement in a transaction of its own, and the ledger row after the last one.

@@ -8,7 +8,7 @@ use super::MigrationFile;
 use super::locate::{Said, locate};
 use super::patience::LockPatience;
 use super::place::Place;
-use crate::database::{Session, describe};
+use crate::database::{Session, VerifyError, describe};
 use crate::log::Log;
 
 /// What is left of a file that failed.
@@ -78,6 +78,28 @@ pub enum ApplyError {
         blocker: String,
         /// What is left of the file.
         kept: Kept,
+    },
+    /// It destroys data and does not declare that.
+    #[error(
+        "{filename} would destroy {}; it was rolled back: correct the file, or declare it in the file's first lines with \
+         `-- destroys: {directives}`, and build a new image",
+        losses.join("; ")
+    )]
+    Destroys {
+        /// The file.
+        filename: String,
+        /// What it destroys, and how much that is.
+        losses: Vec<String>,
+        /// The value of the directive that declares it.
+        directives: String,
+    },
+    /// The boot lock was not held any more right before COMMIT.
+    #[error("{error}; {filename} was rolled back: start again, the boot goes on where it stopped")]
+    LockLost {
+        /// The file.
+        filename: String,
+        /// How that was found.
+        error: VerifyError,
     },
     /// The connection failed in the middle.
     #[error("{filename}: {}", describe(source))]

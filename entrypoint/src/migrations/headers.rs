@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::witness::Announcement;
+use crate::witness::announced::FORMS;
+
 /// What the headers of a file say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers {
@@ -14,14 +17,17 @@ pub struct Headers {
     pub owned_tables: Vec<String>,
     /// `-- breaks-older-images`: images without this file cannot serve any more.
     pub breaks_older_images: bool,
+    /// `-- destroys: table laps, rows of cars`: the data that the file destroys on purpose.
+    pub destroys: Vec<Announcement>,
 }
 
 /// The headers there are: name, and an example of a value for those that have one.
-const KNOWN: [(&str, Option<&str>); 4] = [
+const KNOWN: [(&str, Option<&str>); 5] = [
     ("no-transaction", None),
     ("statement-timeout", Some("30s")),
     ("owns-table", Some("positions, laps")),
     ("breaks-older-images", None),
+    ("destroys", Some("table laps")),
 ];
 /// How many letters a word may be away from a header's name to be taken for a slip.
 const SLIP: usize = 2;
@@ -78,6 +84,13 @@ impl Headers {
                     return Err(format!("`-- {line}` names no table: write {}", example(2)));
                 }
                 self.owned_tables.extend(tables.into_iter().map(str::to_owned));
+            }
+            ("destroys", Some(value)) => {
+                for item in value.split(',') {
+                    let announcement = Announcement::parse(item)
+                        .ok_or_else(|| format!("`-- {line}`: write {FORMS}, with commas in between"))?;
+                    self.destroys.push(announcement);
+                }
             }
             _ => {
                 if let Some(meant) = meant(line) {

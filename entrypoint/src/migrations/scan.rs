@@ -322,7 +322,7 @@ pub(super) fn copies(statement: &str) -> Option<Copies> {
 }
 
 /// The words of a statement that are not inside brackets or quotes.
-pub(super) fn words(statement: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn words(statement: &str) -> impl Iterator<Item = &str> {
     let mut brackets = 0usize;
     Lexer::new(statement).filter_map(move |token| {
         match token.kind {

@@ -5,8 +5,11 @@
 mod plan;
 mod status;
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
+use crate::boot::rehearse::rehearse;
 use crate::boot::{Prepared, connect, explained, prepare};
 use crate::config::Env;
 use crate::contract::ExitCode;
@@ -61,6 +64,28 @@ pub async fn report(kind: Kind, format: Format, env: &Env, log: &Log) -> Result<
     let text = match format {
         Format::Json => document.to_string(),
         Format::Text => text,
+    };
+    Ok(Report { text, exit })
+}
+
+/// Rehearses a boot within a time limit: exit 0 if it would succeed, 43 if it would be refused, 44 if it would diverge.
+///
+/// # Errors
+/// See [`rehearse`].
+pub async fn rehearsal(format: Format, env: &Env, limit: Duration, log: &Log) -> Result<Report, BootError> {
+    let prepared = prepare(env, log)?;
+    let session = connect(&prepared, log).await?;
+    let result = rehearse(&prepared, &session, limit, log).await;
+    let rehearsal = explained(result, &prepared, &session).await?;
+    session.close().await;
+    let exit = match (rehearsal.unannounced.is_empty(), rehearsal.diverged.is_empty()) {
+        (true, true) => ExitCode::Ok,
+        (false, _) => ExitCode::SchemaRefused,
+        (true, false) => ExitCode::SchemaDiverged,
+    };
+    let text = match format {
+        Format::Json => serde_json::to_string(&rehearsal).expect("plain data"),
+        Format::Text => rehearsal.to_string(),
     };
     Ok(Report { text, exit })
 }

@@ -3,15 +3,16 @@
 use serde_json::{Value, json};
 
 use super::{heading, paragraph};
-use crate::boot::{Boot, Prepared};
+use crate::boot::{Prepared, bounded, start_node, weighed_words};
 use crate::contract::ExitCode;
 use crate::database::Session;
 use crate::directus::protocol::Change;
-use crate::directus::{LineageRow, Position, Ruling, guard, inventory, lineage, rule};
+use crate::directus::{Expectation, LineageRow, Position, Verdict, changes, check_destructive, lineage};
 use crate::error::BootError;
 use crate::log::Log;
 use crate::migrations::Plan;
 use crate::standing::{Bootstrap, Schema, Standing};
+use crate::witness::{Catalog, Link};
 
 /// What a look at the schema gave.
 #[derive(Default)]
@@ -140,7 +141,7 @@ async fn look(
         }
         Schema::Compare => {}
     }
-    let mut node = Boot { prepared, log }.start_node(session, true).await?;
+    let mut node = start_node(prepared, session, log, true).await?;
     if bootstrap.install {
         let snapshot = &node.snapshot;
         let line = format!(
@@ -151,21 +152,27 @@ async fn look(
         );
         return Ok(quiet("installs", line));
     }
-    let plan = Boot { prepared, log }.bounded(session, node.bridge.plan()).await?.map_err(BootError::Schema)?;
+    let plan = bounded(prepared, session, log, node.bridge.plan()).await?.map_err(BootError::Schema)?;
     node.bridge.finish().await;
-    let ruling = rule(&plan.changes, prepared.config.allow_destructive.as_deref());
-    let (losses, refused) = match &ruling {
-        Ruling::Refused { losses, digest } => (losses.as_slice(), Some(digest.clone())),
-        Ruling::Allowed(losses) => (losses.as_slice(), None),
-        Ruling::Harmless | Ruling::Empty => (&[][..], None),
+    let catalog = Catalog::read(&mut Link::Session(&session.client)).await?;
+    let schema: String = session.client.query_one("select coalesce(current_schema(), 'public')", &[]).await?.get(0);
+    let expectation = Expectation::new(&plan.changes, &catalog, &schema);
+    let verdict = check_destructive(&plan.changes, &expectation, prepared.config.allow_destructive.as_deref());
+    let (losses, refused) = match &verdict {
+        Verdict::Refused { losses, digest } => (losses.as_slice(), Some(digest.clone())),
+        Verdict::Allowed(losses) => (losses.as_slice(), None),
+        Verdict::Harmless | Verdict::Empty => (&[][..], None),
     };
-    let losses = inventory::weigh(&session.client, losses).await?;
-    let mut lines = vec![match guard::summary(&plan.changes).as_str() {
+    let losses = weighed_words(session, losses).await?;
+    let mut lines = vec![match changes::summary(&plan.changes).as_str() {
         "" => "no changes".to_owned(),
         summary => format!("{summary} to change"),
     }];
-    lines.extend(guard::sentences(&plan.changes));
+    lines.extend(changes::sentences(&plan.changes));
     lines.extend(losses.iter().map(|loss| format!("! {loss}")));
+    for warning in &plan.warnings {
+        log.warn(warning);
+    }
     let newest = lineage::position(&standing.lineage, &prepared.snapshot.digest);
     Ok(Look {
         state: "compared",

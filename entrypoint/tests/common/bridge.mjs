@@ -11,12 +11,22 @@ const replies = {
   bootstrap: { type: 'bootstrapped', installed: false, migrated: 0, admin: 'present' },
   plan: { type: 'plan', directus: '0', changes: [] },
   apply: { type: 'applied' },
+  begin: { type: 'done' },
+  commit: { type: 'done' },
+  rollback: { type: 'done' },
   ...JSON.parse(process.env.BRIDGE_REPLIES ?? '{}'),
+};
+
+/** The answers to the boot's queries: as if every migration of Directus had been applied. */
+const rows = (sql) => {
+  if (sql.includes('pg_locks') || sql.includes('track_counts')) return [['1']];
+  return sql.includes('directus_migrations') ? [['20200101A'], ['20210101A']] : [];
 };
 
 const channel = new Socket({ fd: 0, readable: true, writable: true });
 for await (const line of createInterface({ input: channel })) {
-  const reply = replies[JSON.parse(line).do];
+  const { do: what, sql } = JSON.parse(line);
+  const reply = replies[what] ?? { type: 'rows', rows: rows(sql) };
   if (reply === 'exit') process.exit(3);
   else if (reply === 'mode') console.log(`mode ${process.argv[3]}`), process.exit(3);
   else if (reply === 'garbage') channel.write('hello\n');

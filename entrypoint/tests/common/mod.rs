@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use entrypoint::config::{Config, Env};
 use entrypoint::contract::{DIRECTUS_MIGRATIONS_SUBDIR, Event, LogLine};
-use entrypoint::database::{Session, wait};
+use entrypoint::database::{BootLock, Session, wait};
 use entrypoint::log::{Log, LogStyle};
 use tokio_postgres::Client;
 
@@ -206,6 +206,12 @@ async fn connect(url: &str) -> Client {
         drop(connection.await);
     });
     client
+}
+
+/// The boot lock of a database.
+pub(crate) async fn boot_lock(config: &Config) -> BootLock {
+    let session = wait(&config.database, config.timeouts.database, &log()).await.expect("the test server answers");
+    BootLock::acquire(session, config.timeouts.lock, &log()).await.expect("the lock is free").0
 }
 
 /// A folder with the parts of an image, removed at the end.

@@ -1,21 +1,28 @@
 //! The boot: the phases in order, each ending in one line of the log.
 
+mod bootstrap;
+pub mod rehearse;
+mod schema;
+
 use std::future::Future;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::config::{Config, Env, SchemaMode};
+use crate::attic;
+use crate::config::{Config, Env};
 use crate::contract::Phase;
-use crate::database::{self, Lost, Pooled, Session, state};
-use crate::directus::{
-    Admin, Bridge, BridgeError, Release, Ruling, Snapshot, SnapshotFile, fingerprint, guard, inventory, rule,
-};
+use crate::database::{self, BootLock, Lost, Pooled, Session, VerifyError, state};
+use crate::directus::{Bridge, BridgeError, Release, Snapshot, SnapshotFile, changes, fingerprint, inventory};
 use crate::error::{BootError, ConnectionLoss};
 use crate::log::Log;
 use crate::migrations::file::hex_sha256;
 use crate::migrations::{self, Conditions, Migrations};
-use crate::standing::{Bootstrap, Current, Schema, Standing, is_current};
+use crate::standing::{Current, Standing, is_current};
+use crate::witness::{self, Link, Loss, measure};
+
+pub use schema::SchemaOutcome;
+pub(crate) use schema::weighed_words;
 
 /// How long a failure waits for the news that the connection is gone, which would be its cause.
 const CAUSE: Duration = Duration::from_secs(1);
@@ -139,14 +146,20 @@ async fn phases(prepared: &Prepared, session: &mut Session, log: &Log) -> Result
     }
     session.ready().await?;
     let Config { database, timeouts, .. } = &prepared.config;
-    database::refuse_pooler(session, database, timeouts.database, log).await?;
-    let waited = database::acquire(&session.client, timeouts.lock, log).await?;
+    // The lock is on a connection of its own, where no SQL file can release it.
+    let other = database::refuse_pooler(session, database, timeouts.database, log).await?;
+    let (lock, waited) = BootLock::acquire(other, timeouts.lock, log).await?;
     log.done(if waited < Duration::from_millis(100) { "free" } else { "free now" });
     // Another boot may have done it all while this one waited.
     match is_current(&session.client, prepared).await? {
         Some(current) => nothing_to_do(prepared, current, log),
-        None => Boot { prepared, log }.locked_phases(session).await?,
+        None => tokio::select! {
+            done = Boot { prepared, lock: &lock, log }.locked_phases(session) => done?,
+            // Dropping the phases ends Directus' process, and that its transaction.
+            lost = lock.lost() => return Err(VerifyError::Lost(lost).into()),
+        },
     }
+    lock.release().await;
     Ok(())
 }
 
@@ -188,23 +201,25 @@ pub(crate) struct Node {
     pub(crate) snapshot: Snapshot,
 }
 
-/// A boot that has something to do.
+/// A boot that has something to do, with the boot lock held.
 #[derive(Clone, Copy)]
-pub(crate) struct Boot<'a> {
-    pub(crate) prepared: &'a Prepared,
-    pub(crate) log: &'a Log,
+struct Boot<'a> {
+    prepared: &'a Prepared,
+    lock: &'a BootLock,
+    log: &'a Log,
 }
 
 impl Boot<'_> {
     /// Phases 4 to 7, with the lock held.
     async fn locked_phases(self, session: &mut Session) -> Result<(), BootError> {
-        let Boot { prepared, log } = self;
+        let Boot { prepared, log, .. } = self;
         let files = prepared.migrations.files()?;
         let standing = Standing::read(&session.client, files).await?;
         let work = standing.work(prepared, files).map_err(|refusal| refusal.told(log))?;
         // Whatever is wrong with the image's own parts is found before the first of them changes anything. And Node
         // imports Directus while the SQL runs.
-        let mut node = if work.needs_directus() { Some(self.start_node(session, false).await?) } else { None };
+        let mut node =
+            if work.needs_directus() { Some(start_node(prepared, session, log, false).await?) } else { None };
 
         log.begin(Phase::DbInit);
         state::ensure(&session.client).await?;
@@ -216,11 +231,12 @@ impl Boot<'_> {
         about_timescaledb(prepared, inventory::has_extension(&session.client, "timescaledb").await?, log);
 
         self.bootstrap(session, &work.bootstrap, &standing, node.as_mut()).await?;
-        let verified = self.schema(session, &work.schema, &mut node).await?;
+        let outcome = self.schema(session, &work.schema, &mut node).await?;
 
         self.migrate(session, Phase::PostSchema, &work.post_schema).await?;
-        if let Some(verified) = verified {
-            self.seal(session, &verified, &mut node).await?;
+        attic::purge(&session.client, prepared.config.attic_days, log).await?;
+        if let SchemaOutcome::InSync { fingerprint } = outcome {
+            self.seal(session, &fingerprint, &mut node).await?;
         }
         log.done(work.post_schema.summary());
         if let Some(node) = node {
@@ -229,37 +245,9 @@ impl Boot<'_> {
         Ok(())
     }
 
-    /// Starts Directus' process, and has it read the snapshot. For a report it may only read, and its log makes way.
-    pub(crate) async fn start_node(self, session: &Session, report: bool) -> Result<Node, BootError> {
-        let Prepared { config, migrations, snapshot: file, .. } = self.prepared;
-        self.log.begin(Phase::Schema);
-        let variables = config.bridge_variables(migrations.owned_tables());
-        let mut bridge =
-            Bridge::start(&config.paths.scripts, &file.path, &variables, report).map_err(BootError::Schema)?;
-        let snapshot = match self.bounded(session, bridge.read_snapshot()).await? {
-            Ok(snapshot) => snapshot,
-            Err(BridgeError::Failed(failure)) => return Err(file.invalid(failure.to_string()).into()),
-            Err(error) => return Err(BootError::Schema(error)),
-        };
-        match migrations.owned_tables().find(|owned| snapshot.tables.iter().any(|table| table == owned)) {
-            Some(table) => {
-                let reason = format!("holds the table {table}, which db-init owns (-- owns-table: {table})");
-                Err(file.invalid(reason).into())
-            }
-            None => Ok(Node { bridge, snapshot }),
-        }
-    }
-
-    /// Bounds what Node does: by its time, and by the lock, without which nothing may go on. Whoever stops waiting for
-    /// Node ends it.
-    pub(crate) async fn bounded<T>(self, session: &Session, work: impl Future<Output = T>) -> Result<T, BootError> {
-        let after = self.prepared.config.timeouts.directus;
-        tokio::select! {
-            done = timeout(after, work) => {
-                done.map_err(|_| BootError::DirectusTimeout { phase: self.log.phase(), after })
-            }
-            lost = session.lost() => Err(BootError::Lost(lost)),
-        }
+    /// Bounds the work of Directus' process.
+    async fn bounded<T>(self, session: &Session, work: impl Future<Output = T>) -> Result<T, BootError> {
+        bounded(self.prepared, session, self.log, work).await
     }
 
     /// The files of phases 4 and 7.
@@ -269,143 +257,12 @@ impl Boot<'_> {
             self.log.warn(format!("this image is older than the database: it lacks {}", plan.newer.join(", ")));
         }
         let Config { image, database, migration_locks, .. } = &self.prepared.config;
-        let conditions = Conditions { phase, image, database, patience: *migration_locks, log: self.log };
+        let conditions =
+            Conditions { phase, image, database, lock: self.lock, patience: *migration_locks, log: self.log };
         for file in &plan.apply {
             migrations::apply(session, file, &conditions).await?;
         }
         Ok(())
-    }
-
-    /// Phase 5.
-    async fn bootstrap(
-        self,
-        session: &Session,
-        work: &Bootstrap,
-        standing: &Standing,
-        node: Option<&mut Node>,
-    ) -> Result<(), BootError> {
-        let Boot { prepared, log } = self;
-        log.begin(Phase::Bootstrap);
-        let Some(Node { bridge, .. }) = node.filter(|_| !work.is_empty()) else {
-            about_administrators(standing.administrator == Some(true), log);
-            log.done("nothing to do");
-            return Ok(());
-        };
-        let client = &session.client;
-        let email = prepared.config.admin_email.as_deref();
-        let done = self.bounded(session, bridge.bootstrap(email.is_some())).await?.map_err(BootError::Bootstrap)?;
-        let missing = prepared.directus.pending(&inventory::applied_migrations(client).await?);
-        if !missing.is_empty() {
-            return Err(BootError::BootstrapIncomplete(format!("its migrations {} are not in", missing.join(", "))));
-        }
-        let admin = match (done.admin, email) {
-            (Admin::Made, email) => format!(", administrator {} made", email.unwrap_or_default()),
-            (Admin::Present, _) => String::new(),
-            (Admin::None, Some(email)) => {
-                return Err(BootError::BootstrapIncomplete(format!("there is no administrator {email}")));
-            }
-            (Admin::None, None) => {
-                about_administrators(false, log);
-                String::new()
-            }
-        };
-        log.done(match (done.installed, done.migrated) {
-            (true, migrated) => format!("installed, {migrated} of Directus' migrations applied{admin}"),
-            (false, 0) => format!("nothing to do{admin}"),
-            (false, migrated) => format!("{migrated} of Directus' migrations applied{admin}"),
-        });
-        Ok(())
-    }
-
-    /// Phase 6. The fingerprint of the schema, where it was seen to be what the snapshot says.
-    async fn schema(
-        self,
-        session: &Session,
-        work: &Schema,
-        node: &mut Option<Node>,
-    ) -> Result<Option<String>, BootError> {
-        let Boot { prepared, log } = self;
-        log.begin(Phase::Schema);
-        match work {
-            Schema::Skip => {
-                log.warn("SCHEMA_APPLY_MODE=skip: nobody looks whether the database is what the snapshot says");
-                log.done("skipped");
-                Ok(None)
-            }
-            Schema::Older(newest) => {
-                log.warn(format!(
-                    "this image is older than the database, which {} brought to snapshot {} on {} UTC",
-                    newest.image,
-                    newest.short_digest(),
-                    newest.applied_at,
-                ));
-                log.done("older image, nothing applied");
-                Ok(None)
-            }
-            // What db-init has just done may have touched the schema.
-            Schema::InPlace { seal } => {
-                let now = fingerprint(&session.client).await?;
-                if prepared.seal(&now) == *seal {
-                    log.done("no changes");
-                    Ok(Some(now))
-                } else {
-                    self.compare_and_apply(session, node).await
-                }
-            }
-            Schema::Compare => self.compare_and_apply(session, node).await,
-        }
-    }
-
-    async fn compare_and_apply(self, session: &Session, node: &mut Option<Node>) -> Result<Option<String>, BootError> {
-        let Boot { prepared: Prepared { config, snapshot: file, .. }, log } = self;
-        let Node { bridge, snapshot } = self.running(session, node).await?;
-        let plan = self.bounded(session, bridge.plan()).await?.map_err(BootError::Schema)?;
-        if plan.directus != snapshot.directus {
-            log.warn(format!(
-                "the snapshot was saved by Directus {}, this is {}: save it again",
-                snapshot.directus, plan.directus
-            ));
-        }
-        let ruling = rule(&plan.changes, config.allow_destructive.as_deref());
-        if config.schema_mode == SchemaMode::Plan && ruling != Ruling::Empty {
-            for sentence in guard::sentences(&plan.changes) {
-                log.note(sentence);
-            }
-            log.warn("SCHEMA_APPLY_MODE=plan: nothing of it was applied, the database is not what the snapshot says");
-            log.done(format!("not applied: {}", guard::summary(&plan.changes)));
-            return Ok(None);
-        }
-        match &ruling {
-            Ruling::Refused { losses, digest } => {
-                let losses = inventory::weigh(&session.client, losses).await?;
-                return Err(BootError::Refused { losses, digest: digest.clone() });
-            }
-            Ruling::Allowed(losses) => {
-                let losses = inventory::weigh(&session.client, losses).await?;
-                log.warn(format!("allowed by SCHEMA_ALLOW_DESTRUCTIVE: {}", losses.join("; ")));
-            }
-            Ruling::Harmless | Ruling::Empty => {}
-        }
-        if ruling != Ruling::Empty {
-            self.bounded(session, bridge.apply()).await?.map_err(BootError::Schema)?;
-            // Re-applying is not always convergent (directus 20439, 24192), and its exit code proves nothing.
-            let rest = self.bounded(session, bridge.plan()).await?.map_err(BootError::Schema)?;
-            if !rest.changes.is_empty() {
-                let rest = guard::names(&rest.changes).join(", ");
-                return Err(BootError::Diverged(format!("a new plan still has {rest}")));
-            }
-        }
-        let missing = inventory::missing_from(&session.client, snapshot).await?;
-        if !missing.is_empty() {
-            return Err(BootError::Diverged(format!("the database has no {}", missing.join(", no "))));
-        }
-        state::record_snapshot(&session.client, &file.digest, &plan.directus, &config.image).await?;
-        let verified = fingerprint(&session.client).await?;
-        log.done(match ruling {
-            Ruling::Empty => "no changes".to_owned(),
-            _ => format!("applied {}", guard::summary(&plan.changes)),
-        });
-        Ok(Some(verified))
     }
 
     /// The end of phase 7: notes what the schema now is, so that a boot that finds it so has nothing to do.
@@ -416,7 +273,7 @@ impl Boot<'_> {
             let Node { bridge, .. } = self.running(session, node).await?;
             let plan = self.bounded(session, bridge.plan()).await?.map_err(BootError::Schema)?;
             if !plan.changes.is_empty() {
-                let changes = guard::names(&plan.changes).join(", ");
+                let changes = changes::names(&plan.changes).join(", ");
                 return Err(BootError::Diverged(format!("the SQL after the schema changed {changes}")));
             }
         }
@@ -429,9 +286,70 @@ impl Boot<'_> {
     async fn running<'n>(self, session: &Session, node: &'n mut Option<Node>) -> Result<&'n mut Node, BootError> {
         if node.is_none() {
             let phase = self.log.phase();
-            *node = Some(self.start_node(session, false).await?);
+            *node = Some(start_node(self.prepared, session, self.log, false).await?);
             self.log.resume(phase);
         }
         Ok(node.as_mut().expect("started above"))
     }
+}
+
+/// Starts Directus' process, and has it read the snapshot. For a report its sessions are read-only, and its log goes to
+/// standard error.
+pub(crate) async fn start_node(
+    prepared: &Prepared,
+    session: &Session,
+    log: &Log,
+    report: bool,
+) -> Result<Node, BootError> {
+    let Prepared { config, migrations, snapshot: file, .. } = prepared;
+    log.begin(Phase::Schema);
+    let variables = config.bridge_variables(migrations.owned_tables());
+    let mut bridge = Bridge::start(&config.paths.scripts, &file.path, &variables, report).map_err(BootError::Schema)?;
+    let snapshot = match bounded(prepared, session, log, bridge.read_snapshot()).await? {
+        Ok(snapshot) => snapshot,
+        Err(BridgeError::Failed(failure)) => return Err(file.invalid(failure.to_string()).into()),
+        Err(error) => return Err(BootError::Schema(error)),
+    };
+    for warning in &snapshot.warnings {
+        log.warn(warning);
+    }
+    match migrations.owned_tables().find(|owned| snapshot.tables.iter().any(|table| table == owned)) {
+        Some(table) => {
+            let reason = format!("holds the table {table}, which db-init owns (-- owns-table: {table})");
+            Err(file.invalid(reason).into())
+        }
+        None => Ok(Node { bridge, snapshot }),
+    }
+}
+
+/// Bounds the work of Directus' process by its time and by the boot's connection.
+pub(crate) async fn bounded<T>(
+    prepared: &Prepared,
+    session: &Session,
+    log: &Log,
+    work: impl Future<Output = T>,
+) -> Result<T, BootError> {
+    let after = prepared.config.timeouts.directus;
+    tokio::select! {
+        done = timeout(after, work) => {
+            done.map_err(|_| BootError::DirectusTimeout { phase: log.phase(), after })
+        }
+        lost = session.lost() => Err(BootError::Lost(lost)),
+    }
+}
+
+/// Losses of a transaction that was rolled back, each with the number of rows or values that are there: `table laps (12
+/// rows)`.
+async fn weighed(session: &Session, losses: &[(Loss, Option<u64>)]) -> Result<Vec<String>, BootError> {
+    let mut weighed = Vec::with_capacity(losses.len());
+    for (loss, measured) in losses {
+        weighed.push(match measured {
+            Some(number) => witness::watch::with_amount(loss, Some(*number)),
+            None => match measure::weigh(&mut Link::Session(&session.client), loss).await? {
+                Some(amount) => format!("{loss} ({amount})"),
+                None => loss.to_string(),
+            },
+        });
+    }
+    Ok(weighed)
 }

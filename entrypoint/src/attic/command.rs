@@ -1,0 +1,313 @@
+//! `attic`: lists what is in the attic, restores it, or purges it.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde_json::Value;
+use tokio_postgres::Client;
+
+use super::{SCHEMA, drop_entry};
+use crate::boot::{connect, prepare};
+use crate::config::Env;
+use crate::database::{self, BootLock, Session};
+use crate::error::BootError;
+use crate::log::Log;
+use crate::witness::link::identifier;
+use crate::witness::loss::count;
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// List the entries, as text or JSON.
+    List {
+        /// As JSON.
+        json: bool,
+    },
+    /// Bring one entry back.
+    Restore(i64),
+    /// Drop one entry, or all of them.
+    Purge(Option<i64>),
+}
+
+/// One entry of the list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Entry {
+    /// Its number.
+    pub(super) id: i64,
+    /// `table`, `column` or `rows`.
+    pub(super) kind: String,
+    /// The PostgreSQL schema that it was in.
+    pub(super) schema: String,
+    /// The table.
+    pub(super) table: String,
+    /// The column of a `column`.
+    pub(super) column: Option<String>,
+    /// The table in the schema `attic` that holds the data.
+    pub(super) stored: String,
+    /// When, in UTC, to the second.
+    pub(super) removed_at: String,
+    /// When it was restored.
+    pub(super) restored_at: Option<String>,
+    /// `schema`, or the SQL file that removed it.
+    pub(super) source: String,
+    /// The image that removed it.
+    pub(super) image: String,
+    /// Rows or values.
+    pub(super) rows: i64,
+    /// Size on disk in bytes.
+    pub(super) bytes: i64,
+    #[serde(skip)]
+    definition: Value,
+}
+
+impl Entry {
+    /// `table laps`, `column laps.speed`, `rows of laps`.
+    fn subject(&self) -> String {
+        let schema = if self.schema == "public" { String::new() } else { format!("{}.", self.schema) };
+        match (&self.column, self.kind.as_str()) {
+            (Some(column), _) => format!("column {schema}{}.{column}", self.table),
+            (None, "rows") => format!("rows of {schema}{}", self.table),
+            _ => format!("table {schema}{}", self.table),
+        }
+    }
+
+    fn line(&self) -> String {
+        let Entry { id, removed_at, source, image, rows, bytes, .. } = self;
+        let restored = self.restored_at.as_ref().map_or_else(String::new, |at| format!(", restored on {at} UTC"));
+        format!(
+            "{id:>4}  {}  ({}, {} kB; removed on {removed_at} UTC by {source} of {image}{restored})",
+            self.subject(),
+            count(u64::try_from(*rows).unwrap_or(0), if self.kind == "column" { "value" } else { "row" }),
+            bytes / 1024,
+        )
+    }
+}
+
+/// Carries out the request. Returns what goes to standard output.
+///
+/// # Errors
+/// As a boot's up to phase 3; [`BootError::Attic`] if it cannot be done.
+pub async fn run(request: &Request, env: &Env, log: &Log) -> Result<String, BootError> {
+    let prepared = prepare(env, log)?;
+    let session = connect(&prepared, log).await?;
+    let known = session.client.query_one("select to_regclass('boot.attic') is not null", &[]).await?;
+    let entries = if known.get(0) { list(&session.client).await? } else { Vec::new() };
+    if let Request::List { json } = request {
+        return Ok(if *json { serde_json::json!({ "entries": entries }).to_string() } else { listed(&entries) });
+    }
+    let config = &prepared.config;
+    log.begin(crate::contract::Phase::Lock);
+    session.ready().await?;
+    let other = database::refuse_pooler(&session, &config.database, config.timeouts.database, log).await?;
+    let (lock, _) = BootLock::acquire(other, config.timeouts.lock, log).await?;
+    let find = |id: i64| {
+        let entry = entries.iter().find(|entry| entry.id == id);
+        entry.ok_or_else(|| BootError::Attic(format!("the attic has no entry {id}: see `attic`")))
+    };
+    let done = match request {
+        Request::Restore(id) => restore(&session, find(*id)?).await?,
+        Request::Purge(Some(id)) => {
+            let entry = find(*id)?;
+            drop_entry(&session.client, entry.id, &entry.stored).await?;
+            format!("purged {}", entry.subject())
+        }
+        Request::Purge(None) => {
+            for entry in &entries {
+                drop_entry(&session.client, entry.id, &entry.stored).await?;
+            }
+            format!("purged {} entries", entries.len())
+        }
+        Request::List { .. } => unreachable!("answered above"),
+    };
+    lock.release().await;
+    session.close().await;
+    Ok(done)
+}
+
+fn listed(entries: &[Entry]) -> String {
+    let mut text = String::new();
+    for entry in entries {
+        writeln!(text, "{}", entry.line()).expect("a String takes every write");
+    }
+    if entries.is_empty() { "the attic is empty".to_owned() } else { text.trim_end().to_owned() }
+}
+
+/// The entries that still have their data, the newest last.
+async fn list(client: &Client) -> Result<Vec<Entry>, tokio_postgres::Error> {
+    let rows = client
+        .query(
+            "select a.id, a.kind, a.schema_name, a.table_name, a.column_name, a.stored, a.source, a.image,
+                    to_char(a.removed_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
+                    to_char(a.restored_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
+                    a.definition::text, coalesce(pg_catalog.pg_total_relation_size(c.oid), 0)
+             from boot.attic a
+             left join pg_catalog.pg_class c on c.oid = to_regclass(format('attic.%I', a.stored))
+             where a.purged_at is null and (c.oid is not null or a.restored_at is not null) order by a.id",
+            &[],
+        )
+        .await?;
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let definition: String = row.get(10);
+        let mut entry = Entry {
+            id: row.get(0),
+            kind: row.get(1),
+            schema: row.get(2),
+            table: row.get(3),
+            column: row.get(4),
+            stored: row.get(5),
+            source: row.get(6),
+            image: row.get(7),
+            removed_at: row.get(8),
+            restored_at: row.get(9),
+            rows: 0,
+            bytes: row.get(11),
+            definition: serde_json::from_str(&definition).unwrap_or_default(),
+        };
+        if entry.bytes > 0 {
+            let count = format!("select count(*) from {SCHEMA}.{}", identifier(&entry.stored));
+            entry.rows = client.query_one(&count, &[]).await?.get(0);
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+/// Brings one entry back, in one transaction.
+async fn restore(session: &Session, entry: &Entry) -> Result<String, BootError> {
+    let client = &session.client;
+    if entry.bytes == 0 && entry.restored_at.is_some() {
+        return Err(BootError::Attic(format!("{} was restored already: its table was moved back", entry.subject())));
+    }
+    client.batch_execute("begin").await?;
+    let restored = match entry.kind.as_str() {
+        "table" => restore_table(client, entry).await,
+        "column" => restore_column(client, entry).await,
+        _ => restore_rows(client, entry).await,
+    };
+    match restored {
+        Ok(sentence) => {
+            client.execute("update boot.attic set restored_at = now() where id = $1", &[&entry.id]).await?;
+            client.batch_execute("commit").await?;
+            Ok(sentence)
+        }
+        Err(error) => {
+            // On a lost connection there is nothing to roll back.
+            drop(client.batch_execute("rollback").await);
+            Err(error)
+        }
+    }
+}
+
+/// The table as it is now: its name for SQL, and whether it exists.
+async fn origin(client: &Client, entry: &Entry) -> Result<(String, bool), BootError> {
+    let quoted = format!("{}.{}", identifier(&entry.schema), identifier(&entry.table));
+    let row = client.query_one("select to_regclass($1) is not null", &[&quoted]).await?;
+    Ok((quoted, row.get(0)))
+}
+
+/// Moves the table back with its foreign keys, or, where there is a table of that name again, puts its rows in there.
+async fn restore_table(client: &Client, entry: &Entry) -> Result<String, BootError> {
+    let (quoted, exists) = origin(client, entry).await?;
+    if exists {
+        return restore_rows(client, entry).await;
+    }
+    let stored = identifier(&entry.stored);
+    client
+        .batch_execute(&format!(
+            "alter table {SCHEMA}.{stored} set schema {};
+             alter table {}.{stored} rename to {}",
+            identifier(&entry.schema),
+            identifier(&entry.schema),
+            identifier(&entry.table),
+        ))
+        .await?;
+    let mut missing = Vec::new();
+    let foreign_keys = entry.definition["foreignKeys"].as_array().map_or(&[][..], Vec::as_slice);
+    for key in foreign_keys {
+        let text = |name: &str| key[name].as_str().unwrap_or_default();
+        let (table, name, definition) = (text("table"), text("name"), text("definition"));
+        client.batch_execute("savepoint foreign_key").await?;
+        let add = format!("alter table {table} add constraint {} {definition}", identifier(name));
+        if client.batch_execute(&add).await.is_err() {
+            client.batch_execute("rollback to savepoint foreign_key").await?;
+            missing.push(format!("{name} on {table}: {definition}"));
+        }
+    }
+    let without = match missing.as_slice() {
+        [] => String::new(),
+        missing => format!("; without the foreign keys that do not fit any more: {}", missing.join("; ")),
+    };
+    let rows: i64 = client.query_one(&format!("select count(*) from {quoted}"), &[]).await?.get(0);
+    Ok(format!("restored {} with {}{without}", entry.subject(), count(u64::try_from(rows).unwrap_or(0), "row")))
+}
+
+/// Puts rows back into their table; a row whose key is there again is left alone.
+async fn restore_rows(client: &Client, entry: &Entry) -> Result<String, BootError> {
+    let (quoted, exists) = origin(client, entry).await?;
+    if !exists {
+        return Err(BootError::Attic(format!("there is no table {} to restore the rows into", entry.table)));
+    }
+    let columns = client
+        .query(
+            "select format('%I', a.attname) from pg_catalog.pg_attribute a
+             join pg_catalog.pg_attribute b on b.attname = a.attname
+             where a.attrelid = to_regclass($1) and b.attrelid = to_regclass($2)
+               and a.attnum > 0 and b.attnum > 0 and not a.attisdropped and not b.attisdropped and a.attgenerated = ''
+             order by a.attnum",
+            &[&quoted, &format!("{SCHEMA}.{}", identifier(&entry.stored))],
+        )
+        .await?;
+    let columns: Vec<String> = columns.iter().map(|row| row.get(0)).collect();
+    let columns = columns.join(", ");
+    let inserted = client
+        .execute(
+            &format!(
+                "insert into {quoted} ({columns}) overriding system value
+                 select {columns} from {SCHEMA}.{} on conflict do nothing",
+                identifier(&entry.stored)
+            ),
+            &[],
+        )
+        .await?;
+    let left = u64::try_from(entry.rows).unwrap_or(0).saturating_sub(inserted);
+    let present = if left == 0 { String::new() } else { format!("; {} were there already", count(left, "row")) };
+    Ok(format!("restored {} into {}{present}", count(inserted, "row"), entry.table))
+}
+
+/// Puts values back by their keys, where the column is empty; adds the column if it is gone.
+async fn restore_column(client: &Client, entry: &Entry) -> Result<String, BootError> {
+    let (quoted, exists) = origin(client, entry).await?;
+    let column = entry.column.as_deref().unwrap_or_default();
+    if !exists {
+        return Err(BootError::Attic(format!("there is no table {} to restore the column into", entry.table)));
+    }
+    let key: Vec<String> = entry.definition["key"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice)
+        .iter()
+        .filter_map(|name| name.as_str().map(identifier))
+        .collect();
+    if key.is_empty() {
+        return Err(BootError::Attic(format!(
+            "{} has no primary key, so its values cannot be matched with rows: copy them by hand from {SCHEMA}.{}",
+            entry.table, entry.stored
+        )));
+    }
+    let data_type = entry.definition["type"].as_str().unwrap_or("text");
+    let quoted_column = identifier(column);
+    let joined = key.iter().map(|name| format!("t.{name} = a.{name}")).collect::<Vec<_>>().join(" and ");
+    client.batch_execute(&format!("alter table {quoted} add column if not exists {quoted_column} {data_type}")).await?;
+    let updated = client
+        .execute(
+            &format!(
+                "update {quoted} t set {quoted_column} = a.{quoted_column} from {SCHEMA}.{} a
+                 where {joined} and t.{quoted_column} is null",
+                identifier(&entry.stored)
+            ),
+            &[],
+        )
+        .await?;
+    Ok(format!("restored {} of {}", count(updated, "value"), entry.subject()))
+}

@@ -1,0 +1,82 @@
+//! The attic: what an allowed plan or a declared SQL file removed, kept for a time in a PostgreSQL schema of its own.
+//!
+//! Before the work of a transaction, [`Stash`] moves a table there or copies a column's values with their keys; deleted
+//! rows are copied by a trigger. It is part of the same transaction, so that whatever was removed is in the attic, and
+//! nothing else. The list is the table `boot.attic`; the data is in the schema `attic`, which Directus never looks at.
+
+mod command;
+mod stash;
+
+use tokio_postgres::Client;
+
+use crate::log::Log;
+use crate::witness::{Link, LinkError, link::literal};
+
+pub use command::{Request, run};
+pub use stash::{Insertion, Stash, settle};
+
+/// The PostgreSQL schema of the removed data.
+pub use crate::witness::compare::ATTIC as SCHEMA;
+
+/// Why the transaction must not be committed: something outside of the attic still depends on a table inside it. `None`
+/// if nothing does.
+///
+/// # Errors
+/// The connection's.
+pub async fn dangling(link: &mut Link<'_>) -> Result<Option<String>, LinkError> {
+    let query = format!(
+        "with inside as (
+            select c.oid, c.relname from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            where n.nspname = {SCHEMA}
+        )
+        select format('the foreign key %I of %s references it', f.conname, f.conrelid::regclass), inside.relname
+        from pg_catalog.pg_constraint f join inside on inside.oid = f.confrelid
+        where f.contype = 'f' and f.conrelid not in (select oid from inside)
+        union all
+        select format('the view %s reads it', v.oid::regclass), inside.relname
+        from pg_catalog.pg_depend d
+        join inside on inside.oid = d.refobjid and d.refclassid = 'pg_catalog.pg_class'::regclass
+        join pg_catalog.pg_rewrite r on r.oid = d.objid and d.classid = 'pg_catalog.pg_rewrite'::regclass
+        join pg_catalog.pg_class v on v.oid = r.ev_class
+        where v.oid not in (select oid from inside)
+        limit 1",
+        SCHEMA = literal(SCHEMA),
+    );
+    let rows = link.rows(&query).await?;
+    let first = rows.into_iter().next().map(|row| row.into_iter().flatten().collect::<Vec<_>>());
+    Ok(first.map(|row| match row.as_slice() {
+        [reason, table] => format!("the table {table} cannot be removed: {reason}; drop that in a SQL file first"),
+        _ => "something depends on a removed table".to_owned(),
+    }))
+}
+
+/// Drops what has been in the attic for longer than `days`. Called by boots that had other work.
+///
+/// # Errors
+/// The driver's.
+pub async fn purge(client: &Client, days: u32, log: &Log) -> Result<(), tokio_postgres::Error> {
+    let expired = client
+        .query(
+            "select id, stored from boot.attic where purged_at is null and removed_at < now() - make_interval(days => $1)",
+            &[&i32::try_from(days).unwrap_or(i32::MAX)],
+        )
+        .await?;
+    for row in &expired {
+        drop_entry(client, row.get(0), row.get(1)).await?;
+    }
+    if !expired.is_empty() {
+        log.note(format!("attic: {} entries older than {days} days were purged", expired.len()));
+    }
+    Ok(())
+}
+
+/// Drops the data of one entry; the entry itself stays in the list as purged.
+async fn drop_entry(client: &Client, id: i64, stored: &str) -> Result<(), tokio_postgres::Error> {
+    let table = crate::witness::link::identifier(stored);
+    client
+        .batch_execute(&format!(
+            "begin; drop table if exists {SCHEMA}.{table} cascade; update boot.attic set purged_at = now() where id = {id}; \
+             commit"
+        ))
+        .await
+}

@@ -1,0 +1,106 @@
+//! Phase 5: Directus' system tables, its own migrations and the first administrator, in one observed transaction.
+
+use super::{Boot, Node, about_administrators, weighed};
+use crate::contract::Phase;
+use crate::database::Session;
+use crate::directus::protocol::Bootstrapped;
+use crate::directus::{Admin, Bridge, inventory};
+use crate::error::BootError;
+use crate::standing::{Bootstrap, Standing};
+use crate::witness::watch::{MAX_ATTEMPTS, add_suspicions};
+use crate::witness::{DirectusMigrations, Link, Loss, Outcome, Witness};
+
+/// The result of one attempt.
+enum Attempt {
+    /// It was committed.
+    Committed(Bootstrapped, Vec<String>),
+    /// It was rolled back, to measure these first.
+    Suspected(Vec<Loss>),
+    /// It was rolled back because of these.
+    Lost(Vec<(Loss, Option<u64>)>),
+}
+
+impl Boot<'_> {
+    /// Phase 5.
+    pub(super) async fn bootstrap(
+        self,
+        session: &Session,
+        work: &Bootstrap,
+        standing: &Standing,
+        node: Option<&mut Node>,
+    ) -> Result<(), BootError> {
+        let Boot { prepared, log, .. } = self;
+        log.begin(Phase::Bootstrap);
+        let Some(Node { bridge, .. }) = node.filter(|_| !work.is_empty()) else {
+            about_administrators(standing.administrator == Some(true), log);
+            log.done("nothing to do");
+            return Ok(());
+        };
+        let email = prepared.config.admin_email.as_deref();
+        let mut suspicions = Vec::new();
+        let mut attempts = 0;
+        let (done, warnings) = loop {
+            attempts += 1;
+            match self.bounded(session, self.attempt_bootstrap(bridge, &suspicions)).await?? {
+                Attempt::Committed(done, warnings) => break (done, warnings),
+                Attempt::Suspected(new) if attempts < MAX_ATTEMPTS => add_suspicions(&mut suspicions, new),
+                Attempt::Suspected(new) => {
+                    let losses = new.into_iter().map(|loss| (loss, None)).collect::<Vec<_>>();
+                    return Err(BootError::DirectusDestroyed(weighed(session, &losses).await?));
+                }
+                Attempt::Lost(losses) => {
+                    return Err(BootError::DirectusDestroyed(weighed(session, &losses).await?));
+                }
+            }
+        };
+        for warning in warnings {
+            log.warn(warning);
+        }
+        let admin = match (done.admin, email) {
+            (Admin::Made, email) => format!(", administrator {} made", email.unwrap_or_default()),
+            (Admin::Present | Admin::None, Some(_)) | (Admin::Present, None) => String::new(),
+            (Admin::None, None) => {
+                about_administrators(false, log);
+                String::new()
+            }
+        };
+        log.done(match (done.installed, done.migrated) {
+            (true, migrated) => format!("installed, {migrated} of Directus' migrations applied{admin}"),
+            (false, 0) => format!("nothing to do{admin}"),
+            (false, migrated) => format!("{migrated} of Directus' migrations applied{admin}"),
+        });
+        Ok(())
+    }
+
+    /// One transaction: commits only if nothing outside of Directus' own tables was lost, and if what Directus reports
+    /// is true.
+    async fn attempt_bootstrap(self, bridge: &mut Bridge, suspicions: &[Loss]) -> Result<Attempt, BootError> {
+        let email = self.prepared.config.admin_email.as_deref();
+        bridge.begin().await.map_err(BootError::Bootstrap)?;
+        let witness = Witness::begin(&mut Link::Directus(bridge), suspicions).await.map_err(BootError::in_bootstrap)?;
+        let done = bridge.bootstrap(email.is_some()).await.map_err(BootError::Bootstrap)?;
+        let mut link = Link::Directus(bridge);
+        let missing = self
+            .prepared
+            .directus
+            .pending(&inventory::applied_migrations(&mut link).await.map_err(BootError::in_bootstrap)?);
+        let outcome = witness.end(&mut link, &DirectusMigrations).await.map_err(BootError::in_bootstrap)?;
+        if let Outcome::Kept { .. } = outcome {
+            if !missing.is_empty() {
+                let reason = format!("its migrations {} are not in", missing.join(", "));
+                return Err(BootError::BootstrapIncomplete(reason));
+            }
+            if let (Admin::None, Some(email)) = (done.admin, email) {
+                return Err(BootError::BootstrapIncomplete(format!("there is no administrator {email}")));
+            }
+            self.lock.verify(&mut link).await?;
+            return Ok(Attempt::Committed(done, bridge.commit().await.map_err(BootError::Bootstrap)?));
+        }
+        bridge.rollback().await.map_err(BootError::Bootstrap)?;
+        Ok(match outcome {
+            Outcome::Suspected(losses) => Attempt::Suspected(losses),
+            Outcome::Lost(losses) => Attempt::Lost(losses),
+            Outcome::Kept { .. } => unreachable!("returned above"),
+        })
+    }
+}

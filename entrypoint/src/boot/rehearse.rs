@@ -1,0 +1,185 @@
+//! `plan --rehearse`: a boot in one transaction that is always rolled back. It reports what would really be lost and
+//! which locks would be held, at the price of holding them: for copies of a database and quiet hours.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::schema::{apply_until_empty, current_schema};
+use super::{Prepared, bounded, start_node};
+use crate::database::{self, BootLock, Session};
+use crate::directus::{Bridge, Expectation, Snapshot, changes, inventory};
+use crate::error::BootError;
+use crate::log::Log;
+use crate::migrations::{self, MigrationFile};
+use crate::standing::{Schema, Standing};
+use crate::witness::{Announced, DirectusMigrations, Link, Loss, Outcome, Witness};
+
+/// What a rehearsal showed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rehearsal {
+    /// What Directus changes in phase 6, in words.
+    pub changes: Vec<String>,
+    /// Announced losses that really happened.
+    pub losses: Vec<String>,
+    /// Losses that nothing announced: a boot would be refused with exit code 43.
+    pub unannounced: Vec<String>,
+    /// Changes that a second plan still has, or parts of the snapshot that would be missing: exit code 44.
+    pub diverged: Vec<String>,
+    /// Locks that writers or readers would wait for: `laps: AccessExclusiveLock`.
+    pub locks: Vec<String>,
+    /// Files that cannot be rehearsed, because they run without a transaction.
+    pub skipped: Vec<String>,
+    /// How long the transaction took, and so how long its locks would be held at most, in milliseconds.
+    pub milliseconds: u64,
+}
+
+impl Rehearsal {
+    fn note(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Kept { announced, .. } => self.losses.extend(announced.iter().map(Loss::to_string)),
+            Outcome::Suspected(losses) => {
+                self.unannounced.extend(losses.iter().map(|loss| format!("{loss} (suspected, not counted)")));
+            }
+            Outcome::Lost(losses) => self.unannounced.extend(losses.iter().map(|(loss, _)| loss.to_string())),
+        }
+    }
+}
+
+impl fmt::Display for Rehearsal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            ("changes", &self.changes),
+            ("announced losses", &self.losses),
+            ("losses without announcement", &self.unannounced),
+            ("not as in the snapshot", &self.diverged),
+            ("locks", &self.locks),
+            ("not rehearsed", &self.skipped),
+        ];
+        for (name, lines) in parts {
+            writeln!(f, "{name}: {}", lines.len())?;
+            for line in lines {
+                writeln!(f, "  {line}")?;
+            }
+        }
+        write!(f, "rolled back after {} ms; nothing was changed", self.milliseconds)
+    }
+}
+
+/// How long a rehearsal waits for a lock; readers queue up behind it for as long.
+const LOCK_TIMEOUT: &str = "1s";
+
+/// Rehearses the boot and rolls it back, within `limit`.
+///
+/// # Errors
+/// As a boot's, and [`BootError::RehearsalTimeout`].
+pub async fn rehearse(
+    prepared: &Prepared,
+    session: &Session,
+    limit: Duration,
+    log: &Log,
+) -> Result<Rehearsal, BootError> {
+    let config = &prepared.config;
+    session.ready().await?;
+    let other = database::refuse_pooler(session, &config.database, config.timeouts.database, log).await?;
+    let (lock, _) = BootLock::acquire(other, config.timeouts.lock, log).await?;
+    let files = prepared.migrations.files()?;
+    let standing = Standing::read(&session.client, files).await?;
+    let work = standing.work(prepared, files).map_err(|refusal| refusal.told(log))?;
+    let mut node = start_node(prepared, session, log, false).await?;
+    let began = Instant::now();
+    // Dropping the process at the time limit ends its connection, and that its transaction.
+    let work = async {
+        let bridge = &mut node.bridge;
+        bridge.begin().await.map_err(BootError::Schema)?;
+        Link::Directus(bridge).rows(&format!("set local lock_timeout = '{LOCK_TIMEOUT}'")).await?;
+        let mut rehearsal = Rehearsal::default();
+        rehearse_files(bridge, &work.db_init.apply, &mut rehearsal).await?;
+        if !work.bootstrap.is_empty() {
+            let witness = Witness::begin(&mut Link::Directus(bridge), &[]).await?;
+            bridge.bootstrap(config.admin_email.is_some()).await.map_err(BootError::Bootstrap)?;
+            rehearsal.note(witness.end(&mut Link::Directus(bridge), &DirectusMigrations).await?);
+        }
+        if !matches!(work.schema, Schema::Skip | Schema::Older(_)) {
+            rehearse_schema(bridge, &node.snapshot, &mut rehearsal).await?;
+        }
+        rehearse_files(bridge, &work.post_schema.apply, &mut rehearsal).await?;
+        rehearsal.locks = locks(bridge).await?;
+        bridge.rollback().await.map_err(BootError::Schema)?;
+        Ok::<_, BootError>(rehearsal)
+    };
+    let done = timeout(limit, bounded(prepared, session, log, work)).await;
+    let mut rehearsal = done.map_err(|_| BootError::RehearsalTimeout { after: limit })???;
+    rehearsal.milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    node.bridge.finish().await;
+    lock.release().await;
+    Ok(rehearsal)
+}
+
+async fn rehearse_files(
+    bridge: &mut Bridge,
+    files: &[&MigrationFile],
+    rehearsal: &mut Rehearsal,
+) -> Result<(), BootError> {
+    let mut link = Link::Directus(bridge);
+    for file in files {
+        if file.headers.no_transaction {
+            rehearsal.skipped.push(file.filename.clone());
+            continue;
+        }
+        let witness = Witness::begin(&mut link, &[]).await?;
+        let path = link.rows("select current_setting('search_path')").await?;
+        link.rows(&migrations::apply::as_statements(file)).await?;
+        // Directus' session goes on with the same settings as before.
+        let path = path.into_iter().flatten().flatten().next().unwrap_or_default();
+        let reset =
+            format!("reset role; select set_config('search_path',{}, true)", crate::witness::link::literal(&path));
+        link.rows(&reset).await?;
+        rehearsal.note(end(&witness, &mut link, file.headers.destroys.as_slice()).await?);
+    }
+    Ok(())
+}
+
+async fn end(
+    witness: &Witness,
+    link: &mut Link<'_>,
+    announced: &(impl Announced + ?Sized),
+) -> Result<Outcome, BootError> {
+    Ok(witness.end(link, announced).await?)
+}
+
+async fn rehearse_schema(bridge: &mut Bridge, snapshot: &Snapshot, rehearsal: &mut Rehearsal) -> Result<(), BootError> {
+    let witness = Witness::begin(&mut Link::Directus(bridge), &[]).await?;
+    let plan = bridge.plan().await.map_err(BootError::Schema)?;
+    let schema = current_schema(bridge).await?;
+    if plan.changes.is_empty() {
+        return Ok(());
+    }
+    rehearsal.changes = changes::sentences(&plan.changes);
+    let rounds = apply_until_empty(bridge, &plan.changes).await.map_err(BootError::Schema)?;
+    rehearsal.diverged = changes::names(&rounds.rest);
+    let mut link = Link::Directus(bridge);
+    rehearsal.diverged.extend(inventory::missing_from(&mut link, snapshot).await?);
+    let all: Vec<_> = plan.changes.iter().chain(&rounds.later).cloned().collect();
+    let expectation = Expectation::new(&all, witness.before(), &schema);
+    rehearsal.note(end(&witness, &mut link, &expectation).await?);
+    Ok(())
+}
+
+/// The locks of the open transaction that others could wait for.
+async fn locks(bridge: &mut Bridge) -> Result<Vec<String>, BootError> {
+    let rows = Link::Directus(bridge)
+        .rows(
+            "select distinct l.relation::regclass::text, l.mode from pg_catalog.pg_locks l
+             join pg_catalog.pg_class c on c.oid = l.relation
+             where l.pid = pg_backend_pid() and c.relkind in ('r', 'p') and c.relnamespace <> 'pg_catalog'::regnamespace
+               and l.mode not in ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock')
+             order by 1, 2",
+        )
+        .await?;
+    let line = |row: Vec<Option<String>>| row.into_iter().flatten().collect::<Vec<_>>().join(": ");
+    Ok(rows.into_iter().map(line).collect())
+}

@@ -1,0 +1,270 @@
+//! Phase 6: Directus brings the schema to the snapshot, in one observed transaction.
+//!
+//! Inside the transaction, before COMMIT: the plan is judged, what it will destroy is moved into the attic, Directus
+//! applies it, a second plan must be empty, everything that the snapshot names must exist, and the witness compares. So
+//! every exit code but 0 leaves the database as it was.
+
+use super::{Boot, Node, weighed};
+use crate::attic::{self, Stash};
+use crate::config::SchemaMode;
+use crate::contract::Phase;
+use crate::database::{Session, state};
+use crate::directus::protocol::{Change, SchemaPlan};
+use crate::directus::{
+    Bridge, BridgeError, DataLoss, Expectation, Snapshot, Verdict, changes, check_destructive, digest_with_witnessed,
+    fingerprint, inventory,
+};
+use crate::error::BootError;
+use crate::standing::Schema;
+use crate::witness::watch::{MAX_ATTEMPTS, add_suspicions};
+use crate::witness::{Link, Loss, Outcome, Witness};
+
+/// How often a plan is applied and compared again; Directus needs a second round for some fields (directus 20439).
+const MAX_ROUNDS: usize = 5;
+
+/// The result of phase 6.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SchemaOutcome {
+    /// The database is what the snapshot describes.
+    InSync {
+        /// The schema's fingerprint.
+        fingerprint: String,
+    },
+    /// Nothing was applied, for a reason that the log contains.
+    NotApplied,
+}
+
+/// The result of one attempt at the transaction.
+enum Attempt {
+    /// Committed, or there was nothing to do.
+    InSync { plan: SchemaPlan, warnings: Vec<String>, destroyed: Vec<String> },
+    /// `SCHEMA_APPLY_MODE=plan`: rolled back before anything was applied.
+    Planned(SchemaPlan),
+    /// Rolled back before anything was applied: it is destructive.
+    Refused { losses: Vec<DataLoss>, digest: String },
+    /// Rolled back: Directus did not do what it reported.
+    Diverged(String),
+    /// Rolled back, to measure these first.
+    Suspected(Vec<Loss>),
+    /// Rolled back: these were lost without announcement. The digest allows them.
+    Lost { losses: Vec<(Loss, Option<u64>)>, digest: String },
+}
+
+impl Boot<'_> {
+    /// Phase 6.
+    pub(super) async fn schema(
+        self,
+        session: &Session,
+        work: &Schema,
+        node: &mut Option<Node>,
+    ) -> Result<SchemaOutcome, BootError> {
+        let Boot { prepared, log, .. } = self;
+        log.begin(Phase::Schema);
+        match work {
+            Schema::Skip => {
+                log.warn("SCHEMA_APPLY_MODE=skip: the database is not compared with the snapshot");
+                log.done("skipped");
+                Ok(SchemaOutcome::NotApplied)
+            }
+            Schema::Older(newest) => {
+                log.warn(format!(
+                    "this image is older than the database, which {} brought to snapshot {} on {} UTC",
+                    newest.image,
+                    newest.short_digest(),
+                    newest.applied_at,
+                ));
+                log.done("older image, nothing applied");
+                Ok(SchemaOutcome::NotApplied)
+            }
+            // The SQL files of phase 4 may have touched the schema.
+            Schema::InPlace { seal } => {
+                let fingerprint = fingerprint(&session.client).await?;
+                if prepared.seal(&fingerprint) == *seal {
+                    log.done("no changes");
+                    Ok(SchemaOutcome::InSync { fingerprint })
+                } else {
+                    self.compare_and_apply(session, node).await
+                }
+            }
+            Schema::Compare => self.compare_and_apply(session, node).await,
+        }
+    }
+
+    async fn compare_and_apply(self, session: &Session, node: &mut Option<Node>) -> Result<SchemaOutcome, BootError> {
+        let Boot { prepared, log, .. } = self;
+        let Node { bridge, snapshot } = self.running(session, node).await?;
+        let mut suspicions = Vec::new();
+        let mut attempts = 0;
+        let (plan, warnings, destroyed) = loop {
+            attempts += 1;
+            match self.bounded(session, self.attempt_apply(bridge, snapshot, &suspicions)).await?? {
+                Attempt::InSync { plan, warnings, destroyed } => break (plan, warnings, destroyed),
+                Attempt::Planned(plan) => {
+                    for sentence in changes::sentences(&plan.changes) {
+                        log.note(sentence);
+                    }
+                    log.warn("SCHEMA_APPLY_MODE=plan: nothing was applied, the database differs from the snapshot");
+                    log.done(format!("not applied: {}", changes::summary(&plan.changes)));
+                    return Ok(SchemaOutcome::NotApplied);
+                }
+                Attempt::Refused { losses, digest } => {
+                    let losses = weighed_words(session, &losses).await?;
+                    return Err(BootError::Refused { losses, digest });
+                }
+                Attempt::Diverged(reason) => return Err(BootError::Diverged(reason)),
+                Attempt::Suspected(new) if attempts < MAX_ATTEMPTS => add_suspicions(&mut suspicions, new),
+                Attempt::Suspected(new) => {
+                    let losses: Vec<_> = new.into_iter().map(|loss| (loss, None)).collect();
+                    return Err(BootError::DirectusDestroyed(weighed(session, &losses).await?));
+                }
+                Attempt::Lost { losses, digest } => {
+                    return Err(BootError::Unannounced { losses: weighed(session, &losses).await?, digest });
+                }
+            }
+        };
+        if plan.directus != snapshot.directus {
+            log.warn(format!("the snapshot was saved by Directus {}, this is {}", snapshot.directus, plan.directus));
+        }
+        for warning in plan.warnings.iter().chain(&warnings).chain(&destroyed) {
+            log.warn(warning);
+        }
+        let (client, file) = (&session.client, &prepared.snapshot);
+        state::record_snapshot(client, &file.digest, &plan.directus, &prepared.config.image).await?;
+        let fingerprint = fingerprint(client).await?;
+        log.done(match changes::summary(&plan.changes).as_str() {
+            "" => "no changes".to_owned(),
+            summary => format!("applied {summary}"),
+        });
+        Ok(SchemaOutcome::InSync { fingerprint })
+    }
+
+    /// One transaction.
+    async fn attempt_apply(
+        self,
+        bridge: &mut Bridge,
+        snapshot: &Snapshot,
+        suspicions: &[Loss],
+    ) -> Result<Attempt, BootError> {
+        bridge.begin().await.map_err(BootError::Schema)?;
+        let attempt = self.apply_in_transaction(bridge, snapshot, suspicions).await?;
+        match attempt {
+            Attempt::InSync { plan, mut warnings, destroyed } => {
+                self.lock.verify(&mut Link::Directus(bridge)).await?;
+                warnings.extend(bridge.commit().await.map_err(BootError::Schema)?);
+                Ok(Attempt::InSync { plan, warnings, destroyed })
+            }
+            other => {
+                bridge.rollback().await.map_err(BootError::Schema)?;
+                Ok(other)
+            }
+        }
+    }
+
+    async fn apply_in_transaction(
+        self,
+        bridge: &mut Bridge,
+        snapshot: &Snapshot,
+        suspicions: &[Loss],
+    ) -> Result<Attempt, BootError> {
+        let config = &self.prepared.config;
+        let witness = Witness::begin(&mut Link::Directus(bridge), suspicions).await?;
+        let plan = bridge.plan().await.map_err(BootError::Schema)?;
+        let schema = current_schema(bridge).await?;
+        let expectation = Expectation::new(&plan.changes, witness.before(), &schema);
+        let verdict = check_destructive(&plan.changes, &expectation, config.allow_destructive.as_deref());
+        if config.schema_mode == SchemaMode::Plan && verdict != Verdict::Empty {
+            return Ok(Attempt::Planned(plan));
+        }
+        let stashes = match &verdict {
+            Verdict::Refused { losses, digest } => {
+                return Ok(Attempt::Refused { losses: losses.clone(), digest: digest.clone() });
+            }
+            Verdict::Allowed(losses) => {
+                let data: Vec<&Loss> = losses.iter().filter_map(|loss| loss.data.as_ref()).collect();
+                let link = &mut Link::Directus(bridge);
+                Stash::of_plan(link, witness.before(), &data, &config.image).await?
+            }
+            Verdict::Harmless | Verdict::Empty => Vec::new(),
+        };
+        let rounds = match verdict {
+            Verdict::Empty => Rounds::default(),
+            _ => apply_until_empty(bridge, &plan.changes).await.map_err(BootError::Schema)?,
+        };
+        if !rounds.rest.is_empty() {
+            let rest = changes::names(&rounds.rest).join(", ");
+            return Ok(Attempt::Diverged(format!("a new plan still has {rest}")));
+        }
+        let mut link = Link::Directus(bridge);
+        let missing = inventory::missing_from(&mut link, snapshot).await?;
+        if !missing.is_empty() {
+            return Ok(Attempt::Diverged(format!("the database has no {}", missing.join(", no "))));
+        }
+        let all: Vec<Change> = plan.changes.iter().chain(&rounds.later).cloned().collect();
+        let expectation = Expectation::new(&all, witness.before(), &schema);
+        let announced = match witness.end(&mut link, &expectation).await? {
+            Outcome::Suspected(losses) => return Ok(Attempt::Suspected(losses)),
+            Outcome::Lost(losses) => {
+                let seen: Vec<Loss> = losses.iter().map(|(loss, _)| loss.clone()).collect();
+                let digest = digest_with_witnessed(&plan.changes, &expectation, &seen);
+                if config.allow_destructive.as_deref() != Some(digest.as_str()) {
+                    return Ok(Attempt::Lost { losses, digest });
+                }
+                seen
+            }
+            Outcome::Kept { announced, .. } => announced,
+        };
+        let mut destroyed = Vec::new();
+        if !stashes.is_empty() {
+            destroyed = attic::settle(&mut link, stashes, &announced).await?;
+            if let Some(reason) = attic::dangling(&mut link).await? {
+                return Ok(Attempt::Diverged(reason));
+            }
+        }
+        Ok(Attempt::InSync { plan, warnings: Vec::new(), destroyed })
+    }
+}
+
+/// The rounds after the first plan.
+#[derive(Default)]
+pub(super) struct Rounds {
+    /// Changes of the plans after the first one, which were applied too.
+    pub(super) later: Vec<Change>,
+    /// Changes that no further round made fewer.
+    pub(super) rest: Vec<Change>,
+}
+
+/// Applies until a new plan is empty or no smaller than the one before it.
+pub(super) async fn apply_until_empty(bridge: &mut Bridge, first: &[Change]) -> Result<Rounds, BridgeError> {
+    let mut rounds = Rounds { later: Vec::new(), rest: first.to_vec() };
+    for _ in 0..MAX_ROUNDS {
+        bridge.apply().await?;
+        let next = bridge.plan().await?.changes;
+        let is_smaller = next.len() < rounds.rest.len() || next != rounds.rest;
+        rounds.rest = next;
+        let deletes = rounds.rest.iter().any(Change::is_deletion);
+        if rounds.rest.is_empty() || !is_smaller || deletes {
+            break;
+        }
+        rounds.later.extend(rounds.rest.iter().cloned());
+    }
+    Ok(rounds)
+}
+
+/// The PostgreSQL schema that Directus creates its tables in.
+pub(super) async fn current_schema(bridge: &mut Bridge) -> Result<String, BootError> {
+    let rows = Link::Directus(bridge).rows("select current_schema()").await?;
+    Ok(rows.into_iter().flatten().flatten().next().unwrap_or_else(|| "public".to_owned()))
+}
+
+/// Expected losses in words, with the number of rows or values that each concerns: `delete collection laps (12 rows)`.
+pub(crate) async fn weighed_words(session: &Session, losses: &[DataLoss]) -> Result<Vec<String>, BootError> {
+    let mut weighed = Vec::with_capacity(losses.len());
+    for DataLoss { words, data } in losses {
+        let amount = match data {
+            Some(loss) => crate::witness::measure::weigh(&mut Link::Session(&session.client), loss).await?,
+            None => None,
+        };
+        weighed.push(amount.map_or_else(|| words.clone(), |amount| format!("{words} ({amount})")));
+    }
+    Ok(weighed)
+}

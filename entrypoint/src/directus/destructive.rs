@@ -1,0 +1,474 @@
+//! Destructive plans: what Directus will delete or narrow when it carries out a plan, and whether that was allowed.
+//!
+//! `schema apply` deletes every collection and field that Directus knows and the snapshot lacks, with its data. A stale
+//! snapshot in a freshly built image has destroyed five collections that way. So a plan that deletes or narrows anything
+//! is refused before it runs, unless the operator allowed it by its digest. This is a prediction, for the message; the
+//! protection is the [witness](crate::witness), which compares what happened with the [`Expectation`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::protocol::{Change, Difference, Entity};
+use crate::migrations::file::hex_sha256;
+use crate::witness::catalog::{Catalog, Oid};
+use crate::witness::{Announced, Loss, Permission, TableName};
+
+/// The decision about a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The plan is empty.
+    Empty,
+    /// It only adds, or changes what holds no data.
+    Harmless,
+    /// It deletes or narrows these, and was allowed.
+    Allowed(Vec<DataLoss>),
+    /// It deletes or narrows these, and was not allowed.
+    Refused {
+        /// The expected losses.
+        losses: Vec<DataLoss>,
+        /// The value of `SCHEMA_ALLOW_DESTRUCTIVE` that allows exactly these.
+        digest: String,
+    },
+}
+
+/// An expected loss.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataLoss {
+    /// In words: `delete collection laps`.
+    pub words: String,
+    /// The table or column whose rows or values it concerns, if any.
+    pub data: Option<Loss>,
+}
+
+/// Judges a plan over the catalog that it will be applied to; `allowed` is the value that the operator gave.
+#[must_use]
+pub fn check_destructive(changes: &[Change], expectation: &Expectation<'_>, allowed: Option<&str>) -> Verdict {
+    if changes.is_empty() {
+        return Verdict::Empty;
+    }
+    let losses = expectation.losses(changes);
+    if losses.is_empty() {
+        return Verdict::Harmless;
+    }
+    let digest = digest(changes, &losses);
+    // The part after the dash covers losses that only the witness saw.
+    let allows = allowed.is_some_and(|allowed| allowed.split('-').next() == Some(digest.as_str()));
+    if allows { Verdict::Allowed(losses) } else { Verdict::Refused { losses, digest } }
+}
+
+/// The value of `SCHEMA_ALLOW_DESTRUCTIVE` that also allows losses which the witness saw and the plan did not announce.
+#[must_use]
+pub fn digest_with_witnessed(changes: &[Change], expectation: &Expectation<'_>, witnessed: &[Loss]) -> String {
+    let seen: Vec<String> = witnessed.iter().map(Loss::to_string).collect();
+    let plan = digest(changes, &expectation.losses(changes));
+    format!("{plan}-{}", &hex_sha256(seen.join("\n").as_bytes())[..12])
+}
+
+/// Twelve hex digits over the whole plan and the losses that it leads to: another plan, or the same one over another
+/// database, has another digest.
+fn digest(changes: &[Change], losses: &[DataLoss]) -> String {
+    let plan = serde_json::to_string(changes).expect("a plan is plain data");
+    let losses: Vec<&str> = losses.iter().map(|loss| loss.words.as_str()).collect();
+    hex_sha256(format!("{plan}\n{}", losses.join("\n")).as_bytes())[..12].to_owned()
+}
+
+/// The effects of a plan on the catalog: what the witness accepts.
+#[derive(Debug)]
+pub struct Expectation<'a> {
+    catalog: &'a Catalog,
+    schema: String,
+    tables: BTreeSet<&'a str>,
+    columns: BTreeSet<(&'a str, &'a str)>,
+    relations: BTreeSet<(&'a str, &'a str)>,
+    /// Edited properties of a column or relation.
+    edits: BTreeMap<(&'a str, &'a str), Vec<&'a Difference>>,
+}
+
+impl<'a> Expectation<'a> {
+    /// Derives it from a plan of Directus for the tables of one PostgreSQL schema.
+    #[must_use]
+    pub fn new(changes: &'a [Change], catalog: &'a Catalog, schema: &str) -> Expectation<'a> {
+        let mut expectation = Expectation {
+            catalog,
+            schema: schema.to_owned(),
+            tables: BTreeSet::new(),
+            columns: BTreeSet::new(),
+            relations: BTreeSet::new(),
+            edits: BTreeMap::new(),
+        };
+        for change in changes {
+            let collection = change.collection.as_str();
+            let field = change.field.as_deref().unwrap_or_default();
+            match change.entity {
+                Entity::Collection if change.is_deletion() => drop(expectation.tables.insert(collection)),
+                Entity::Collection => {}
+                Entity::Field if change.is_deletion() => drop(expectation.columns.insert((collection, field))),
+                Entity::Relation => drop(expectation.relations.insert((collection, field))),
+                Entity::Field | Entity::SystemField => {
+                    expectation.edits.entry((collection, field)).or_default().extend(&change.diff);
+                }
+            }
+        }
+        expectation
+    }
+
+    /// The losses to expect, in the order of the plan.
+    fn losses(&self, changes: &[Change]) -> Vec<DataLoss> {
+        let mut losses: Vec<DataLoss> = changes.iter().filter_map(|change| self.loss(change, changes)).collect();
+        losses.extend(self.constraints_of_deleted_columns());
+        losses
+    }
+
+    fn loss(&self, change: &Change, changes: &[Change]) -> Option<DataLoss> {
+        let table = || self.table(&change.collection);
+        let column = || Loss::Column(table(), change.field.clone().unwrap_or_default());
+        let (entity, data) = match change.entity {
+            Entity::Collection => ("collection", Some(Loss::Table(table()))),
+            Entity::Field => ("field", Some(column())),
+            // Its index holds no data of its own.
+            Entity::SystemField => return None,
+            // A relation is a constraint. One that is replaced by another one is an edit.
+            Entity::Relation if changes.iter().any(|other| other.replaces(change)) => return None,
+            Entity::Relation => ("relation", None),
+        };
+        let narrowed: Vec<String> = change.diff.iter().filter(|edit| narrows(edit)).map(words).collect();
+        let words = if change.is_deletion() {
+            format!("delete {entity} {}", change.name())
+        } else if narrowed.is_empty() {
+            return None;
+        } else {
+            format!("narrow {entity} {}: {}", change.name(), narrowed.join(", "))
+        };
+        Some(DataLoss { words, data })
+    }
+
+    /// PostgreSQL drops constraints and indexes together with any of their columns.
+    fn constraints_of_deleted_columns(&self) -> Vec<DataLoss> {
+        let mut losses = Vec::new();
+        for constraint in self.catalog.constraints.values().filter(|constraint| constraint.columns.len() > 1) {
+            let Some(table) = self.own_table(constraint.table) else { continue };
+            let columns = self.catalog.column_names(constraint.table, &constraint.columns);
+            if !self.tables.contains(table) && columns.iter().any(|column| self.columns.contains(&(table, column))) {
+                let what = if constraint.kind == 'i' { "index" } else { "constraint" };
+                let words = format!("drop {what} {} on {table} ({})", constraint.name, columns.join(", "));
+                losses.push(DataLoss { words, data: None });
+            }
+        }
+        losses
+    }
+
+    fn table(&self, name: &str) -> TableName {
+        TableName { schema: self.schema.clone(), name: name.to_owned() }
+    }
+
+    /// The name of a table, if it is in Directus' schema.
+    fn own_table(&self, table: Oid) -> Option<&str> {
+        let name = self.catalog.table_name(table)?;
+        (name.schema == self.schema).then_some(name.name.as_str())
+    }
+
+    fn edits(&self, table: &str, column: &str, properties: &[&str]) -> bool {
+        let edits = self.edits.get(&(table, column));
+        edits.is_some_and(|edits| edits.iter().any(|edit| properties.contains(&edit.dotted().as_str())))
+    }
+
+    fn permission_for_constraint(&self, table: &str, kind: &str, columns: &[String], references: Option<Oid>) -> bool {
+        let goes_with_column = columns.iter().any(|column| self.columns.contains(&(table, column.as_str())));
+        let one = || columns.first().map(String::as_str).filter(|_| columns.len() == 1);
+        goes_with_column
+            || match kind {
+                "foreign key" => {
+                    let target_goes = references.and_then(|oid| self.own_table(oid));
+                    target_goes.is_some_and(|target| self.tables.contains(target))
+                        || one().is_some_and(|column| self.relations.contains(&(table, column)))
+                }
+                "unique constraint" => one().is_some_and(|column| self.edits(table, column, &["schema.is_unique"])),
+                "primary key" => one().is_some_and(|column| self.edits(table, column, &["schema.is_primary_key"])),
+                "index" => one().is_some_and(|column| {
+                    self.edits(table, column, &["schema.is_indexed", "schema.is_unique", "schema.is_primary_key"])
+                }),
+                _ => false,
+            }
+    }
+}
+
+/// Properties of a column that its type consists of.
+const TYPE: [&str; 5] =
+    ["type", "schema.data_type", "schema.max_length", "schema.numeric_precision", "schema.numeric_scale"];
+/// Directus' own rows about the schema; a second plan verifies them.
+const METADATA: [&str; 3] = ["directus_collections", "directus_fields", "directus_relations"];
+/// Directus' rows about the items of a collection, which it deletes with the collection.
+const ABOUT_ITEMS: [&str; 4] = ["directus_activity", "directus_permissions", "directus_presets", "directus_revisions"];
+
+impl Announced for Expectation<'_> {
+    fn permission(&self, loss: &Loss) -> Permission {
+        let Some(table) = loss.table().filter(|table| table.schema == self.schema).map(|table| table.name.as_str())
+        else {
+            return if matches!(loss, Loss::Rows(..) | Loss::Rewritten(_)) {
+                Permission::Measured
+            } else {
+                Permission::Refused
+            };
+        };
+        let is_announced = match loss {
+            Loss::Table(_) => self.tables.contains(table),
+            Loss::Column(_, column) => self.columns.contains(&(table, column)),
+            Loss::Retyped { column, rewritten, .. } => {
+                let edits = self.edits.get(&(table, column.as_str()));
+                let narrows = edits.is_some_and(|edits| edits.iter().any(|edit| narrows(edit)));
+                if self.edits(table, column, &TYPE) && *rewritten && !narrows {
+                    return Permission::Measured;
+                }
+                self.edits(table, column, &TYPE)
+            }
+            Loss::NotNull(_, column, _) => self.edits(table, column, &["schema.is_nullable", "schema.is_primary_key"]),
+            Loss::Default(_, column) => {
+                self.edits(table, column, &["schema.default_value", "schema.has_auto_increment"])
+                    || self.edits(table, column, &TYPE)
+            }
+            Loss::Constraint { kind, columns, references, .. } => {
+                self.permission_for_constraint(table, kind, columns, *references)
+            }
+            Loss::Index { columns, .. } => self.permission_for_constraint(table, "index", columns, None),
+            Loss::Rows(..) if METADATA.contains(&table) => return Permission::Ignored,
+            Loss::Rows(..) if ABOUT_ITEMS.contains(&table) && !self.tables.is_empty() => return Permission::Ignored,
+            Loss::Rows(..) | Loss::Rewritten(_) => return Permission::Measured,
+            Loss::Object(..) => false,
+        };
+        if is_announced { Permission::Announced } else { Permission::Refused }
+    }
+}
+
+/// Returns true if an edit can fail on, or cut, data that is there.
+fn narrows(difference: &Difference) -> bool {
+    let (lhs, rhs) = (&difference.lhs, &difference.rhs);
+    match difference.dotted().as_str() {
+        "type" | "schema.data_type" => lhs != rhs,
+        "schema.max_length" | "schema.numeric_precision" | "schema.numeric_scale" => {
+            match (lhs.as_u64(), rhs.as_u64()) {
+                // Without a limit before, any limit is narrower; without one after, nothing is.
+                (None, Some(_)) => true,
+                (Some(before), Some(after)) => after < before,
+                (_, None) => false,
+            }
+        }
+        "schema.is_nullable" => rhs == &Value::Bool(false),
+        "schema.is_unique" | "schema.is_primary_key" => rhs == &Value::Bool(true),
+        _ => false,
+    }
+}
+
+fn words(difference: &Difference) -> String {
+    format!("{} {} → {}", difference.dotted(), difference.lhs, difference.rhs)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::changes::summary;
+    use super::*;
+    use crate::witness::catalog::Constraint;
+    use crate::witness::catalog::tests::with_table;
+
+    fn change(entity: &str, field: Option<&str>, diff: Value) -> Change {
+        serde_json::from_value(json!({"entity": entity, "collection": "laps", "field": field, "diff": diff}))
+            .expect("a change")
+    }
+
+    fn edit(path: [&str; 2], lhs: Value, rhs: Value) -> Change {
+        change("field", Some("speed"), json!([{"kind": "E", "path": path, "lhs": lhs, "rhs": rhs}]))
+    }
+
+    /// Judges a plan over a database with the table `laps`.
+    fn check(changes: &[Change], allowed: Option<&str>) -> Verdict {
+        let mut catalog = Catalog::default();
+        with_table(&mut catalog, 10, "laps", &[("speed", "real")]);
+        check_destructive(changes, &Expectation::new(changes, &catalog, "public"), allowed)
+    }
+
+    fn is_refused(change: Change) -> bool {
+        matches!(check(&[change], None), Verdict::Refused { .. })
+    }
+
+    #[test]
+    fn an_empty_plan_is_empty() {
+        assert_eq!(check(&[], None), Verdict::Empty);
+    }
+
+    #[test]
+    fn additions_are_harmless() {
+        let plan = [
+            change("collection", None, json!([{"kind": "N"}])),
+            change("field", Some("speed"), json!([{"kind": "N"}])),
+            change("relation", Some("entry"), json!([{"kind": "N"}])),
+        ];
+        assert_eq!(check(&plan, None), Verdict::Harmless);
+        assert_eq!(summary(&plan), "1 collection, 1 field, 1 relation");
+    }
+
+    #[test]
+    fn deletions_are_refused() {
+        for (entity, field, words) in [
+            ("collection", None, "delete collection laps"),
+            ("field", Some("speed"), "delete field laps.speed"),
+            ("relation", Some("speed"), "delete relation laps.speed"),
+        ] {
+            let Verdict::Refused { losses, .. } = check(&[change(entity, field, json!([{"kind": "D"}]))], None) else {
+                panic!("{entity} may be deleted");
+            };
+            let told: Vec<&str> = losses.iter().map(|loss| loss.words.as_str()).collect();
+            assert_eq!(told, [words]);
+        }
+    }
+
+    #[test]
+    fn narrowing_edits_are_refused() {
+        assert!(is_refused(edit(["schema", "max_length"], json!(255), json!(10))));
+        assert!(is_refused(edit(["schema", "max_length"], json!(null), json!(10))));
+        assert!(is_refused(edit(["schema", "is_nullable"], json!(true), json!(false))));
+        assert!(is_refused(edit(["schema", "is_unique"], json!(false), json!(true))));
+        assert!(is_refused(edit(["schema", "data_type"], json!("text"), json!("integer"))));
+    }
+
+    #[test]
+    fn widening_edits_and_meta_are_harmless() {
+        assert!(!is_refused(edit(["schema", "max_length"], json!(10), json!(255))));
+        assert!(!is_refused(edit(["schema", "max_length"], json!(10), json!(null))));
+        assert!(!is_refused(edit(["schema", "is_nullable"], json!(false), json!(true))));
+        assert!(!is_refused(edit(["schema", "is_unique"], json!(true), json!(false))));
+        assert!(!is_refused(edit(["meta", "note"], json!("a"), json!(null))));
+    }
+
+    #[test]
+    fn a_relation_that_is_replaced_is_an_edit() {
+        let plan = [
+            change("relation", Some("entry"), json!([{"kind": "D"}])),
+            change("relation", Some("entry"), json!([{"kind": "N"}])),
+        ];
+        assert_eq!(check(&plan, None), Verdict::Harmless);
+    }
+
+    #[test]
+    fn a_constraint_that_goes_with_a_deleted_column_is_listed() {
+        let mut catalog = Catalog::default();
+        with_table(&mut catalog, 10, "laps", &[("number", "integer"), ("speed", "real")]);
+        let unique = Constraint {
+            table: 10,
+            name: "laps_number_speed".to_owned(),
+            kind: 'u',
+            columns: vec![2, 3],
+            references: None,
+        };
+        catalog.constraints.insert("unique".to_owned(), unique);
+        let plan = [change("field", Some("speed"), json!([{"kind": "D"}]))];
+        let expectation = Expectation::new(&plan, &catalog, "public");
+        let words: Vec<String> = expectation.losses(&plan).into_iter().map(|loss| loss.words).collect();
+        assert_eq!(words, ["delete field laps.speed", "drop constraint laps_number_speed on laps (number, speed)"]);
+    }
+
+    #[test]
+    fn the_witness_accepts_what_the_plan_says_and_nothing_else() {
+        let mut catalog = Catalog::default();
+        with_table(&mut catalog, 10, "laps", &[("speed", "real"), ("name", "text")]);
+        let plan = [
+            change("field", Some("speed"), json!([{"kind": "D"}])),
+            change("field", Some("name"), json!([{"kind": "E", "path": ["schema", "is_nullable"], "rhs": true}])),
+        ];
+        let expectation = Expectation::new(&plan, &catalog, "public");
+        let laps = || TableName { schema: "public".to_owned(), name: "laps".to_owned() };
+        let permission = |loss: Loss| expectation.permission(&loss);
+        assert_eq!(permission(Loss::Column(laps(), "speed".to_owned())), Permission::Announced);
+        assert_eq!(permission(Loss::Column(laps(), "name".to_owned())), Permission::Refused);
+        assert_eq!(permission(Loss::NotNull(laps(), "name".to_owned(), false)), Permission::Announced);
+        assert_eq!(permission(Loss::Table(laps())), Permission::Refused);
+        assert_eq!(permission(Loss::Rows(laps(), 1)), Permission::Measured);
+        let other = TableName { schema: "timing".to_owned(), name: "laps".to_owned() };
+        assert_eq!(permission(Loss::Column(other, "speed".to_owned())), Permission::Refused);
+    }
+
+    #[test]
+    fn a_digest_for_witnessed_losses_also_allows_the_plan() {
+        let plan = [change("collection", None, json!([{"kind": "D"}]))];
+        let catalog = Catalog::default();
+        let expectation = Expectation::new(&plan, &catalog, "public");
+        let seen = [Loss::Object("view".to_owned(), "fastest".to_owned())];
+        let digest = digest_with_witnessed(&plan, &expectation, &seen);
+        assert!(matches!(check_destructive(&plan, &expectation, Some(&digest)), Verdict::Allowed(_)));
+        assert_ne!(digest, digest_with_witnessed(&plan, &expectation, &[]));
+    }
+
+    #[test]
+    fn a_digest_allows_one_plan_and_no_other() {
+        let plan = [change("collection", None, json!([{"kind": "D"}]))];
+        let Verdict::Refused { digest, .. } = check(&plan, None) else { panic!("not refused") };
+        assert!(matches!(check(&plan, Some(&digest)), Verdict::Allowed(_)));
+        let other = [change("field", Some("speed"), json!([{"kind": "D"}]))];
+        assert!(matches!(check(&other, Some(&digest)), Verdict::Refused { .. }));
+    }
+
+    mod properties {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        /// A change, and whether it loses something.
+        fn any_change() -> impl Strategy<Value = (Change, bool)> {
+            let edit = |path: [&'static str; 2], lhs: Value, rhs: Value| json!([{"kind": "E", "path": path, "lhs": lhs, "rhs": rhs}]);
+            let diffs = vec![
+                (json!([{"kind": "N"}]), false),
+                (json!([{"kind": "D"}]), true),
+                (edit(["meta", "options"], json!({}), json!(null)), false),
+                (edit(["meta", "note"], json!("a"), json!("b")), false),
+                (edit(["schema", "max_length"], json!(10), json!(20)), false),
+                (edit(["schema", "max_length"], json!(20), json!(10)), true),
+                (edit(["schema", "is_nullable"], json!(true), json!(false)), true),
+                (edit(["schema", "data_type"], json!("text"), json!("integer")), true),
+            ];
+            let entities = prop::sample::select(vec!["collection", "field", "relation", "system-field"]);
+            (entities, 0_u8..4, prop::sample::select(diffs)).prop_map(|(entity, number, (diff, loses))| {
+                let name = format!("f{number}");
+                // Of Directus' own fields only an index can change.
+                (
+                    change(entity, (entity != "collection").then_some(name.as_str()), diff),
+                    loses && entity != "system-field",
+                )
+            })
+        }
+
+        fn any_plan() -> impl Strategy<Value = Vec<(Change, bool)>> {
+            prop::collection::vec(any_change(), 0..6)
+        }
+
+        fn changes(plan: &[(Change, bool)]) -> Vec<Change> {
+            plan.iter().map(|(change, _)| change.clone()).collect()
+        }
+
+        proptest! {
+            #[test]
+            fn a_plan_is_refused_exactly_if_a_change_of_it_loses_something(plan in any_plan()) {
+                let replaced = |change: &Change| {
+                    change.entity == Entity::Relation && plan.iter().any(|(other, _)| other.replaces(change))
+                };
+                let losses = plan.iter().filter(|(change, loses)| *loses && !replaced(change)).count();
+                match check(&changes(&plan), None) {
+                    Verdict::Empty => prop_assert!(plan.is_empty()),
+                    Verdict::Harmless => prop_assert!(losses == 0 && !plan.is_empty()),
+                    Verdict::Refused { losses: told, .. } => prop_assert!(losses > 0 && told.len() == losses),
+                    Verdict::Allowed(_) => prop_assert!(false, "nobody allowed it"),
+                }
+            }
+
+            #[test]
+            fn a_digest_allows_its_own_plan_and_none_that_differs(one in any_plan(), other in any_plan()) {
+                let (one, other) = (changes(&one), changes(&other));
+                if let Verdict::Refused { digest, .. } = check(&one, None) {
+                    prop_assert!(matches!(check(&one, Some(&digest)), Verdict::Allowed(_)));
+                    let ruling = check(&other, Some(&digest));
+                    prop_assert!(one == other || !matches!(ruling, Verdict::Allowed(_)), "{ruling:?}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! A difference between two catalogs by which a database holds less than before.
+
+use std::fmt;
+
+use super::catalog::Oid;
+use super::link::identifier;
+
+/// The name of a table.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableName {
+    /// `public`.
+    pub schema: String,
+    /// `laps`.
+    pub name: String,
+}
+
+impl TableName {
+    /// For SQL: `"public"."laps"`.
+    #[must_use]
+    pub fn quoted(&self) -> String {
+        format!("{}.{}", identifier(&self.schema), identifier(&self.name))
+    }
+}
+
+impl fmt::Display for TableName {
+    /// `laps`; with its schema, unless that is `public`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.schema != "public" {
+            write!(f, "{}.", self.schema)?;
+        }
+        f.write_str(&self.name)
+    }
+}
+
+/// One loss. Displays as a directive names it (`table laps`, `column laps.speed`, `rows of laps`).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Loss {
+    /// The table is gone, or was moved into the attic.
+    Table(TableName),
+    /// The column is gone.
+    Column(TableName, String),
+    /// The column has another type.
+    Retyped {
+        /// The table.
+        table: TableName,
+        /// The column.
+        column: String,
+        /// The type before.
+        from: String,
+        /// The type after.
+        to: String,
+        /// The table was written anew, so that values may have changed. Without that, every value is what it was.
+        rewritten: bool,
+    },
+    /// The table was written anew or truncated.
+    Rewritten(TableName),
+    /// Rows were deleted; how many, by PostgreSQL's statistics of the transaction. 0: a partition is gone.
+    Rows(TableName, u64),
+    /// The column accepts no NULL any more (true), or accepts it now (false).
+    NotNull(TableName, String, bool),
+    /// The column has no default any more.
+    Default(TableName, String),
+    /// A constraint is gone.
+    Constraint {
+        /// The table that it was on.
+        table: TableName,
+        /// `unique constraint`, `primary key`, `foreign key`, `check` or `exclusion constraint`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// Its columns.
+        columns: Vec<String>,
+        /// For a foreign key, the table that it referenced.
+        references: Option<Oid>,
+    },
+    /// An index that belongs to no constraint is gone.
+    Index {
+        /// The table that it was on.
+        table: TableName,
+        /// Its name.
+        name: String,
+        /// Its columns; expressions are left out.
+        columns: Vec<String>,
+    },
+    /// A view, sequence, type, trigger or policy is gone: what it is, and its name.
+    Object(String, String),
+}
+
+impl Loss {
+    /// The table that it concerns, if it concerns one.
+    #[must_use]
+    pub fn table(&self) -> Option<&TableName> {
+        match self {
+            Loss::Table(table)
+            | Loss::Column(table, _)
+            | Loss::Retyped { table, .. }
+            | Loss::Rewritten(table)
+            | Loss::Rows(table, _)
+            | Loss::NotNull(table, ..)
+            | Loss::Default(table, _)
+            | Loss::Constraint { table, .. }
+            | Loss::Index { table, .. } => Some(table),
+            Loss::Object(..) => None,
+        }
+    }
+
+    /// Whether it may concern data rather than structure alone.
+    #[must_use]
+    pub fn may_concern_data(&self) -> bool {
+        match self {
+            Loss::Table(_) | Loss::Column(..) | Loss::Rewritten(_) | Loss::Rows(..) => true,
+            Loss::Retyped { rewritten, .. } => *rewritten,
+            _ => false,
+        }
+    }
+
+    /// The item of `-- destroys:` that announces it.
+    #[must_use]
+    pub fn directive(&self) -> String {
+        match self {
+            Loss::Retyped { table, column, .. } => format!("column {table}.{column}"),
+            other => other.to_string(),
+        }
+    }
+
+    /// What its amount counts.
+    #[must_use]
+    pub fn unit(&self) -> &'static str {
+        if matches!(self, Loss::Column(..) | Loss::Retyped { .. }) { "value" } else { "row" }
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Loss::Table(table) => write!(f, "table {table}"),
+            Loss::Column(table, column) => write!(f, "column {table}.{column}"),
+            Loss::Retyped { table, column, from, to, .. } => write!(f, "column {table}.{column} ({from} to {to})"),
+            Loss::Rewritten(table) | Loss::Rows(table, _) => write!(f, "rows of {table}"),
+            Loss::NotNull(table, column, true) => write!(f, "NULL values in column {table}.{column}"),
+            Loss::NotNull(table, column, false) => write!(f, "NOT NULL of column {table}.{column}"),
+            Loss::Default(table, column) => write!(f, "default of column {table}.{column}"),
+            Loss::Constraint { table, kind, name, columns, .. } => {
+                write!(f, "{kind} {name} on {table} ({})", columns.join(", "))
+            }
+            Loss::Index { table, name, columns } => write!(f, "index {name} on {table} ({})", columns.join(", ")),
+            Loss::Object(kind, name) => write!(f, "{kind} {name}"),
+        }
+    }
+}
+
+/// `1 row`, `12 values`.
+#[must_use]
+pub fn count(number: u64, unit: &str) -> String {
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+}

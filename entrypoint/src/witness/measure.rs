@@ -1,0 +1,202 @@
+//! Settles a suspicion: reads the data in question before the work of a second attempt, and again after it.
+
+use super::catalog::Catalog;
+use super::link::{Link, LinkError, identifier, literal};
+use super::loss::{Loss, TableName};
+
+/// A suspicion that was measured before the work.
+#[derive(Debug)]
+pub struct Measure {
+    loss: Loss,
+    before: Before,
+}
+
+/// What was read before the work.
+#[derive(Debug)]
+enum Before {
+    /// A number of rows or values, all of which would be lost.
+    Count(u64),
+    /// The number of rows of a table without a primary key.
+    Rows(u64),
+    /// The primary keys are in this temporary table.
+    Keys(String, Vec<String>),
+    /// The column's values are in this temporary table.
+    Values(String),
+}
+
+impl Measure {
+    /// The suspicion.
+    #[must_use]
+    pub fn loss(&self) -> &Loss {
+        &self.loss
+    }
+
+    /// Reads the data before the work. The table is locked against writers first, so that nobody else changes it until
+    /// the transaction ends.
+    ///
+    /// # Errors
+    /// The connection's; 55P03 if the lock was not available within `lock_timeout`.
+    pub async fn take(
+        link: &mut Link<'_>,
+        catalog: &Catalog,
+        loss: &Loss,
+        number: usize,
+    ) -> Result<Measure, LinkError> {
+        let Some(table) = loss.table() else {
+            return Ok(Measure { loss: loss.clone(), before: Before::Count(1) });
+        };
+        let quoted = table.quoted();
+        link.rows(&format!("lock table {quoted} in share row exclusive mode")).await?;
+        let copy = format!("pg_temp.witness_{number}");
+        let before = match loss {
+            Loss::Column(_, column) => Before::Count(count(link, &identifier(column), &quoted).await?),
+            Loss::Retyped { column, .. } => {
+                let column = identifier(column);
+                let create =
+                    format!("create temporary table witness_{number} on commit drop as select {column} as value");
+                link.rows(&format!("{create} from {quoted} where {column} is not null")).await?;
+                Before::Values(copy)
+            }
+            Loss::Rows(..) | Loss::Rewritten(_) => match primary_key(catalog, table) {
+                key if key.is_empty() => Before::Rows(count(link, "*", &quoted).await?),
+                key => {
+                    let columns: Vec<String> = key.iter().map(|column| identifier(column)).collect();
+                    let create = format!("create temporary table witness_{number} on commit drop as select");
+                    link.rows(&format!("{create} {} from {quoted}", columns.join(", "))).await?;
+                    Before::Keys(copy, columns)
+                }
+            },
+            _ => Before::Count(count(link, "*", &quoted).await?),
+        };
+        Ok(Measure { loss: loss.clone(), before })
+    }
+
+    /// How many rows or values the work has destroyed. `after` is the catalog after the work, where the table may have
+    /// another name.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub async fn lost(&self, link: &mut Link<'_>, before: &Catalog, after: &Catalog) -> Result<u64, LinkError> {
+        let now = self.loss.table().and_then(|table| renamed(before, after, table));
+        match (&self.before, now) {
+            (Before::Count(number), _) => Ok(*number),
+            (Before::Rows(_) | Before::Keys(..) | Before::Values(_), None) => Ok(1),
+            (Before::Rows(rows), Some(now)) => {
+                let left = count(link, "*", &now.quoted()).await?;
+                Ok(lost_without_key(*rows, left, before, after, self.loss.table()))
+            }
+            (Before::Keys(copy, columns), Some(now)) => {
+                let columns = columns.join(", ");
+                let missing = format!(
+                    "select count(*) from (select {columns} from {copy} except select {columns} from {}) missing",
+                    now.quoted()
+                );
+                // The key itself may have been changed; then only the number of rows can be compared.
+                match link.attempt(&missing).await? {
+                    Some(rows) => Ok(first_number(&rows)),
+                    None => {
+                        let rows = count(link, "*", copy).await?;
+                        Ok(rows.saturating_sub(count(link, "*", &now.quoted()).await?))
+                    }
+                }
+            }
+            (Before::Values(copy), Some(now)) => self.lost_values(link, copy, now, before, after).await,
+        }
+    }
+
+    /// Values that another type does not hold: cast back, they are not what they were.
+    async fn lost_values(
+        &self,
+        link: &mut Link<'_>,
+        copy: &str,
+        now: &TableName,
+        before: &Catalog,
+        after: &Catalog,
+    ) -> Result<u64, LinkError> {
+        let Loss::Retyped { table, column, from, .. } = &self.loss else { return Ok(0) };
+        let number = before.find_table(Some(&table.schema), &table.name).and_then(|oid| {
+            let (number, _) = before.find_column(oid, column)?;
+            after.columns.get(&(oid, number)).map(|column| identifier(&column.name))
+        });
+        let Some(column) = number else { return Ok(1) };
+        // Equal JSON values may be written with other white space.
+        let canonical = if from == "json" { "::jsonb::text" } else { "::text" };
+        for back in [format!("({column}::{from}){canonical}"), format!("(({column}::text)::{from}){canonical}")] {
+            let missing = format!(
+                "select count(*) from (select value{canonical} from {copy} except all select {back} from {}) missing",
+                now.quoted()
+            );
+            if let Some(rows) = link.attempt(&missing).await? {
+                return Ok(first_number(&rows));
+            }
+        }
+        // No way back at all.
+        count(link, "*", copy).await
+    }
+}
+
+/// Without a key, the statistics tell deleted rows; they also count what a savepoint took back, and then do not add up.
+fn lost_without_key(rows: u64, left: u64, before: &Catalog, after: &Catalog, table: Option<&TableName>) -> u64 {
+    let Some(oid) = table.and_then(|table| before.find_table(Some(&table.schema), &table.name)) else { return 0 };
+    let mut inserted = 0;
+    let mut deleted = 0;
+    for (partition, now) in &after.relations {
+        if after.root(*partition) == oid || before.root(*partition) == oid {
+            let earlier = before.relations.get(partition);
+            inserted += now.inserted.saturating_sub(earlier.map_or(0, |relation| relation.inserted));
+            deleted += now.deleted.saturating_sub(earlier.map_or(0, |relation| relation.deleted));
+        }
+    }
+    let adds_up = (rows + inserted).checked_sub(deleted) == Some(left);
+    if adds_up { deleted } else { rows.saturating_sub(left) }
+}
+
+fn primary_key(catalog: &Catalog, table: &TableName) -> Vec<String> {
+    catalog.find_table(Some(&table.schema), &table.name).map(|oid| catalog.primary_key(oid)).unwrap_or_default()
+}
+
+/// The present name of a table.
+fn renamed<'a>(before: &Catalog, after: &'a Catalog, table: &TableName) -> Option<&'a TableName> {
+    after.table_name(before.find_table(Some(&table.schema), &table.name)?)
+}
+
+async fn count(link: &mut Link<'_>, what: &str, table: &str) -> Result<u64, LinkError> {
+    link.number(&format!("select count({what}) from {table}")).await
+}
+
+fn first_number(rows: &[Vec<Option<String>>]) -> u64 {
+    rows.first().and_then(|row| row.first()?.as_deref()?.parse().ok()).unwrap_or(0)
+}
+
+/// The amounts of losses in a database that was rolled back, for the message: bounded in time, and an estimate where the
+/// time was too short. `None` for what has no table.
+///
+/// # Errors
+/// The connection's.
+pub async fn weigh(link: &mut Link<'_>, loss: &Loss) -> Result<Option<String>, LinkError> {
+    let Some(table) = loss.table().filter(|_| loss.may_concern_data()) else { return Ok(None) };
+    let what = match loss {
+        Loss::Column(_, column) | Loss::Retyped { column, .. } => identifier(column),
+        _ => "*".to_owned(),
+    };
+    link.rows(&format!("begin read only; set local statement_timeout = '{COUNTING}'; set local lock_timeout = '1s'"))
+        .await?;
+    let counted = link.rows(&format!("select count({what}) from {}", table.quoted())).await;
+    link.rows("rollback").await?;
+    match counted {
+        Ok(rows) => Ok(Some(super::loss::count(first_number(&rows), loss.unit()))),
+        // Too slow, or the table is locked.
+        Err(error) if matches!(error.code(), Some("57014" | "55P03")) => {
+            let estimate = format!(
+                "select greatest(reltuples, 0)::bigint from pg_catalog.pg_class where oid = to_regclass({})",
+                literal(&table.quoted())
+            );
+            Ok(Some(format!("about {} rows", link.number(&estimate).await?)))
+        }
+        Err(error) if error.code() == Some("42P01") || error.code() == Some("42703") => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// How long counting the rows of one loss may take; after that an estimate is enough.
+const COUNTING: &str = "5s";
