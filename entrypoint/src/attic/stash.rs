@@ -141,7 +141,10 @@ impl Stash {
         let key = catalog.primary_key(oid);
         let definition = definition(link, catalog, oid, column, &key).await?;
         let optional = |text: Option<&str>| text.map_or_else(|| "null".to_owned(), literal);
-        link.rows(&format!("create schema if not exists {SCHEMA}")).await?;
+        // Asked first, because `if not exists` sends a notice.
+        if link.number(&format!("select (to_regnamespace({}) is null)::int", literal(SCHEMA))).await? == 1 {
+            link.rows(&format!("create schema {SCHEMA}")).await?;
+        }
         let insert = format!(
             "insert into boot.attic (kind, schema_name, table_name, column_name, stored, definition, source, image)
              values ({}, {}, {}, {}, '', {}::jsonb, {}, {}) returning id",
@@ -252,7 +255,12 @@ impl Stash {
     pub async fn end_work(&self, link: &mut Link<'_>) -> Result<(), LinkError> {
         if self.how == How::Rows {
             let function = identifier(&self.function());
-            link.rows(&format!("drop function if exists {SCHEMA}.{function}() cascade")).await?;
+            // With its triggers, if the table still has them; the notice about those is not of interest.
+            link.rows(&format!(
+                "set local client_min_messages = warning; drop function if exists {SCHEMA}.{function}() cascade; \
+                 set local client_min_messages to default"
+            ))
+            .await?;
         }
         Ok(())
     }

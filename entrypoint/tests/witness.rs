@@ -1,0 +1,346 @@
+//! The witness and the attic against a real PostgreSQL: what a SQL file destroys is noticed before COMMIT, by what
+//! happened and not by what the file looks like; what it declares can be restored.
+
+mod common;
+
+use common::{Database, boot_lock, log};
+use entrypoint::attic::{Request, run as attic};
+use entrypoint::config::Env;
+use entrypoint::contract::{ExitCode, Phase};
+use entrypoint::database::{Session, state};
+use entrypoint::error::BootError;
+use entrypoint::migrations::{ApplyError, Conditions, MigrationFile, apply};
+use tokio_postgres::Client;
+
+/// Tables with rows, a partitioned one among them, and a pair with a cascading foreign key.
+const ROWS: &str = "
+    create table laps (id int primary key, driver text not null, speed numeric(6, 2), note varchar(50));
+    insert into laps select n, 'driver ' || n, n + 0.25, case when n < 3 then 'a long note of lap ' || n end
+        from generate_series(1, 5) n;
+    create table pits (id int primary key, lap int not null references laps on delete cascade);
+    insert into pits values (1, 1), (2, 2);
+    create table plain (a int, b text);
+    insert into plain values (1, 'x'), (2, 'y');
+    create table empty (id int primary key, never text);
+    create table points (ts date not null, car int) partition by range (ts);
+    create table points_may partition of points for values from ('2026-05-01') to ('2026-06-01');
+    create table points_june partition of points for values from ('2026-06-01') to ('2026-07-01');
+    insert into points values ('2026-05-03', 1), ('2026-06-01', 2), ('2026-06-02', 3);
+    create view fast as select driver from laps;
+    create type mood as enum ('good', 'bad');
+    create table logs (id int primary key generated always as identity, mood mood default 'good');
+    insert into logs (mood) values ('good'), ('bad');";
+
+async fn filled() -> (Database, Session) {
+    let database = Database::create().await;
+    let session = database.session().await;
+    session.client.batch_execute(ROWS).await.expect("good SQL");
+    state::ensure(&session.client).await.expect("the test role may create a schema");
+    (database, session)
+}
+
+async fn applied(database: &Database, session: &mut Session, sql: &str) -> Result<(), ApplyError> {
+    let config = database.config();
+    let file = MigrationFile::parse("004_test.sql", sql.as_bytes()).expect(sql);
+    let (lock, log) = (boot_lock(&config).await, log());
+    let patience = config.migration_locks;
+    let conditions = Conditions {
+        phase: Phase::DbInit,
+        image: "test@1",
+        database: &config.database,
+        lock: &lock,
+        patience,
+        log: &log,
+    };
+    let result = apply(session, &file, &conditions).await;
+    lock.release().await;
+    result
+}
+
+/// Every row of every table and every column, as text.
+async fn content(client: &Client) -> String {
+    let tables = "select oid::regclass::text from pg_class where relnamespace = 'public'::regnamespace
+                  and relkind in ('r', 'p') order by 1";
+    let mut lines = Vec::new();
+    for row in client.query(tables, &[]).await.expect("a catalog") {
+        let table: String = row.get(0);
+        let query = format!("select coalesce(string_agg(to_jsonb(t)::text, ',' order by to_jsonb(t)::text), '') from {table} t");
+        let rows: String = client.query_one(&query, &[]).await.expect("a table").get(0);
+        lines.push(format!("{table}: {rows}"));
+    }
+    lines.join("\n")
+}
+
+/// Files that destroy data, with the loss that must be named, and the directive that allows it.
+const DESTRUCTIVE: &[(&str, &str)] = &[
+    ("drop table pits", "table pits (2 rows)"),
+    ("drop table laps cascade", "table laps (5 rows)"),
+    ("do $$ begin execute 'drop ' || 'table plain'; end $$", "table plain (2 rows)"),
+    ("alter table laps drop column note", "column laps.note (2 values)"),
+    ("alter table laps drop column driver cascade", "column laps.driver (5 values)"),
+    ("delete from plain where a = 1", "rows of plain (1 row)"),
+    ("delete from plain", "rows of plain (2 rows)"),
+    ("truncate plain", "rows of plain (2 rows)"),
+    ("truncate laps cascade", "rows of laps (5 rows)"),
+    ("delete from laps where id = 1", "rows of laps (1 row), rows of pits (1 row)"),
+    ("alter table laps alter note type varchar(5) using left(note, 5)", "column laps.note (varying(50) to varying(5)) (2 values)"),
+    ("alter table laps alter speed type int", "column laps.speed (numeric(6,2) to integer) (5 values)"),
+    ("alter table laps alter speed type boolean using false", "column laps.speed (numeric(6,2) to boolean) (5 values)"),
+    ("drop table points_june", "rows of points (2 rows)"),
+    ("delete from points where car = 1", "rows of points (1 row)"),
+    ("truncate points_may", "rows of points (1 row)"),
+    ("drop type mood cascade", "column logs.mood (2 values)"),
+    ("create table copy as select * from plain; drop table plain; alter table copy rename to plain", "table plain (2 rows)"),
+    ("with gone as (delete from plain returning *) insert into empty select a from gone", "rows of plain (2 rows)"),
+    (
+        "merge into plain using (values (1)) v (a) on plain.a = v.a when matched then delete",
+        "rows of plain (1 row)",
+    ),
+    // PostgreSQL counts a row that an UPDATE moves to another partition as deleted and inserted.
+    ("update points set ts = '2026-06-03' where car = 1", "rows of points (1 row)"),
+    ("drop schema public cascade; create schema public", "table laps (5 rows)"),
+];
+
+#[tokio::test]
+async fn a_file_that_destroys_data_is_rolled_back_with_each_loss_named() {
+    let (database, mut session) = filled().await;
+    let before = content(&session.client).await;
+    for (sql, loss) in DESTRUCTIVE {
+        let error = applied(&database, &mut session, sql).await.expect_err(sql);
+        let ApplyError::Destroys { losses, .. } = &error else { panic!("{sql}: {error}") };
+        for loss in loss.split("), ") {
+            let loss = loss.replace("varying", "character varying");
+            assert!(losses.join("; ").contains(loss.trim_end_matches(')')), "{sql}: {losses:?} without {loss}");
+        }
+        assert_eq!(BootError::from(error).exit_code(), ExitCode::SchemaRefused);
+        assert_eq!(content(&session.client).await, before, "{sql}");
+    }
+    let ledger = session.client.query("select from boot.migrations", &[]).await.expect("a table");
+    assert!(ledger.is_empty());
+}
+
+#[tokio::test]
+async fn the_offered_directive_lets_the_file_through() {
+    for (sql, _) in DESTRUCTIVE {
+        // The attic's own schema is not in the way of a file that drops all of `public`.
+        let (database, mut session) = filled().await;
+        let Err(ApplyError::Destroys { directives, .. }) = applied(&database, &mut session, sql).await else {
+            panic!("{sql} is refused");
+        };
+        let declared = format!("-- destroys: {directives}\n{sql}");
+        applied(&database, &mut session, &declared).await.expect(&declared);
+    }
+}
+
+/// Files that destroy nothing, although they look like it.
+const HARMLESS: &[&str] = &[
+    "drop table empty",
+    "alter table empty drop column never; truncate empty",
+    "delete from laps where id = 99",
+    "update laps set speed = 1, note = null",
+    "alter table laps rename to rounds; alter table rounds rename column note to remark",
+    "create schema old; alter table plain set schema old",
+    "alter table laps alter speed type numeric(10, 4)",
+    "alter table laps alter note type text; alter table laps alter id type bigint",
+    "alter table laps alter note type varchar(20) using nullif(note, 'x') || ''",
+    "alter table plain add column added timestamptz default clock_timestamp()",
+    "create table new (id int primary key); insert into new values (1); delete from new; drop table new",
+    // Rows that come back.
+    "delete from laps where id = 5; insert into laps values (5, 'driver 5', 5.25)",
+    "create temporary table t as select * from laps where id > 2; delete from laps where id > 2; insert into laps select * from t",
+    // A savepoint takes the deletion back.
+    "do $$ begin delete from plain; raise exception 'no'; exception when others then null; end $$",
+    "do $$ begin delete from laps; raise exception 'no'; exception when others then null; end $$; insert into laps values (6, 'x')",
+    "alter table points detach partition points_may",
+    "drop view fast; drop index if exists none; alter table laps alter driver drop not null",
+];
+
+#[tokio::test]
+async fn a_file_that_destroys_nothing_needs_no_directive() {
+    for sql in HARMLESS {
+        let (database, mut session) = filled().await;
+        // Notes of the same length would be cut.
+        session.client.batch_execute("update laps set note = left(note, 20)").await.expect("good SQL");
+        applied(&database, &mut session, sql).await.expect(sql);
+    }
+}
+
+#[tokio::test]
+async fn dropping_a_table_of_the_attic_or_the_ledger_is_noticed_too() {
+    let (database, mut session) = filled().await;
+    applied(&database, &mut session, "-- destroys: rows of plain\ndelete from plain").await.expect("declared");
+    let file = |sql: &str| MigrationFile::parse("005_next.sql", sql.as_bytes()).expect("good SQL");
+    assert_eq!(file("-- destroys: table attic.plain_1\ndrop table attic.plain_1").headers.destroys.len(), 1);
+    for sql in ["drop schema attic cascade", "delete from boot.migrations", "truncate boot.attic"] {
+        let error = applied(&database, &mut session, sql).await.expect_err(sql);
+        assert!(matches!(error, ApplyError::Destroys { .. }), "{sql}: {error}");
+    }
+}
+
+/// The variables with which `attic` reaches a database.
+fn env(database: &Database, image: &common::Image) -> Env {
+    [
+        ("DB_CLIENT", "pg".to_owned()),
+        ("DB_CONNECTION_STRING", database.url().to_owned()),
+        ("SECRET", "s".to_owned()),
+        ("BOOT_DB_INIT_DIR", image.path("db-init")),
+        ("BOOT_SNAPSHOT_FILE", image.path("schema.yaml")),
+        ("BOOT_SCRIPTS_DIR", image.path("scripts")),
+        ("BOOT_DIRECTUS_DIR", image.path("directus")),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}
+
+/// Declared losses, and the number of the entry that brings each back.
+const DECLARED: &[&str] = &[
+    "-- destroys: table pits\ndrop table pits",
+    "-- destroys: table plain\ndrop table if exists public.plain",
+    "-- destroys: table plain\ndo $$ begin execute 'drop table plain'; end $$",
+    "-- destroys: column laps.note\nalter table laps drop column note",
+    "-- destroys: rows of plain\ndelete from plain where a = 2",
+    "-- destroys: rows of plain\ntruncate plain",
+    "-- destroys: rows of points\ndelete from points where car > 1",
+    "-- destroys: rows of plain\nalter table plain add column c int default 3; delete from plain; alter table plain drop column c",
+];
+
+#[tokio::test]
+async fn whatever_a_file_declares_can_be_restored() {
+    for sql in DECLARED {
+        let (database, mut session) = filled().await;
+        let image = common::Image::new();
+        let before = content(&session.client).await;
+        applied(&database, &mut session, sql).await.expect(sql);
+        assert_ne!(content(&session.client).await, before, "{sql}");
+        let env = env(&database, &image);
+        let listed = attic(&Request::List { json: false }, &env, &log()).await.expect("a list");
+        assert!(listed.contains("004_test.sql of test@1"), "{sql}: {listed}");
+        let restored = attic(&Request::Restore(1), &env, &log()).await.expect(sql);
+        assert!(restored.starts_with("restored "), "{sql}: {restored}");
+        assert_eq!(content(&session.client).await, before, "{sql}: {restored}");
+    }
+}
+
+#[tokio::test]
+async fn a_restored_table_has_its_foreign_keys_again() {
+    let (database, mut session) = filled().await;
+    let image = common::Image::new();
+    applied(&database, &mut session, "-- destroys: table pits\ndrop table pits").await.expect("declared");
+    let keys = "select count(*) from pg_constraint where contype = 'f' and conrelid = to_regclass('pits')";
+    attic(&Request::Restore(1), &env(&database, &image), &log()).await.expect("an entry");
+    assert_eq!(session.client.query_one(keys, &[]).await.expect("a catalog").get::<_, i64>(0), 1);
+    let again = attic(&Request::Restore(1), &env(&database, &image), &log()).await.expect_err("it is back");
+    assert!(again.to_string().contains("restored already"), "{again}");
+}
+
+#[tokio::test]
+async fn a_table_that_a_view_still_reads_is_not_dropped_from_under_it() {
+    let (database, mut session) = filled().await;
+    let before = content(&session.client).await;
+    let sql = "-- destroys: table laps, table pits\ndrop table pits; drop table laps";
+    let error = applied(&database, &mut session, sql).await.expect_err("the view `fast` reads it");
+    assert!(error.to_string().contains("the view fast reads it"), "{error}");
+    assert_eq!(content(&session.client).await, before);
+}
+
+#[tokio::test]
+async fn a_directive_for_what_is_not_destroyed_leaves_nothing_in_the_attic() {
+    let (database, mut session) = filled().await;
+    let image = common::Image::new();
+    applied(&database, &mut session, "-- destroys: table plain, rows of laps\nselect 1").await.expect("harmless");
+    let listed = attic(&Request::List { json: false }, &env(&database, &image), &log()).await.expect("a list");
+    assert_eq!(listed, "the attic is empty");
+}
+
+#[tokio::test]
+async fn the_attic_is_purged_by_number_and_by_age() {
+    let (database, mut session) = filled().await;
+    let image = common::Image::new();
+    let env = env(&database, &image);
+    applied(&database, &mut session, "-- destroys: rows of plain\ndelete from plain").await.expect("declared");
+    applied_as(&database, &mut session, "005_more.sql", "-- destroys: table pits\ndrop table pits").await;
+    attic(&Request::Purge(Some(1)), &env, &log()).await.expect("an entry");
+    let listed = attic(&Request::List { json: false }, &env, &log()).await.expect("a list");
+    assert!(listed.contains("table pits  (2 rows") && !listed.contains("plain"), "{listed}");
+    entrypoint::attic::purge(&session.client, 1, &log()).await.expect("nothing is a day old");
+    assert!(attic(&Request::List { json: false }, &env, &log()).await.expect("a list").contains("pits"));
+    entrypoint::attic::purge(&session.client, 0, &log()).await.expect("it is older than a moment");
+    assert_eq!(attic(&Request::List { json: false }, &env, &log()).await.expect("a list"), "the attic is empty");
+    let gone = attic(&Request::Restore(2), &env, &log()).await.expect_err("it was purged");
+    assert!(gone.to_string().contains("no entry 2"), "{gone}");
+}
+
+async fn applied_as(database: &Database, session: &mut Session, name: &str, sql: &str) {
+    let config = database.config();
+    let file = MigrationFile::parse(name, sql.as_bytes()).expect(sql);
+    let (lock, log) = (boot_lock(&config).await, log());
+    let conditions = Conditions {
+        phase: Phase::DbInit,
+        image: "test@1",
+        database: &config.database,
+        lock: &lock,
+        patience: config.migration_locks,
+        log: &log,
+    };
+    apply(session, &file, &conditions).await.expect(sql);
+    lock.release().await;
+}
+
+#[tokio::test]
+async fn no_file_can_release_the_boot_lock() {
+    let (database, mut session) = filled().await;
+    let config = database.config();
+    let (lock, log) = (boot_lock(&config).await, log());
+    for (number, sql) in [
+        "select pg_advisory_unlock_all()",
+        "do $$ begin perform pg_advisory_unlock_all(); end $$",
+        "-- no-transaction\nreset all",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let file = MigrationFile::parse(&format!("{number}_a.sql"), sql.as_bytes()).expect(sql);
+        let conditions = Conditions {
+            phase: Phase::DbInit,
+            image: "test@1",
+            database: &config.database,
+            lock: &lock,
+            patience: config.migration_locks,
+            log: &log,
+        };
+        apply(&mut session, &file, &conditions).await.expect(sql);
+        let held = "select count(*) from pg_locks where locktype = 'advisory' and granted
+                    and database = (select oid from pg_database where datname = current_database())";
+        let other = database.connect().await;
+        assert_eq!(other.query_one(held, &[]).await.expect("a catalog").get::<_, i64>(0), 1, "{sql}");
+    }
+    lock.release().await;
+}
+
+#[tokio::test]
+async fn a_file_that_ends_the_locks_session_is_rolled_back() {
+    let (database, mut session) = filled().await;
+    let sql = "create table late (id int); select pg_terminate_backend(pid, 9000) from pg_locks
+               where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())";
+    let error = applied(&database, &mut session, sql).await.expect_err("the lock is lost");
+    assert!(matches!(error, ApplyError::LockLost { .. }), "{error}");
+    assert_eq!(BootError::from(error).exit_code(), ExitCode::DatabaseLost);
+    let late = session.client.query_one("select to_regclass('late') is null", &[]).await.expect("a query");
+    assert!(late.get::<_, bool>(0));
+}
+
+#[tokio::test]
+async fn moving_a_table_of_many_rows_does_not_copy_them() {
+    let (database, mut session) = filled().await;
+    session
+        .client
+        .batch_execute("create table many (id int primary key); insert into many select generate_series(1, 200000)")
+        .await
+        .expect("good SQL");
+    let filenode = "select relfilenode from pg_class where relname like 'many%' and relkind = 'r' order by relname desc";
+    let before: u32 = session.client.query_one(filenode, &[]).await.expect("a table").get(0);
+    applied(&database, &mut session, "-- destroys: table many\ndrop table many").await.expect("declared");
+    let after: u32 = session.client.query_one(filenode, &[]).await.expect("it is in the attic").get(0);
+    assert_eq!(before, after);
+}
