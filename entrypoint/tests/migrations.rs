@@ -12,6 +12,7 @@ use entrypoint::database::{Session, state};
 use entrypoint::migrations::{
     Acceptance, ApplyError, Conditions, Kept, Ledger, LockPatience, MigrationFile, MigrationSet, apply, plan, settle,
 };
+use entrypoint::witness::LastCatalog;
 use tokio_postgres::Client;
 
 /// Applies a file under a patience of its own.
@@ -25,7 +26,15 @@ async fn applied_with(
     let file = MigrationFile::parse("001_test.sql", sql.as_bytes()).expect("a good file");
     let (phase, log) = (Phase::DbInit, log());
     let lock = boot_lock(config).await;
-    let conditions = Conditions { phase, image: "test", database: &config.database, lock: &lock, patience, log: &log };
+    let conditions = Conditions {
+        phase,
+        image: "test",
+        database: &config.database,
+        lock: &lock,
+        last: &LastCatalog::default(),
+        patience,
+        log: &log,
+    };
     let applied = apply(session, &file, &conditions).await;
     lock.release().await;
     applied
@@ -90,7 +99,15 @@ async fn a_commit_that_the_reader_did_not_see_is_refused_by_the_server() {
     let (config, log) = (database.config(), log());
     let (database, patience) = (&config.database, config.migration_locks);
     let lock = &boot_lock(&config).await;
-    let conditions = Conditions { phase: Phase::DbInit, image: "test", database, lock, patience, log: &log };
+    let conditions = Conditions {
+        phase: Phase::DbInit,
+        image: "test",
+        database,
+        lock,
+        last: &LastCatalog::default(),
+        patience,
+        log: &log,
+    };
     let error = apply(&mut session, &file, &conditions).await.expect_err("it would end the transaction");
     assert!(error.to_string().contains("(0A000)"), "{error}");
     assert_eq!(tables(&session).await, [""; 0]);

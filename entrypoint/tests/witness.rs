@@ -10,6 +10,7 @@ use entrypoint::contract::{ExitCode, Phase};
 use entrypoint::database::{Session, state};
 use entrypoint::error::BootError;
 use entrypoint::migrations::{ApplyError, Conditions, MigrationFile, apply};
+use entrypoint::witness::LastCatalog;
 use tokio_postgres::Client;
 
 /// Tables with rows, a partitioned one among them, and a pair with a cascading foreign key.
@@ -49,6 +50,7 @@ async fn applied(database: &Database, session: &mut Session, sql: &str) -> Resul
         image: "test@1",
         database: &config.database,
         lock: &lock,
+        last: &LastCatalog::default(),
         patience,
         log: &log,
     };
@@ -64,7 +66,9 @@ async fn content(client: &Client) -> String {
     let mut lines = Vec::new();
     for row in client.query(tables, &[]).await.expect("a catalog") {
         let table: String = row.get(0);
-        let query = format!("select coalesce(string_agg(to_jsonb(t)::text, ',' order by to_jsonb(t)::text), '') from {table} t");
+        let query = format!(
+            "select coalesce(string_agg(to_jsonb(t)::text, ',' order by to_jsonb(t)::text), '') from {table} t"
+        );
         let rows: String = client.query_one(&query, &[]).await.expect("a table").get(0);
         lines.push(format!("{table}: {rows}"));
     }
@@ -83,19 +87,22 @@ const DESTRUCTIVE: &[(&str, &str)] = &[
     ("truncate plain", "rows of plain (2 rows)"),
     ("truncate laps cascade", "rows of laps (5 rows)"),
     ("delete from laps where id = 1", "rows of laps (1 row), rows of pits (1 row)"),
-    ("alter table laps alter note type varchar(5) using left(note, 5)", "column laps.note (varying(50) to varying(5)) (2 values)"),
+    (
+        "alter table laps alter note type varchar(5) using left(note, 5)",
+        "column laps.note (varying(50) to varying(5)) (2 values)",
+    ),
     ("alter table laps alter speed type int", "column laps.speed (numeric(6,2) to integer) (5 values)"),
     ("alter table laps alter speed type boolean using false", "column laps.speed (numeric(6,2) to boolean) (5 values)"),
     ("drop table points_june", "rows of points (2 rows)"),
     ("delete from points where car = 1", "rows of points (1 row)"),
     ("truncate points_may", "rows of points (1 row)"),
     ("drop type mood cascade", "column logs.mood (2 values)"),
-    ("create table copy as select * from plain; drop table plain; alter table copy rename to plain", "table plain (2 rows)"),
-    ("with gone as (delete from plain returning *) insert into empty select a from gone", "rows of plain (2 rows)"),
     (
-        "merge into plain using (values (1)) v (a) on plain.a = v.a when matched then delete",
-        "rows of plain (1 row)",
+        "create table copy as select * from plain; drop table plain; alter table copy rename to plain",
+        "table plain (2 rows)",
     ),
+    ("with gone as (delete from plain returning *) insert into empty select a from gone", "rows of plain (2 rows)"),
+    ("merge into plain using (values (1)) v (a) on plain.a = v.a when matched then delete", "rows of plain (1 row)"),
     // PostgreSQL counts a row that an UPDATE moves to another partition as deleted and inserted.
     ("update points set ts = '2026-06-03' where car = 1", "rows of points (1 row)"),
     ("drop schema public cascade; create schema public", "table laps (5 rows)"),
@@ -280,6 +287,7 @@ async fn applied_as(database: &Database, session: &mut Session, name: &str, sql:
         image: "test@1",
         database: &config.database,
         lock: &lock,
+        last: &LastCatalog::default(),
         patience: config.migration_locks,
         log: &log,
     };
@@ -306,6 +314,7 @@ async fn no_file_can_release_the_boot_lock() {
             image: "test@1",
             database: &config.database,
             lock: &lock,
+            last: &LastCatalog::default(),
             patience: config.migration_locks,
             log: &log,
         };
@@ -338,7 +347,8 @@ async fn moving_a_table_of_many_rows_does_not_copy_them() {
         .batch_execute("create table many (id int primary key); insert into many select generate_series(1, 200000)")
         .await
         .expect("good SQL");
-    let filenode = "select relfilenode from pg_class where relname like 'many%' and relkind = 'r' order by relname desc";
+    let filenode =
+        "select relfilenode from pg_class where relname like 'many%' and relkind = 'r' order by relname desc";
     let before: u32 = session.client.query_one(filenode, &[]).await.expect("a table").get(0);
     applied(&database, &mut session, "-- destroys: table many\ndrop table many").await.expect("declared");
     let after: u32 = session.client.query_one(filenode, &[]).await.expect("it is in the attic").get(0);

@@ -77,7 +77,9 @@ impl Boot<'_> {
     async fn attempt_bootstrap(self, bridge: &mut Bridge, suspicions: &[Loss]) -> Result<Attempt, BootError> {
         let email = self.prepared.config.admin_email.as_deref();
         bridge.begin().await.map_err(BootError::Bootstrap)?;
-        let witness = Witness::begin(&mut Link::Directus(bridge), suspicions).await.map_err(BootError::in_bootstrap)?;
+        let witness = Witness::begin(&mut Link::Directus(bridge), self.last, suspicions)
+            .await
+            .map_err(BootError::in_bootstrap)?;
         let done = bridge.bootstrap(email.is_some()).await.map_err(BootError::Bootstrap)?;
         let mut link = Link::Directus(bridge);
         let missing = self

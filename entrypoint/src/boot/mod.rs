@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::attic;
-use crate::config::{Config, Env};
+use crate::config::{Config, Env, SchemaMode};
 use crate::contract::Phase;
 use crate::database::{self, BootLock, Lost, Pooled, Session, VerifyError, state};
 use crate::directus::{Bridge, BridgeError, Release, Snapshot, SnapshotFile, changes, fingerprint, inventory};
@@ -19,7 +19,7 @@ use crate::log::Log;
 use crate::migrations::file::hex_sha256;
 use crate::migrations::{self, Conditions, Migrations};
 use crate::standing::{Current, Standing, is_current};
-use crate::witness::{self, Link, Loss, measure};
+use crate::witness::{self, LastCatalog, Link, Loss, measure};
 
 pub use schema::SchemaOutcome;
 pub(crate) use schema::weighed_words;
@@ -61,7 +61,14 @@ pub fn prepare(env: &Env, log: &Log) -> Result<Prepared, BootError> {
         log.warn(warning);
     }
     let migrations = Migrations::open(&config.paths.db_init)?;
-    let snapshot = SnapshotFile::read(&config.paths.snapshot)?;
+    let snapshot = match SnapshotFile::read(&config.paths.snapshot) {
+        // It is not needed.
+        Err(invalid) if config.schema_mode == SchemaMode::Skip => {
+            log.warn(format!("{invalid}; SCHEMA_APPLY_MODE=skip, so it is not needed"));
+            SnapshotFile::unread(&config.paths.snapshot)
+        }
+        read => read?,
+    };
     let directus = Release::read(&config.paths.directus)?;
     log.done(format!(
         "{} + {} migrations, snapshot {}, Directus {}",
@@ -148,16 +155,24 @@ async fn phases(prepared: &Prepared, session: &mut Session, log: &Log) -> Result
     let Config { database, timeouts, .. } = &prepared.config;
     // The lock is on a connection of its own, where no SQL file can release it.
     let other = database::refuse_pooler(session, database, timeouts.database, log).await?;
+    let last = LastCatalog::default();
     let (lock, waited) = BootLock::acquire(other, timeouts.lock, log).await?;
     log.done(if waited < Duration::from_millis(100) { "free" } else { "free now" });
     // Another boot may have done it all while this one waited.
     match is_current(&session.client, prepared).await? {
         Some(current) => nothing_to_do(prepared, current, log),
-        None => tokio::select! {
-            done = Boot { prepared, lock: &lock, log }.locked_phases(session) => done?,
-            // Dropping the phases ends Directus' process, and that its transaction.
-            lost = lock.lost() => return Err(VerifyError::Lost(lost).into()),
-        },
+        None => {
+            let mut phases = std::pin::pin!(Boot { prepared, lock: &lock, last: &last, log }.locked_phases(session));
+            tokio::select! {
+                done = &mut phases => done?,
+                // Where the whole server went down, the phase's own error names the file. Without the lock nothing is
+                // committed, and dropping the phases ends Directus' process, and that its transaction.
+                lost = lock.lost() => match timeout(CAUSE, &mut phases).await {
+                    Ok(done) => done?,
+                    Err(_) => return Err(VerifyError::Lost(lost).into()),
+                },
+            }
+        }
     }
     lock.release().await;
     Ok(())
@@ -206,6 +221,7 @@ pub(crate) struct Node {
 struct Boot<'a> {
     prepared: &'a Prepared,
     lock: &'a BootLock,
+    last: &'a LastCatalog,
     log: &'a Log,
 }
 
@@ -257,8 +273,15 @@ impl Boot<'_> {
             self.log.warn(format!("this image is older than the database: it lacks {}", plan.newer.join(", ")));
         }
         let Config { image, database, migration_locks, .. } = &self.prepared.config;
-        let conditions =
-            Conditions { phase, image, database, lock: self.lock, patience: *migration_locks, log: self.log };
+        let conditions = Conditions {
+            phase,
+            image,
+            database,
+            lock: self.lock,
+            last: self.last,
+            patience: *migration_locks,
+            log: self.log,
+        };
         for file in &plan.apply {
             migrations::apply(session, file, &conditions).await?;
         }
@@ -307,6 +330,10 @@ pub(crate) async fn start_node(
     let mut bridge = Bridge::start(&config.paths.scripts, &file.path, &variables, report).map_err(BootError::Schema)?;
     let snapshot = match bounded(prepared, session, log, bridge.read_snapshot()).await? {
         Ok(snapshot) => snapshot,
+        Err(BridgeError::Failed(failure)) if config.schema_mode == SchemaMode::Skip => {
+            log.warn(format!("{} {failure}; SCHEMA_APPLY_MODE=skip, so it is not needed", file.path.display()));
+            Snapshot::default()
+        }
         Err(BridgeError::Failed(failure)) => return Err(file.invalid(failure.to_string()).into()),
         Err(error) => return Err(BootError::Schema(error)),
     };

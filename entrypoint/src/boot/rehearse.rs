@@ -15,7 +15,7 @@ use crate::error::BootError;
 use crate::log::Log;
 use crate::migrations::{self, MigrationFile};
 use crate::standing::{Schema, Standing};
-use crate::witness::{Announced, DirectusMigrations, Link, Loss, Outcome, Witness};
+use crate::witness::{Announced, DirectusMigrations, LastCatalog, Link, Loss, Outcome, Witness};
 
 /// What a rehearsal showed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -99,7 +99,8 @@ pub async fn rehearse(
         let mut rehearsal = Rehearsal::default();
         rehearse_files(bridge, &work.db_init.apply, &mut rehearsal).await?;
         if !work.bootstrap.is_empty() {
-            let witness = Witness::begin(&mut Link::Directus(bridge), &[]).await?;
+            let fresh = LastCatalog::default();
+            let witness = Witness::begin(&mut Link::Directus(bridge), &fresh, &[]).await?;
             bridge.bootstrap(config.admin_email.is_some()).await.map_err(BootError::Bootstrap)?;
             rehearsal.note(witness.end(&mut Link::Directus(bridge), &DirectusMigrations).await?);
         }
@@ -130,7 +131,8 @@ async fn rehearse_files(
             rehearsal.skipped.push(file.filename.clone());
             continue;
         }
-        let witness = Witness::begin(&mut link, &[]).await?;
+        let fresh = LastCatalog::default();
+        let witness = Witness::begin(&mut link, &fresh, &[]).await?;
         let path = link.rows("select current_setting('search_path')").await?;
         link.rows(&migrations::apply::as_statements(file)).await?;
         // Directus' session goes on with the same settings as before.
@@ -144,7 +146,7 @@ async fn rehearse_files(
 }
 
 async fn end(
-    witness: &Witness,
+    witness: &Witness<'_>,
     link: &mut Link<'_>,
     announced: &(impl Announced + ?Sized),
 ) -> Result<Outcome, BootError> {
@@ -152,7 +154,8 @@ async fn end(
 }
 
 async fn rehearse_schema(bridge: &mut Bridge, snapshot: &Snapshot, rehearsal: &mut Rehearsal) -> Result<(), BootError> {
-    let witness = Witness::begin(&mut Link::Directus(bridge), &[]).await?;
+    let fresh = LastCatalog::default();
+    let witness = Witness::begin(&mut Link::Directus(bridge), &fresh, &[]).await?;
     let plan = bridge.plan().await.map_err(BootError::Schema)?;
     let schema = current_schema(bridge).await?;
     if plan.changes.is_empty() {

@@ -167,7 +167,7 @@ impl Boot<'_> {
         suspicions: &[Loss],
     ) -> Result<Attempt, BootError> {
         let config = &self.prepared.config;
-        let witness = Witness::begin(&mut Link::Directus(bridge), suspicions).await?;
+        let witness = Witness::begin(&mut Link::Directus(bridge), self.last, suspicions).await?;
         let plan = bridge.plan().await.map_err(BootError::Schema)?;
         let schema = current_schema(bridge).await?;
         let expectation = Expectation::new(&plan.changes, witness.before(), &schema);
@@ -175,11 +175,14 @@ impl Boot<'_> {
         if config.schema_mode == SchemaMode::Plan && verdict != Verdict::Empty {
             return Ok(Attempt::Planned(plan));
         }
+        let mut warnings = Vec::new();
         let stashes = match &verdict {
             Verdict::Refused { losses, digest } => {
                 return Ok(Attempt::Refused { losses: losses.clone(), digest: digest.clone() });
             }
             Verdict::Allowed(losses) => {
+                warnings
+                    .extend(losses.iter().map(|loss| format!("allowed by SCHEMA_ALLOW_DESTRUCTIVE: {}", loss.words)));
                 let data: Vec<&Loss> = losses.iter().filter_map(|loss| loss.data.as_ref()).collect();
                 let link = &mut Link::Directus(bridge);
                 Stash::of_plan(link, witness.before(), &data, &config.image).await?
@@ -215,12 +218,13 @@ impl Boot<'_> {
         };
         let mut destroyed = Vec::new();
         if !stashes.is_empty() {
+            self.last.forget();
             destroyed = attic::settle(&mut link, stashes, &announced).await?;
             if let Some(reason) = attic::dangling(&mut link).await? {
                 return Ok(Attempt::Diverged(reason));
             }
         }
-        Ok(Attempt::InSync { plan, warnings: Vec::new(), destroyed })
+        Ok(Attempt::InSync { plan, warnings, destroyed })
     }
 }
 

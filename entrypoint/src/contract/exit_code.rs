@@ -36,9 +36,9 @@ pub enum ExitCode {
     SnapshotInvalid = 41,
     /// Directus failed to apply the snapshot; its transaction was rolled back.
     SchemaFailed = 42,
-    /// The plan deletes or narrows something and nobody allowed it; nothing was changed.
+    /// A plan, a SQL file or Directus destroys something that was not announced; it was refused or rolled back.
     SchemaRefused = 43,
-    /// After the apply, a new plan is not empty or something of the snapshot is not in the database.
+    /// After the apply, a new plan is not empty or something of the snapshot is missing; everything was rolled back.
     SchemaDiverged = 44,
     /// A newer Directus, or a newer image that says so, has been at this database; nothing was touched.
     ImageTooOld = 45,
@@ -124,9 +124,11 @@ impl ExitCode {
             ExitCode::BootstrapFailed => "Directus could not install or migrate its system tables or make the admin.",
             ExitCode::SnapshotInvalid => "The snapshot file cannot be read, or is no Directus snapshot.",
             ExitCode::SchemaFailed => "Directus failed to apply the snapshot; its transaction was rolled back.",
-            ExitCode::SchemaRefused => "The plan would delete or narrow something; nothing was changed.",
+            ExitCode::SchemaRefused => {
+                "A plan, a SQL file or Directus would destroy what was not announced; it was refused or rolled back."
+            }
             ExitCode::SchemaDiverged => {
-                "After the apply, a new plan is not empty, or something of the snapshot is not in the database."
+                "After the apply, a new plan is not empty or something of the snapshot is missing; everything was rolled back."
             }
             ExitCode::ImageTooOld => {
                 "A newer Directus, or a newer image that older ones cannot serve beside, has been here; nothing was touched."
@@ -147,9 +149,7 @@ impl ExitCode {
             ExitCode::Ok => "Nothing.",
             ExitCode::Internal => "Start again; if it stays, report the last line.",
             ExitCode::ChangesPending => "Boot the image, or look at what the plan lists first.",
-            ExitCode::Drift => {
-                "Save the edits with `cargo xtask snapshot`, or boot the image to bring its own state back."
-            }
+            ExitCode::Drift => "Save the edits in the image's snapshot, or boot the image to bring its own state back.",
             ExitCode::Config => "Set the named variables.",
             ExitCode::DatabaseUnreachable => {
                 "Check DB_HOST and DB_PORT, the network, and that PostgreSQL runs; raise BOOT_DATABASE_TIMEOUT if it is slow to start."
@@ -172,12 +172,16 @@ impl ExitCode {
                 "End the session that the log names, or raise MIGRATION_LOCK_TIMEOUT; then start again."
             }
             ExitCode::BootstrapFailed => "See Directus' lines above; start again, the boot goes on where it stopped.",
-            ExitCode::SnapshotInvalid => "Save the snapshot again with `cargo xtask snapshot`.",
+            ExitCode::SnapshotInvalid => {
+                "Run the previous image; correct the snapshot, or convert it: `docker run --rm -i IMAGE snapshot --convert < OLD > NEW`."
+            }
             ExitCode::SchemaFailed => "See Directus' lines above for the collection or field; correct the snapshot.",
             ExitCode::SchemaRefused => {
-                "Save a newer snapshot, or allow this very plan once with the SCHEMA_ALLOW_DESTRUCTIVE=… that the log names."
+                "Run the previous image until the snapshot or file is corrected; or allow exactly this, by the SCHEMA_ALLOW_DESTRUCTIVE=… or the directive that the log names."
             }
-            ExitCode::SchemaDiverged => "Compare the named items in the database with the snapshot.",
+            ExitCode::SchemaDiverged => {
+                "Run the previous image; compare the named items in the database with the snapshot."
+            }
             ExitCode::ImageTooOld => "Start the image that the log names, or a newer one.",
             ExitCode::Unhealthy => "See the container's log; restart it if the server hangs.",
             ExitCode::Usage => "See `docker run --rm IMAGE help`.",

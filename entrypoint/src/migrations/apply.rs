@@ -22,7 +22,7 @@ use crate::log::Log;
 use crate::witness::link::literal;
 use crate::witness::loss::count;
 use crate::witness::watch::{MAX_ATTEMPTS, add_suspicions, with_amount};
-use crate::witness::{Announcement, Link, LinkError, Loss, Outcome, Witness};
+use crate::witness::{Announcement, LastCatalog, Link, LinkError, Loss, Outcome, Witness};
 
 /// How long whoever queued up behind a migration has the lock to itself between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -44,6 +44,8 @@ pub struct Conditions<'a> {
     pub database: &'a DatabaseConfig,
     /// The boot lock, which must be held at every COMMIT.
     pub lock: &'a BootLock,
+    /// The catalog that the last transaction left.
+    pub last: &'a LastCatalog,
     /// How long to wait for locks.
     pub patience: LockPatience,
     /// Where progress goes.
@@ -214,7 +216,7 @@ async fn in_transaction(
     let transaction = client.transaction().await?;
     limit(&transaction, file, conditions.patience, true).await?;
     let mut link = Link::Session(transaction.client());
-    let witness = Witness::begin(&mut link, suspicions).await?;
+    let witness = Witness::begin(&mut link, conditions.last, suspicions).await?;
     let (stashes, insertions) = Stash::of_file(&mut link, witness.before(), file, conditions.image).await?;
     // As a parameter, so that nothing in the file can be taken for anything but its text.
     let statements = with_insertions(file, &insertions);
@@ -233,6 +235,7 @@ async fn in_transaction(
     let mut sentences = Sentences::default();
     if !destroys.is_empty() {
         sentences.warnings = not_destroyed(destroys, &announced);
+        conditions.last.forget();
         sentences.notes = attic::settle(&mut link, stashes, &announced).await?;
         if let Some(reason) = attic::dangling(&mut link).await? {
             transaction.rollback().await?;

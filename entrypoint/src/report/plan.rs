@@ -79,7 +79,7 @@ pub(super) async fn make(
     let closing = match exit {
         ExitCode::Ok => "a boot would change nothing".to_owned(),
         ExitCode::Drift => {
-            "the schema was edited since its last boot; save the edits with cargo xtask snapshot, or boot to undo them"
+            "the schema was edited since its last boot: save the edits in the image's snapshot, or boot to undo them"
                 .to_owned()
         }
         ExitCode::SchemaRefused => format!(

@@ -1,6 +1,6 @@
 //! The part of PostgreSQL's catalog that a boot must not make smaller, and the row counts of the open transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::link::{Link, LinkError};
 use super::loss::TableName;
@@ -19,12 +19,6 @@ pub struct Relation {
     pub filenode: Oid,
     /// The table that it is a partition of, or inherits from.
     pub parent: Option<Oid>,
-    /// Rows that this session's unreported statistics count as inserted, updated and deleted.
-    pub inserted: u64,
-    /// See `inserted`.
-    pub updated: u64,
-    /// See `inserted`.
-    pub deleted: u64,
 }
 
 impl Relation {
@@ -63,6 +57,26 @@ pub struct Constraint {
     pub references: Option<Oid>,
 }
 
+/// A view, free-standing sequence, enum type, trigger or policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// The relation that it is or belongs to; 0 for a type.
+    pub relation: Oid,
+    /// The table that it is on and goes with.
+    pub table: Option<Oid>,
+}
+
+/// Rows that a session's unreported statistics count: those of this transaction, and of earlier ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Inserted rows.
+    pub inserted: u64,
+    /// Updated rows.
+    pub updated: u64,
+    /// Deleted rows.
+    pub deleted: u64,
+}
+
 /// The catalog at one moment of a transaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
@@ -72,16 +86,17 @@ pub struct Catalog {
     pub columns: BTreeMap<(Oid, i16), Column>,
     /// By identity.
     pub constraints: BTreeMap<String, Constraint>,
-    /// Views, free-standing sequences, enum types, triggers and policies: kind and name, and the table that they are on.
-    pub objects: BTreeMap<(String, String), Option<Oid>>,
+    /// By kind and name.
+    pub objects: BTreeMap<(String, String), Object>,
+    /// Row counts, for tables that have any.
+    pub written: BTreeMap<Oid, Written>,
+    /// For each relation a text that changes with every change of its entries.
+    stamps: BTreeMap<Oid, String>,
 }
 
-/// Everything in one query, as one JSON array of rows; each row begins with its kind. Left out: PostgreSQL's own schemas,
-/// temporary tables, what belongs to an extension, and what a partition inherits.
-const QUERY: &str = r"
-select coalesce(json_agg(json_build_array(a, b, c, d, e, f, g, h, i, j)), '[]') from (
-with relation as materialized (
-    select c.oid, n.nspname, c.relname, c.relkind, c.relfilenode, c.relispartition
+/// The relations that count: all but those of PostgreSQL's own schemas, temporary tables, and those of extensions.
+const RELATION: &str = r"relation as materialized (
+    select c.oid, n.nspname, c.relname, c.relkind, c.relfilenode, c.relispartition, c.xmin
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
       and c.oid not in (select d.objid from pg_catalog.pg_depend d
@@ -91,11 +106,16 @@ with relation as materialized (
           select from pg_catalog.pg_depend d
           where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and d.deptype in ('a', 'i')
             and d.refclassid = 'pg_catalog.pg_class'::regclass))
-)
+      /*only*/
+)";
+
+/// Everything in one query, as one JSON array of rows; each row begins with its kind. What a partition inherits is left
+/// out.
+const QUERY: &str = r"
+select coalesce(json_agg(json_build_array(a, b, c, d, e, f, g, h, i, j)), '[]') from (
+with /*relation*/
 select 'relation', r.oid::text, r.nspname, r.relname, r.relkind::text, r.relfilenode::text, i.parent::text,
-    pg_catalog.pg_stat_get_xact_tuples_inserted(r.oid)::text,
-    pg_catalog.pg_stat_get_xact_tuples_updated(r.oid)::text,
-    pg_catalog.pg_stat_get_xact_tuples_deleted(r.oid)::text
+    null, null, null
 from relation r
 left join (select inhrelid, min(inhparent) as parent from pg_catalog.pg_inherits group by 1) i on i.inhrelid = r.oid
 union all
@@ -103,7 +123,7 @@ select 'column', a.attrelid::text, a.attnum::text, a.attname, pg_catalog.format_
     a.attnotnull::text, coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid), nullif(a.attidentity::text, '')),
     null, null, null
 from pg_catalog.pg_attribute a
-join relation r on r.oid = a.attrelid and r.relkind in ('r', 'p', 'f')
+join relation r on r.oid = a.attrelid and r.relkind in ('r', 'p', 'f') and not r.relispartition
 left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
 where a.attnum > 0 and not a.attisdropped and (a.attislocal or a.attinhcount = 0)
 union all
@@ -135,6 +155,60 @@ select 'object', 'policy', format('%s on %I.%I', p.polname, r.nspname, r.relname
 from pg_catalog.pg_policy p join relation r on r.oid = p.polrelid
 ) entry (a, b, c, d, e, f, g, h, i, j)";
 
+/// Two texts: `number:stamp` of every relation, and `number:inserted:updated:deleted` of those with row counts. A stamp
+/// consists of how many entries of the catalog belong to the relation and which transactions wrote them: an entry that
+/// is changed is written anew, and transactions only count up.
+const STAMPS: &str = r"
+with /*relation*/,
+attribute as (
+    select a.attrelid as oid, concat(count(*), '+', sum(a.xmin::text::bigint)) as stamp
+    from relation r join pg_catalog.pg_attribute a on a.attrelid = r.oid
+    where r.relkind in ('r', 'p', 'f') and not r.relispartition and a.attnum > 0
+      and (a.attislocal or a.attinhcount = 0)
+    group by 1
+),
+attrdef as (
+    select adrelid as oid, concat(count(*), '+', sum(xmin::text::bigint)) as stamp from pg_catalog.pg_attrdef group by 1
+),
+tableconstraint as (
+    select conrelid as oid, concat(count(*), '+', sum(xmin::text::bigint)) as stamp from pg_catalog.pg_constraint
+    group by 1
+),
+tableindex as (
+    select x.indrelid as oid, concat(count(*), '+', sum(x.xmin::text::bigint)) as stamp
+    from relation r join pg_catalog.pg_index x on x.indrelid = r.oid group by 1
+),
+tabletrigger as (
+    select tgrelid as oid, concat(count(*), '+', sum(xmin::text::bigint)) as stamp from pg_catalog.pg_trigger group by 1
+),
+tablepolicy as (
+    select polrelid as oid, concat(count(*), '+', sum(xmin::text::bigint)) as stamp from pg_catalog.pg_policy group by 1
+),
+inherits as (
+    select inhrelid as oid, concat(count(*), '+', sum(xmin::text::bigint)) as stamp from pg_catalog.pg_inherits group by 1
+)
+select coalesce(string_agg(concat(r.oid, ':', r.xmin, '/', a.stamp, '/', d.stamp, '/', c.stamp, '/', i.stamp, '/', t.stamp,
+        '/', p.stamp, '/', h.stamp), ' '), ''),
+    coalesce(string_agg(concat_ws(':', r.oid, pg_catalog.pg_stat_get_xact_tuples_inserted(r.oid),
+        pg_catalog.pg_stat_get_xact_tuples_updated(r.oid), pg_catalog.pg_stat_get_xact_tuples_deleted(r.oid)), ' ')
+        filter (where /*written*/), '')
+from relation r
+left join attribute a using (oid) left join attrdef d using (oid) left join tableconstraint c using (oid)
+left join tableindex i using (oid) left join tabletrigger t using (oid) left join tablepolicy p using (oid)
+left join inherits h using (oid)";
+
+/// The row counts alone.
+const COUNTS: &str = r"
+with /*relation*/
+select coalesce(string_agg(concat_ws(':', r.oid, pg_catalog.pg_stat_get_xact_tuples_inserted(r.oid),
+    pg_catalog.pg_stat_get_xact_tuples_updated(r.oid), pg_catalog.pg_stat_get_xact_tuples_deleted(r.oid)), ' '), '')
+from relation r where /*written*/";
+
+/// Condition for row counts.
+const WRITTEN: &str = "r.relkind in ('r', 'p')
+    and pg_catalog.pg_stat_get_xact_tuples_inserted(r.oid) + pg_catalog.pg_stat_get_xact_tuples_updated(r.oid)
+        + pg_catalog.pg_stat_get_xact_tuples_deleted(r.oid) > 0";
+
 impl Catalog {
     /// Reads it in the open transaction.
     ///
@@ -142,19 +216,77 @@ impl Catalog {
     /// The connection's.
     pub async fn read(link: &mut Link<'_>) -> Result<Catalog, LinkError> {
         let mut catalog = Catalog::default();
-        let answer = link.rows(QUERY).await?.into_iter().flatten().flatten().next().unwrap_or_default();
+        catalog.read_stamps(link).await?;
+        catalog.read_details(link, "").await?;
+        Ok(catalog)
+    }
+
+    /// Reads it again, in detail only where it has changed since.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub async fn read_again(&self, link: &mut Link<'_>) -> Result<Catalog, LinkError> {
+        let mut catalog = self.clone();
+        catalog.read_stamps(link).await?;
+        let changed: Vec<Oid> = {
+            let is_known = |(oid, stamp): &(&Oid, &String)| self.stamps.get(oid) == Some(stamp);
+            catalog.stamps.iter().filter(|entry| !is_known(entry)).map(|(oid, _)| *oid).collect()
+        };
+        let gone = self.stamps.keys().filter(|oid| !catalog.stamps.contains_key(oid)).copied();
+        let outdated: BTreeSet<Oid> = changed.iter().copied().chain(gone).collect();
+        catalog.forget(&outdated);
+        let numbers: Vec<String> = changed.iter().map(Oid::to_string).collect();
+        let only = format!("and c.oid = any ('{{{}}}'::oid[])", numbers.join(","));
+        catalog.read_details(link, &only).await?;
+        Ok(catalog)
+    }
+
+    /// The row counts before the work, for a catalog that was read earlier.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub async fn read_counts(&mut self, link: &mut Link<'_>) -> Result<(), LinkError> {
+        let rows = link.rows(&complete(COUNTS, "")).await?;
+        self.written = counts(rows.iter().flatten().flatten().next().map_or("", String::as_str));
+        Ok(())
+    }
+
+    async fn read_stamps(&mut self, link: &mut Link<'_>) -> Result<(), LinkError> {
+        let rows = link.rows(&complete(STAMPS, "")).await?;
+        let mut texts = rows.iter().flatten().flatten();
+        let stamps = texts.next().map_or("", String::as_str);
+        let entry = |entry: &str| {
+            let (oid, stamp) = entry.split_once(':')?;
+            Some((oid.parse().ok()?, stamp.to_owned()))
+        };
+        self.stamps = stamps.split(' ').filter_map(entry).collect();
+        self.written = counts(texts.next().map_or("", String::as_str));
+        Ok(())
+    }
+
+    async fn read_details(&mut self, link: &mut Link<'_>, only: &str) -> Result<(), LinkError> {
+        let answer =
+            link.rows(&complete(QUERY, only)).await?.into_iter().flatten().flatten().next().unwrap_or_default();
         let rows: Vec<Vec<Option<String>>> = serde_json::from_str(&answer).unwrap_or_default();
         for row in rows {
-            catalog.add(&Row(row));
+            self.add(&Row(row));
         }
-        Ok(catalog)
+        Ok(())
+    }
+
+    /// Removes everything about these relations, and the types, which are always read again.
+    fn forget(&mut self, relations: &BTreeSet<Oid>) {
+        self.relations.retain(|oid, _| !relations.contains(oid));
+        self.columns.retain(|(oid, _), _| !relations.contains(oid));
+        self.constraints.retain(|_, constraint| !relations.contains(&constraint.table));
+        self.objects.retain(|_, object| object.relation != 0 && !relations.contains(&object.relation));
     }
 
     fn add(&mut self, row: &Row) {
         match row.text(0) {
             "relation" => {
                 let name = TableName { schema: row.text(2).to_owned(), name: row.text(3).to_owned() };
-                let kind = row.letter(4);
+                let (relation, kind) = (row.number(1), row.letter(4));
                 let object = match kind {
                     'v' => "view",
                     'm' => "materialized view",
@@ -163,18 +295,10 @@ impl Catalog {
                     _ => "",
                 };
                 if !object.is_empty() {
-                    self.objects.insert((object.to_owned(), name.to_string()), None);
+                    self.objects.insert((object.to_owned(), name.to_string()), Object { relation, table: None });
                 }
-                let relation = Relation {
-                    name,
-                    kind,
-                    filenode: row.number(5),
-                    parent: row.optional(6),
-                    inserted: row.number(7),
-                    updated: row.number(8),
-                    deleted: row.number(9),
-                };
-                self.relations.insert(row.number(1), relation);
+                let (filenode, parent) = (row.number(5), row.optional(6));
+                self.relations.insert(relation, Relation { name, kind, filenode, parent });
             }
             "column" => {
                 let column = Column {
@@ -198,7 +322,8 @@ impl Catalog {
                 self.constraints.insert(identity.join("|"), constraint);
             }
             _ => {
-                self.objects.insert((row.text(1).to_owned(), row.text(2).to_owned()), row.optional(3));
+                let object = Object { relation: row.optional(3).unwrap_or(0), table: row.optional(3) };
+                self.objects.insert((row.text(1).to_owned(), row.text(2).to_owned()), object);
             }
         }
     }
@@ -218,6 +343,12 @@ impl Catalog {
                 && schema.is_none_or(|schema| schema == relation.name.schema)
         });
         named.min_by_key(|(_, relation)| (relation.name.schema != "public", &relation.name)).map(|(oid, _)| *oid)
+    }
+
+    /// Deleted rows by the row counts.
+    #[must_use]
+    pub fn deleted(&self, table: Oid) -> u64 {
+        self.written.get(&table).map_or(0, |written| written.deleted)
     }
 
     /// The table at the top of a tree of partitions.
@@ -256,6 +387,22 @@ impl Catalog {
     }
 }
 
+/// Fills in the parts that the queries share; `only` restricts the relations.
+fn complete(query: &str, only: &str) -> String {
+    query.replace("/*relation*/", RELATION).replace("/*only*/", only).replace("/*written*/", WRITTEN)
+}
+
+/// `16385:3:0:1 …` as row counts.
+fn counts(text: &str) -> BTreeMap<Oid, Written> {
+    let entry = |entry: &str| {
+        let mut numbers = entry.split(':').map(str::parse::<u64>);
+        let mut next = || numbers.next()?.ok();
+        let oid = u32::try_from(next()?).ok()?;
+        Some((oid, Written { inserted: next()?, updated: next()?, deleted: next()? }))
+    };
+    text.split(' ').filter_map(entry).collect()
+}
+
 /// `{1,2}` of an array, `1 2` of a vector.
 fn numbers(text: &str) -> Vec<i16> {
     text.split(|c: char| !c.is_ascii_digit() && c != '-').filter_map(|number| number.parse().ok()).collect()
@@ -291,13 +438,30 @@ pub(crate) mod tests {
         let row =
             |cells: &[&str]| Row(cells.iter().map(|cell| (!cell.is_empty()).then(|| (*cell).to_owned())).collect());
         let number = oid.to_string();
-        catalog.add(&row(&["relation", &number, "public", name, "r", &number, "", "0", "0", "0"]));
+        catalog.add(&row(&["relation", &number, "public", name, "r", &number, "", "", "", ""]));
         let columns = std::iter::once(&("id", "uuid")).chain(columns);
         for (index, (name, data_type)) in columns.enumerate() {
             let at = (index + 1).to_string();
             catalog.add(&row(&["column", &number, &at, name, data_type, "false", "", "", "", ""]));
         }
         catalog.add(&row(&["constraint", &number, &format!("{name}_pkey"), "p", "{1}", "0", "", "", "", ""]));
+    }
+
+    #[test]
+    fn row_counts_are_read_from_one_text() {
+        let written = Written { inserted: 3, updated: 0, deleted: 1 };
+        assert_eq!(counts("16385:3:0:1"), BTreeMap::from([(16385, written)]));
+        assert!(counts("").is_empty());
+    }
+
+    #[test]
+    fn forgetting_a_relation_leaves_the_others() {
+        let mut catalog = Catalog::default();
+        with_table(&mut catalog, 10, "laps", &[]);
+        with_table(&mut catalog, 20, "cars", &[]);
+        catalog.forget(&BTreeSet::from([10]));
+        assert_eq!(catalog.find_table(None, "laps"), None);
+        assert_eq!((catalog.relations.len(), catalog.columns.len(), catalog.constraints.len()), (1, 1, 1));
     }
 
     #[test]

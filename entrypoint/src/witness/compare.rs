@@ -45,8 +45,8 @@ pub fn compare(before: &Catalog, after: &Catalog) -> Vec<Loss> {
             losses.extend(constraint_loss(before, constraint));
         }
     }
-    for ((kind, name), table) in &before.objects {
-        if table.is_none_or(&remains) && !after.objects.contains_key(&(kind.clone(), name.clone())) {
+    for ((kind, name), object) in &before.objects {
+        if object.table.is_none_or(&remains) && !after.objects.contains_key(&(kind.clone(), name.clone())) {
             losses.insert(Loss::Object(kind.clone(), name.clone()));
         }
     }
@@ -73,9 +73,9 @@ fn table_loss(before: &Catalog, table: Oid, gone: &BTreeSet<Oid>) -> Loss {
 /// Deleted rows and rewritten tables, by the table at the top of a tree of partitions.
 fn compare_rows(before: &Catalog, after: &Catalog, remains: &impl Fn(Oid) -> bool, losses: &mut BTreeSet<Loss>) {
     let mut deleted: std::collections::BTreeMap<Oid, u64> = std::collections::BTreeMap::new();
-    for (oid, relation) in before.relations.iter().filter(|(oid, relation)| relation.is_table() && remains(**oid)) {
+    for (oid, _) in before.relations.iter().filter(|(oid, relation)| relation.is_table() && remains(**oid)) {
         let root = before.root(*oid);
-        let number = after.relations[oid].deleted.saturating_sub(relation.deleted);
+        let number = after.deleted(*oid).saturating_sub(before.deleted(*oid));
         if number > 0 {
             *deleted.entry(root).or_default() += number;
         }
@@ -109,6 +109,7 @@ fn constraint_loss(before: &Catalog, constraint: &Constraint) -> Option<Loss> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::catalog::Written;
     use super::super::catalog::tests::with_table;
     use super::super::loss::TableName;
     use super::*;
@@ -173,10 +174,11 @@ mod tests {
     #[test]
     fn deleted_rows_count_from_the_beginning_of_the_work() {
         let mut before = laps();
-        before.relations.get_mut(&10).expect("there").deleted = 2;
+        let deleted = |number| Written { deleted: number, ..Written::default() };
+        before.written.insert(10, deleted(2));
         let mut after = before.clone();
         assert!(compare(&before, &after).is_empty());
-        after.relations.get_mut(&10).expect("there").deleted = 5;
+        after.written.insert(10, deleted(5));
         let laps = TableName { schema: "public".to_owned(), name: "laps".to_owned() };
         assert_eq!(compare(&before, &after), [Loss::Rows(laps, 3)]);
     }

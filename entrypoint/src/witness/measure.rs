@@ -138,14 +138,13 @@ impl Measure {
 /// Without a key, the statistics tell deleted rows; they also count what a savepoint took back, and then do not add up.
 fn lost_without_key(rows: u64, left: u64, before: &Catalog, after: &Catalog, table: Option<&TableName>) -> u64 {
     let Some(oid) = table.and_then(|table| before.find_table(Some(&table.schema), &table.name)) else { return 0 };
-    let mut inserted = 0;
-    let mut deleted = 0;
-    for (partition, now) in &after.relations {
-        if after.root(*partition) == oid || before.root(*partition) == oid {
-            let earlier = before.relations.get(partition);
-            inserted += now.inserted.saturating_sub(earlier.map_or(0, |relation| relation.inserted));
-            deleted += now.deleted.saturating_sub(earlier.map_or(0, |relation| relation.deleted));
-        }
+    let (mut inserted, mut deleted) = (0, 0);
+    let partitions =
+        after.written.iter().filter(|(table, _)| after.root(**table) == oid || before.root(**table) == oid);
+    for (table, now) in partitions {
+        let earlier = before.written.get(table).copied().unwrap_or_default();
+        inserted += now.inserted.saturating_sub(earlier.inserted);
+        deleted += now.deleted.saturating_sub(earlier.deleted);
     }
     let adds_up = (rows + inserted).checked_sub(deleted) == Some(left);
     if adds_up { deleted } else { rows.saturating_sub(left) }

@@ -22,4 +22,4 @@ pub use compare::compare;
 pub use link::{Link, LinkError};
 pub use loss::{Loss, TableName};
 pub use measure::Measure;
-pub use watch::{Outcome, Witness};
+pub use watch::{LastCatalog, Outcome, Witness};

@@ -1,7 +1,10 @@
 //! One attempt at a transaction's work under observation.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use super::announced::{Announced, Permission};
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Oid, Written};
 use super::compare::compare;
 use super::link::{Link, LinkError};
 use super::loss::{Loss, TableName, count};
@@ -11,10 +14,24 @@ use super::measure::Measure;
 /// not, and there are few kinds of them.
 pub const MAX_ATTEMPTS: usize = 4;
 
+/// The catalog that the last transaction of the boot left, so that the next one need not read it again.
+#[derive(Debug, Default)]
+pub struct LastCatalog(RefCell<Option<Rc<Catalog>>>);
+
+impl LastCatalog {
+    /// Forgets it, where the transaction went on after its observation.
+    pub fn forget(&self) {
+        self.0.take();
+    }
+}
+
 /// The observation of one transaction, begun before its work.
 #[derive(Debug)]
-pub struct Witness {
-    before: Catalog,
+pub struct Witness<'a> {
+    last: &'a LastCatalog,
+    before: Rc<Catalog>,
+    /// Whether `before` was read in this transaction, so that no other session can have changed it since.
+    is_fresh: bool,
     measures: Vec<Measure>,
 }
 
@@ -34,19 +51,33 @@ pub enum Outcome {
     Lost(Vec<(Loss, Option<u64>)>),
 }
 
-impl Witness {
-    /// Reads the catalog, and measures earlier suspicions. To be called right after BEGIN.
+impl<'a> Witness<'a> {
+    /// Reads the catalog, unless the last transaction's is known, and measures earlier suspicions. To be called right
+    /// after BEGIN.
     ///
     /// # Errors
     /// The connection's; 55P03 if a table that has to be measured is locked by another session.
-    pub async fn begin(link: &mut Link<'_>, suspicions: &[Loss]) -> Result<Witness, LinkError> {
+    pub async fn begin(
+        link: &mut Link<'_>,
+        last: &'a LastCatalog,
+        suspicions: &[Loss],
+    ) -> Result<Witness<'a>, LinkError> {
         require_statistics(link).await?;
-        let before = Catalog::read(link).await?;
+        let known = last.0.take();
+        let is_fresh = known.is_none();
+        let before = match known {
+            Some(known) => {
+                let mut catalog = Rc::unwrap_or_clone(known);
+                catalog.read_counts(link).await?;
+                Rc::new(catalog)
+            }
+            None => Rc::new(Catalog::read(link).await?),
+        };
         let mut measures = Vec::with_capacity(suspicions.len());
         for (number, suspicion) in suspicions.iter().enumerate() {
             measures.push(Measure::take(link, &before, suspicion, number).await?);
         }
-        Ok(Witness { before, measures })
+        Ok(Witness { last, before, is_fresh, measures })
     }
 
     /// The catalog before the work.
@@ -60,7 +91,7 @@ impl Witness {
     /// # Errors
     /// The connection's.
     pub async fn end(&self, link: &mut Link<'_>, announced: &(impl Announced + ?Sized)) -> Result<Outcome, LinkError> {
-        let after = Catalog::read(link).await?;
+        let after = self.before.read_again(link).await?;
         let (mut expected, mut suspected, mut lost) = (Vec::new(), Vec::new(), Vec::new());
         for loss in compare(&self.before, &after) {
             match announced.permission(&loss) {
@@ -77,11 +108,14 @@ impl Witness {
             }
         }
         lost.dedup_by_key(|(loss, _)| loss.to_string());
-        Ok(match (suspected.is_empty(), lost.is_empty()) {
-            (false, _) => Outcome::Suspected(suspected),
-            (true, false) => Outcome::Lost(lost),
-            (true, true) => Outcome::Kept { announced: expected, updated: updated(&self.before, &after) },
-        })
+        if lost.is_empty() && suspected.is_empty() {
+            let updated = updated(&self.before, &after);
+            self.last.0.replace(Some(Rc::new(after)));
+            return Ok(Outcome::Kept { announced: expected, updated });
+        }
+        // Another session may have changed the catalog since it was read: the next attempt reads it afresh.
+        let is_certain = suspected.is_empty() && self.is_fresh;
+        Ok(if is_certain { Outcome::Lost(lost) } else { Outcome::Suspected(suspected) })
     }
 
     /// Deleted rows and a rewritten table are the same question.
@@ -116,9 +150,11 @@ async fn require_statistics(link: &mut Link<'_>) -> Result<(), LinkError> {
 }
 
 fn updated(before: &Catalog, after: &Catalog) -> Vec<(TableName, u64)> {
-    let rows = |(oid, relation): (&u32, &super::catalog::Relation)| {
-        let number = after.relations.get(oid)?.updated.saturating_sub(relation.updated);
-        (number > 0).then(|| (relation.name.clone(), number))
+    let rows = |(oid, now): (&Oid, &Written)| {
+        let earlier = before.written.get(oid).copied().unwrap_or_default();
+        let number = now.updated.saturating_sub(earlier.updated);
+        let name = before.table_name(*oid).filter(|_| number > 0)?;
+        Some((name.clone(), number))
     };
-    before.relations.iter().filter_map(rows).collect()
+    after.written.iter().filter_map(rows).collect()
 }
