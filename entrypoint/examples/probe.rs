@@ -1,6 +1,7 @@
 //! What `cargo xtask bench` runs inside containers: a clock for other programs, and the floor that they are measured
 //! against. An example, so that it is built exactly as the boot binary is and no image contains it.
 //!
+//! - `probe witness N` reads the catalog as the boot does around N transactions, and prints how long that took.
 //! - `probe connect` makes one authenticated connection to PostgreSQL by `DB_*`, ends it, and exits.
 //! - `probe clock TIMES -- COMMAND…` runs a command again and again, and prints one JSON object: the seconds of each run,
 //!   the most memory that the container has had, and what the command said if it failed.
@@ -8,8 +9,9 @@
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
+use entrypoint::witness::{DirectusMigrations, LastCatalog, Link, Witness};
 use serde_json::json;
-use tokio_postgres::NoTls;
+use tokio_postgres::{Client, NoTls};
 
 /// The most memory that this container has had: of cgroup v2, and of v1.
 const PEAKS: [&str; 2] = ["/sys/fs/cgroup/memory.peak", "/sys/fs/cgroup/memory/memory.max_usage_in_bytes"];
@@ -19,8 +21,9 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["connect"] => connect(),
+        ["witness", transactions] => witness(transactions),
         ["clock", times, "--", program, arguments @ ..] => clock(times, program, arguments),
-        _ => Err("usage: probe connect | probe clock TIMES -- COMMAND…".to_owned()),
+        _ => Err("usage: probe connect | probe witness N | probe clock TIMES -- COMMAND…".to_owned()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -32,6 +35,30 @@ fn main() -> ExitCode {
 }
 
 fn connect() -> Result<(), String> {
+    run(async |client| Ok(drop(client)))
+}
+
+/// The catalog in full once, then before and after each transaction what may have changed.
+fn witness(transactions: &str) -> Result<(), String> {
+    let transactions: usize = transactions.parse().map_err(|error| format!("{transactions}: {error}"))?;
+    run(async |client| {
+        let last = LastCatalog::default();
+        let began = Instant::now();
+        for _ in 0..transactions {
+            let mut link = Link::Session(&client);
+            link.rows("begin").await.map_err(|error| error.to_string())?;
+            let witness = Witness::begin(&mut link, &last, &[]).await.map_err(|error| error.to_string())?;
+            witness.end(&mut link, &DirectusMigrations).await.map_err(|error| error.to_string())?;
+            link.rows("rollback").await.map_err(|error| error.to_string())?;
+        }
+        let seconds = [began.elapsed().as_secs_f64()];
+        println!("{}", json!({ "seconds": seconds, "peak_bytes": null, "failure": null }));
+        Ok(())
+    })
+}
+
+/// Connects by `DB_*`, does the work, and ends the connection.
+fn run(work: impl AsyncFnOnce(Client) -> Result<(), String>) -> Result<(), String> {
     let variable = |name: &str| std::env::var(name).map_err(|error| format!("{name}: {error}"));
     let mut config = tokio_postgres::Config::new();
     config
@@ -43,8 +70,9 @@ fn connect() -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| error.to_string())?.block_on(async {
         let (client, connection) = config.connect(NoTls).await.map_err(|error| error.to_string())?;
-        drop(client);
-        connection.await.map_err(|error| error.to_string())
+        let connection = tokio::spawn(connection);
+        work(client).await?;
+        connection.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     })
 }
 

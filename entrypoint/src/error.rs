@@ -85,6 +85,12 @@ pub enum BootError {
     /// Phase 6: Directus reported success, and the database is not what the snapshot describes.
     #[error("Directus applied the snapshot, but {0}; everything was rolled back, the database is as before")]
     Diverged(String),
+    /// Phase 7: the SQL after the schema changed what the snapshot describes.
+    #[error(
+        "the SQL after the schema changed {0}, which the snapshot describes; the files stay applied: run the previous image, \
+         and make this change in the snapshot instead"
+    )]
+    ChangedBySql(String),
     /// The boot lock was lost.
     #[error("{0}; start again, the boot goes on where it stopped")]
     LockLost(VerifyError),
@@ -156,7 +162,7 @@ impl BootError {
                 ExitCode::BootstrapFailed
             }
             BootError::Refused { .. } => ExitCode::SchemaRefused,
-            BootError::Diverged(_) => ExitCode::SchemaDiverged,
+            BootError::Diverged(_) | BootError::ChangedBySql(_) => ExitCode::SchemaDiverged,
             BootError::Exec(error) => error.exit_code(),
             BootError::Asked(asked) => asked.exit_code(),
             BootError::System { .. } => ExitCode::Internal,

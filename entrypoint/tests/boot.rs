@@ -144,7 +144,7 @@ async fn a_snapshot_that_directus_cannot_read_stops_the_boot_before_the_sql() {
     ended.assert_failed(
         "schema",
         ExitCode::SnapshotInvalid,
-        &["schema.yaml is no YAML", "line 3", "run the previous one"],
+        &["schema.yaml is no YAML", "line 3", "run the previous image"],
     );
     assert_eq!(count(&database, "pg_tables where tablename = 'laps'").await, 0);
 }

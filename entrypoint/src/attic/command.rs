@@ -76,7 +76,7 @@ impl Entry {
         let Entry { id, removed_at, source, image, rows, bytes, .. } = self;
         let restored = self.restored_at.as_ref().map_or_else(String::new, |at| format!(", restored on {at} UTC"));
         format!(
-            "{id:>4}  {}  ({}, {} kB; removed on {removed_at} UTC by {source} of {image}{restored})",
+            "{id:>4}  {}  ({}, {} kB; removed on {removed_at} UTC by {image}, {source}{restored})",
             self.subject(),
             count(u64::try_from(*rows).unwrap_or(0), if self.kind == "column" { "value" } else { "row" }),
             bytes / 1024,
@@ -143,7 +143,7 @@ async fn list(client: &Client) -> Result<Vec<Entry>, tokio_postgres::Error> {
                     a.definition::text, coalesce(pg_catalog.pg_total_relation_size(c.oid), 0)
              from boot.attic a
              left join pg_catalog.pg_class c on c.oid = to_regclass(format('attic.%I', a.stored))
-             where a.purged_at is null and (c.oid is not null or a.restored_at is not null) order by a.id",
+             where a.purged_at is null and c.oid is not null order by a.id",
             &[],
         )
         .await?;
@@ -177,9 +177,6 @@ async fn list(client: &Client) -> Result<Vec<Entry>, tokio_postgres::Error> {
 /// Brings one entry back, in one transaction.
 async fn restore(session: &Session, entry: &Entry) -> Result<String, BootError> {
     let client = &session.client;
-    if entry.bytes == 0 && entry.restored_at.is_some() {
-        return Err(BootError::Attic(format!("{} was restored already: its table was moved back", entry.subject())));
-    }
     client.batch_execute("begin").await?;
     let restored = match entry.kind.as_str() {
         "table" => restore_table(client, entry).await,
@@ -188,7 +185,10 @@ async fn restore(session: &Session, entry: &Entry) -> Result<String, BootError> 
     };
     match restored {
         Ok(sentence) => {
-            client.execute("update boot.attic set restored_at = now() where id = $1", &[&entry.id]).await?;
+            // A table that was moved back is not in the attic any more.
+            let note = "update boot.attic set restored_at = now(), purged_at = case
+                            when to_regclass(format('attic.%I', stored)) is null then now() end where id = $1";
+            client.execute(note, &[&entry.id]).await?;
             client.batch_execute("commit").await?;
             Ok(sentence)
         }

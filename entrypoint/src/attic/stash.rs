@@ -75,7 +75,7 @@ impl Stash {
                 Loss::Column(_, column) if catalog.find_column(oid, column).is_some() => How::Column,
                 _ => continue,
             };
-            let stash = Stash::create(link, catalog, oid, (*loss).clone(), how, "schema", image).await?;
+            let stash = Stash::create(link, catalog, oid, (*loss).clone(), how, "schema apply", image).await?;
             if how == How::Move {
                 link.rows(&stash.move_statement(catalog, oid)).await?;
             }

@@ -297,7 +297,7 @@ impl Boot<'_> {
             let plan = self.bounded(session, bridge.plan()).await?.map_err(BootError::Schema)?;
             if !plan.changes.is_empty() {
                 let changes = changes::names(&plan.changes).join(", ");
-                return Err(BootError::Diverged(format!("the SQL after the schema changed {changes}")));
+                return Err(BootError::ChangedBySql(changes));
             }
         }
         let Prepared { migrations, directus, .. } = self.prepared;

@@ -40,9 +40,7 @@ pub struct Snapshot {
 
 /// What is wrong with the file.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{path} {reason}; nothing was changed: correct the snapshot and build a new image, until then run the previous one"
-)]
+#[error("{path} {reason}; nothing was changed, run the previous image until the snapshot is corrected")]
 pub struct InvalidSnapshot {
     /// The file.
     pub path: String,
@@ -102,6 +100,6 @@ mod tests {
     fn a_missing_file_is_named_with_the_way_out() {
         let error = SnapshotFile::read(Path::new("/no/such/schema.yaml")).expect_err("not there").to_string();
         assert!(error.starts_with("/no/such/schema.yaml cannot be read"), "{error}");
-        assert!(error.ends_with("run the previous one"), "{error}");
+        assert!(error.ends_with("until the snapshot is corrected"), "{error}");
     }
 }

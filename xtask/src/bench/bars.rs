@@ -58,6 +58,18 @@ pub(crate) fn judge(figures: &[Figure]) -> Vec<Verdict> {
             median(Part::Image, names::ADDED, By::Ours),
             3e6,
         ),
+        below(
+            "the witness in a cold boot, this model:",
+            Unit::Seconds,
+            median(Part::Witness, names::WITNESS, By::Ours),
+            0.1,
+        ),
+        below(
+            "the witness in a cold boot, 500 tables and 10,000 partitions more:",
+            Unit::Seconds,
+            median(Part::Witness, names::WITNESS_LARGE, By::Ours),
+            0.5,
+        ),
         below("the whole image:", Unit::Bytes, median(Part::Image, names::SIZE, By::Ours), 350e6),
         below("rebuild after a changed snapshot:", Unit::Seconds, rebuild(names::REBUILD_SNAPSHOT), 2.0),
         below("rebuild after a changed boot binary:", Unit::Seconds, rebuild(names::REBUILD_BINARY), 15.0),
