@@ -94,6 +94,9 @@ pub enum BootError {
     /// The boot lock was lost.
     #[error("{0}; start again, the boot goes on where it stopped")]
     LockLost(VerifyError),
+    /// PostgreSQL's catalog could not be read.
+    #[error("{0}; everything was rolled back: report this line")]
+    Witness(LinkError),
     /// `plan --rehearse` took too long.
     #[error("the rehearsal took longer than {} s and was rolled back: nothing was changed; give it more with --timeout", after.as_secs())]
     RehearsalTimeout {
@@ -165,7 +168,7 @@ impl BootError {
             BootError::Diverged(_) | BootError::ChangedBySql(_) => ExitCode::SchemaDiverged,
             BootError::Exec(error) => error.exit_code(),
             BootError::Asked(asked) => asked.exit_code(),
-            BootError::System { .. } => ExitCode::Internal,
+            BootError::System { .. } | BootError::Witness(_) => ExitCode::Internal,
         }
     }
 
@@ -205,6 +208,7 @@ impl BootError {
         match error {
             LinkError::Sql(error) => BootError::Query(error),
             LinkError::Directus(error) => BootError::Bootstrap(error),
+            LinkError::Malformed(_) => BootError::Witness(error),
         }
     }
 
@@ -214,6 +218,7 @@ impl BootError {
         match error {
             LinkError::Sql(error) => BootError::Query(error),
             LinkError::Directus(error) => BootError::Schema(error),
+            LinkError::Malformed(_) => BootError::Witness(error),
         }
     }
 }

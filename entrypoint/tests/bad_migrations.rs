@@ -51,7 +51,7 @@ fn files() -> Vec<Case> {
         unread("latin-1", b"select 1;\n-- Gr\xf6\xdfe\nselect 2;\n"),
         unread("a NUL byte", b"select '\0';\n"),
         unread("COMMIT", b"create table a (id int);\ncommit;\ncreate table b (id int);\n"),
-        unread("BEGIN without a transaction", b"-- no-transaction\nbegin;\nselect 1;\n"),
+        unread("BEGIN without a transaction", b"-- no-transaction\nbegin;\nvacuum laps;\n"),
         unread("COPY FROM STDIN, as pg_dump writes it", b"copy laps (id) from stdin;\n1\n2's\n\\.\nselect 1;\n"),
         unread("COPY TO STDOUT", b"copy laps to stdout;\n"),
         unread("a command of psql", b"\\connect other\nselect 'select 1' \\gexec\n"),
@@ -62,6 +62,22 @@ fn files() -> Vec<Case> {
         unread("a slip in a header", b"-- no-transactions\ncreate index concurrently a on laps (id);\n"),
         unread("a time without a unit", b"-- statement-timeout: 30\nselect 1;\n"),
         unread("an index without a name", b"-- no-transaction\ncreate index concurrently on laps (id);\n"),
+        unread(
+            "statements that do not need to be without a transaction",
+            b"-- no-transaction\ncreate table if not exists a (id int);\ndrop index laps_id;\n\
+              do $$ begin\n  perform 1;\nend $$;\ndiscard all;\n",
+        ),
+        unread(
+            "a destructive DO block without a transaction",
+            b"-- no-transaction\ndo $$ begin\n  delete from laps;\n  commit;\nend $$;\n\
+              do $$ begin\n  commit;\n  execute 'truncate laps';\nend $$;\n",
+        ),
+        unread(
+            "a declared loss without a transaction",
+            b"-- destroys: rows of laps\n-- no-transaction\ntruncate laps;\n",
+        ),
+        unread("COMMIT inside a DO block", b"do $$ begin\n  commit;\nend $$;\n"),
+        unread("a setting that the boot needs", b"set local track_counts = off;\ndelete from laps;\n"),
         Case {
             title: "everything at once",
             files: &[
@@ -163,28 +179,40 @@ fn refusals() -> Vec<Case> {
             "create table a (id int primary key);\ncreate table b (\n  a int references a deferrable initially deferred\n);\n\
              insert into b values (1);\n",
         ),
-        sql("COMMIT inside a DO block", "do $$ begin\n  commit;\nend $$;\n"),
+        sql("a hidden ROLLBACK inside a DO block", "do $$ begin\n  execute 'rollback';\nend $$;\n"),
+        Case {
+            title: "a procedure that commits",
+            setup: "create procedure p() language plpgsql as $$ begin commit; end $$",
+            files: &[("003_bad.sql", b"select 1;\ncall p();\n")],
+            ..Case::default()
+        },
         sql("a statement that takes too long", "-- statement-timeout: 200ms\nselect 1;\nselect pg_sleep(10);\n"),
         sql("a missing extension", "select 1;\ncreate extension no_such_extension;\n"),
         sql(
             "a missing right",
             "create role nobody_of_this_test;\nset role nobody_of_this_test;\ncreate table theirs (id int);\n",
         ),
-        sql("a statement that bears no transaction", "select 1;\ncreate index concurrently a on laps (id);\n"),
-        sql(
-            "a failure without a transaction",
-            "-- no-transaction\ncreate table if not exists kept (id int);\nvacuum kept;\nalter table kept\n  add column if not exists id2 itn;\nselect 1;\n",
-        ),
+        sql("a statement that cannot run in a transaction", "select 1;\ncreate index concurrently a on laps (id);\n"),
+        Case {
+            title: "a failure without a transaction",
+            setup: "create table t (id int)",
+            files: &[(
+                "003_bad.sql",
+                b"-- no-transaction\ncreate index concurrently if not exists t_id on t (id);\nvacuum t;\n\
+                  create index concurrently if not exists t_id2\n  on t ((id2 + 1));\nvacuum t;\n",
+            )],
+            ..Case::default()
+        },
         sql(
             "a failure inside a DO block without a transaction",
-            "-- no-transaction\ndo $$ begin\n  null;\n  raise exception 'no';\nend $$;\n",
+            "-- no-transaction\ndo $$ begin\n  commit;\n  raise exception 'no';\nend $$;\n",
         ),
         Case {
             title: "an index that was cut off, and cannot be built now either",
             setup: "create table t (id int); insert into t values (1), (1)",
             files: &[(
                 "003_bad.sql",
-                b"-- no-transaction\nselect 1;\ncreate unique index concurrently if not exists t_id on t (id);\n",
+                b"-- no-transaction\nanalyze t;\ncreate unique index concurrently if not exists t_id on t (id);\n",
             )],
             boots: 2,
             ..Case::default()
@@ -202,7 +230,7 @@ fn refusals() -> Vec<Case> {
             setup: "create table t (id int)",
             files: &[(
                 "003_bad.sql",
-                b"-- no-transaction\nselect 1;\ncreate index concurrently if not exists t_id on t (id);\n",
+                b"-- no-transaction\nanalyze t;\ncreate index concurrently if not exists t_id on t (id);\n",
             )],
             variables: &[("MIGRATION_LOCK_TIMEOUT", "2"), ("MIGRATION_LOCK_TRIES", "2")],
             meanwhile: "set application_name = 'psql'; begin; insert into t values (1)",

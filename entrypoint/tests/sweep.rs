@@ -407,7 +407,7 @@ fn image() -> Image {
         "db-init/004_alone.sql",
         "-- no-transaction\n\
          create index concurrently if not exists pits_note on pits (note);\n\
-         alter table pits add column if not exists seen boolean;\n",
+         reindex table concurrently pits;\n",
     );
     image.write("db-init/post-schema/002_index.sql", "create index on laps (id, speed);\n");
     image

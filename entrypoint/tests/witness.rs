@@ -93,6 +93,7 @@ const DESTRUCTIVE: &[(&str, &str)] = &[
     ),
     ("alter table laps alter speed type int", "column laps.speed (numeric(6,2) to integer) (5 values)"),
     ("alter table laps alter speed type boolean using false", "column laps.speed (numeric(6,2) to boolean) (5 values)"),
+    ("alter table laps alter note type varchar(50) using left(note, 2)", "rows of laps (2 rows)"),
     ("drop table points_june", "rows of points (2 rows)"),
     ("delete from points where car = 1", "rows of points (1 row)"),
     ("truncate points_may", "rows of points (1 row)"),
@@ -209,6 +210,15 @@ const DECLARED: &[&str] = &[
     "-- destroys: rows of plain\ndelete from plain where a = 2",
     "-- destroys: rows of plain\ntruncate plain",
     "-- destroys: rows of points\ndelete from points where car > 1",
+    "-- destroys: table pits\ndrop table pits cascade",
+    "-- destroys: table pits, table plain\ndrop table pits, \"plain\"",
+    "-- destroys: table logs\ndrop table logs",
+    "-- destroys: table logs\ndo $$ begin execute 'drop table logs'; end $$",
+    "-- destroys: table logs\ndelete from logs where id = 1; drop table logs",
+    "-- destroys: table plain\ntruncate plain; drop table plain",
+    "-- destroys: rows of points\ndrop table points_june; create table points_june partition of points for values from ('2026-06-01') to ('2026-07-01')",
+    "-- destroys: table points\ndrop table points",
+    "-- destroys: rows of plain\nalter table plain disable trigger all; delete from plain; alter table plain enable trigger all",
     "-- destroys: rows of plain\nalter table plain add column c int default 3; delete from plain; alter table plain drop column c",
 ];
 
@@ -223,9 +233,16 @@ async fn whatever_a_file_declares_can_be_restored() {
         let env = env(&database, &image);
         let listed = attic(&Request::List { json: false }, &env, &log()).await.expect("a list");
         assert!(listed.contains("by test@1, 004_test.sql"), "{sql}: {listed}");
-        let restored = attic(&Request::Restore(1), &env, &log()).await.expect(sql);
-        assert!(restored.starts_with("restored "), "{sql}: {restored}");
-        assert_eq!(content(&session.client).await, before, "{sql}: {restored}");
+        for line in listed.lines() {
+            let id = line.split_whitespace().next().and_then(|id| id.parse().ok()).expect("a number");
+            let restored = attic(&Request::Restore(id), &env, &log()).await.expect(sql);
+            assert!(restored.starts_with("restored "), "{sql}: {restored}");
+        }
+        let after = content(&session.client).await;
+        // The partitions of a table that was copied as a whole are not there any more.
+        let whole =
+            |text: &str| text.lines().filter(|line| !line.starts_with("points_")).collect::<Vec<_>>().join("\n");
+        assert_eq!(whole(&after), whole(&before), "{sql}: {listed}");
     }
 }
 
@@ -239,6 +256,38 @@ async fn a_restored_table_has_its_foreign_keys_again() {
     assert_eq!(session.client.query_one(keys, &[]).await.expect("a catalog").get::<_, i64>(0), 1);
     let again = attic(&Request::Restore(1), &env(&database, &image), &log()).await.expect_err("it is back");
     assert!(again.to_string().contains("no entry 1"), "{again}");
+}
+
+#[tokio::test]
+async fn a_restored_copy_has_its_key_and_counts_on() {
+    let (database, mut session) = filled().await;
+    let image = common::Image::new();
+    session
+        .client
+        .batch_execute("create table serials (id serial primary key, at date default '2026-05-01')")
+        .await
+        .expect("good SQL");
+    session.client.batch_execute("insert into serials select from generate_series(1, 3)").await.expect("good SQL");
+    let sql = "-- destroys: table logs, table serials\ndo $$ begin execute 'drop table logs'; execute 'drop table serials'; end $$";
+    applied(&database, &mut session, sql).await.expect("declared");
+    for id in 1..=2 {
+        attic(&Request::Restore(id), &env(&database, &image), &log()).await.expect("an entry");
+    }
+    let insert = "with a as (insert into logs default values returning id), b as (insert into serials default values returning id, at)
+                  select (select id from a), (select id from b), (select at::text from b)";
+    let row = session.client.query_one(insert, &[]).await.expect("both count on");
+    let (log_id, serial, at): (i32, i32, String) = (row.get(0), row.get(1), row.get(2));
+    assert_eq!((log_id, serial, at.as_str()), (3, 4, "2026-05-01"));
+}
+
+#[tokio::test]
+async fn a_file_cannot_switch_the_row_counts_off() {
+    let (database, mut session) = filled().await;
+    let before = content(&session.client).await;
+    let sql = "do $$ begin execute 'set local ' || 'track_' || 'counts = off'; delete from plain; end $$";
+    let error = applied(&database, &mut session, sql).await.expect_err("nothing is counted");
+    assert!(error.to_string().contains("track_counts"), "{error}");
+    assert_eq!(content(&session.client).await, before);
 }
 
 #[tokio::test]
@@ -304,6 +353,7 @@ async fn no_file_can_release_the_boot_lock() {
         "select pg_advisory_unlock_all()",
         "do $$ begin perform pg_advisory_unlock_all(); end $$",
         "-- no-transaction\nreset all",
+        "-- no-transaction\ndo $$ begin perform pg_advisory_unlock_all(); commit; end $$",
     ]
     .iter()
     .enumerate()

@@ -13,7 +13,7 @@ use crate::log::Log;
 use crate::witness::{Link, LinkError, link::literal};
 
 pub use command::{Request, run};
-pub use stash::{Insertion, Stash, settle};
+pub use stash::{Insertion, NEEDS_COPY, Stash, settle};
 
 /// The PostgreSQL schema of the removed data.
 pub use crate::witness::compare::ATTIC as SCHEMA;

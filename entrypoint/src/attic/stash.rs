@@ -29,6 +29,9 @@ enum How {
     Column,
     /// A trigger copies rows as they are deleted.
     Rows,
+    /// All rows are copied, and afterwards those that are still there are removed from the copy: no trigger sees the end of
+    /// a partition.
+    AllRows,
 }
 
 impl How {
@@ -37,7 +40,7 @@ impl How {
         match self {
             How::Move | How::Copy => "table",
             How::Column => "column",
-            How::Rows => "rows",
+            How::Rows | How::AllRows => "rows",
         }
     }
 }
@@ -50,6 +53,9 @@ pub struct Insertion {
     /// The statement.
     pub sql: String,
 }
+
+/// The SQLSTATE by which a statement of [`Stash::of_file`] says that the table was changed before it.
+pub const NEEDS_COPY: &str = "BA001";
 
 /// The longest part of a table's name that its name in the attic repeats; PostgreSQL's limit is 63 bytes.
 const MAX_NAME: usize = 40;
@@ -77,15 +83,16 @@ impl Stash {
             };
             let stash = Stash::create(link, catalog, oid, (*loss).clone(), how, "schema apply", image).await?;
             if how == How::Move {
-                link.rows(&stash.move_statement(catalog, oid)).await?;
+                link.rows(&stash.move_statement(catalog, oid, false)).await?;
             }
             stashes.push(stash);
         }
         Ok(stashes)
     }
 
-    /// For what a SQL file declares. A table that the file drops by a plain `DROP TABLE` is moved right before that
-    /// statement; any other one is copied before the file runs.
+    /// For what a SQL file declares. A table that the file drops in a statement of its own is moved right before that
+    /// statement, and deleted rows are copied by a trigger. Any other table is copied before the file runs; and every one is,
+    /// if `may_move` is false, because an earlier attempt has shown that the file gets round the quick ways.
     ///
     /// # Errors
     /// The connection's.
@@ -93,6 +100,7 @@ impl Stash {
         link: &mut Link<'_>,
         catalog: &Catalog,
         file: &MigrationFile,
+        may_move: bool,
         image: &str,
     ) -> Result<(Vec<Stash>, Vec<Insertion>), LinkError> {
         let (mut stashes, mut insertions) = (Vec::new(), Vec::new());
@@ -105,20 +113,21 @@ impl Stash {
             if table.schema == SCHEMA || table.schema == "boot" {
                 continue;
             }
-            let (subject, how, drop) = match announcement.column() {
+            let has_partitions = catalog.relations.values().any(|relation| relation.parent == Some(oid));
+            let drop = dropping_statement(file, announcement).filter(|_| may_move && !has_partitions);
+            let (subject, how) = match announcement.column() {
                 Some(column) if catalog.find_column(oid, column).is_some() => {
-                    (Loss::Column(table, column.to_owned()), How::Column, None)
+                    (Loss::Column(table, column.to_owned()), How::Column)
                 }
                 Some(_) => continue,
-                None if announcement.is_rows() => (Loss::Rows(table, 0), How::Rows, None),
-                None => match plain_drop(file, announcement) {
-                    Some(statement) => (Loss::Table(table), How::Move, Some(statement)),
-                    None => (Loss::Table(table), How::Copy, None),
-                },
+                None if announcement.is_rows() && (has_partitions || !may_move) => (Loss::Rows(table, 0), How::AllRows),
+                None if announcement.is_rows() => (Loss::Rows(table, 0), How::Rows),
+                None if drop.is_some() => (Loss::Table(table), How::Move),
+                None => (Loss::Table(table), How::Copy),
             };
             let stash = Stash::create(link, catalog, oid, subject, how, &file.filename, image).await?;
-            if let Some(before) = drop {
-                insertions.push(Insertion { before, sql: stash.move_statement(catalog, oid) });
+            if let (How::Move, Some(Drop { statement, cascades })) = (how, drop) {
+                insertions.push(Insertion { before: statement, sql: stash.move_statement(catalog, oid, cascades) });
             }
             stashes.push(stash);
         }
@@ -139,7 +148,7 @@ impl Stash {
         let column = if let Loss::Column(_, column) = &subject { Some(column.clone()) } else { None };
         let column = column.as_deref();
         let key = catalog.primary_key(oid);
-        let definition = definition(link, catalog, oid, column, &key).await?;
+        let definition = definition(link, catalog, oid, column, &key, how == How::Copy).await?;
         let optional = |text: Option<&str>| text.map_or_else(|| "null".to_owned(), literal);
         // Asked first, because `if not exists` sends a notice.
         if link.number(&format!("select (to_regnamespace({}) is null)::int", literal(SCHEMA))).await? == 1 {
@@ -164,14 +173,23 @@ impl Stash {
         let (target, origin) = (stash.target(), table.quoted());
         match how {
             How::Move => {}
-            How::Copy => drop(link.rows(&format!("create table {target} as select * from {origin}")).await?),
+            How::Copy => {
+                // A default may need a sequence that is dropped with the table: they are in the definition instead.
+                let like = "including all excluding defaults excluding identity excluding generated";
+                link.rows(&format!(
+                    "create table {target} (like {origin} {like}); insert into {target} select * from {origin}"
+                ))
+                .await?;
+            }
+            How::AllRows => drop(link.rows(&format!("create table {target} as select * from {origin}")).await?),
             How::Column => {
                 let column = identifier(column.unwrap_or_default());
                 // Without a key, only whole rows tell which value belonged where.
                 let columns = match key.as_slice() {
                     [] => "*".to_owned(),
                     key => {
-                        key.iter().map(|name| identifier(name)).chain([column.clone()]).collect::<Vec<_>>().join(", ")
+                        let keys = key.iter().map(|name| identifier(name)).filter(|name| *name != column);
+                        keys.chain([column.clone()]).collect::<Vec<_>>().join(", ")
                     }
                 };
                 let select = format!("select {columns} from {origin} where {column} is not null");
@@ -187,10 +205,12 @@ impl Stash {
         format!("{SCHEMA}.{}", identifier(&self.stored))
     }
 
-    /// Moves the table with its partitions, and puts an empty one in its place. Its foreign keys go: nothing in the
-    /// attic may hold on to rows that are in use; their definitions are in the list.
-    fn move_statement(&self, catalog: &Catalog, oid: Oid) -> String {
-        let table = &catalog.relations[&oid].name;
+    /// Moves the table with its partitions, and puts an empty one in its place. Its own foreign keys go: nothing in the
+    /// attic may hold on to rows that are in use; their definitions are in the list. If `cascades`, the foreign keys to it
+    /// and the views over it go, too. Fails with [`NEEDS_COPY`] if rows were deleted before.
+    fn move_statement(&self, catalog: &Catalog, oid: Oid, cascades: bool) -> String {
+        let relation = &catalog.relations[&oid];
+        let (table, filenode, deleted) = (&relation.name, relation.filenode, catalog.deleted(oid));
         let (origin, stored) = (table.quoted(), identifier(&self.stored));
         let target = self.target();
         let body = format!(
@@ -198,12 +218,25 @@ impl Stash {
                 part record;
                 f record;
             begin
-                for f in select conname from pg_catalog.pg_constraint
-                         where conrelid = {name}::regclass and contype = 'f' and conparentid = 0 loop
-                    execute format('alter table {origin} drop constraint %I', f.conname);
+                if pg_catalog.pg_stat_get_xact_tuples_deleted({oid}) > {deleted}
+                   or (select relfilenode <> {filenode} from pg_catalog.pg_class where oid = {oid}) then
+                    raise exception 'rows were deleted before' using errcode = '{NEEDS_COPY}';
+                end if;
+                for f in select conname, conrelid::regclass as owner from pg_catalog.pg_constraint
+                         where contype = 'f' and conparentid = 0
+                           and (conrelid = {oid} or {cascades} and confrelid = {oid}) loop
+                    execute format('alter table %s drop constraint %I', f.owner, f.conname);
+                end loop;
+                for f in select distinct v.oid::regclass as name, v.relkind
+                         from pg_catalog.pg_depend d
+                         join pg_catalog.pg_rewrite r on r.oid = d.objid and d.classid = 'pg_catalog.pg_rewrite'::regclass
+                         join pg_catalog.pg_class v on v.oid = r.ev_class
+                         where {cascades} and d.refobjid = {oid} and d.refclassid = 'pg_catalog.pg_class'::regclass loop
+                    execute format('drop %s if exists %s cascade',
+                        case f.relkind when 'm' then 'materialized view' else 'view' end, f.name);
                 end loop;
                 for part in select relid, row_number() over () as number
-                            from pg_catalog.pg_partition_tree({name}::regclass) where level > 0 loop
+                            from pg_catalog.pg_partition_tree({oid}) where level > 0 loop
                     execute format('alter table %s rename to %I', part.relid, {part} || part.number);
                     execute format('alter table %s set schema {SCHEMA}', part.relid);
                 end loop;
@@ -211,14 +244,13 @@ impl Stash {
                 alter table {schema}.{stored} set schema {SCHEMA};
                 create table {origin} (like {target} including all);
             end",
-            name = literal(&origin),
             part = literal(&format!("{}_p", self.stored)),
             schema = identifier(&table.schema),
         );
         format!("do {}", literal(&body).trim_start())
     }
 
-    /// A trigger for DELETE by row and one for TRUNCATE. Rows pass through JSON, so that a column that the file adds in
+    /// A trigger for DELETE by row and one for TRUNCATE, also for sessions that replicate. Rows pass through JSON, so that a column that the file adds in
     /// between does no harm.
     fn trigger_statements(&self, table: &TableName) -> String {
         let (target, origin) = (self.target(), table.quoted());
@@ -238,7 +270,8 @@ impl Stash {
             "create table {target} (like {origin});
              create function {function}() returns trigger language plpgsql as {body};
              create trigger {trigger} after delete on {origin} for each row execute function {function}();
-             create trigger {trigger}_all before truncate on {origin} for each statement execute function {function}()",
+             create trigger {trigger}_all before truncate on {origin} for each statement execute function {function}();
+             alter table {origin} enable always trigger {trigger}, enable always trigger {trigger}_all",
             trigger = trigger.trim_matches('"'),
             body = literal(&body),
         )
@@ -248,7 +281,8 @@ impl Stash {
         format!("attic_keep_{}", self.id)
     }
 
-    /// After the work: removes the triggers. To be called before the witness looks.
+    /// After the work: removes the triggers, and from a full copy the rows that are still there. To be called before the
+    /// witness reads the catalog.
     ///
     /// # Errors
     /// The connection's.
@@ -262,7 +296,39 @@ impl Stash {
             ))
             .await?;
         }
+        if let (How::AllRows, Some(table)) = (self.how, self.subject.table()) {
+            let (target, kept) = (self.target(), identifier(&format!("{}_kept", self.stored)));
+            let columns = "select string_agg(format('%I', attname), ', ' order by attnum) from pg_catalog.pg_attribute";
+            let columns =
+                link.rows(&format!("{columns} where attrelid = {}::regclass and attnum > 0", literal(&target))).await?;
+            let columns = columns.into_iter().flatten().flatten().next().unwrap_or_default();
+            // If the table is not what it was, the copy stays complete; a restore leaves rows alone whose key is there.
+            link.attempt(&format!(
+                "create table {SCHEMA}.{kept} as select * from {target} except all select {columns} from {};
+                 drop table {target}; alter table {SCHEMA}.{kept} rename to {}",
+                table.quoted(),
+                identifier(&self.stored)
+            ))
+            .await?;
+        }
         Ok(())
+    }
+
+    /// Whether it holds every row that was deleted; a file may have silenced the triggers.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub async fn is_complete(&self, link: &mut Link<'_>, losses: &[Loss]) -> Result<bool, LinkError> {
+        let deleted = losses.iter().find_map(|loss| match (&self.subject, loss) {
+            (Loss::Rows(table, _), Loss::Rows(lost, number)) if table == lost => Some(*number),
+            _ => None,
+        });
+        match (self.how, deleted) {
+            (How::Rows, Some(number)) => {
+                Ok(link.number(&format!("select count(*) from {}", self.target())).await? >= number)
+            }
+            _ => Ok(true),
+        }
     }
 
     /// Whether the work removed what this is kept for.
@@ -298,14 +364,15 @@ pub async fn settle(link: &mut Link<'_>, stashes: Vec<Stash>, losses: &[Loss]) -
     Ok(sentences)
 }
 
-/// What a restore needs beside the data, as JSON: the key and type of a column, and the foreign keys of a table in both
-/// directions.
+/// What a restore needs beside the data, as JSON: the key and type of a column, the foreign keys of a table in both
+/// directions, and for a copy the defaults of its columns.
 async fn definition(
     link: &mut Link<'_>,
     catalog: &Catalog,
     oid: Oid,
     column: Option<&str>,
     key: &[String],
+    is_copy: bool,
 ) -> Result<String, LinkError> {
     let foreign_keys = link
         .rows(&format!(
@@ -314,8 +381,24 @@ async fn definition(
              from pg_catalog.pg_constraint where contype = 'f' and conparentid = 0 and {oid} in (conrelid, confrelid)"
         ))
         .await?;
-    let foreign_keys = foreign_keys.into_iter().flatten().flatten().next().unwrap_or_else(|| "[]".to_owned());
-    let foreign_keys: serde_json::Value = serde_json::from_str(&foreign_keys).unwrap_or_default();
+    let defaults = if is_copy {
+        link.rows(&format!(
+            "select json_agg(json_build_object('column', a.attname, 'identity', a.attidentity,
+                 'generated', a.attgenerated, 'default', pg_catalog.pg_get_expr(d.adbin, d.adrelid)))
+             from pg_catalog.pg_attribute a
+             left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+             where a.attrelid = {oid} and a.attnum > 0 and not a.attisdropped
+               and (d.adbin is not null or a.attidentity <> '')"
+        ))
+        .await?
+    } else {
+        Vec::new()
+    };
+    let json = |rows: Vec<Vec<Option<String>>>| -> serde_json::Value {
+        let text = rows.into_iter().flatten().flatten().next();
+        text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+    };
+    let (foreign_keys, defaults) = (json(foreign_keys), json(defaults));
     let column = column.and_then(|column| catalog.find_column(oid, column)).map(|(_, column)| column);
     Ok(serde_json::json!({
         "key": key,
@@ -323,42 +406,83 @@ async fn definition(
         "notNull": column.map(|column| column.not_null),
         "default": column.and_then(|column| column.default.as_ref()),
         "foreignKeys": foreign_keys,
+        "defaults": defaults,
     })
     .to_string())
 }
 
-/// The statement of a file that drops exactly this table and nothing with it.
-fn plain_drop(file: &MigrationFile, announcement: &Announcement) -> Option<usize> {
-    file.statements.iter().position(|range| {
-        let statement = &file.sql[range.clone()];
-        let mut words = words(statement).map(str::to_ascii_lowercase);
-        let mut is = |word: &str| words.next().as_deref() == Some(word);
-        if !(is("drop") && is("table")) || statement.contains(',') {
-            return false;
-        }
-        let rest: Vec<&str> = statement.split_whitespace().collect();
-        let cascades = rest.iter().any(|word| word.eq_ignore_ascii_case("cascade"));
-        let name = rest.iter().rev().find(|word| !word.eq_ignore_ascii_case("restrict"));
-        let named = name.and_then(|name| Announcement::parse(&format!("table {}", name.trim_end_matches(';'))));
-        !cascades && named.is_some_and(|named| named.table().1 == announcement.table().1)
-    })
+/// A statement of a file that drops tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Drop {
+    /// Its index.
+    statement: usize,
+    /// Whether it drops what depends on them, too.
+    cascades: bool,
+}
+
+/// The first statement of a file that drops this table, if it is a DROP TABLE of its own.
+fn dropping_statement(file: &MigrationFile, announcement: &Announcement) -> Option<Drop> {
+    let (_, table) = announcement.table();
+    let drops = |(statement, range): (usize, &std::ops::Range<usize>)| {
+        let (names, cascades) = dropped_tables(&file.sql[range.clone()])?;
+        names.iter().any(|name| name.table().1 == table).then_some(Drop { statement, cascades })
+    };
+    file.statements.iter().enumerate().find_map(drops)
+}
+
+/// The tables of a DROP TABLE without comments, and whether it cascades.
+fn dropped_tables(statement: &str) -> Option<(Vec<Announcement>, bool)> {
+    let mut first = words(statement).map(str::to_ascii_lowercase);
+    if first.next()? != "drop" || first.next()? != "table" || statement.contains("--") || statement.contains("/*") {
+        return None;
+    }
+    // What follows the words, whose spelling and spaces vary.
+    let mut rest = statement.trim_start().get("drop".len()..)?.trim_start().get("table".len()..)?.trim();
+    if let Some(after) = strip_word(rest, "if").and_then(|rest| strip_word(rest, "exists")) {
+        rest = after;
+    }
+    let without = |text: &str, word: &str| -> Option<usize> {
+        let at = text.len().checked_sub(word.len())?;
+        let ends = text.is_char_boundary(at) && text[at..].eq_ignore_ascii_case(word);
+        (ends && text[..at].ends_with(char::is_whitespace)).then_some(at)
+    };
+    let cascade = without(rest, "cascade");
+    if let Some(at) = cascade.or_else(|| without(rest, "restrict")) {
+        rest = rest[..at].trim_end();
+    }
+    let mut names = Vec::new();
+    let mut in_quotes = false;
+    for name in rest.split(|c: char| {
+        in_quotes ^= c == '"';
+        c == ',' && !in_quotes
+    }) {
+        names.push(Announcement::parse(&format!("table {}", name.trim()))?);
+    }
+    Some((names, cascade.is_some()))
+}
+
+fn strip_word<'a>(text: &'a str, word: &str) -> Option<&'a str> {
+    let head = text.get(..word.len())?;
+    let rest = &text[word.len()..];
+    (head.eq_ignore_ascii_case(word) && rest.starts_with(char::is_whitespace)).then(|| rest.trim_start())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn drop_in(sql: &str) -> Option<usize> {
+    fn drop_in(sql: &str) -> Option<(usize, bool)> {
         let file = MigrationFile::parse("001_a.sql", sql.as_bytes()).expect("a good file");
-        plain_drop(&file, &Announcement::parse("table laps").expect("a good announcement"))
+        let announcement = Announcement::parse("table laps").expect("a good announcement");
+        dropping_statement(&file, &announcement).map(|drop| (drop.statement, drop.cascades))
     }
 
     #[test]
-    fn a_plain_drop_is_found_and_others_are_not() {
-        assert_eq!(drop_in("select 1; drop table laps;"), Some(1));
-        assert_eq!(drop_in("drop table if exists public.\"laps\" restrict"), Some(0));
-        for other in ["drop table laps cascade", "drop table laps, cars", "drop table cars", "select 'drop table laps'"]
-        {
+    fn the_statement_that_drops_a_table_is_found() {
+        assert_eq!(drop_in("select 1; drop table laps;"), Some((1, false)));
+        assert_eq!(drop_in("DROP  TABLE\n IF EXISTS public.\"laps\" restrict"), Some((0, false)));
+        assert_eq!(drop_in("drop table \"a, b\", laps cascade"), Some((0, true)));
+        for other in ["drop table cars", "drop table laps -- cascade", "select 'drop table laps'", "drop view laps"] {
             assert_eq!(drop_in(other), None, "{other}");
         }
     }

@@ -101,7 +101,7 @@ impl Boot<'_> {
         bridge.rollback().await.map_err(BootError::Bootstrap)?;
         Ok(match outcome {
             Outcome::Suspected(losses) => Attempt::Suspected(losses),
-            Outcome::Lost(losses) => Attempt::Lost(losses),
+            Outcome::Lost { losses, .. } => Attempt::Lost(losses),
             Outcome::Kept { .. } => unreachable!("returned above"),
         })
     }

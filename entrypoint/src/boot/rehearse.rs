@@ -44,7 +44,7 @@ impl Rehearsal {
             Outcome::Suspected(losses) => {
                 self.unannounced.extend(losses.iter().map(|loss| format!("{loss} (suspected, not counted)")));
             }
-            Outcome::Lost(losses) => self.unannounced.extend(losses.iter().map(|(loss, _)| loss.to_string())),
+            Outcome::Lost { losses, .. } => self.unannounced.extend(losses.iter().map(|(loss, _)| loss.to_string())),
         }
     }
 }

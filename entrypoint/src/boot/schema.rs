@@ -34,6 +34,15 @@ pub enum SchemaOutcome {
     NotApplied,
 }
 
+/// What earlier attempts have shown.
+#[derive(Default)]
+struct Doubts {
+    /// Possible losses, to be measured.
+    suspicions: Vec<Loss>,
+    /// Losses without announcement that the operator's digest allows, to be kept in the attic.
+    witnessed: Vec<Loss>,
+}
+
 /// The result of one attempt at the transaction.
 enum Attempt {
     /// Committed, or there was nothing to do.
@@ -46,6 +55,8 @@ enum Attempt {
     Diverged(String),
     /// Rolled back, to measure these first.
     Suspected(Vec<Loss>),
+    /// Rolled back, to keep these in the attic: they were lost without announcement, and the operator's digest allows them.
+    Witnessed(Vec<Loss>),
     /// Rolled back: these were lost without announcement. The digest allows them.
     Lost { losses: Vec<(Loss, Option<u64>)>, digest: String },
 }
@@ -93,11 +104,11 @@ impl Boot<'_> {
     async fn compare_and_apply(self, session: &Session, node: &mut Option<Node>) -> Result<SchemaOutcome, BootError> {
         let Boot { prepared, log, .. } = self;
         let Node { bridge, snapshot } = self.running(session, node).await?;
-        let mut suspicions = Vec::new();
+        let mut doubts = Doubts::default();
         let mut attempts = 0;
         let (plan, warnings, destroyed) = loop {
             attempts += 1;
-            match self.bounded(session, self.attempt_apply(bridge, snapshot, &suspicions)).await?? {
+            match self.bounded(session, self.attempt_apply(bridge, snapshot, &doubts)).await?? {
                 Attempt::InSync { plan, warnings, destroyed } => break (plan, warnings, destroyed),
                 Attempt::Planned(plan) => {
                     for sentence in changes::sentences(&plan.changes) {
@@ -112,8 +123,9 @@ impl Boot<'_> {
                     return Err(BootError::Refused { losses, digest });
                 }
                 Attempt::Diverged(reason) => return Err(BootError::Diverged(reason)),
-                Attempt::Suspected(new) if attempts < MAX_ATTEMPTS => add_suspicions(&mut suspicions, new),
-                Attempt::Suspected(new) => {
+                Attempt::Suspected(new) if attempts < MAX_ATTEMPTS => add_suspicions(&mut doubts.suspicions, new),
+                Attempt::Witnessed(losses) if attempts < MAX_ATTEMPTS => doubts.witnessed = losses,
+                Attempt::Suspected(new) | Attempt::Witnessed(new) => {
                     let losses: Vec<_> = new.into_iter().map(|loss| (loss, None)).collect();
                     return Err(BootError::DirectusDestroyed(weighed(session, &losses).await?));
                 }
@@ -143,10 +155,10 @@ impl Boot<'_> {
         self,
         bridge: &mut Bridge,
         snapshot: &Snapshot,
-        suspicions: &[Loss],
+        doubts: &Doubts,
     ) -> Result<Attempt, BootError> {
         bridge.begin().await.map_err(BootError::Schema)?;
-        let attempt = self.apply_in_transaction(bridge, snapshot, suspicions).await?;
+        let attempt = self.apply_in_transaction(bridge, snapshot, doubts).await?;
         match attempt {
             Attempt::InSync { plan, mut warnings, destroyed } => {
                 self.lock.verify(&mut Link::Directus(bridge)).await?;
@@ -164,10 +176,10 @@ impl Boot<'_> {
         self,
         bridge: &mut Bridge,
         snapshot: &Snapshot,
-        suspicions: &[Loss],
+        doubts: &Doubts,
     ) -> Result<Attempt, BootError> {
         let config = &self.prepared.config;
-        let witness = Witness::begin(&mut Link::Directus(bridge), self.last, suspicions).await?;
+        let witness = Witness::begin(&mut Link::Directus(bridge), self.last, &doubts.suspicions).await?;
         let plan = bridge.plan().await.map_err(BootError::Schema)?;
         let schema = current_schema(bridge).await?;
         let expectation = Expectation::new(&plan.changes, witness.before(), &schema);
@@ -176,46 +188,50 @@ impl Boot<'_> {
             return Ok(Attempt::Planned(plan));
         }
         let mut warnings = Vec::new();
-        let stashes = match &verdict {
+        let mut data: Vec<&Loss> = doubts.witnessed.iter().collect();
+        match &verdict {
             Verdict::Refused { losses, digest } => {
                 return Ok(Attempt::Refused { losses: losses.clone(), digest: digest.clone() });
             }
             Verdict::Allowed(losses) => {
                 warnings
                     .extend(losses.iter().map(|loss| format!("allowed by SCHEMA_ALLOW_DESTRUCTIVE: {}", loss.words)));
-                let data: Vec<&Loss> = losses.iter().filter_map(|loss| loss.data.as_ref()).collect();
-                let link = &mut Link::Directus(bridge);
-                Stash::of_plan(link, witness.before(), &data, &config.image).await?
+                data.extend(losses.iter().filter_map(|loss| loss.data.as_ref()));
             }
-            Verdict::Harmless | Verdict::Empty => Vec::new(),
-        };
+            Verdict::Harmless | Verdict::Empty => {}
+        }
+        let stashes = Stash::of_plan(&mut Link::Directus(bridge), witness.before(), &data, &config.image).await?;
         let rounds = match verdict {
             Verdict::Empty => Rounds::default(),
             _ => apply_until_empty(bridge, &plan.changes).await.map_err(BootError::Schema)?,
         };
-        if !rounds.rest.is_empty() {
-            let rest = changes::names(&rounds.rest).join(", ");
-            return Ok(Attempt::Diverged(format!("a new plan still has {rest}")));
-        }
         let mut link = Link::Directus(bridge);
-        let missing = inventory::missing_from(&mut link, snapshot).await?;
-        if !missing.is_empty() {
-            return Ok(Attempt::Diverged(format!("the database has no {}", missing.join(", no "))));
-        }
         let all: Vec<Change> = plan.changes.iter().chain(&rounds.later).cloned().collect();
         let expectation = Expectation::new(&all, witness.before(), &schema);
         let announced = match witness.end(&mut link, &expectation).await? {
             Outcome::Suspected(losses) => return Ok(Attempt::Suspected(losses)),
-            Outcome::Lost(losses) => {
+            Outcome::Lost { losses, announced } => {
                 let seen: Vec<Loss> = losses.iter().map(|(loss, _)| loss.clone()).collect();
                 let digest = digest_with_witnessed(&plan.changes, &expectation, &seen);
                 if config.allow_destructive.as_deref() != Some(digest.as_str()) {
                     return Ok(Attempt::Lost { losses, digest });
                 }
-                seen
+                if seen != doubts.witnessed {
+                    return Ok(Attempt::Witnessed(seen));
+                }
+                announced.into_iter().chain(seen).collect()
             }
             Outcome::Kept { announced, .. } => announced,
         };
+        // A loss says more than a difference, so it is reported first.
+        if !rounds.rest.is_empty() {
+            let rest = changes::names(&rounds.rest).join(", ");
+            return Ok(Attempt::Diverged(format!("a new plan still has {rest}")));
+        }
+        let missing = inventory::missing_from(&mut link, snapshot).await?;
+        if !missing.is_empty() {
+            return Ok(Attempt::Diverged(format!("the database has no {}", missing.join(", no "))));
+        }
         let mut destroyed = Vec::new();
         if !stashes.is_empty() {
             self.last.forget();

@@ -21,7 +21,7 @@ use crate::database::{BootLock, RESET, Session, VerifyError, describe};
 use crate::log::Log;
 use crate::witness::link::literal;
 use crate::witness::loss::count;
-use crate::witness::watch::{MAX_ATTEMPTS, add_suspicions, with_amount};
+use crate::witness::watch::{MAX_ATTEMPTS, add_suspicions, has_statistics, with_amount};
 use crate::witness::{Announcement, LastCatalog, Link, LinkError, Loss, Outcome, Witness};
 
 /// How long whoever queued up behind a migration has the lock to itself between two tries.
@@ -81,8 +81,10 @@ async fn watched(session: &mut Session, file: &MigrationFile, conditions: &Condi
         let mut tries = 1;
         let mut suspicions = Vec::new();
         let mut attempts = 0;
+        let mut may_move = true;
         loop {
-            match in_transaction(&mut session.client, file, conditions, &suspicions).await {
+            match in_transaction(&mut session.client, file, conditions, &suspicions, may_move).await {
+                Err(AttemptError::NeedsCopy) => may_move = false,
                 Ok(Attempt::Committed(sentences)) => {
                     report(sentences, file, log);
                     return Ok(());
@@ -105,7 +107,7 @@ async fn watched(session: &mut Session, file: &MigrationFile, conditions: &Condi
                 Err(AttemptError::Lock(error)) => {
                     return Err(ApplyError::LockLost { filename: file.filename.clone(), error }.into());
                 }
-                Err(AttemptError::Dangling(reason)) => {
+                Err(AttemptError::Refused(reason)) => {
                     let (place, kept) = (file.filename.clone(), Kept::Nothing);
                     return Err(ApplyError::Sql { place, reason, kept }.into());
                 }
@@ -176,20 +178,24 @@ struct Sentences {
 enum AttemptError {
     Sql(tokio_postgres::Error),
     Lock(VerifyError),
-    /// Something still depends on a table that the file dropped.
-    Dangling(String),
+    /// For a reason of the boot's own.
+    Refused(String),
+    /// A table was changed before the statement that drops it, so it has to be copied before the file runs.
+    NeedsCopy,
 }
 
 impl From<tokio_postgres::Error> for AttemptError {
     fn from(error: tokio_postgres::Error) -> Self {
-        AttemptError::Sql(error)
+        let needs_copy = error.code().is_some_and(|code| code.code() == attic::NEEDS_COPY);
+        if needs_copy { AttemptError::NeedsCopy } else { AttemptError::Sql(error) }
     }
 }
 
 impl From<LinkError> for AttemptError {
     fn from(error: LinkError) -> Self {
         match error {
-            LinkError::Sql(error) => AttemptError::Sql(error),
+            LinkError::Sql(error) => AttemptError::from(error),
+            LinkError::Malformed(_) => AttemptError::Refused(error.to_string()),
             LinkError::Directus(_) => unreachable!("a SQL file runs on the boot's own session"),
         }
     }
@@ -211,17 +217,24 @@ async fn in_transaction(
     file: &MigrationFile,
     conditions: &Conditions<'_>,
     suspicions: &[Loss],
+    may_move: bool,
 ) -> Result<Attempt, AttemptError> {
     let began = Instant::now();
     let transaction = client.transaction().await?;
     limit(&transaction, file, conditions.patience, true).await?;
     let mut link = Link::Session(transaction.client());
     let witness = Witness::begin(&mut link, conditions.last, suspicions).await?;
-    let (stashes, insertions) = Stash::of_file(&mut link, witness.before(), file, conditions.image).await?;
+    let (stashes, insertions) = Stash::of_file(&mut link, witness.before(), file, may_move, conditions.image).await?;
     // As a parameter, so that nothing in the file can be taken for anything but its text.
     let statements = with_insertions(file, &insertions);
     transaction.execute("select set_config('boot.migration', $1, true)", &[&statements]).await?;
     transaction.batch_execute(RUN).await?;
+    if !has_statistics(&mut link).await? {
+        transaction.rollback().await?;
+        return Err(AttemptError::Refused(
+            "it switches track_counts off, which the boot needs: remove that".to_owned(),
+        ));
+    }
     transaction.batch_execute(RESET).await?;
     for stash in &stashes {
         stash.end_work(&mut link).await?;
@@ -230,16 +243,23 @@ async fn in_transaction(
     let (announced, updated) = match witness.end(&mut link, destroys).await? {
         Outcome::Kept { announced, updated } => (announced, updated),
         Outcome::Suspected(losses) => return rolled_back(transaction, Attempt::Suspected(losses)).await,
-        Outcome::Lost(losses) => return rolled_back(transaction, Attempt::Lost(losses)).await,
+        Outcome::Lost { losses, .. } => return rolled_back(transaction, Attempt::Lost(losses)).await,
     };
     let mut sentences = Sentences::default();
+    for stash in &stashes {
+        if !stash.is_complete(&mut link, &announced).await? {
+            transaction.rollback().await?;
+            conditions.last.forget();
+            return Err(AttemptError::NeedsCopy);
+        }
+    }
     if !destroys.is_empty() {
         sentences.warnings = not_destroyed(destroys, &announced);
         conditions.last.forget();
         sentences.notes = attic::settle(&mut link, stashes, &announced).await?;
         if let Some(reason) = attic::dangling(&mut link).await? {
             transaction.rollback().await?;
-            return Err(AttemptError::Dangling(reason));
+            return Err(AttemptError::Refused(reason));
         }
     }
     let updates = updated.iter().filter(|(table, _)| table.schema != "boot");

@@ -184,8 +184,9 @@ pub(super) fn sql_error(session: &Session, file: &MigrationFile, refusal: Refusa
         None => filename,
     };
     let mut reason = describe(&error);
-    if db.code().code() == "25001" && sent.is_none() {
-        reason.push_str("; a statement that bears no transaction needs the header `-- no-transaction`");
+    // 2D000: a procedure commits.
+    if matches!(db.code().code(), "25001" | "2D000") && sent.is_none() {
+        reason.push_str("; move it into a file with the directive `-- no-transaction`, where it runs alone");
     }
     ApplyError::Sql { place, reason, kept }
 }

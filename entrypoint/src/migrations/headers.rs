@@ -8,7 +8,7 @@ use crate::witness::announced::FORMS;
 /// What the headers of a file say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers {
-    /// `-- no-transaction`: each statement by itself, for those that PostgreSQL allows in no transaction.
+    /// `-- no-transaction`: each statement by itself, for those that cannot run in a transaction.
     pub no_transaction: bool,
     /// `-- statement-timeout: 30s`: how long the file's SQL may take; each statement without a transaction, otherwise
     /// all of it.
@@ -45,6 +45,7 @@ pub(super) struct BadHeader {
 pub(super) fn read(sql: &str) -> (Headers, Vec<BadHeader>) {
     let mut headers = Headers::default();
     let mut bad = Vec::new();
+    let mut destroys_at = None;
     let mut at = 0;
     for line in sql.split_inclusive('\n') {
         let text = line.trim();
@@ -54,6 +55,14 @@ pub(super) fn read(sql: &str) -> (Headers, Vec<BadHeader>) {
         if let Err(problem) = headers.add(comment.trim()) {
             bad.push(BadHeader { at: dashes, problem });
         }
+        if !headers.destroys.is_empty() {
+            destroys_at.get_or_insert(dashes);
+        }
+    }
+    if let Some(at) = destroys_at.filter(|_| headers.no_transaction) {
+        let problem = "`-- destroys:` in a file with `-- no-transaction`, which cannot be rolled back and may not destroy \
+                       anything: move the statement that does into a file without `-- no-transaction`";
+        bad.push(BadHeader { at, problem: problem.to_owned() });
     }
     (headers, bad)
 }

@@ -6,6 +6,7 @@
 
 mod accept;
 pub mod apply;
+mod do_block;
 mod failure;
 pub mod file;
 pub mod headers;
@@ -13,11 +14,13 @@ mod indexes;
 pub mod ledger;
 mod locate;
 pub mod manifest;
+mod no_transaction;
 pub mod patience;
 mod place;
 pub mod plan;
 mod rules;
 pub mod scan;
+mod track_counts;
 
 use std::path::Path;
 

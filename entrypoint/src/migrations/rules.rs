@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
+use super::do_block::DoBlock;
 use super::headers::{Headers, read};
-use super::indexes::{Built, concurrent_index};
 use super::place::Place;
 use super::scan::{Copies, Fault, Scan, copies, scan, words};
+use super::{no_transaction, track_counts};
 
 /// What a file consists of, and all that is wrong with it: each problem with its place and the way out.
 pub(super) fn check(filename: &str, sql: &str) -> (Headers, Vec<Range<usize>>, Vec<String>) {
@@ -17,8 +18,8 @@ pub(super) fn check(filename: &str, sql: &str) -> (Headers, Vec<Range<usize>>, V
     }
     found.extend(faults.into_iter().map(|fault| fault_problem(sql, fault)));
     for range in &statements {
-        if let Some(problem) = statement_problem(&sql[range.clone()], headers.no_transaction) {
-            found.push((range.start, problem));
+        if let Some((at, problem)) = statement_problem(&sql[range.clone()], headers.no_transaction) {
+            found.push((range.start + at, problem));
         }
     }
     found.sort();
@@ -47,7 +48,32 @@ fn fault_problem(sql: &str, fault: Fault) -> (usize, String) {
     }
 }
 
-fn statement_problem(statement: &str, no_transaction: bool) -> Option<String> {
+/// What is wrong with a statement, and the offset in it.
+fn statement_problem(statement: &str, no_transaction: bool) -> Option<(usize, String)> {
+    if let Some(problem) = foreign_command(statement, no_transaction) {
+        return Some((0, problem));
+    }
+    if let Some(at) = track_counts::set_at(statement) {
+        let problem = "track_counts: a boot needs PostgreSQL's counts of deleted rows, so no file may set it: remove the \
+                       statement";
+        return Some((at, problem.to_owned()));
+    }
+    if no_transaction {
+        return no_transaction::refuse(statement);
+    }
+    if let Some((at, command)) = DoBlock::of(statement).and_then(|block| block.find_transaction_end()) {
+        let problem = format!(
+            "{command} in a DO block: each file is one transaction, which the boot begins and ends: remove it, or move the \
+             block into a file with the directive `-- no-transaction`"
+        );
+        return Some((at, problem));
+    }
+    // PL/pgSQL's EXECUTE keeps this form for itself (0A000), and its error gives no place.
+    selects_into(statement).then(|| (0, "SELECT … INTO: write CREATE TABLE … AS SELECT …".to_owned()))
+}
+
+/// Commands that would end the boot's transaction, or need psql's input and output.
+fn foreign_command(statement: &str, no_transaction: bool) -> Option<String> {
     let mut first_words = words(statement);
     let first = first_words.next()?.to_ascii_uppercase();
     let second = first_words.next().unwrap_or("").to_ascii_uppercase();
@@ -65,29 +91,23 @@ fn statement_problem(statement: &str, no_transaction: bool) -> Option<String> {
         };
         return Some(format!("{command}: {why}"));
     }
-    match copies(statement) {
-        Some(Copies::FromStdin) => {
-            return Some("COPY … FROM STDIN: there is no input; write the rows as INSERT … VALUES".to_owned());
-        }
-        Some(Copies::ToStdout) => return Some("COPY … TO STDOUT: nobody reads it; remove it".to_owned()),
-        None => {}
+    match copies(statement)? {
+        Copies::FromStdin => Some("COPY … FROM STDIN: there is no input; write the rows as INSERT … VALUES".to_owned()),
+        Copies::ToStdout => Some("COPY … TO STDOUT: nobody reads it; remove it".to_owned()),
     }
-    if no_transaction {
-        return (concurrent_index(statement) == Some(Built::Unnamed)).then(|| {
-            "CREATE INDEX CONCURRENTLY without a name: give it one, so that the next boot finds it if this one is cut off"
-                .to_owned()
-        });
+}
+
+fn selects_into(statement: &str) -> bool {
+    let first = words(statement).next().unwrap_or("");
+    if !["select", "with"].iter().any(|word| first.eq_ignore_ascii_case(word)) {
+        return false;
     }
-    // PL/pgSQL's EXECUTE keeps this form for itself (0A000), and its error gives no place.
-    let selects_into = matches!(first.as_str(), "SELECT" | "WITH") && {
-        let mut last = "";
-        words(statement).any(|word| {
-            let inserts = last.eq_ignore_ascii_case("insert") || last.eq_ignore_ascii_case("merge");
-            last = word;
-            word.eq_ignore_ascii_case("into") && !inserts
-        })
-    };
-    selects_into.then(|| "SELECT … INTO: write CREATE TABLE … AS SELECT …".to_owned())
+    let mut last = "";
+    words(statement).any(|word| {
+        let inserts = last.eq_ignore_ascii_case("insert") || last.eq_ignore_ascii_case("merge");
+        last = word;
+        word.eq_ignore_ascii_case("into") && !inserts
+    })
 }
 
 #[cfg(test)]
@@ -117,7 +137,7 @@ mod tests {
             assert!(found[0].contains("one transaction"), "{found:?}");
         }
         let function = "create function f() returns int language sql begin atomic select 1; end;";
-        for sql in ["do $$ begin commit; end $$", "select 'commit; end'", "prepare a as select 1", function] {
+        for sql in ["do $$ begin execute 'commit'; end $$", "select 'commit; end'", "prepare a as select 1", function] {
             assert_eq!(problems(sql), [""; 0], "{sql}");
         }
         assert!(problems("-- no-transaction\ncommit;")[0].contains("stands alone"));
@@ -151,5 +171,40 @@ mod tests {
     fn an_index_that_is_built_concurrently_needs_a_name() {
         assert_eq!(problems("-- no-transaction\ncreate index concurrently a on b (c)"), [""; 0]);
         assert!(problems("-- no-transaction\ncreate index concurrently on b (c)")[0].contains("without a name"));
+    }
+
+    #[test]
+    fn a_block_that_commits_needs_the_directive() {
+        let found = problems("select 1;\ndo $$ begin\n  perform 1;\n  commit;\nend $$");
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("001_a.sql:4:3: COMMIT in a DO block: "), "{found:?}");
+        assert!(found[0].contains("`-- no-transaction`"), "{found:?}");
+        assert_eq!(problems("-- no-transaction\ndo $$ begin commit; end $$"), [""; 0]);
+    }
+
+    #[test]
+    fn a_file_without_a_transaction_holds_only_what_needs_that() {
+        let found = problems(
+            "-- no-transaction\nvacuum a;\n  create table b (id int);\ndo $$ begin commit;\ndrop table c; end $$",
+        );
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].starts_with("001_a.sql:3:3: CREATE TABLE "), "{found:?}");
+        assert!(found[1].starts_with("001_a.sql:5:1: DROP in a DO block "), "{found:?}");
+    }
+
+    #[test]
+    fn a_file_without_a_transaction_cannot_declare_that_it_destroys() {
+        let found = problems("-- First.\n -- destroys: table a\n-- destroys: table b\n-- no-transaction\nvacuum a");
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("001_a.sql:2:2: `-- destroys:` "), "{found:?}");
+    }
+
+    #[test]
+    fn no_file_sets_track_counts() {
+        for directive in ["", "-- no-transaction\n"] {
+            let found = problems(&format!("{directive}set\n  track_counts = off"));
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].contains(":3: track_counts: "), "{found:?}");
+        }
     }
 }

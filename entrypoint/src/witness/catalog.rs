@@ -253,14 +253,15 @@ impl Catalog {
 
     async fn read_stamps(&mut self, link: &mut Link<'_>) -> Result<(), LinkError> {
         let rows = link.rows(&complete(STAMPS, "")).await?;
-        let mut texts = rows.iter().flatten().flatten();
-        let stamps = texts.next().map_or("", String::as_str);
+        let [Some(stamps), Some(written)] = rows.first().map_or(&[][..], Vec::as_slice) else {
+            return Err(LinkError::Malformed(format!("{} rows of stamps", rows.len())));
+        };
         let entry = |entry: &str| {
             let (oid, stamp) = entry.split_once(':')?;
             Some((oid.parse().ok()?, stamp.to_owned()))
         };
         self.stamps = stamps.split(' ').filter_map(entry).collect();
-        self.written = counts(texts.next().map_or("", String::as_str));
+        self.written = counts(written);
         Ok(())
     }
 
@@ -349,6 +350,12 @@ impl Catalog {
     #[must_use]
     pub fn deleted(&self, table: Oid) -> u64 {
         self.written.get(&table).map_or(0, |written| written.deleted)
+    }
+
+    /// Updated rows by the row counts.
+    #[must_use]
+    pub fn updated(&self, table: Oid) -> u64 {
+        self.written.get(&table).map_or(0, |written| written.updated)
     }
 
     /// The table at the top of a tree of partitions.

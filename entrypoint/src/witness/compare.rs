@@ -30,7 +30,7 @@ pub fn compare(before: &Catalog, after: &Catalog) -> Vec<Loss> {
                 column: column.name.clone(),
                 from: column.data_type.clone(),
                 to: now.data_type.clone(),
-                rewritten: is_rewritten(before, after, *table),
+                rewritten: is_tree_rewritten(before, after, *table),
             });
         }
         if now.not_null != column.not_null {
@@ -86,6 +86,12 @@ fn compare_rows(before: &Catalog, after: &Catalog, remains: &impl Fn(Oid) -> boo
     for (root, number) in deleted {
         losses.insert(Loss::Rows(before.relations[&root].name.clone(), number));
     }
+}
+
+fn is_tree_rewritten(before: &Catalog, after: &Catalog, table: Oid) -> bool {
+    // A partitioned table has no file of its own.
+    let mut tree = before.relations.keys().filter(|oid| **oid == table || before.root(**oid) == table);
+    tree.any(|oid| is_rewritten(before, after, *oid))
 }
 
 fn is_rewritten(before: &Catalog, after: &Catalog, table: Oid) -> bool {
@@ -192,6 +198,18 @@ mod tests {
         };
         let losses: Vec<String> = compare(&with_partition(laps()), &laps()).iter().map(Loss::to_string).collect();
         assert_eq!(losses, ["rows of laps"]);
+    }
+
+    #[test]
+    fn a_column_of_a_partitioned_table_is_rewritten_in_its_partitions() {
+        let mut before = laps();
+        with_table(&mut before, 40, "laps_2026", &[]);
+        before.relations.get_mut(&40).expect("there").parent = Some(10);
+        let mut after = before.clone();
+        after.columns.get_mut(&(10, 2)).expect("there").data_type = "integer".to_owned();
+        after.relations.get_mut(&40).expect("there").filenode += 1;
+        let losses = compare(&before, &after);
+        assert!(losses.iter().any(|loss| matches!(loss, Loss::Retyped { rewritten: true, .. })), "{losses:?}");
     }
 
     #[test]

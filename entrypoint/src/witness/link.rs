@@ -25,6 +25,9 @@ pub enum LinkError {
     /// On Directus' connection.
     #[error(transparent)]
     Directus(#[from] BridgeError),
+    /// The answer has another form than the question asks for.
+    #[error("the catalog cannot be read: {0}")]
+    Malformed(String),
 }
 
 impl LinkError {
@@ -34,7 +37,7 @@ impl LinkError {
         match self {
             LinkError::Sql(error) => error.code().map(tokio_postgres::error::SqlState::code),
             LinkError::Directus(BridgeError::Failed(failure)) => failure.code.as_deref(),
-            LinkError::Directus(_) => None,
+            LinkError::Directus(_) | LinkError::Malformed(_) => None,
         }
     }
 }

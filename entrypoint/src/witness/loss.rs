@@ -22,6 +22,24 @@ impl TableName {
     }
 }
 
+impl TableName {
+    /// As a person writes it: `laps`, `"Laps"`, `timing.laps`.
+    fn as_written(&self) -> String {
+        let name = as_written(&self.name);
+        if self.schema == "public" { name } else { format!("{}.{name}", as_written(&self.schema)) }
+    }
+}
+
+/// A name without quotes where PostgreSQL reads it back as the same.
+fn as_written(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if name.starts_with(|c: char| !c.is_ascii_digit()) && name.chars().all(is_plain) {
+        name.to_owned()
+    } else {
+        identifier(name)
+    }
+}
+
 impl fmt::Display for TableName {
     /// `laps`; with its schema, unless that is `public`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -118,7 +136,11 @@ impl Loss {
     #[must_use]
     pub fn directive(&self) -> String {
         match self {
-            Loss::Retyped { table, column, .. } => format!("column {table}.{column}"),
+            Loss::Table(table) => format!("table {}", table.as_written()),
+            Loss::Column(table, column) | Loss::Retyped { table, column, .. } => {
+                format!("column {}.{}", table.as_written(), as_written(column))
+            }
+            Loss::Rewritten(table) | Loss::Rows(table, _) => format!("rows of {}", table.as_written()),
             other => other.to_string(),
         }
     }
@@ -153,4 +175,22 @@ impl fmt::Display for Loss {
 #[must_use]
 pub fn count(number: u64, unit: &str) -> String {
     format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::announced::Announcement;
+    use super::*;
+
+    #[test]
+    fn the_directive_of_a_loss_announces_it() {
+        for name in ["laps", "Laps", "größe x", "2026", "a.b"] {
+            let table = || TableName { schema: "public".to_owned(), name: name.to_owned() };
+            for loss in [Loss::Table(table()), Loss::Column(table(), "Top Speed".to_owned()), Loss::Rows(table(), 3)] {
+                let directive = loss.directive();
+                let read = Announcement::parse(&directive).unwrap_or_else(|| panic!("{directive}"));
+                assert!(read.covers(&loss), "{directive}");
+            }
+        }
+    }
 }

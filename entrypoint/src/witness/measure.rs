@@ -20,6 +20,8 @@ enum Before {
     Rows(u64),
     /// The primary keys are in this temporary table.
     Keys(String, Vec<String>),
+    /// The rows are in this temporary table.
+    Content(String),
     /// The column's values are in this temporary table.
     Values(String),
 }
@@ -57,7 +59,13 @@ impl Measure {
                 link.rows(&format!("{create} from {quoted} where {column} is not null")).await?;
                 Before::Values(copy)
             }
-            Loss::Rows(..) | Loss::Rewritten(_) => match primary_key(catalog, table) {
+            Loss::Rewritten(_) => {
+                let create =
+                    format!("create temporary table witness_{number} on commit drop as select * from {quoted}");
+                link.rows(&create).await?;
+                Before::Content(copy)
+            }
+            Loss::Rows(..) => match primary_key(catalog, table) {
                 key if key.is_empty() => Before::Rows(count(link, "*", &quoted).await?),
                 key => {
                     let columns: Vec<String> = key.iter().map(|column| identifier(column)).collect();
@@ -80,7 +88,8 @@ impl Measure {
         let now = self.loss.table().and_then(|table| renamed(before, after, table));
         match (&self.before, now) {
             (Before::Count(number), _) => Ok(*number),
-            (Before::Rows(_) | Before::Keys(..) | Before::Values(_), None) => Ok(1),
+            (Before::Rows(_) | Before::Keys(..) | Before::Content(_) | Before::Values(_), None) => Ok(1),
+            (Before::Content(copy), Some(now)) => self.lost_content(link, copy, now, before, after).await,
             (Before::Rows(rows), Some(now)) => {
                 let left = count(link, "*", &now.quoted()).await?;
                 Ok(lost_without_key(*rows, left, before, after, self.loss.table()))
@@ -102,6 +111,36 @@ impl Measure {
             }
             (Before::Values(copy), Some(now)) => self.lost_values(link, copy, now, before, after).await,
         }
+    }
+
+    /// Rows of a table that was written anew. Where the work also updated rows, only their number can be compared; else
+    /// every column that is still there with its type must have the same values.
+    async fn lost_content(
+        &self,
+        link: &mut Link<'_>,
+        copy: &str,
+        now: &TableName,
+        before: &Catalog,
+        after: &Catalog,
+    ) -> Result<u64, LinkError> {
+        let rows = count(link, "*", copy).await?.saturating_sub(count(link, "*", &now.quoted()).await?);
+        let oid = self.loss.table().and_then(|table| before.find_table(Some(&table.schema), &table.name));
+        let Some(oid) = oid.filter(|oid| after.updated(*oid) == before.updated(*oid)) else { return Ok(rows) };
+        let same = before.columns.range((oid, i16::MIN)..=(oid, i16::MAX)).filter_map(|(key, column)| {
+            let now = after.columns.get(key).filter(|now| now.data_type == column.data_type)?;
+            Some((format!("{}::text", identifier(&column.name)), format!("{}::text", identifier(&now.name))))
+        });
+        let (old, new): (Vec<String>, Vec<String>) = same.unzip();
+        if old.is_empty() {
+            return Ok(rows);
+        }
+        let missing = format!(
+            "select count(*) from (select {} from {copy} except all select {} from {}) missing",
+            old.join(", "),
+            new.join(", "),
+            now.quoted()
+        );
+        Ok(link.number(&missing).await?.max(rows))
     }
 
     /// Values that another type does not hold: cast back, they are not what they were.

@@ -47,8 +47,13 @@ pub enum Outcome {
     },
     /// These may be losses: roll back, and try again with them measured.
     Suspected(Vec<Loss>),
-    /// These were lost without announcement, with the rows or values where they were measured: roll back.
-    Lost(Vec<(Loss, Option<u64>)>),
+    /// Something was lost without announcement: roll back.
+    Lost {
+        /// The losses, with the rows or values where they were measured.
+        losses: Vec<(Loss, Option<u64>)>,
+        /// The announced losses that happened, too.
+        announced: Vec<Loss>,
+    },
 }
 
 impl<'a> Witness<'a> {
@@ -115,23 +120,26 @@ impl<'a> Witness<'a> {
         }
         // Another session may have changed the catalog since it was read: the next attempt reads it afresh.
         let is_certain = suspected.is_empty() && self.is_fresh;
-        Ok(if is_certain { Outcome::Lost(lost) } else { Outcome::Suspected(suspected) })
+        Ok(if is_certain { Outcome::Lost { losses: lost, announced: expected } } else { Outcome::Suspected(suspected) })
     }
 
-    /// Deleted rows and a rewritten table are the same question.
     fn measure_of(&self, loss: &Loss) -> Option<&Measure> {
-        let subject = loss.to_string();
-        self.measures.iter().find(|measure| measure.loss().to_string() == subject)
+        self.measures.iter().find(|measure| is_same_question(measure.loss(), loss))
     }
 }
 
 /// Adds suspicions that are not there yet.
 pub fn add_suspicions(all: &mut Vec<Loss>, new: Vec<Loss>) {
     for loss in new {
-        if !all.iter().any(|known| known.to_string() == loss.to_string()) {
+        if !all.iter().any(|known| is_same_question(known, &loss)) {
             all.push(loss);
         }
     }
+}
+
+/// Whether one measure answers both: the number of deleted rows is not part of the question.
+fn is_same_question(one: &Loss, other: &Loss) -> bool {
+    std::mem::discriminant(one) == std::mem::discriminant(other) && one.to_string() == other.to_string()
 }
 
 /// A loss with its amount, for messages: `table laps (12 rows)`.
@@ -142,11 +150,18 @@ pub fn with_amount(loss: &Loss, amount: Option<u64>) -> String {
 
 /// Without row statistics, deleted rows would go unnoticed. Only a superuser can switch them off.
 async fn require_statistics(link: &mut Link<'_>) -> Result<(), LinkError> {
-    let on = "select (current_setting('track_counts') = 'on')::int";
-    if link.number(on).await? == 0 {
+    if !has_statistics(link).await? {
         link.rows("set local track_counts = on").await?;
     }
     Ok(())
+}
+
+/// Whether PostgreSQL counts the rows of this session.
+///
+/// # Errors
+/// The connection's.
+pub async fn has_statistics(link: &mut Link<'_>) -> Result<bool, LinkError> {
+    Ok(link.number("select (current_setting('track_counts') = 'on')::int").await? == 1)
 }
 
 fn updated(before: &Catalog, after: &Catalog) -> Vec<(TableName, u64)> {

@@ -1,0 +1,120 @@
+//! The body of a `DO` statement.
+
+use std::ops::Range;
+
+use super::scan::{Kind, Lexer, Token};
+
+/// A `DO` statement with a body.
+pub(super) struct DoBlock<'a> {
+    statement: &'a str,
+    /// Position of the body in the statement, without its quotes.
+    body: Range<usize>,
+    /// The body is PL/pgSQL, and its text is the same as between its quotes: no escapes.
+    pub(super) is_plain: bool,
+}
+
+impl<'a> DoBlock<'a> {
+    /// Returns None if the statement is not a `DO`, or has no body.
+    pub(super) fn of(statement: &'a str) -> Option<DoBlock<'a>> {
+        let mut tokens = Lexer::new(statement).filter(|token| token.kind != Kind::Comment);
+        tokens.next().filter(|token| is_word(statement, token, &["DO"]))?;
+        let (mut body, mut is_plpgsql, mut is_language) = (None, true, false);
+        for token in tokens {
+            if is_language {
+                is_plpgsql = statement[token.range.clone()].trim_matches(['\'', '"']).eq_ignore_ascii_case("plpgsql");
+            } else if let Kind::Text(content) = &token.kind {
+                body.get_or_insert((content.clone(), statement[token.range.clone()].starts_with('$')));
+            }
+            is_language = is_word(statement, &token, &["LANGUAGE"]);
+        }
+        let (body, is_dollar_quoted) = body?;
+        Some(DoBlock { statement, body, is_plain: is_plpgsql && is_dollar_quoted })
+    }
+
+    /// The first of these words in the body outside quotes and comments, with its offset in the statement.
+    pub(super) fn find_word<'w>(&self, words: &[&'w str]) -> Option<(usize, &'w str)> {
+        self.tokens().find_map(|token| self.matching(&token, words))
+    }
+
+    /// The first `COMMIT` or `ROLLBACK` that is a statement of the body, with its offset in the `DO` statement.
+    pub(super) fn find_transaction_end(&self) -> Option<(usize, &'static str)> {
+        let mut tokens = self.tokens().peekable();
+        let mut begins_statement = false;
+        while let Some(token) = tokens.next() {
+            if begins_statement && let Some(found) = self.matching(&token, &["COMMIT", "ROLLBACK"]) {
+                // Followed by anything else, it is a name: `commit := 1`.
+                let next = tokens.peek();
+                if next.is_some_and(|next| next.kind == Kind::Semicolon || self.matching(next, &["AND"]).is_some()) {
+                    return Some(found);
+                }
+            }
+            begins_statement =
+                token.kind == Kind::Semicolon || self.matching(&token, &["BEGIN", "THEN", "ELSE", "LOOP"]).is_some();
+        }
+        None
+    }
+
+    fn text(&self) -> &'a str {
+        &self.statement[self.body.clone()]
+    }
+
+    fn tokens(&self) -> impl Iterator<Item = Token> + use<'a> {
+        Lexer::new(self.text()).filter(|token| token.kind != Kind::Comment)
+    }
+
+    fn matching<'w>(&self, token: &Token, words: &[&'w str]) -> Option<(usize, &'w str)> {
+        let word = words.iter().find(|word| is_word(self.text(), token, &[word]))?;
+        Some((self.body.start + token.range.start, word))
+    }
+}
+
+fn is_word(text: &str, token: &Token, words: &[&str]) -> bool {
+    token.kind == Kind::Word && words.iter().any(|word| text[token.range.clone()].eq_ignore_ascii_case(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transaction_end(statement: &str) -> Option<&'static str> {
+        DoBlock::of(statement).and_then(|block| block.find_transaction_end()).map(|(_, word)| word)
+    }
+
+    #[test]
+    fn a_body_that_commits_is_recognised() {
+        for (statement, expected) in [
+            ("do $$ begin commit; end $$", Some("COMMIT")),
+            ("DO LANGUAGE plpgsql $a$ begin perform 1; /* now */ RollBack and chain; end $a$", Some("ROLLBACK")),
+            (
+                "do $$ begin for i in 1..2 loop if i = 1 then commit; else rollback; end if; end loop; end $$",
+                Some("COMMIT"),
+            ),
+            ("do 'begin perform ''a''; commit; end'", Some("COMMIT")),
+            ("do $$ begin execute 'commit;'; -- commit;\n raise notice 'then commit;'; end $$", None),
+            ("do $$ declare commit int; begin commit := 1; select commit from builds; end $$", None),
+            ("do $$ begin \"commit\"; end $$", None),
+            ("select $$ begin commit; end $$", None),
+            ("do", None),
+        ] {
+            assert_eq!(transaction_end(statement), expected, "{statement}");
+        }
+        let (at, _) = DoBlock::of("do $$ begin commit; end $$").expect("a block").find_transaction_end().expect("one");
+        assert_eq!(at, 12);
+    }
+
+    #[test]
+    fn a_body_is_plain_in_dollar_quotes_and_in_plpgsql() {
+        for (statement, expected) in [
+            ("do $$ begin end $$", true),
+            ("do /* x */ language 'plpgsql' $a$ begin end $a$", true),
+            ("do $$ begin end $$ language \"plpgsql\"", true),
+            ("do 'begin end'", false),
+            ("do E'begin \\x64elete from laps; end'", false),
+            ("do 'begin '\n'end'", false),
+            ("do language plpython3u $$ begin end $$", false),
+            ("do $$ begin end $$ language plperl", false),
+        ] {
+            assert_eq!(DoBlock::of(statement).expect(statement).is_plain, expected, "{statement}");
+        }
+    }
+}
