@@ -22,25 +22,39 @@ const requireAsApi = createRequire(join(dist, 'index.js'));
 // Directus does not depend on esbuild by itself, but tsx does, and Directus on tsx.
 const { build } = createRequire(requireAsApi.resolve('tsx'))('esbuild');
 
-/** What is imported by path: by scripts/image, and Directus' migrations by Directus. */
+/**
+ * The modules that scripts/image imports by path. Directus' migrations, which Directus imports by path, are added
+ * below.
+ */
 const ENTRIES = [
   'start.js',
   'server.js',
+  'bus/lib/use-bus.js',
   'cache.js',
+  'database/helpers/index.js',
   'database/index.js',
   'database/migrations/run.js',
   'database/seeds/run.js',
+  'services/collections.js',
+  'services/fields.js',
+  'services/items.js',
+  'services/payload.js',
+  'services/relations.js',
   'services/settings.js',
-  'utils/apply-snapshot.js',
   'utils/create-admin.js',
+  'utils/get-default-value.js',
+  'utils/get-field-system-rows.js',
+  'utils/get-local-type.js',
   'utils/get-schema.js',
-  'utils/get-snapshot.js',
-  'utils/get-snapshot-diff.js',
-  'utils/validate-snapshot.js',
 ];
 
-/** What scripts/image takes of Directus' packages; the environment so that there is one. */
-const PACKAGES = { env: '@directus/env', yaml: 'js-yaml' };
+/** Directus' packages that scripts/image imports; the environment among them, so that both sides have the same one. */
+const PACKAGES = {
+  env: '@directus/env',
+  'system-data': '@directus/system-data',
+  version: 'directus/version',
+  yaml: 'js-yaml',
+};
 
 /** Imported as they are: native code, or programs that look for their own parts. */
 const EXTERNAL = new Set([
@@ -90,8 +104,8 @@ const LAZY = {
 };
 
 /**
- * What no bundler can follow in Directus, and what stands there instead; by file. Each must be found, once. It must not
- * depend on how Directus was formatted: that differs from one version to the next.
+ * Imports in Directus that no bundler can follow, with their replacements; by file. Each pattern must match once, and
+ * must not depend on Directus' formatting, which differs from one version to the next.
  */
 const EDITS = {
   // Names its drivers in a table and imports what it finds there.
@@ -143,7 +157,7 @@ const places = {
         source = source.replace(what, () => edit(source));
         edited.add(name);
       }
-      // Where the migrations are read from.
+      // The migrations are read from the bundle's folder.
       const place = name === 'database/migrations/run.js' ? join(out, name) : path;
       if (/\bimport\.meta\b/.test(source)) {
         source = source.replace(/\bimport\.meta\.(url|dirname|filename)\b/g, (_, what) =>
@@ -186,7 +200,7 @@ const { metafile, warnings } = await build({
   minifyWhitespace: true,
   minifySyntax: true,
   chunkNames: 'chunks/[name]-[hash]',
-  // What is CommonJS asks for Node's own modules with it.
+  // CommonJS modules load Node's own modules with it.
   banner: {
     js: `import { createRequire as createBundleRequire } from 'node:module';
 const require = createBundleRequire(${JSON.stringify(pathToFileURL(join(dist, 'index.js')).href)});`,

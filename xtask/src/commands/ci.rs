@@ -18,6 +18,7 @@ enum Step {
     Lint,
     Docs,
     Tidy,
+    Scripts,
     Test,
     Verify,
 }
@@ -30,6 +31,7 @@ impl Step {
             Step::Lint => "clippy",
             Step::Docs => "docs",
             Step::Tidy => "tidy",
+            Step::Scripts => "scripts",
             Step::Test => "test",
             Step::Verify => "verify",
         }
@@ -47,6 +49,7 @@ impl Step {
             }
             Step::Docs => docs::check(),
             Step::Tidy => tidy::check(),
+            Step::Scripts => test::test_scripts().await,
             Step::Test => test::test(&[]).await,
             Step::Verify => gate(strict).await,
         }
@@ -62,7 +65,7 @@ async fn gate(strict: bool) -> anyhow::Result<()> {
 
 /// Runs `ci`.
 pub(crate) async fn run(flags: &flags::Ci) -> anyhow::Result<ExitCode> {
-    let steps = [Step::Format, Step::Lint, Step::Docs, Step::Tidy, Step::Test, Step::Verify];
+    let steps = [Step::Format, Step::Lint, Step::Docs, Step::Tidy, Step::Scripts, Step::Test, Step::Verify];
     let mut rows = Vec::new();
     let mut failed = false;
     for step in flags.setup.then_some(Step::Setup).into_iter().chain(steps) {

@@ -2,11 +2,13 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
+
 use crate::base_images::BaseImage;
 use crate::cmd::Cmd;
 use crate::engine::Engine;
 use crate::run::Run;
-use crate::{flags, postgres, ui};
+use crate::{flags, postgres, ui, workspace};
 
 /// Runs `test`.
 pub(crate) async fn run(flags: &flags::Test) -> anyhow::Result<ExitCode> {
@@ -29,6 +31,21 @@ pub(crate) async fn test(arguments: &[String]) -> anyhow::Result<()> {
         .stdout_is_the_result();
     let cmd = if image.stand_in { cmd.env("PGOPTIONS", postgres::WITHOUT_TIMESCALEDB) } else { cmd };
     cmd.run().await
+}
+
+/// The folder with the tests of what runs in Node.
+const SCRIPT_TESTS: &str = "scripts/test";
+
+/// Runs the tests of the image's scripts, by Node's own test runner. They need no packages.
+pub(crate) async fn test_scripts() -> anyhow::Result<()> {
+    let folder = workspace::path(SCRIPT_TESTS);
+    let entries = folder.read_dir_utf8().with_context(|| format!("failed to read {folder}"))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        files.push(entry.with_context(|| format!("failed to read {folder}"))?.into_path().into_string());
+    }
+    files.sort();
+    Cmd::new("node").arg("--test").args(&files).stdout_is_the_result().run().await
 }
 
 /// All packages, unless some are named.
