@@ -35,7 +35,10 @@ fn main() -> ExitCode {
 }
 
 fn connect() -> Result<(), String> {
-    run(async |client| Ok(drop(client)))
+    run(async |client| {
+        drop(client);
+        Ok(())
+    })
 }
 
 /// The catalog in full once, then before and after each transaction what may have changed.

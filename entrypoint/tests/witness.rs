@@ -207,6 +207,8 @@ const DECLARED: &[&str] = &[
     "-- destroys: table plain\ndrop table if exists public.plain",
     "-- destroys: table plain\ndo $$ begin execute 'drop table plain'; end $$",
     "-- destroys: column laps.note\nalter table laps drop column note",
+    "-- destroys: column laps.speed\nalter table laps alter speed type int",
+    "-- destroys: column laps.note\nalter table laps alter note type varchar(5) using left(note, 5)",
     "-- destroys: rows of plain\ndelete from plain where a = 2",
     "-- destroys: rows of plain\ntruncate plain",
     "-- destroys: rows of points\ndelete from points where car > 1",

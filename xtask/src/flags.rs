@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Break boots off at any message of their conversation with PostgreSQL, and see the next one heal it
     Sweep(Sweep),
+    /// Make random legal edits of snapshot, database and SQL files, and see that no boot loses anything
+    Search(Search),
     /// Measure the image against the shell pipeline that it replaces
     Bench(Bench),
     /// Run everything that CI runs: formatting, lints, generated documentation, tests, the acceptance gate
@@ -184,6 +186,40 @@ pub(crate) struct Sweep {
 fn scenario(name: &str) -> Result<crate::verify::sweep::Scenario, String> {
     let all = crate::verify::sweep::Scenario::ALL;
     all.into_iter().find(|scenario| scenario.name() == name).ok_or_else(|| "it is `cold` or `upgrade`".to_owned())
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Search {
+    /// How many random cases
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) cases: u64,
+    /// The seed that they are made from
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Replay only this case of the seed, and print it with its boots' log
+    #[arg(long, value_name = "K", conflicts_with = "cases")]
+    pub(crate) case: Option<u64>,
+    /// Stop after so many failures
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) most_failures: usize,
+    /// Only one kind of edit
+    #[arg(long, value_name = "KIND", value_parser = edit_kind)]
+    pub(crate) only: Option<crate::verify::search::Kind>,
+    /// The image; it is not built
+    #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
+    pub(crate) image: String,
+    /// How many cases at once
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(crate) jobs: usize,
+    /// Print the report as one JSON object on the last line of stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn edit_kind(name: &str) -> Result<crate::verify::search::Kind, String> {
+    let all = crate::verify::search::Kind::ALL;
+    let names = || all.map(|kind| kind.name()).join(", ");
+    all.into_iter().find(|kind| kind.name() == name).ok_or_else(|| format!("it is one of {}", names()))
 }
 
 #[derive(Debug, Args)]

@@ -325,7 +325,8 @@ async fn restore_rows(client: &Client, entry: &Entry) -> Result<String, BootErro
     Ok(format!("restored {} into {}{present}", count(inserted, "row"), entry.table))
 }
 
-/// Puts values back by their keys, where the column is empty; adds the column if it is gone.
+/// Puts values back by their keys, where the column is empty or holds a cut value; adds the column if it is gone, and
+/// gives it its type again if that was changed.
 async fn restore_column(client: &Client, entry: &Entry) -> Result<String, BootError> {
     let (quoted, exists) = origin(client, entry).await?;
     let column = entry.column.as_deref().unwrap_or_default();
@@ -347,13 +348,51 @@ async fn restore_column(client: &Client, entry: &Entry) -> Result<String, BootEr
     let data_type = entry.definition["type"].as_str().unwrap_or("text");
     let quoted_column = identifier(column);
     let joined = key.iter().map(|name| format!("t.{name} = a.{name}")).collect::<Vec<_>>().join(" and ");
+    let stored = format!("{SCHEMA}.{}", identifier(&entry.stored));
     client.batch_execute(&format!("alter table {quoted} add column if not exists {quoted_column} {data_type}")).await?;
+    let present: String = client
+        .query_one(
+            "select pg_catalog.format_type(atttypid, atttypmod) from pg_catalog.pg_attribute
+             where attrelid = to_regclass($1) and attname = $2",
+            &[&quoted, &column],
+        )
+        .await?
+        .get(0);
+    // Rows whose value was changed since are left alone: only empty and cut values are restored.
+    let is_cut = if present == data_type {
+        "false".to_owned()
+    } else {
+        format!("t.{quoted_column}::text = (a.{quoted_column}::{present})::text")
+    };
+    let choose = |condition: &str| {
+        format!(
+            "create temporary table restored on commit drop as select {} from {quoted} t
+             join {stored} a on {joined} where t.{quoted_column} is null or {condition}",
+            key.iter().map(|name| format!("a.{name}")).collect::<Vec<_>>().join(", ")
+        )
+    };
+    client.batch_execute("savepoint cut_values").await?;
+    // A type may have no cast to the other one.
+    if client.batch_execute(&choose(&is_cut)).await.is_err() {
+        client.batch_execute(&format!("rollback to savepoint cut_values; {}", choose("false"))).await?;
+    }
+    if present != data_type {
+        let back =
+            format!("alter table {quoted} alter {quoted_column} type {data_type} using {quoted_column}::{data_type}");
+        client.batch_execute(&back).await.map_err(|error| {
+            let reason = crate::database::describe(&error);
+            BootError::Attic(format!(
+                "{} is {present} now and cannot be changed back to {data_type}: {reason}; its values are in {stored}",
+                entry.subject()
+            ))
+        })?;
+    }
+    let chosen = key.iter().map(|name| format!("r.{name} = a.{name}")).collect::<Vec<_>>().join(" and ");
     let updated = client
         .execute(
             &format!(
-                "update {quoted} t set {quoted_column} = a.{quoted_column} from {SCHEMA}.{} a
-                 where {joined} and t.{quoted_column} is null",
-                identifier(&entry.stored)
+                "update {quoted} t set {quoted_column} = a.{quoted_column}
+                 from {stored} a join restored r on {chosen} where {joined}"
             ),
             &[],
         )

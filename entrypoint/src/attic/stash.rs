@@ -482,7 +482,9 @@ mod tests {
         assert_eq!(drop_in("select 1; drop table laps;"), Some((1, false)));
         assert_eq!(drop_in("DROP  TABLE\n IF EXISTS public.\"laps\" restrict"), Some((0, false)));
         assert_eq!(drop_in("drop table \"a, b\", laps cascade"), Some((0, true)));
-        for other in ["drop table cars", "drop table laps /* all */ cascade", "select 'drop table laps'", "drop view laps"] {
+        for other in
+            ["drop table cars", "drop table laps /* all */ cascade", "select 'drop table laps'", "drop view laps"]
+        {
             assert_eq!(drop_in(other), None, "{other}");
         }
     }

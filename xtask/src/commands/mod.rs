@@ -7,6 +7,7 @@ mod docs;
 mod down;
 mod image;
 mod inspect_user;
+mod search;
 mod setup;
 mod snapshot;
 mod sweep;
@@ -29,6 +30,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Test(flags) => test::run(&flags).await,
         Command::Verify(flags) => verify::run(&flags).await,
         Command::Sweep(flags) => sweep::run(&flags).await,
+        Command::Search(flags) => search::run(&flags).await,
         Command::Bench(flags) => bench::run(&flags).await,
         Command::Ci(flags) => ci::run(&flags).await,
         Command::Snapshot(flags) => snapshot::run(&flags).await,

@@ -135,13 +135,27 @@ impl Engine {
         user: Option<&str>,
         command: &[&str],
     ) -> anyhow::Result<(i64, String)> {
+        self.exec_config(id, command, ExecConfig { user: user.map(str::to_owned), ..ExecConfig::default() }).await
+    }
+
+    /// The same with more variables than the container's.
+    pub(crate) async fn exec_with(
+        &self,
+        id: &str,
+        variables: &[(&str, &str)],
+        command: &[&str],
+    ) -> anyhow::Result<(i64, String)> {
+        let env = Some(variables.iter().map(|(name, value)| format!("{name}={value}")).collect());
+        self.exec_config(id, command, ExecConfig { env, ..ExecConfig::default() }).await
+    }
+
+    async fn exec_config(&self, id: &str, command: &[&str], config: ExecConfig) -> anyhow::Result<(i64, String)> {
         let context = || format!("failed to run {command:?} in container {id}");
         let options = ExecConfig {
-            user: user.map(str::to_owned),
             cmd: Some(command.iter().map(|&word| word.to_owned()).collect()),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
-            ..ExecConfig::default()
+            ..config
         };
         let exec = self.docker.create_exec(id, options).await.with_context(context)?.id;
         let StartExecResults::Attached { output, .. } =

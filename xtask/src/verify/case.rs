@@ -89,6 +89,16 @@ impl Case {
         Case { setting, evidence: Evidence::default(), name, network: None, containers: Vec::new() }
     }
 
+    /// Its name.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Takes over a container, to be removed with the case.
+    pub(crate) fn keep(&mut self, container: Container) {
+        self.containers.push(container);
+    }
+
     /// Notes a figure or fact.
     pub(crate) fn figure(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.evidence.figures.push(Figure { name: name.into(), value: value.into() });
@@ -135,11 +145,11 @@ impl Case {
         setting.servers.empty(&setting, &network, self.name).await
     }
 
-    /// The same under another name, for a check that needs several.
+    /// The same under a name in this case, for a check that needs several.
     pub(crate) async fn empty_database_of(&mut self, name: &str) -> anyhow::Result<Database> {
         let network = self.network().await?;
         let setting = Rc::clone(&self.setting);
-        setting.servers.empty(&setting, &network, name).await
+        setting.servers.empty(&setting, &network, &format!("{}-{name}", self.name)).await
     }
 
     /// A database on the server that the checks share, as a finished boot of the image leaves it.
@@ -149,11 +159,11 @@ impl Case {
         setting.servers.booted(&setting, &network, self.name).await
     }
 
-    /// The same under another name, for a check that needs two.
+    /// The same under a name in this case, for a check that needs two.
     pub(crate) async fn booted_database_of(&mut self, name: &str) -> anyhow::Result<Database> {
         let network = self.network().await?;
         let setting = Rc::clone(&self.setting);
-        setting.servers.booted(&setting, &network, name).await
+        setting.servers.booted(&setting, &network, &format!("{}-{name}", self.name)).await
     }
 
     /// What a boot of the image that nothing disturbed leaves.

@@ -67,6 +67,12 @@ impl EndState {
         self.0.get(name).map_or("", String::as_str)
     }
 
+    /// The same without one part.
+    pub(crate) fn without(mut self, name: &str) -> EndState {
+        self.0.remove(name);
+        self
+    }
+
     /// Checks that it is the same as another one, and names what is not.
     pub(crate) fn ensure_same_as(&self, undisturbed: &EndState) -> anyhow::Result<()> {
         let differences = self.differences(undisturbed);

@@ -19,7 +19,9 @@ mod negative;
 mod report;
 mod rows;
 mod runner;
+mod sample;
 pub(crate) mod schema;
+pub(crate) mod search;
 pub(crate) mod sweep;
 
 use std::rc::Rc;
@@ -169,6 +171,22 @@ pub(crate) async fn sweep_all(
     let setting = Rc::new(setting(engine, run, subject, &database));
     let scenarios = sweep::sweep(&setting, scenarios, density, jobs).await?;
     Ok(sweep::Report::new(image, began.elapsed(), scenarios))
+}
+
+/// Searches with an image that is here.
+pub(crate) async fn search_all(
+    engine: &Engine,
+    image: &str,
+    selection: search::Selection,
+    jobs: usize,
+) -> anyhow::Result<search::Report> {
+    let database = BaseImage::postgres().await?.resolve(engine).await?;
+    let subject = subject(engine, image, &database).await?;
+    let run = Rc::new(Run::start(engine, "search").await?);
+    let setting = Rc::new(setting(engine, run, subject, &database));
+    let network = engine.create_network(&format!("{}-net", setting.run.id()), setting.run.labels()).await?;
+    let lab = search::Lab::prepare(&setting, &network, "search").await?;
+    search::search(&lab, selection, jobs).await
 }
 
 async fn report(

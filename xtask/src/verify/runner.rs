@@ -20,6 +20,10 @@ const LIMIT: Duration = Duration::from_secs(600);
 const LONG: &[&str] = &[
     "sweep",
     "frozen",
+    "sound-snapshots",
+    "attic",
+    "rolled-back-apply",
+    "undeclared-loss",
     "hanging-server",
     "admin-ui",
     "upstream",

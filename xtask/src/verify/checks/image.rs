@@ -47,7 +47,7 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         name: "no-shell-script",
-        promise: "The image adds no shell script; what boots it is one static binary of at most 2.5 MB.",
+        promise: "The image adds no shell script; what boots it is one static binary of at most 2.8 MB.",
         needs: Need::Nothing,
         run: |case| Box::pin(no_shell_script(case)),
     },
@@ -66,7 +66,7 @@ pub(crate) const CHECKS: &[Check] = &[
 ];
 
 /// What the boot binary may have, in bytes.
-const BINARY_LIMIT: usize = 2_500_000;
+const BINARY_LIMIT: usize = 2_800_000;
 
 async fn size(case: &mut Case) -> anyhow::Result<()> {
     let base = base(case).await?;
@@ -153,7 +153,7 @@ async fn compiled(case: &mut Case) -> anyhow::Result<()> {
     let directus = format!("{}/directus.mjs", contract::SCRIPTS_DIR);
     let script = format!(
         "Object.assign(process.env, {VARIABLES}); const {{ load }} = await import('{directus}'); \
-         await load('server.js'); await load('utils/apply-snapshot.js'); process.exit(0)"
+         await load('server.js'); await load('services/collections.js'); process.exit(0)"
     );
     // Node's own account of what it does with its compile cache.
     let node = ["env", "NODE_DEBUG_NATIVE=COMPILE_CACHE", "node", "--input-type=module", "-e", &script];

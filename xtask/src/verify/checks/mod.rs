@@ -1,5 +1,6 @@
 //! The acceptance list: one file a group of promises.
 
+mod attic;
 mod boots;
 mod browser;
 mod data;
@@ -7,11 +8,15 @@ mod faults;
 mod health;
 mod image;
 mod replicas;
+mod search;
 mod secrets;
 mod signals;
+mod snapshots;
 mod stack;
 mod standing;
 mod sweep;
+mod versions;
+mod witness;
 
 use super::check::Check;
 
@@ -21,8 +26,13 @@ pub(crate) const ALL: &[&[Check]] = &[
     boots::CHECKS,
     data::CHECKS,
     standing::CHECKS,
+    snapshots::CHECKS,
+    versions::CHECKS,
+    witness::CHECKS,
+    attic::CHECKS,
     faults::CHECKS,
     sweep::CHECKS,
+    search::CHECKS,
     health::CHECKS,
     signals::CHECKS,
     secrets::CHECKS,

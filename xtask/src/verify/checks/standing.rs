@@ -201,7 +201,7 @@ async fn plan(case: &mut Case) -> anyhow::Result<()> {
     ensure!(case.dump(&empty).await? == before, "plan has changed an empty database");
     case.figure("empty database", "exit 2, all of it pending, pg_dump before and after identical");
 
-    let database = case.booted_database_of("plan-booted").await?;
+    let database = case.booted_database_of("booted").await?;
     rows::track(&database).await?;
     let server = case.start(case.boot("directus", &database)).await?;
     server.serving().await?;
@@ -269,7 +269,7 @@ async fn older_image(case: &mut Case) -> anyhow::Result<()> {
     ensure!(icon == NEWER_ICON, "the older image has set the schema back: the icon is `{icon}`");
     rows::unchanged(&before, &rows::fingerprints(&database).await?).context("after the older image's boot")?;
 
-    let database = case.booted_database_of("older-refused").await?;
+    let database = case.booted_database_of("refused").await?;
     let spec = case.boot("breaking", &database).command(["boot"]).variable("BOOT_IMAGE", "3.0@breaking");
     let spec = spec.file(&file, "-- breaks-older-images\ncreate table newer (id int);\n");
     let ended = case.start(spec).await?.ended(PATIENCE).await?;

@@ -7,6 +7,23 @@ use super::Change::{Binary, Image, Sql};
 const SWALLOWS_FAILURES: &str = r#""$real" "$@"; exit 0"#;
 /// A boot binary that is no first process, in a shell that passes no signal on.
 const KEEPS_SIGNALS: &str = r#"export BOOT_DATABASE_TIMEOUT=8; "$real" "$@"; exit $?"#;
+/// Has every reading of the catalog answered as the first one in its process: so what Directus destroys is there before it
+/// and after it.
+const BLIND_WITNESS: &str = r#"RUN sed -i "s#return { type: 'rows', rows: await open().query(sql) };#\
+const seen = (globalThis.seen ??= new Map()), again = seen.get(sql); \
+const rows = again ?? (await open().query(sql)); \
+if (/pg_stat_get_xact|pg_policy/.test(sql)) seen.set(sql, rows); \
+return { type: 'rows', rows };#" /directus/scripts/bridge.mjs && grep -q 'globalThis.seen' /directus/scripts/bridge.mjs"#;
+/// Has Directus' process commit what the boot asks it to roll back.
+const COMMITS_ROLLBACKS: &str =
+    r#"RUN sed -i "s/ended((open) => open.rollback())/ended((open) => open.commit())/" /directus/scripts/bridge.mjs"#;
+
+/// Has the schema apply delete rows, with a witness that reads the catalog once and repeats it.
+const UNSEEN_LOSS: &str = r#"RUN sed -i "s#return { type: 'rows', rows: await open().query(sql) };#\
+const seen = (globalThis.seen ??= new Map()); const rows = seen.get(sql) ?? (await open().query(sql)); \
+if (/pg_stat_get_xact/.test(sql)) seen.set(sql, rows); return { type: 'rows', rows };#" /directus/scripts/bridge.mjs && \
+sed -i "s#await work.remove();#await work.remove(); await knex.raw('delete from public.readings');#" /directus/scripts/apply.mjs && \
+grep -q 'globalThis.seen' /directus/scripts/bridge.mjs && grep -q 'public.readings' /directus/scripts/apply.mjs"#;
 
 /// Every breakage.
 pub(super) const BREAKAGES: &[Breakage] = &[
@@ -205,6 +222,129 @@ pub(super) const BREAKAGES: &[Breakage] = &[
         change: Sql("delete from boot.snapshots where image not like '2.0%' and image not like '3.0%'"),
         expect: "ended with 45",
     },
+    // snapshots.rs
+    Breakage {
+        check: "edits-are-edits",
+        how: "an edit of a collection is planned as its deletion",
+        change: Image(
+            r#"RUN sed -i "s/\[{ collection, diff, have, want }\]/[{ collection, diff: [{ kind: 'D' }], have, want }]/" /directus/scripts/compare.mjs"#,
+        ),
+        expect: "live edits ended with 43",
+    },
+    Breakage {
+        check: "edits-are-edits",
+        how: "every boot empties a column",
+        change: Sql("update laps set note = null"),
+        expect: "rows of laps have changed",
+    },
+    Breakage {
+        check: "sound-snapshots",
+        how: "an envelope is not opened",
+        change: Image(
+            r#"RUN sed -i "s/return isEnvelope ? document.data : document/return document/" /directus/scripts/snapshot.mjs"#,
+        ),
+        expect: "envelope ended with 41",
+    },
+    Breakage {
+        check: "sound-snapshots",
+        how: "`skip` is not obeyed",
+        change: Binary(r#"unset SCHEMA_APPLY_MODE; exec "$real" "$@""#),
+        expect: "skip with an unreadable snapshot ended with 41",
+    },
+    // versions.rs
+    Breakage {
+        check: "versions",
+        how: "a key of another version is not left out",
+        change: Image(
+            r#"RUN sed -i "s/if (column === undefined || column.alias) warnings.unknownKey(entity, key, place);/if (false) return;/" /directus/scripts/compare.mjs"#,
+        ),
+        expect: "12.4.1 ended with",
+    },
+    Breakage {
+        check: "versions-with-rows",
+        how: "every boot empties a table",
+        change: Sql("delete from articles_topics"),
+        expect: "articles_topics",
+    },
+    // witness.rs
+    Breakage {
+        check: "undeclared-loss",
+        how: "the boot declares what files destroy",
+        change: Binary(
+            r#"case "$1" in boot) ;; *) exec "$real" "$@";; esac
+            cp -r "$BOOT_DB_INIT_DIR" /tmp/declared
+            for file in /tmp/declared/*_loss.sql; do
+                [ ! -f "$file" ] || sed -i '1i -- destroys: table sponsors, rows of visits' "$file"
+            done
+            BOOT_DB_INIT_DIR=/tmp/declared exec "$real" "$@""#,
+        ),
+        expect: "the exit code is 0, not 43",
+    },
+    Breakage {
+        check: "undeclared-loss",
+        how: "a boot that is refused has deleted rows",
+        change: Sql("delete from visits"),
+        expect: "refused, but pg_dump differs",
+    },
+    Breakage {
+        check: "rolled-back-apply",
+        how: "the witness is switched off: it sees nothing of Directus' transactions",
+        change: Image(BLIND_WITNESS),
+        expect: "table visits with 5 rows is gone",
+    },
+    Breakage {
+        check: "rolled-back-apply",
+        how: "Directus' process commits when the boot rolls back",
+        change: Image(COMMITS_ROLLBACKS),
+        expect: "table visits with 5 rows is gone",
+    },
+    Breakage {
+        check: "rolled-back-apply",
+        how: "no digest allows a loss",
+        change: Binary(r#"unset SCHEMA_ALLOW_DESTRUCTIVE; exec "$real" "$@""#),
+        expect: ", the losses ended with 43",
+    },
+    Breakage {
+        check: "lock-is-kept",
+        how: "a boot ends the sessions of the boot before it",
+        change: Sql("select pg_terminate_backend(pid) from pg_stat_activity \
+             where datname = current_database() and application_name like 'boot of %'"),
+        expect: "a second boot: the exit code is 0, not 22",
+    },
+    Breakage {
+        check: "rehearse",
+        how: "plan locks a table against readers",
+        change: Binary(
+            r#"case "$1 $2" in "plan --json") sql "begin; lock table laps in access exclusive mode; commit";; esac
+            exec "$real" "$@""#,
+        ),
+        expect: "plan waits for a reader's transaction",
+    },
+    Breakage {
+        check: "rehearse",
+        how: "Directus' process commits when the boot rolls back",
+        change: Image(COMMITS_ROLLBACKS),
+        expect: "the rehearsal has changed the database",
+    },
+    Breakage {
+        check: "rehearse",
+        how: "the time limit is another one than was asked for",
+        change: Binary(r#"[ "$4" != 3 ] || set -- plan --rehearse --timeout 30; exec "$real" "$@""#),
+        expect: "with --timeout 3 the rehearsal took",
+    },
+    // attic.rs
+    Breakage {
+        check: "attic",
+        how: "`attic restore` restores nothing",
+        change: Binary(r#"case "$1 $2" in "attic restore") exit 0;; esac; exec "$real" "$@""#),
+        expect: "the table laps was not restored",
+    },
+    Breakage {
+        check: "attic",
+        how: "the retention is always thirty days",
+        change: Binary(r#"BOOT_ATTIC_DAYS=30 exec "$real" "$@""#),
+        expect: "BOOT_ATTIC_DAYS=0, and the attic still holds",
+    },
     // replicas.rs
     Breakage {
         check: "twenty-at-once",
@@ -281,6 +421,19 @@ pub(super) const BREAKAGES: &[Breakage] = &[
         how: "no boot goes on where another one stopped",
         change: Binary(r#"sql "create table public.first (id integer)" || exit 22; exec "$real" "$@""#),
         expect: "the next boot: it ended with 22",
+    },
+    // search.rs
+    Breakage {
+        check: "search",
+        how: "the schema apply empties a table, and the witness is switched off",
+        change: Image(UNSEEN_LOSS),
+        expect: "lost: 6 rows of readings",
+    },
+    Breakage {
+        check: "search",
+        how: "failures look like successes",
+        change: Binary(SWALLOWS_FAILURES),
+        expect: "exit code 0, and a phase failed",
     },
     // signals.rs
     Breakage {
