@@ -68,8 +68,8 @@ wait_for() {
   done
 }
 
-# Two packages are replaced by empty ones. isolated-vm would have to be compiled, but only flows and sandboxed extensions
-# use it. The admin app is not needed, and some registries lack the version that Directus 12.4.1 depends on.
+# Two packages are replaced by empty ones. isolated-vm would have to be compiled, but only flows and sandboxed
+# extensions use it. The admin app is not needed, and some registries lack the version that Directus 12.4.1 depends on.
 install_directus() {
   mkdir -p empty/app empty/isolated-vm
   echo '{ "name": "@directus/app", "version": "0.0.0" }' >empty/app/package.json
