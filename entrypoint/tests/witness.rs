@@ -27,6 +27,10 @@ const ROWS: &str = "
     create table points_may partition of points for values from ('2026-05-01') to ('2026-06-01');
     create table points_june partition of points for values from ('2026-06-01') to ('2026-07-01');
     insert into points values ('2026-05-03', 1), ('2026-06-01', 2), ('2026-06-02', 3);
+    create table base (id int primary key, remark text);
+    create table heir (extra text) inherits (base);
+    insert into base values (1, 'one');
+    insert into heir values (2, 'two', 'x'), (3, 'three', 'y');
     create view fast as select driver from laps;
     create type mood as enum ('good', 'bad');
     create table logs (id int primary key generated always as identity, mood mood default 'good');
@@ -94,6 +98,18 @@ const DESTRUCTIVE: &[(&str, &str)] = &[
     ("alter table laps alter speed type int", "column laps.speed (numeric(6,2) to integer) (5 values)"),
     ("alter table laps alter speed type boolean using false", "column laps.speed (numeric(6,2) to boolean) (5 values)"),
     ("alter table laps alter note type varchar(50) using left(note, 2)", "rows of laps (2 rows)"),
+    ("drop table heir", "table heir (2 rows)"),
+    ("drop table base cascade", "table base (1 row), table heir (2 rows)"),
+    ("truncate base", "rows of base (1 row), rows of heir (2 rows)"),
+    ("delete from base where id > 1", "rows of heir (2 rows)"),
+    (
+        "alter table base alter remark type varchar(1) using left(remark, 1)",
+        "column base.remark (text to varying(1)) (1 value), column heir.remark (text to varying(1)) (2 values)",
+    ),
+    (
+        "alter table laps alter note type varchar(2) using left(note, 2); alter table laps alter note type varchar(50)",
+        "rows of laps (2 rows)",
+    ),
     ("drop table points_june", "rows of points (2 rows)"),
     ("delete from points where car = 1", "rows of points (1 row)"),
     ("truncate points_may", "rows of points (1 row)"),
@@ -220,6 +236,9 @@ const DECLARED: &[&str] = &[
     "-- destroys: table plain\ntruncate plain; drop table plain",
     "-- destroys: rows of points\ndrop table points_june; create table points_june partition of points for values from ('2026-06-01') to ('2026-07-01')",
     "-- destroys: table points\ndrop table points",
+    "-- destroys: table base, table heir\ndrop table base cascade",
+    "-- destroys: rows of base, rows of heir\ntruncate base",
+    "-- destroys: rows of heir\ndelete from base where id = 2",
     "-- destroys: rows of plain\nalter table plain disable trigger all; delete from plain; alter table plain enable trigger all",
     "-- destroys: rows of plain\nalter table plain add column c int default 3; delete from plain; alter table plain drop column c",
 ];

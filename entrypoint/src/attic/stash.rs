@@ -113,14 +113,16 @@ impl Stash {
             if table.schema == SCHEMA || table.schema == "boot" {
                 continue;
             }
-            let has_partitions = catalog.relations.values().any(|relation| relation.parent == Some(oid));
-            let drop = dropping_statement(file, announcement).filter(|_| may_move && !has_partitions);
+            let has_parts = catalog.has_parts(oid);
+            // Moved, it would take the tables that inherit from it out of the reach of the file's CASCADE.
+            let is_alone = catalog.children(oid).next().is_none() && catalog.relations[&oid].parent.is_none();
+            let drop = dropping_statement(file, announcement).filter(|_| may_move && is_alone);
             let (subject, how) = match announcement.column() {
                 Some(column) if catalog.find_column(oid, column).is_some() => {
                     (Loss::Column(table, column.to_owned()), How::Column)
                 }
                 Some(_) => continue,
-                None if announcement.is_rows() && (has_partitions || !may_move) => (Loss::Rows(table, 0), How::AllRows),
+                None if announcement.is_rows() && (has_parts || !may_move) => (Loss::Rows(table, 0), How::AllRows),
                 None if announcement.is_rows() => (Loss::Rows(table, 0), How::Rows),
                 None if drop.is_some() => (Loss::Table(table), How::Move),
                 None => (Loss::Table(table), How::Copy),
@@ -170,7 +172,7 @@ impl Stash {
         let stored = format!("{short}_{id}");
         link.rows(&format!("update boot.attic set stored = {} where id = {id}", literal(&stored))).await?;
         let stash = Stash { id, stored, subject, how };
-        let (target, origin) = (stash.target(), table.quoted());
+        let (target, origin, rows) = (stash.target(), table.quoted(), catalog.rows_of(oid));
         match how {
             How::Move => {}
             How::Copy => {
@@ -181,7 +183,7 @@ impl Stash {
                 ))
                 .await?;
             }
-            How::AllRows => drop(link.rows(&format!("create table {target} as select * from {origin}")).await?),
+            How::AllRows => drop(link.rows(&format!("create table {target} as select * from {rows}")).await?),
             How::Column => {
                 let column = identifier(column.unwrap_or_default());
                 // Without a key, only whole rows tell which value belonged where.
@@ -192,7 +194,7 @@ impl Stash {
                         keys.chain([column.clone()]).collect::<Vec<_>>().join(", ")
                     }
                 };
-                let select = format!("select {columns} from {origin} where {column} is not null");
+                let select = format!("select {columns} from {rows} where {column} is not null");
                 link.rows(&format!("create table {target} as {select}")).await?;
             }
             How::Rows => drop(link.rows(&stash.trigger_statements(&table)).await?),
@@ -319,16 +321,19 @@ impl Stash {
     /// # Errors
     /// The connection's.
     pub async fn is_complete(&self, link: &mut Link<'_>, losses: &[Loss]) -> Result<bool, LinkError> {
-        let deleted = losses.iter().find_map(|loss| match (&self.subject, loss) {
-            (Loss::Rows(table, _), Loss::Rows(lost, number)) if table == lost => Some(*number),
-            _ => None,
-        });
-        match (self.how, deleted) {
-            (How::Rows, Some(number)) => {
-                Ok(link.number(&format!("select count(*) from {}", self.target())).await? >= number)
-            }
-            _ => Ok(true),
+        // A trigger does not see values that an ALTER TABLE rewrites.
+        let is_rewritten = |loss: &Loss| matches!(loss, Loss::Rewritten(_)) && loss.table() == self.subject.table();
+        if self.how == How::Rows && losses.iter().any(is_rewritten) {
+            return Ok(false);
         }
+        let Some(table) = self.subject.table().filter(|_| self.how == How::Rows) else { return Ok(true) };
+        let rows = link.number(&format!("select count(*) from {}", self.target())).await?;
+        // The rows of a table that was written anew were truncated or cast.
+        Ok(losses.iter().all(|loss| match loss {
+            Loss::Rows(lost, number) => lost != table || rows >= *number,
+            Loss::Rewritten(lost) => lost != table,
+            _ => true,
+        }))
     }
 
     /// Whether the work removed what this is kept for.

@@ -29,7 +29,7 @@ impl Relation {
     }
 }
 
-/// A column that is not inherited.
+/// A column; those of a part, which has none of its own, are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
     /// Its name.
@@ -125,7 +125,9 @@ select 'column', a.attrelid::text, a.attnum::text, a.attname, pg_catalog.format_
 from pg_catalog.pg_attribute a
 join relation r on r.oid = a.attrelid and r.relkind in ('r', 'p', 'f') and not r.relispartition
 left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
-where a.attnum > 0 and not a.attisdropped and (a.attislocal or a.attinhcount = 0)
+-- A table that only inherits is a part of its parent; one that adds columns is a table of its own.
+where a.attnum > 0 and not a.attisdropped and (a.attinhcount = 0 or a.attrelid in (
+    select o.attrelid from pg_catalog.pg_attribute o where o.attnum > 0 and not o.attisdropped and o.attinhcount = 0))
 union all
 select 'constraint', c.conrelid::text, c.conname, c.contype::text, c.conkey::text, c.confrelid::text, c.confkey::text,
     pg_catalog.pg_get_expr(c.conbin, c.conrelid), c.conexclop::text, null
@@ -352,24 +354,46 @@ impl Catalog {
         self.written.get(&table).map_or(0, |written| written.deleted)
     }
 
-    /// Updated rows by the row counts.
+    /// Whether the table is a part of another one: a partition, or a table that inherits and adds no columns.
     #[must_use]
-    pub fn updated(&self, table: Oid) -> u64 {
-        self.written.get(&table).map_or(0, |written| written.updated)
+    pub fn is_part(&self, table: Oid) -> bool {
+        // A parent that is not in this catalog belongs to an extension.
+        let has_parent = self
+            .relations
+            .get(&table)
+            .and_then(|relation| relation.parent)
+            .is_some_and(|it| self.relations.contains_key(&it));
+        has_parent && self.columns.range((table, i16::MIN)..=(table, i16::MAX)).next().is_none()
     }
 
-    /// The table at the top of a tree of partitions.
+    /// Whether the table has parts.
+    #[must_use]
+    pub fn has_parts(&self, table: Oid) -> bool {
+        self.children(table).any(|child| self.is_part(child))
+    }
+
+    /// Tables that inherit from this one, or are its partitions.
+    pub fn children(&self, table: Oid) -> impl Iterator<Item = Oid> {
+        self.relations.iter().filter(move |(_, relation)| relation.parent == Some(table)).map(|(oid, _)| *oid)
+    }
+
+    /// The table whose part it is; itself, if it is none.
     #[must_use]
     pub fn root(&self, table: Oid) -> Oid {
         let mut root = table;
-        while let Some(parent) = self.relations.get(&root).and_then(|relation| relation.parent) {
-            // A parent that is not part of this catalog belongs to an extension.
-            if !self.relations.contains_key(&parent) {
-                break;
-            }
+        while self.is_part(root) {
+            let Some(parent) = self.relations[&root].parent else { break };
             root = parent;
         }
         root
+    }
+
+    /// The rows of a table and its parts, for FROM: without those of tables of their own that inherit from it.
+    #[must_use]
+    pub fn rows_of(&self, table: Oid) -> String {
+        let name = self.relations[&table].name.quoted();
+        let has_heirs = self.children(table).next().is_some() && !self.has_parts(table);
+        if has_heirs { format!("only {name}") } else { name }
     }
 
     /// The names of columns by their numbers.

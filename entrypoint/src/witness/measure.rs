@@ -47,8 +47,9 @@ impl Measure {
         let Some(table) = loss.table() else {
             return Ok(Measure { loss: loss.clone(), before: Before::Count(1) });
         };
-        let quoted = table.quoted();
-        link.rows(&format!("lock table {quoted} in share row exclusive mode")).await?;
+        let oid = catalog.find_table(Some(&table.schema), &table.name);
+        let quoted = oid.map_or_else(|| table.quoted(), |oid| catalog.rows_of(oid));
+        link.rows(&format!("lock table {} in share row exclusive mode", table.quoted())).await?;
         let copy = format!("pg_temp.witness_{number}");
         let before = match loss {
             Loss::Column(_, column) => Before::Count(count(link, &identifier(column), &quoted).await?),
@@ -85,27 +86,27 @@ impl Measure {
     /// # Errors
     /// The connection's.
     pub async fn lost(&self, link: &mut Link<'_>, before: &Catalog, after: &Catalog) -> Result<u64, LinkError> {
-        let now = self.loss.table().and_then(|table| renamed(before, after, table));
-        match (&self.before, now) {
+        let oid = self.loss.table().and_then(|table| before.find_table(Some(&table.schema), &table.name));
+        let now = oid.filter(|oid| after.relations.contains_key(oid)).map(|oid| after.rows_of(oid));
+        match (&self.before, now.as_deref()) {
             (Before::Count(number), _) => Ok(*number),
             (Before::Rows(_) | Before::Keys(..) | Before::Content(_) | Before::Values(_), None) => Ok(1),
             (Before::Content(copy), Some(now)) => self.lost_content(link, copy, now, before, after).await,
             (Before::Rows(rows), Some(now)) => {
-                let left = count(link, "*", &now.quoted()).await?;
+                let left = count(link, "*", now).await?;
                 Ok(lost_without_key(*rows, left, before, after, self.loss.table()))
             }
             (Before::Keys(copy, columns), Some(now)) => {
                 let columns = columns.join(", ");
                 let missing = format!(
-                    "select count(*) from (select {columns} from {copy} except select {columns} from {}) missing",
-                    now.quoted()
+                    "select count(*) from (select {columns} from {copy} except select {columns} from {now}) missing"
                 );
                 // The key itself may have been changed; then only the number of rows can be compared.
                 match link.attempt(&missing).await? {
                     Some(rows) => Ok(first_number(&rows)),
                     None => {
                         let rows = count(link, "*", copy).await?;
-                        Ok(rows.saturating_sub(count(link, "*", &now.quoted()).await?))
+                        Ok(rows.saturating_sub(count(link, "*", now).await?))
                     }
                 }
             }
@@ -119,13 +120,17 @@ impl Measure {
         &self,
         link: &mut Link<'_>,
         copy: &str,
-        now: &TableName,
+        now: &str,
         before: &Catalog,
         after: &Catalog,
     ) -> Result<u64, LinkError> {
-        let rows = count(link, "*", copy).await?.saturating_sub(count(link, "*", &now.quoted()).await?);
+        let rows = count(link, "*", copy).await?.saturating_sub(count(link, "*", now).await?);
         let oid = self.loss.table().and_then(|table| before.find_table(Some(&table.schema), &table.name));
-        let Some(oid) = oid.filter(|oid| after.updated(*oid) == before.updated(*oid)) else { return Ok(rows) };
+        let updated = |catalog: &Catalog, oid| -> u64 {
+            let parts = catalog.written.iter().filter(|(part, _)| before.root(**part) == oid);
+            parts.map(|(_, written)| written.updated).sum()
+        };
+        let Some(oid) = oid.filter(|oid| updated(after, *oid) == updated(before, *oid)) else { return Ok(rows) };
         let same = before.columns.range((oid, i16::MIN)..=(oid, i16::MAX)).filter_map(|(key, column)| {
             let now = after.columns.get(key).filter(|now| now.data_type == column.data_type)?;
             Some((format!("{}::text", identifier(&column.name)), format!("{}::text", identifier(&now.name))))
@@ -138,7 +143,7 @@ impl Measure {
             "select count(*) from (select {} from {copy} except all select {} from {}) missing",
             old.join(", "),
             new.join(", "),
-            now.quoted()
+            now
         );
         Ok(link.number(&missing).await?.max(rows))
     }
@@ -148,7 +153,7 @@ impl Measure {
         &self,
         link: &mut Link<'_>,
         copy: &str,
-        now: &TableName,
+        now: &str,
         before: &Catalog,
         after: &Catalog,
     ) -> Result<u64, LinkError> {
@@ -162,8 +167,7 @@ impl Measure {
         let canonical = if from == "json" { "::jsonb::text" } else { "::text" };
         for back in [format!("({column}::{from}){canonical}"), format!("(({column}::text)::{from}){canonical}")] {
             let missing = format!(
-                "select count(*) from (select value{canonical} from {copy} except all select {back} from {}) missing",
-                now.quoted()
+                "select count(*) from (select value{canonical} from {copy} except all select {back} from {now}) missing"
             );
             if let Some(rows) = link.attempt(&missing).await? {
                 return Ok(first_number(&rows));
@@ -191,11 +195,6 @@ fn lost_without_key(rows: u64, left: u64, before: &Catalog, after: &Catalog, tab
 
 fn primary_key(catalog: &Catalog, table: &TableName) -> Vec<String> {
     catalog.find_table(Some(&table.schema), &table.name).map(|oid| catalog.primary_key(oid)).unwrap_or_default()
-}
-
-/// The present name of a table.
-fn renamed<'a>(before: &Catalog, after: &'a Catalog, table: &TableName) -> Option<&'a TableName> {
-    after.table_name(before.find_table(Some(&table.schema), &table.name)?)
 }
 
 async fn count(link: &mut Link<'_>, what: &str, table: &str) -> Result<u64, LinkError> {

@@ -18,6 +18,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// The checks that take about ten seconds and more on two processors, the longest first. `report.json` of any run says
 /// which they are; a name that is missing here costs a few seconds at the end of a run.
 const LONG: &[&str] = &[
+    "search",
     "sweep",
     "frozen",
     "sound-snapshots",
