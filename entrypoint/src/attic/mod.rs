@@ -39,6 +39,12 @@ pub async fn dangling(link: &mut Link<'_>) -> Result<Option<String>, LinkError> 
         join pg_catalog.pg_rewrite r on r.oid = d.objid and d.classid = 'pg_catalog.pg_rewrite'::regclass
         join pg_catalog.pg_class v on v.oid = r.ev_class
         where v.oid not in (select oid from inside)
+        union all
+        select format('the default of a column of %s uses it', a.adrelid::regclass), inside.relname
+        from pg_catalog.pg_attrdef a
+        join pg_catalog.pg_depend d on d.objid = a.oid and d.classid = 'pg_catalog.pg_attrdef'::regclass
+        join inside on inside.oid = d.refobjid and d.refclassid = 'pg_catalog.pg_class'::regclass
+        where a.adrelid not in (select oid from inside)
         limit 1",
         SCHEMA = literal(SCHEMA),
     );

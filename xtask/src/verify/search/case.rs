@@ -142,7 +142,7 @@ impl Case {
         for edit in &self.edits {
             edit.apply(&mut snapshot).with_context(|| format!("{} cannot be applied", self.name))?;
         }
-        let wrapped = self.edits.iter().any(|edit| *edit == Edit::Envelope);
+        let wrapped = self.edits.contains(&Edit::Envelope);
         Ok(if wrapped { serde_json::json!({ "data": snapshot }) } else { snapshot })
     }
 

@@ -6,15 +6,20 @@ use super::case::Case;
 
 /// The file of each, with its name.
 const CASES: &[&str] = &[
+    include_str!("cases/cast-and-declared-column.json"),
     include_str!("cases/cast-of-a-key.json"),
+    include_str!("cases/cast-of-an-heir.json"),
     include_str!("cases/cut-and-back.json"),
     include_str!("cases/dropped-partition.json"),
+    include_str!("cases/index-of-a-cast.json"),
     include_str!("cases/inherited-cascade.json"),
     include_str!("cases/no-transaction-delete.json"),
     include_str!("cases/partitioned-cast.json"),
     include_str!("cases/replica-role.json"),
     include_str!("cases/silent-triggers.json"),
     include_str!("cases/statistics-off.json"),
+    include_str!("cases/swap-with-sequence.json"),
+    include_str!("cases/truncated-heir.json"),
 ];
 
 /// All of them.

@@ -61,7 +61,7 @@ pub(crate) async fn search(lab: &Lab, selection: Selection, jobs: usize) -> anyh
             break;
         }
     }
-    results.sort_by(|one, other| one.index.cmp(&other.index));
+    results.sort_by_key(|result| result.index);
     Ok(Report::new(seed, began.elapsed(), results))
 }
 

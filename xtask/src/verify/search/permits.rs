@@ -78,7 +78,7 @@ impl Permits {
                 ("narrow", _) => drop(self.narrowed.insert(name)),
                 ("table", table) => drop(self.tables.insert(table.to_owned())),
                 ("column", column) => drop(self.columns.insert(column.to_owned())),
-                ("drop", _) => {}
+                ("drop" | "index" | "check" | "default" | "foreign" | "unique" | "primary" | "NOT", _) => {}
                 _ => continue,
             }
             understood += 1;
@@ -151,9 +151,14 @@ impl Permits {
                     && rule.columns.iter().any(|column| self.relations.contains(&format!("{table}.{column}")));
                 let target_goes =
                     self.tables.iter().any(|gone| rule.definition.contains(&format!("REFERENCES {gone}(")));
-                is_rewired || target_goes || rule.columns.iter().any(|column| removed(column) || rule.columns.len() == 1 && touches(column, keys))
-                    // An expression of an index is written with the type of its column.
-                    || rule.columns.iter().any(|column| narrowed(column)) || rule.columns.is_empty() && self.narrowed.iter().any(|name| name.starts_with(&format!("{table}.")))
+                // An expression of an index is written with the type of its column.
+                let is_of_narrowed = self.narrowed.iter().any(|name| {
+                    let column = name.strip_prefix(table).and_then(|rest| rest.strip_prefix('.'));
+                    column.is_some_and(|column| rule.definition.contains(column))
+                });
+                let goes_with_column =
+                    |column: &String| removed(column) || rule.columns.len() == 1 && touches(column, keys);
+                is_rewired || target_goes || is_of_narrowed || rule.columns.iter().any(goes_with_column)
             }
             // Sequences, triggers and policies go with their table or column.
             Lost::Object(object) => {

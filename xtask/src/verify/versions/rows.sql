@@ -1,6 +1,6 @@
--- At least two rows for each table of the model in this folder's snapshots (scripts/versions/model.mjs), in the order of
--- the foreign keys. Runs once, on a database to which the snapshot of any version was applied, in autocommit or inside a
--- transaction of the caller. Keys from a sequence are looked up by another column.
+-- At least two rows for each table of the model in this folder's snapshots (scripts/versions/model.mjs), in the order
+-- of the foreign keys. Runs once, on a database to which the snapshot of any version was applied, in autocommit or
+-- inside a transaction of the caller. Keys from a sequence are looked up by another column.
 
 insert into languages (code, name, direction) values
   ('en-US', 'English', 'ltr'),
@@ -16,7 +16,7 @@ insert into directus_users (id, first_name, last_name, email, status, phone, hom
   ('22222222-2222-4222-8222-222222222222', 'Ben', 'Reader', 'ben@example.com', 'suspended', null, null);
 
 insert into directus_files (id, storage, filename_disk, filename_download, title, type, alt_text) values
-  ('33333333-3333-4333-8333-333333333333', 'local', 'start.jpg', 'start.jpg', 'Start', 'image/jpeg', 'Cars at the start'),
+  ('33333333-3333-4333-8333-333333333333', 'local', 'start.jpg', 'start.jpg', 'Start', 'image/jpeg', 'Cars start'),
   ('44444444-4444-4444-8444-444444444444', 'local', 'logo.svg', 'logo.svg', 'Logo', 'image/svg+xml', '');
 
 insert into junction_directus_users_venues (directus_users_id, venues_code) values
@@ -32,15 +32,16 @@ insert into topics (name, parent, sort) values
   ('Hill climb', (select id from topics where name = 'Racing'), 2);
 
 insert into articles
-  (id, status, sort, user_created, date_created, user_updated, date_updated, title, slug, published_on, body, tags, hero, author,
-   seo_title)
+  (id, status, sort, user_created, date_created, user_updated, date_updated, title, slug, published_on, body, tags,
+   hero, author, seo_title)
 values
-  ('55555555-5555-4555-8555-555555555555', 'published', 1, '11111111-1111-4111-8111-111111111111', '2024-02-29 12:00:00+00',
-   '22222222-2222-4222-8222-222222222222', '2024-03-31 02:30:00+02', 'First round at Spa', 'first-round', '2024-03-01 08:00:00',
+  ('55555555-5555-4555-8555-555555555555', 'published', 1, '11111111-1111-4111-8111-111111111111',
+   '2024-02-29 12:00:00+00', '22222222-2222-4222-8222-222222222222', '2024-03-31 02:30:00+02', 'First round at Spa',
+   'first-round', '2024-03-01 08:00:00',
    '<p>It rained. <b>Again.</b></p>', 'rain,"wet"', '33333333-3333-4333-8333-333333333333',
    '11111111-1111-4111-8111-111111111111', 'Spa 2024'),
-  ('66666666-6666-4666-8666-666666666666', 'draft', null, null, null, null, null, 'Club''s evening – ünïcödé', 'club-evening', null,
-   null, null, null, null, null);
+  ('66666666-6666-4666-8666-666666666666', 'draft', null, null, null, null, null, 'Club''s evening – ünïcödé',
+   'club-evening', null, null, null, null, null, null);
 
 insert into articles_translations (articles_id, languages_code, title) values
   ('55555555-5555-4555-8555-555555555555', 'en-US', 'First round at Spa'),
@@ -64,18 +65,21 @@ insert into block_embed (key, settings) values
   ('map', null);
 
 insert into articles_blocks (articles_id, collection, item, sort) values
-  ('55555555-5555-4555-8555-555555555555', 'block_text', (select id::text from block_text where content = '# Saturday'), 1),
+  ('55555555-5555-4555-8555-555555555555', 'block_text',
+   (select id::text from block_text where content = '# Saturday'), 1),
   ('55555555-5555-4555-8555-555555555555', 'block_quote', '77777777-7777-4777-8777-777777777777', 2),
   ('55555555-5555-4555-8555-555555555555', 'block_embed', 'onboard', 3);
 
 insert into letters (article, sent_from, printed_at, written_by_role, received_on, last_seen) values
-  ('55555555-5555-4555-8555-555555555555', 'spa', 'old-hall', (select id from directus_roles order by id limit 1), '2024-03-02',
-   '2024-03-02 09:15:00');
+  ('55555555-5555-4555-8555-555555555555', 'spa', 'old-hall', (select id from directus_roles order by id limit 1),
+   '2024-03-02', '2024-03-02 09:15:00');
 insert into letters (article, answers, received_on) values
   ('55555555-5555-4555-8555-555555555555', (select min(id) from letters), '2024-03-05');
 
 -- The second row stems from the time before the collection was a singleton: Directus shows the first.
-insert into site (name, logo) values ('The drivers'' paper', '44444444-4444-4444-8444-444444444444'), (default, null);
+insert into site (name, logo) values
+  ('The drivers'' paper', '44444444-4444-4444-8444-444444444444'),
+  (default, null);
 
 insert into types_nullable
   (a_boolean, a_big_integer, a_float, a_decimal, a_timestamp, a_time, a_json, a_csv, a_uuid, a_hash)
