@@ -1,6 +1,7 @@
 //! `search`: random legal edits against real boots of the image.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -18,6 +19,7 @@ pub(crate) async fn run(flags: &flags::Search) -> anyhow::Result<ExitCode> {
         only: flags.only,
         fixed: flags.case.is_none() && flags.only.is_none(),
         most_failures: flags.most_failures,
+        limit: Duration::MAX,
     };
     let report = verify::search_all(&engine, &flags.image, selection, flags.jobs).await?;
     let folder = workspace::target_dir().join("search");

@@ -16,6 +16,8 @@ mod rng;
 mod state;
 mod trial;
 
+use std::time::{Duration, Instant};
+
 use futures_util::StreamExt as _;
 
 use crate::ui;
@@ -39,16 +41,19 @@ pub(crate) struct Selection {
     pub(crate) fixed: bool,
     /// After how many failures no further case begins.
     pub(crate) most_failures: usize,
+    /// After what time no further case begins.
+    pub(crate) limit: Duration,
 }
 
 /// Tries cases, so many at once, and minimises those that fail.
 pub(crate) async fn search(lab: &Lab, selection: Selection, jobs: usize) -> anyhow::Result<Report> {
-    let began = std::time::Instant::now();
-    let Selection { seed, cases, first, only, fixed, most_failures } = selection;
+    let began = Instant::now();
+    let Selection { seed, cases, first, only, fixed, most_failures, limit } = selection;
     let mut all: Vec<Case> = if fixed { fixed::cases()? } else { Vec::new() };
     all.extend((first..first + cases).map(|number| generate::generate(&lab.model, seed, number, only)));
     let (count, live) = (all.len(), ui::Live::start());
-    let tries = all.into_iter().enumerate().map(|(index, case)| one(lab, case, index));
+    let tries = all.into_iter().enumerate().take_while(|_| began.elapsed() < limit);
+    let tries = tries.map(|(index, case)| one(lab, case, index));
     let mut running = futures_util::stream::iter(tries).buffer_unordered(jobs.max(1));
     let mut results = Vec::new();
     while let Some(result) = running.next().await {
