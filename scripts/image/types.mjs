@@ -44,9 +44,9 @@ export const isMoment = (type) => MOMENTS.has(type);
 export const isNumber = (type) => NUMBERS.has(type);
 export const isText = (type) => TEXTS.has(type);
 
-/** A list that YAML, or an older version, may hold as a text with commas. */
+/** A list that YAML, or an older version, may hold as a text with commas. Directus saves nothing but texts in it. */
 export function list(value) {
-  if (Array.isArray(value)) return value;
+  if (Array.isArray(value)) return value.filter((entry) => typeof entry === 'string');
   return typeof value === 'string' && value !== '' ? value.split(',') : [];
 }
 

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { checked, contents, parse } from '../image/snapshot.mjs';
+import { list } from '../image/types.mjs';
 
 /** JSON is YAML too; the parser itself is Directus'. */
 const yaml = {
@@ -142,4 +143,10 @@ test('errors name the line of YAML in which the entry begins', () => {
   const text = 'version: 1\ncollections:\n  - collection: a\n    meta: {}\n  - collection: a\n';
   const document = { ...head, collections: [table('a'), table('a')] };
   assert.throws(() => checked(document, text), /^Error: line 5: a is twice in `collections` \(first: line 3\)/);
+});
+
+test('null in a list of specials is left out', () => {
+  assert.deepEqual(list(['alias', null]), ['alias']);
+  assert.deepEqual(list([null]), []);
+  assert.deepEqual(list('alias,no-data'), ['alias', 'no-data']);
 });
