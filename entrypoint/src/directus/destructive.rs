@@ -361,7 +361,7 @@ mod tests {
             columns: vec![2, 3],
             references: None,
         };
-        catalog.constraints.insert("unique".to_owned(), unique);
+        catalog.constraints.insert("unique".to_owned(), std::rc::Rc::new(unique));
         let plan = [change("field", Some("speed"), json!([{"kind": "D"}]))];
         let expectation = Expectation::new(&plan, &catalog, "public");
         let words: Vec<String> = expectation.losses(&plan).into_iter().map(|loss| loss.words).collect();

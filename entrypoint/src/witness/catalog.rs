@@ -1,6 +1,8 @@
 //! The part of PostgreSQL's catalog that a boot must not make smaller, and the row counts of the open transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::rc::Rc;
 
 use super::link::{Link, LinkError};
 use super::loss::TableName;
@@ -77,21 +79,21 @@ pub struct Written {
     pub deleted: u64,
 }
 
-/// The catalog at one moment of a transaction.
+/// The catalog at one moment of a transaction. The next one shares what has not changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
     /// By number.
-    pub relations: BTreeMap<Oid, Relation>,
+    pub relations: BTreeMap<Oid, Rc<Relation>>,
     /// By table and column number.
-    pub columns: BTreeMap<(Oid, i16), Column>,
+    pub columns: BTreeMap<(Oid, i16), Rc<Column>>,
     /// By identity.
-    pub constraints: BTreeMap<String, Constraint>,
+    pub constraints: BTreeMap<String, Rc<Constraint>>,
     /// By kind and name.
     pub objects: BTreeMap<(String, String), Object>,
     /// Row counts, for tables that have any.
     pub written: BTreeMap<Oid, Written>,
-    /// For each relation a text that changes with every change of its entries.
-    stamps: BTreeMap<Oid, String>,
+    /// For each relation the hash of a text that changes with every change of its entries.
+    stamps: BTreeMap<Oid, u64>,
 }
 
 /// The relations that count: all but those of PostgreSQL's own schemas, temporary tables, and those of extensions.
@@ -228,10 +230,16 @@ impl Catalog {
     /// # Errors
     /// The connection's.
     pub async fn read_again(&self, link: &mut Link<'_>) -> Result<Catalog, LinkError> {
-        let mut catalog = self.clone();
+        let mut catalog = Catalog {
+            relations: self.relations.clone(),
+            columns: self.columns.clone(),
+            constraints: self.constraints.clone(),
+            objects: self.objects.clone(),
+            ..Catalog::default()
+        };
         catalog.read_stamps(link).await?;
         let changed: Vec<Oid> = {
-            let is_known = |(oid, stamp): &(&Oid, &String)| self.stamps.get(oid) == Some(stamp);
+            let is_known = |(oid, stamp): &(&Oid, &u64)| self.stamps.get(oid) == Some(stamp);
             catalog.stamps.iter().filter(|entry| !is_known(entry)).map(|(oid, _)| *oid).collect()
         };
         let gone = self.stamps.keys().filter(|oid| !catalog.stamps.contains_key(oid)).copied();
@@ -260,7 +268,9 @@ impl Catalog {
         };
         let entry = |entry: &str| {
             let (oid, stamp) = entry.split_once(':')?;
-            Some((oid.parse().ok()?, stamp.to_owned()))
+            let mut hasher = DefaultHasher::new();
+            stamp.hash(&mut hasher);
+            Some((oid.parse().ok()?, hasher.finish()))
         };
         self.stamps = stamps.split(' ').filter_map(entry).collect();
         self.written = counts(written);
@@ -301,7 +311,7 @@ impl Catalog {
                     self.objects.insert((object.to_owned(), name.to_string()), Object { relation, table: None });
                 }
                 let (filenode, parent) = (row.number(5), row.optional(6));
-                self.relations.insert(relation, Relation { name, kind, filenode, parent });
+                self.relations.insert(relation, Rc::new(Relation { name, kind, filenode, parent }));
             }
             "column" => {
                 let column = Column {
@@ -310,7 +320,7 @@ impl Catalog {
                     not_null: row.text(5) == "true",
                     default: row.0[6].clone(),
                 };
-                self.columns.insert((row.number(1), row.number(2)), column);
+                self.columns.insert((row.number(1), row.number(2)), Rc::new(column));
             }
             "constraint" | "index" => {
                 let identity: Vec<&str> =
@@ -322,7 +332,7 @@ impl Catalog {
                     columns: numbers(row.text(4)),
                     references: row.optional(5).filter(|oid| *oid != 0),
                 };
-                self.constraints.insert(identity.join("|"), constraint);
+                self.constraints.insert(identity.join("|"), Rc::new(constraint));
             }
             _ => {
                 let object = Object { relation: row.optional(3).unwrap_or(0), table: row.optional(3) };
@@ -407,7 +417,7 @@ impl Catalog {
     #[must_use]
     pub fn find_column(&self, table: Oid, name: &str) -> Option<(i16, &Column)> {
         let of_table = self.columns.range((table, i16::MIN)..=(table, i16::MAX));
-        of_table.map(|((_, number), column)| (*number, column)).find(|(_, column)| column.name == name)
+        of_table.map(|((_, number), column)| (*number, &**column)).find(|(_, column)| column.name == name)
     }
 
     /// The columns of the primary key; empty without one.
