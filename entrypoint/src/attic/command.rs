@@ -15,7 +15,7 @@ use crate::log::Log;
 use crate::witness::link::{identifier, literal};
 use crate::witness::loss::count;
 
-/// What to do.
+/// A request to the attic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// List the entries, as text or JSON.

@@ -106,7 +106,7 @@ impl Stash {
         let (mut stashes, mut insertions) = (Vec::new(), Vec::new());
         for announcement in &file.headers.destroys {
             let (schema, name) = announcement.table();
-            // What is not there cannot be destroyed; the boot warns of it afterwards.
+            // A missing table cannot be destroyed; the boot warns of it afterwards.
             let Some(oid) = catalog.find_table(schema, name) else { continue };
             let Some(table) = catalog.table_name(oid).cloned() else { continue };
             // The boot's own tables and the attic are not kept a second time.
@@ -316,7 +316,7 @@ impl Stash {
         Ok(())
     }
 
-    /// Whether it holds every row that was deleted; a file may have silenced the triggers.
+    /// Returns true if it holds every row that was deleted; a file may have silenced the triggers.
     ///
     /// # Errors
     /// The connection's.
@@ -336,7 +336,7 @@ impl Stash {
         }))
     }
 
-    /// Whether the work removed what this is kept for.
+    /// Returns true if the work removed what this is kept for.
     fn happened(&self, losses: &[Loss]) -> bool {
         losses.iter().any(|loss| match (&self.subject, loss) {
             (
@@ -369,7 +369,7 @@ pub async fn settle(link: &mut Link<'_>, stashes: Vec<Stash>, losses: &[Loss]) -
     Ok(sentences)
 }
 
-/// What a restore needs beside the data, as JSON: the key and type of a column, the foreign keys of a table in both
+/// The definition that a restore needs next to the data, as JSON: the key and type of a column, the foreign keys of a table in both
 /// directions, and for a copy the defaults of its columns.
 async fn definition(
     link: &mut Link<'_>,
@@ -421,7 +421,7 @@ async fn definition(
 struct Drop {
     /// Its index.
     statement: usize,
-    /// Whether it drops what depends on them, too.
+    /// Drops what depends on them, too.
     cascades: bool,
 }
 
@@ -441,7 +441,7 @@ fn dropped_tables(statement: &str) -> Option<(Vec<Announcement>, bool)> {
     if first.next()? != "drop" || first.next()? != "table" || statement.contains("--") || statement.contains("/*") {
         return None;
     }
-    // What follows the words, whose spelling and spaces vary.
+    // The rest after the words, whose spelling and spaces vary.
     let mut rest = statement.trim_start().get("drop".len()..)?.trim_start().get("table".len()..)?.trim();
     if let Some(after) = strip_word(rest, "if").and_then(|rest| strip_word(rest, "exists")) {
         rest = after;

@@ -17,11 +17,11 @@ use crate::migrations::{self, MigrationFile};
 use crate::standing::{Schema, Standing};
 use crate::witness::{Announced, DirectusMigrations, LastCatalog, Link, Loss, Outcome, Witness};
 
-/// What a rehearsal showed.
+/// The result of a rehearsal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rehearsal {
-    /// What Directus changes in phase 6, in words.
+    /// Changes of Directus in phase 6, in words.
     pub changes: Vec<String>,
     /// Announced losses that really happened.
     pub losses: Vec<String>,

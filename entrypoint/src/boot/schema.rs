@@ -34,7 +34,7 @@ pub enum SchemaOutcome {
     NotApplied,
 }
 
-/// What earlier attempts have shown.
+/// Findings of earlier attempts.
 #[derive(Default)]
 struct Doubts {
     /// Possible losses, to be measured.

@@ -456,7 +456,7 @@ mod tests {
                     Verdict::Empty => prop_assert!(plan.is_empty()),
                     Verdict::Harmless => prop_assert!(losses == 0 && !plan.is_empty()),
                     Verdict::Refused { losses: told, .. } => prop_assert!(losses > 0 && told.len() == losses),
-                    Verdict::Allowed(_) => prop_assert!(false, "nobody allowed it"),
+                    Verdict::Allowed(_) => prop_assert!(false, "it was not allowed"),
                 }
             }
 

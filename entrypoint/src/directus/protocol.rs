@@ -54,7 +54,7 @@ pub enum Reply {
     },
     /// To [`Request::Begin`], [`Request::Commit`] and [`Request::Rollback`].
     Done {
-        /// What went wrong after a commit, though that is done.
+        /// Problems after a commit that was successful.
         #[serde(default)]
         warnings: Vec<String>,
     },

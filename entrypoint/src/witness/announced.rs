@@ -73,13 +73,13 @@ impl Announcement {
         if let Kind::Column(column) = &self.kind { Some(column) } else { None }
     }
 
-    /// Whether it names the rows of a table only.
+    /// Returns true if it names the rows of a table only.
     #[must_use]
     pub fn is_rows(&self) -> bool {
         self.kind == Kind::Rows
     }
 
-    /// Whether it announces that loss. A table stands for everything in it.
+    /// Returns true if it announces that loss. A table stands for everything in it.
     #[must_use]
     pub fn covers(&self, loss: &Loss) -> bool {
         let is_table = |table: &TableName| {

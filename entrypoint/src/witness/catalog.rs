@@ -364,7 +364,7 @@ impl Catalog {
         self.written.get(&table).map_or(0, |written| written.deleted)
     }
 
-    /// Whether the table is a part of another one: a partition, or a table that inherits and adds no columns.
+    /// Returns true if the table is a part of another one: a partition, or a table that inherits and adds no columns.
     #[must_use]
     pub fn is_part(&self, table: Oid) -> bool {
         // A parent that is not in this catalog belongs to an extension.
@@ -376,7 +376,7 @@ impl Catalog {
         has_parent && self.columns.range((table, i16::MIN)..=(table, i16::MAX)).next().is_none()
     }
 
-    /// Whether the table has parts.
+    /// Returns true if the table has parts.
     #[must_use]
     pub fn has_parts(&self, table: Oid) -> bool {
         self.children(table).any(|child| self.is_part(child))

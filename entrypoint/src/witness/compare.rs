@@ -100,7 +100,7 @@ fn is_rewritten(before: &Catalog, after: &Catalog, table: Oid) -> bool {
     filenode(before) != filenode(after)
 }
 
-/// Whether the same constraint or index is there with another expression: PostgreSQL writes that anew when the type of a
+/// Returns true if the same constraint or index is there with another expression: PostgreSQL writes that anew when the type of a
 /// column changes.
 fn is_rewritten_in(after: &Catalog, constraint: &Constraint) -> bool {
     after.constraints.values().any(|other| **other == *constraint)

@@ -122,7 +122,7 @@ impl Loss {
         }
     }
 
-    /// Whether it may concern data rather than structure alone.
+    /// Returns true if it may concern data rather than structure alone.
     #[must_use]
     pub fn may_concern_data(&self) -> bool {
         match self {

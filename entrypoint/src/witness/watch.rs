@@ -137,7 +137,7 @@ pub fn add_suspicions(all: &mut Vec<Loss>, new: Vec<Loss>) {
     }
 }
 
-/// Whether one measure answers both: the number of deleted rows is not part of the question.
+/// Returns true if one measure answers both: the number of deleted rows is not part of the question.
 fn is_same_question(one: &Loss, other: &Loss) -> bool {
     std::mem::discriminant(one) == std::mem::discriminant(other) && one.to_string() == other.to_string()
 }
@@ -156,7 +156,7 @@ async fn require_statistics(link: &mut Link<'_>) -> Result<(), LinkError> {
     Ok(())
 }
 
-/// Whether PostgreSQL counts the rows of this session.
+/// Returns true if PostgreSQL counts the rows of this session.
 ///
 /// # Errors
 /// The connection's.
