@@ -77,7 +77,7 @@ pub enum BootError {
         losses.join("; ")
     )]
     Unannounced {
-        /// What was lost, and how much that is.
+        /// The losses, each with its amount.
         losses: Vec<String>,
         /// The value that allows it.
         digest: String,

@@ -5,9 +5,9 @@ mod common;
 
 use common::{Database, boot_lock, log};
 use entrypoint::attic::{Request, run as attic};
-use entrypoint::config::Env;
+use entrypoint::config::{Config, Env};
 use entrypoint::contract::{ExitCode, Phase};
-use entrypoint::database::{Session, state};
+use entrypoint::database::{BootLock, Session, state};
 use entrypoint::error::BootError;
 use entrypoint::migrations::{ApplyError, Conditions, MigrationFile, apply};
 use entrypoint::witness::LastCatalog;
@@ -44,23 +44,37 @@ async fn filled() -> (Database, Session) {
     (database, session)
 }
 
-async fn applied(database: &Database, session: &mut Session, sql: &str) -> Result<(), ApplyError> {
-    let config = database.config();
-    let file = MigrationFile::parse("004_test.sql", sql.as_bytes()).expect(sql);
-    let (lock, log) = (boot_lock(&config).await, log());
-    let patience = config.migration_locks;
+/// Applies a file while the lock is held.
+async fn apply_under(
+    lock: &BootLock,
+    config: &Config,
+    session: &mut Session,
+    name: &str,
+    sql: &str,
+) -> Result<(), ApplyError> {
+    let file = MigrationFile::parse(name, sql.as_bytes()).expect(sql);
     let conditions = Conditions {
         phase: Phase::DbInit,
         image: "test@1",
         database: &config.database,
-        lock: &lock,
+        lock,
         last: &LastCatalog::default(),
-        patience,
-        log: &log,
+        patience: config.migration_locks,
+        log: &log(),
     };
-    let result = apply(session, &file, &conditions).await;
+    apply(session, &file, &conditions).await
+}
+
+async fn applied_as(database: &Database, session: &mut Session, name: &str, sql: &str) -> Result<(), ApplyError> {
+    let config = database.config();
+    let lock = boot_lock(&config).await;
+    let result = apply_under(&lock, &config, session, name, sql).await;
     lock.release().await;
     result
+}
+
+async fn applied(database: &Database, session: &mut Session, sql: &str) -> Result<(), ApplyError> {
+    applied_as(database, session, "004_test.sql", sql).await
 }
 
 /// Every row of every table and every column, as text.
@@ -336,7 +350,9 @@ async fn the_attic_is_purged_by_number_and_by_age() {
     let image = common::Image::new();
     let env = env(&database, &image);
     applied(&database, &mut session, "-- destroys: rows of plain\ndelete from plain").await.expect("declared");
-    applied_as(&database, &mut session, "005_more.sql", "-- destroys: table pits\ndrop table pits").await;
+    applied_as(&database, &mut session, "005_more.sql", "-- destroys: table pits\ndrop table pits")
+        .await
+        .expect("declared");
     attic(&Request::Purge(Some(1)), &env, &log()).await.expect("an entry");
     let listed = attic(&Request::List { json: false }, &env, &log()).await.expect("a list");
     assert!(listed.contains("table pits  (2 rows") && !listed.contains("plain"), "{listed}");
@@ -348,28 +364,11 @@ async fn the_attic_is_purged_by_number_and_by_age() {
     assert!(gone.to_string().contains("no entry 2"), "{gone}");
 }
 
-async fn applied_as(database: &Database, session: &mut Session, name: &str, sql: &str) {
-    let config = database.config();
-    let file = MigrationFile::parse(name, sql.as_bytes()).expect(sql);
-    let (lock, log) = (boot_lock(&config).await, log());
-    let conditions = Conditions {
-        phase: Phase::DbInit,
-        image: "test@1",
-        database: &config.database,
-        lock: &lock,
-        last: &LastCatalog::default(),
-        patience: config.migration_locks,
-        log: &log,
-    };
-    apply(session, &file, &conditions).await.expect(sql);
-    lock.release().await;
-}
-
 #[tokio::test]
 async fn no_file_can_release_the_boot_lock() {
     let (database, mut session) = filled().await;
     let config = database.config();
-    let (lock, log) = (boot_lock(&config).await, log());
+    let lock = boot_lock(&config).await;
     for (number, sql) in [
         "select pg_advisory_unlock_all()",
         "do $$ begin perform pg_advisory_unlock_all(); end $$",
@@ -379,17 +378,7 @@ async fn no_file_can_release_the_boot_lock() {
     .iter()
     .enumerate()
     {
-        let file = MigrationFile::parse(&format!("{number}_a.sql"), sql.as_bytes()).expect(sql);
-        let conditions = Conditions {
-            phase: Phase::DbInit,
-            image: "test@1",
-            database: &config.database,
-            lock: &lock,
-            last: &LastCatalog::default(),
-            patience: config.migration_locks,
-            log: &log,
-        };
-        apply(&mut session, &file, &conditions).await.expect(sql);
+        apply_under(&lock, &config, &mut session, &format!("{number}_a.sql"), sql).await.expect(sql);
         let held = "select count(*) from pg_locks where locktype = 'advisory' and granted
                     and database = (select oid from pg_database where datname = current_database())";
         let other = database.connect().await;

@@ -73,7 +73,7 @@ impl Stash {
     ) -> Result<Vec<Stash>, LinkError> {
         let mut stashes = Vec::new();
         for loss in losses {
-            let Some(oid) = loss.table().and_then(|table| catalog.find_table(Some(&table.schema), &table.name)) else {
+            let Some(oid) = loss.table().and_then(|table| catalog.number_of(table)) else {
                 continue;
             };
             let how = match loss {

@@ -137,25 +137,25 @@ impl Change {
         }
     }
 
-    /// Whether the entity as a whole is only in the database.
+    /// Returns true if the entity as a whole is only in the database.
     #[must_use]
     pub fn is_deletion(&self) -> bool {
         self.is_whole(DifferenceKind::Deleted)
     }
 
-    /// Whether the entity as a whole is new or deleted.
+    /// Returns true if the entity as a whole is new or deleted.
     #[must_use]
     pub fn is_whole(&self, kind: DifferenceKind) -> bool {
         self.diff.iter().any(|difference| difference.kind == kind && difference.path.is_empty())
     }
 
-    /// Whether a part of the entity is anything but edited.
+    /// Returns true if a part of the entity is anything but edited.
     #[must_use]
     pub fn is_malformed(&self) -> bool {
         self.diff.iter().any(|part| part.kind != DifferenceKind::Edited && !part.path.is_empty())
     }
 
-    /// Whether it creates the entity that `deleted` deletes.
+    /// Returns true if it creates the entity that `deleted` deletes.
     #[must_use]
     pub fn replaces(&self, deleted: &Change) -> bool {
         deleted.is_deletion()

@@ -33,7 +33,7 @@ pub struct Snapshot {
     pub aliases: Vec<(String, String)>,
     /// Its relations: collection and field.
     pub relations: Vec<(String, String)>,
-    /// What was odd about the file, one sentence each.
+    /// Warnings about the file, one sentence each.
     #[serde(default)]
     pub warnings: Vec<String>,
 }

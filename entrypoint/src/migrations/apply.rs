@@ -167,7 +167,7 @@ enum Attempt {
     Lost(Vec<(Loss, Option<u64>)>),
 }
 
-/// What there is to report about a file that was applied.
+/// Lines of the log about a file that was applied.
 #[derive(Default)]
 struct Sentences {
     notes: Vec<String>,
@@ -285,7 +285,7 @@ fn with_insertions(file: &MigrationFile, insertions: &[Insertion]) -> String {
     serde_json::json!(statements).to_string()
 }
 
-/// The file as statements for a transaction of somebody else's, without ledger row.
+/// The file as statements for a transaction that the caller has opened, without ledger row.
 pub(crate) fn as_statements(file: &MigrationFile) -> String {
     format!("select set_config('boot.migration',{}, true); {RUN}", literal(&with_insertions(file, &[])))
 }

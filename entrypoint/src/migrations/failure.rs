@@ -88,7 +88,7 @@ pub enum ApplyError {
     Destroys {
         /// The file.
         filename: String,
-        /// What it destroys, and how much that is.
+        /// The losses, each with its amount.
         losses: Vec<String>,
         /// The value of the directive that declares it.
         directives: String,

@@ -112,7 +112,7 @@ fn detaches_without_lock(tokens: &[&str]) -> bool {
     }
 }
 
-/// What follows a name that may be qualified.
+/// The text after a name that may be qualified.
 fn after_name<'t, 'a>(mut tokens: &'t [&'a str]) -> &'t [&'a str] {
     while let [_, ".", rest @ ..] = tokens {
         tokens = rest;

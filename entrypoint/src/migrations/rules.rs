@@ -48,7 +48,7 @@ fn fault_problem(sql: &str, fault: Fault) -> (usize, String) {
     }
 }
 
-/// What is wrong with a statement, and the offset in it.
+/// The problem of a statement, and the offset in it.
 fn statement_problem(statement: &str, no_transaction: bool) -> Option<(usize, String)> {
     if let Some(problem) = foreign_command(statement, no_transaction) {
         return Some((0, problem));

@@ -347,6 +347,12 @@ impl Catalog {
         self.relations.get(&table).map(|relation| &relation.name)
     }
 
+    /// The number of the table with exactly that name.
+    #[must_use]
+    pub fn number_of(&self, table: &TableName) -> Option<Oid> {
+        self.find_table(Some(&table.schema), &table.name)
+    }
+
     /// The number of the table with that name; without a schema, of the first one with it, `public` before others.
     #[must_use]
     pub fn find_table(&self, schema: Option<&str>, name: &str) -> Option<Oid> {

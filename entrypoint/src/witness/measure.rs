@@ -47,7 +47,7 @@ impl Measure {
         let Some(table) = loss.table() else {
             return Ok(Measure { loss: loss.clone(), before: Before::Count(1) });
         };
-        let oid = catalog.find_table(Some(&table.schema), &table.name);
+        let oid = catalog.number_of(table);
         let quoted = oid.map_or_else(|| table.quoted(), |oid| catalog.rows_of(oid));
         link.rows(&format!("lock table {} in share row exclusive mode", table.quoted())).await?;
         let copy = format!("pg_temp.witness_{number}");
@@ -86,7 +86,7 @@ impl Measure {
     /// # Errors
     /// The connection's.
     pub async fn lost(&self, link: &mut Link<'_>, before: &Catalog, after: &Catalog) -> Result<u64, LinkError> {
-        let oid = self.loss.table().and_then(|table| before.find_table(Some(&table.schema), &table.name));
+        let oid = self.loss.table().and_then(|table| before.number_of(table));
         let now = oid.filter(|oid| after.relations.contains_key(oid)).map(|oid| after.rows_of(oid));
         match (&self.before, now.as_deref()) {
             (Before::Count(number), _) => Ok(*number),
@@ -125,7 +125,7 @@ impl Measure {
         after: &Catalog,
     ) -> Result<u64, LinkError> {
         let rows = count(link, "*", copy).await?.saturating_sub(count(link, "*", now).await?);
-        let oid = self.loss.table().and_then(|table| before.find_table(Some(&table.schema), &table.name));
+        let oid = self.loss.table().and_then(|table| before.number_of(table));
         let updated = |catalog: &Catalog, oid| -> u64 {
             let parts = catalog.written.iter().filter(|(part, _)| before.root(**part) == oid);
             parts.map(|(_, written)| written.updated).sum()
@@ -158,7 +158,7 @@ impl Measure {
         after: &Catalog,
     ) -> Result<u64, LinkError> {
         let Loss::Retyped { table, column, from, .. } = &self.loss else { return Ok(0) };
-        let number = before.find_table(Some(&table.schema), &table.name).and_then(|oid| {
+        let number = before.number_of(table).and_then(|oid| {
             let (number, _) = before.find_column(oid, column)?;
             after.columns.get(&(oid, number)).map(|column| identifier(&column.name))
         });
@@ -180,7 +180,7 @@ impl Measure {
 
 /// Without a key, the statistics tell deleted rows; they also count what a savepoint took back, and then do not add up.
 fn lost_without_key(rows: u64, left: u64, before: &Catalog, after: &Catalog, table: Option<&TableName>) -> u64 {
-    let Some(oid) = table.and_then(|table| before.find_table(Some(&table.schema), &table.name)) else { return 0 };
+    let Some(oid) = table.and_then(|table| before.number_of(table)) else { return 0 };
     let (mut inserted, mut deleted) = (0, 0);
     let partitions =
         after.written.iter().filter(|(table, _)| after.root(**table) == oid || before.root(**table) == oid);
@@ -194,7 +194,7 @@ fn lost_without_key(rows: u64, left: u64, before: &Catalog, after: &Catalog, tab
 }
 
 fn primary_key(catalog: &Catalog, table: &TableName) -> Vec<String> {
-    catalog.find_table(Some(&table.schema), &table.name).map(|oid| catalog.primary_key(oid)).unwrap_or_default()
+    catalog.number_of(table).map(|oid| catalog.primary_key(oid)).unwrap_or_default()
 }
 
 async fn count(link: &mut Link<'_>, what: &str, table: &str) -> Result<u64, LinkError> {
