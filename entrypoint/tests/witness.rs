@@ -34,7 +34,11 @@ const ROWS: &str = "
     create view fast as select driver from laps;
     create type mood as enum ('good', 'bad');
     create table logs (id int primary key generated always as identity, mood mood default 'good');
-    insert into logs (mood) values ('good'), ('bad');";
+    insert into logs (mood) values ('good'), ('bad');
+    create function doubled(int) returns int immutable language sql as 'select 2 * $1';
+    create domain pace as real;
+    create table sums (id int primary key, twice int generated always as (doubled(id)) stored, pace pace);
+    insert into sums (id, pace) values (1, 1.5), (2, 2.5);";
 
 async fn filled() -> (Database, Session) {
     let database = Database::create().await;
@@ -48,6 +52,7 @@ async fn filled() -> (Database, Session) {
 async fn apply_under(
     lock: &BootLock,
     config: &Config,
+    last: &LastCatalog,
     session: &mut Session,
     name: &str,
     sql: &str,
@@ -58,7 +63,7 @@ async fn apply_under(
         image: "test@1",
         database: &config.database,
         lock,
-        last: &LastCatalog::default(),
+        last,
         patience: config.migration_locks,
         log: &log(),
     };
@@ -68,7 +73,7 @@ async fn apply_under(
 async fn applied_as(database: &Database, session: &mut Session, name: &str, sql: &str) -> Result<(), ApplyError> {
     let config = database.config();
     let lock = boot_lock(&config).await;
-    let result = apply_under(&lock, &config, session, name, sql).await;
+    let result = apply_under(&lock, &config, &LastCatalog::default(), session, name, sql).await;
     lock.release().await;
     result
 }
@@ -137,6 +142,15 @@ const DESTRUCTIVE: &[(&str, &str)] = &[
     // PostgreSQL counts a row that an UPDATE moves to another partition as deleted and inserted.
     ("update points set ts = '2026-06-03' where car = 1", "rows of points (1 row)"),
     ("drop schema public cascade; create schema public", "table laps (5 rows)"),
+    // These lock no table before they lock what goes.
+    ("drop function doubled cascade", "column sums.twice (2 values)"),
+    ("drop domain pace cascade", "column sums.pace (2 values)"),
+    ("drop table plain; alter schema public rename to old; alter schema old rename to public", "table plain (2 rows)"),
+    // A superuser in the catalog itself.
+    (
+        "update pg_attribute set attisdropped = true, atttypid = 0 where attrelid = 'plain'::regclass and attname = 'b'",
+        "column plain.b (2 values)",
+    ),
 ];
 
 #[tokio::test]
@@ -201,6 +215,29 @@ async fn a_file_that_destroys_nothing_needs_no_directive() {
         session.client.batch_execute("update laps set note = left(note, 20)").await.expect("good SQL");
         applied(&database, &mut session, sql).await.expect(sql);
     }
+}
+
+#[tokio::test]
+async fn what_another_session_adds_between_two_files_is_not_lost_unnoticed() {
+    let (database, mut session) = filled().await;
+    let (config, last, other) = (database.config(), LastCatalog::default(), database.session().await);
+    let lock = boot_lock(&config).await;
+    let mut apply = async |name: &str, sql: &str| apply_under(&lock, &config, &last, &mut session, name, sql).await;
+    apply("004_first.sql", "create table first (id int)").await.expect("nothing is destroyed");
+    apply("005_second.sql", "create table second (id int)").await.expect("nothing is destroyed");
+    other
+        .client
+        .batch_execute("alter table plain add column c int default 3; create table heats as select 1 as id")
+        .await
+        .expect("good SQL");
+    for (sql, loss) in
+        [("alter table plain drop column c", "column plain.c (2 values)"), ("drop table heats", "table heats (1 row)")]
+    {
+        let error = apply("006_third.sql", sql).await.expect_err(sql);
+        let ApplyError::Destroys { losses, .. } = error else { panic!("{sql}: {error}") };
+        assert_eq!(losses, [loss]);
+    }
+    lock.release().await;
 }
 
 #[tokio::test]
@@ -378,7 +415,9 @@ async fn no_file_can_release_the_boot_lock() {
     .iter()
     .enumerate()
     {
-        apply_under(&lock, &config, &mut session, &format!("{number}_a.sql"), sql).await.expect(sql);
+        apply_under(&lock, &config, &LastCatalog::default(), &mut session, &format!("{number}_a.sql"), sql)
+            .await
+            .expect(sql);
         let held = "select count(*) from pg_locks where locktype = 'advisory' and granted
                     and database = (select oid from pg_database where datname = current_database())";
         let other = database.connect().await;

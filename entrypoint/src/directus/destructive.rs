@@ -146,13 +146,16 @@ impl<'a> Expectation<'a> {
     /// PostgreSQL drops constraints and indexes together with any of their columns.
     fn constraints_of_deleted_columns(&self) -> Vec<DataLoss> {
         let mut losses = Vec::new();
-        for constraint in self.catalog.constraints.values().filter(|constraint| constraint.columns.len() > 1) {
-            let Some(table) = self.own_table(constraint.table) else { continue };
-            let columns = self.catalog.column_names(constraint.table, &constraint.columns);
-            if !self.tables.contains(table) && columns.iter().any(|column| self.columns.contains(&(table, column))) {
-                let what = if constraint.kind == 'i' { "index" } else { "constraint" };
-                let words = format!("drop {what} {} on {table} ({})", constraint.name, columns.join(", "));
-                losses.push(DataLoss { words, data: None });
+        let own = self.catalog.relations.values().filter(|relation| relation.name.schema == self.schema);
+        for relation in own.filter(|relation| !self.tables.contains(relation.name.name.as_str())) {
+            let table = relation.name.name.as_str();
+            for constraint in relation.constraints.values().filter(|constraint| constraint.columns.len() > 1) {
+                let columns = relation.column_names(&constraint.columns);
+                if columns.iter().any(|column| self.columns.contains(&(table, column))) {
+                    let what = if constraint.kind == 'i' { "index" } else { "constraint" };
+                    let words = format!("drop {what} {} on {table} ({})", constraint.name, columns.join(", "));
+                    losses.push(DataLoss { words, data: None });
+                }
             }
         }
         losses
@@ -270,7 +273,7 @@ mod tests {
     use super::super::changes::summary;
     use super::*;
     use crate::witness::catalog::Constraint;
-    use crate::witness::catalog::tests::with_table;
+    use crate::witness::read::tests::with_table;
 
     fn change(entity: &str, field: Option<&str>, diff: Value) -> Change {
         serde_json::from_value(json!({"entity": entity, "collection": "laps", "field": field, "diff": diff}))
@@ -354,14 +357,10 @@ mod tests {
     fn a_constraint_that_goes_with_a_deleted_column_is_listed() {
         let mut catalog = Catalog::default();
         with_table(&mut catalog, 10, "laps", &[("number", "integer"), ("speed", "real")]);
-        let unique = Constraint {
-            table: 10,
-            name: "laps_number_speed".to_owned(),
-            kind: 'u',
-            columns: vec![2, 3],
-            references: None,
-        };
-        catalog.constraints.insert("unique".to_owned(), std::rc::Rc::new(unique));
+        let unique =
+            Constraint { name: "laps_number_speed".to_owned(), kind: 'u', columns: vec![2, 3], references: None };
+        let laps = catalog.relations.get_mut(&10).map(std::rc::Rc::make_mut).expect("it was added");
+        laps.constraints.insert("unique".to_owned(), unique);
         let plan = [change("field", Some("speed"), json!([{"kind": "D"}]))];
         let expectation = Expectation::new(&plan, &catalog, "public");
         let words: Vec<String> = expectation.losses(&plan).into_iter().map(|loss| loss.words).collect();

@@ -320,6 +320,8 @@ async fn statement_by_statement(
     watch: &Watch<'_>,
 ) -> Result<(), Failure> {
     let began = Instant::now();
+    // Nothing is known of the rows that it writes.
+    conditions.last.forget();
     let result = each_statement(client, file, conditions, watch).await;
     // Not only for what comes after: also a boot that ends here must not be held up by what the file has set.
     let reset = client.batch_execute(RESET).await;

@@ -158,8 +158,8 @@ impl Announced for DirectusMigrations {
             Loss::Object(_, name) => name.as_str(),
             _ => loss.table().map_or("", |table| &table.name),
         };
-        // A trigger's or policy's name ends with its table.
-        let is_own = name.starts_with("directus_") || name.contains("directus_");
+        // A trigger's or policy's name ends with its table; a schema is part of a table's name.
+        let is_own = name.rsplit([' ', '.']).next().is_some_and(|name| name.starts_with("directus_"));
         match loss {
             _ if is_own => Permission::Ignored,
             Loss::Rows(..) | Loss::Rewritten(_) => Permission::Measured,
@@ -212,5 +212,10 @@ mod tests {
         assert_eq!(DirectusMigrations.permission(&Loss::Table(own)), Permission::Ignored);
         assert_eq!(DirectusMigrations.permission(&Loss::Table(laps())), Permission::Refused);
         assert_eq!(DirectusMigrations.permission(&Loss::Rows(laps(), 1)), Permission::Measured);
+        let object = |kind: &str, name: &str| Loss::Object(kind.to_owned(), name.to_owned());
+        let own = object("trigger", "stamp on directus_files");
+        assert_eq!(DirectusMigrations.permission(&own), Permission::Ignored);
+        let view = object("view", "laps_of_directus_users");
+        assert_eq!(DirectusMigrations.permission(&view), Permission::Refused);
     }
 }

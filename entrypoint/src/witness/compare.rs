@@ -1,8 +1,9 @@
 //! The differences between two catalogs by which the second one holds less. A pure function.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
-use super::catalog::{Catalog, Constraint, Oid};
+use super::catalog::{Catalog, Constraint, Oid, Relation};
 use super::loss::Loss;
 
 /// The schema that removed data is kept in; a table that was moved there is gone for everybody else.
@@ -12,56 +13,80 @@ pub const ATTIC: &str = "attic";
 #[must_use]
 pub fn compare(before: &Catalog, after: &Catalog) -> Vec<Loss> {
     let mut losses = BTreeSet::new();
-    let gone = lost_tables(before, after);
+    let changed = || before.relations.iter().filter(|(oid, relation)| !is_same(relation, after.relations.get(oid)));
+    let gone: BTreeSet<Oid> = changed()
+        .filter(|(oid, relation)| relation.is_table() && is_gone(relation, after.relations.get(oid)))
+        .map(|(oid, _)| *oid)
+        .collect();
     for table in &gone {
         losses.insert(table_loss(before, *table, &gone));
     }
-    let remains = |table: Oid| !gone.contains(&table) && after.relations.contains_key(&table);
-    compare_rows(before, after, &remains, &mut losses);
-    for ((table, number), column) in before.columns.iter().filter(|((table, _), _)| remains(*table)) {
-        let Some(name) = before.table_name(*table).cloned() else { continue };
-        let Some(now) = after.columns.get(&(*table, *number)) else {
-            losses.insert(Loss::Column(name, column.name.clone()));
+    for (oid, relation) in changed().filter(|(oid, _)| !gone.contains(oid)) {
+        if let Some(loss) = object_loss(relation, after) {
+            losses.insert(loss);
+        }
+        let Some(now) = after.relations.get(oid) else { continue };
+        if relation.is_table() && relation.filenode != now.filenode {
+            losses.insert(Loss::Rewritten(before.relations[&before.root(*oid)].name.clone()));
+        }
+        losses.extend(column_losses(relation, now, || is_tree_rewritten(before, after, *oid)));
+        losses.extend(relation.constraints.iter().filter_map(|(definition, constraint)| {
+            // PostgreSQL writes an expression anew when the type of a column changes.
+            let is_kept =
+                now.constraints.contains_key(definition) || now.constraints.values().any(|other| other == constraint);
+            (!is_kept).then(|| constraint_loss(relation, constraint))
+        }));
+        let lost = relation.objects.difference(&now.objects);
+        losses.extend(lost.map(|(kind, name)| Loss::Object(kind.clone(), format!("{name} on {}", relation.name))));
+    }
+    let types = before.enum_types.difference(&after.enum_types);
+    losses.extend(types.map(|name| Loss::Object("enum type".to_owned(), name.clone())));
+    losses.extend(deleted_rows(before, after, &gone));
+    losses.into_iter().collect()
+}
+
+/// Returns true if both are the same reading, or equal.
+fn is_same(relation: &Rc<Relation>, now: Option<&Rc<Relation>>) -> bool {
+    now.is_some_and(|now| Rc::ptr_eq(relation, now) || relation == now)
+}
+
+/// Returns true if a table was dropped, or moved into the attic.
+fn is_gone(relation: &Relation, now: Option<&Rc<Relation>>) -> bool {
+    now.is_none_or(|now| now.name.schema == ATTIC && relation.name.schema != ATTIC)
+}
+
+/// A view, sequence or foreign table is lost unless there is one with its name.
+fn object_loss(relation: &Relation, after: &Catalog) -> Option<Loss> {
+    let kind = relation.kind_of_object()?;
+    let is_kept = after.relations.values().any(|now| now.kind == relation.kind && now.name == relation.name);
+    (!is_kept).then(|| Loss::Object(kind.to_owned(), relation.name.to_string()))
+}
+
+fn column_losses(relation: &Relation, now: &Relation, is_rewritten: impl Fn() -> bool) -> Vec<Loss> {
+    let name = &relation.name;
+    let mut losses = Vec::new();
+    for (number, column) in &relation.columns {
+        let Some(now) = now.columns.get(number) else {
+            losses.push(Loss::Column(name.clone(), column.name.clone()));
             continue;
         };
         if now.data_type != column.data_type {
-            losses.insert(Loss::Retyped {
+            losses.push(Loss::Retyped {
                 table: name.clone(),
                 column: column.name.clone(),
                 from: column.data_type.clone(),
                 to: now.data_type.clone(),
-                rewritten: is_tree_rewritten(before, after, *table),
+                rewritten: is_rewritten(),
             });
         }
         if now.not_null != column.not_null {
-            losses.insert(Loss::NotNull(name.clone(), column.name.clone(), now.not_null));
+            losses.push(Loss::NotNull(name.clone(), column.name.clone(), now.not_null));
         }
         if column.default.is_some() && now.default.is_none() {
-            losses.insert(Loss::Default(name, column.name.clone()));
+            losses.push(Loss::Default(name.clone(), column.name.clone()));
         }
     }
-    for (identity, constraint) in &before.constraints {
-        if remains(constraint.table) && !after.constraints.contains_key(identity) && !is_rewritten_in(after, constraint)
-        {
-            losses.extend(constraint_loss(before, constraint));
-        }
-    }
-    for ((kind, name), object) in &before.objects {
-        if object.table.is_none_or(&remains) && !after.objects.contains_key(&(kind.clone(), name.clone())) {
-            losses.insert(Loss::Object(kind.clone(), name.clone()));
-        }
-    }
-    losses.into_iter().collect()
-}
-
-/// Tables that are gone or were moved into the attic.
-fn lost_tables(before: &Catalog, after: &Catalog) -> BTreeSet<Oid> {
-    let is_lost = |oid: &Oid, schema: &str| match after.relations.get(oid) {
-        Some(now) => now.name.schema == ATTIC && schema != ATTIC,
-        None => true,
-    };
-    let tables = before.relations.iter().filter(|(_, relation)| relation.is_table());
-    tables.filter(|(oid, relation)| is_lost(oid, &relation.name.schema)).map(|(oid, _)| *oid).collect()
+    losses
 }
 
 /// A lost partition of a table that remains is a loss of that table's rows.
@@ -71,62 +96,46 @@ fn table_loss(before: &Catalog, table: Oid, gone: &BTreeSet<Oid>) -> Loss {
     if root == table || gone.contains(&root) { Loss::Table(name) } else { Loss::Rows(name, 0) }
 }
 
-/// Deleted rows and rewritten tables, by the table at the top of a tree of partitions.
-fn compare_rows(before: &Catalog, after: &Catalog, remains: &impl Fn(Oid) -> bool, losses: &mut BTreeSet<Loss>) {
-    let mut deleted: std::collections::BTreeMap<Oid, u64> = std::collections::BTreeMap::new();
-    for (oid, _) in before.relations.iter().filter(|(oid, relation)| relation.is_table() && remains(**oid)) {
-        let root = before.root(*oid);
-        let number = after.deleted(*oid).saturating_sub(before.deleted(*oid));
+/// Deleted rows, by the table at the top of a tree of partitions.
+fn deleted_rows(before: &Catalog, after: &Catalog, gone: &BTreeSet<Oid>) -> Vec<Loss> {
+    let mut deleted: BTreeMap<Oid, u64> = BTreeMap::new();
+    for (oid, now) in after.written.iter().filter(|(oid, _)| before.relations.contains_key(oid) && !gone.contains(oid))
+    {
+        let number = now.deleted.saturating_sub(before.deleted(*oid));
         if number > 0 {
-            *deleted.entry(root).or_default() += number;
-        }
-        if is_rewritten(before, after, *oid) {
-            losses.insert(Loss::Rewritten(before.relations[&root].name.clone()));
+            *deleted.entry(before.root(*oid)).or_default() += number;
         }
     }
-    for (root, number) in deleted {
-        losses.insert(Loss::Rows(before.relations[&root].name.clone(), number));
-    }
+    deleted.into_iter().map(|(root, number)| Loss::Rows(before.relations[&root].name.clone(), number)).collect()
 }
 
+/// A partitioned table has no file of its own.
 fn is_tree_rewritten(before: &Catalog, after: &Catalog, table: Oid) -> bool {
-    // A partitioned table has no file of its own.
-    let mut tree = before.relations.keys().filter(|oid| **oid == table || before.root(**oid) == table);
-    tree.any(|oid| is_rewritten(before, after, *oid))
+    before.relations.iter().any(|(oid, relation)| {
+        let is_rewritten = after.relations.get(oid).is_none_or(|now| now.filenode != relation.filenode);
+        is_rewritten && before.root(*oid) == table
+    })
 }
 
-fn is_rewritten(before: &Catalog, after: &Catalog, table: Oid) -> bool {
-    let filenode = |catalog: &Catalog| catalog.relations.get(&table).map(|relation| relation.filenode);
-    filenode(before) != filenode(after)
-}
-
-/// Returns true if the same constraint or index is there with another expression: PostgreSQL writes that anew when the type of a
-/// column changes.
-fn is_rewritten_in(after: &Catalog, constraint: &Constraint) -> bool {
-    after.constraints.values().any(|other| **other == *constraint)
-}
-
-fn constraint_loss(before: &Catalog, constraint: &Constraint) -> Option<Loss> {
-    let table = before.table_name(constraint.table)?.clone();
-    let (name, columns) = (constraint.name.clone(), before.column_names(constraint.table, &constraint.columns));
+fn constraint_loss(relation: &Relation, constraint: &Constraint) -> Loss {
+    let (table, name) = (relation.name.clone(), constraint.name.clone());
+    let columns = relation.column_names(&constraint.columns);
     let kind = match constraint.kind {
         'p' => "primary key",
         'u' => "unique constraint",
         'f' => "foreign key",
         'c' => "check",
         'x' => "exclusion constraint",
-        _ => return Some(Loss::Index { table, name, columns }),
+        _ => return Loss::Index { table, name, columns },
     };
-    Some(Loss::Constraint { table, kind, name, columns, references: constraint.references })
+    Loss::Constraint { table, kind, name, columns, references: constraint.references }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
-
-    use super::super::catalog::Written;
-    use super::super::catalog::tests::with_table;
+    use super::super::catalog::{Column, Written};
     use super::super::loss::TableName;
+    use super::super::read::tests::with_table;
     use super::*;
 
     fn laps() -> Catalog {
@@ -142,10 +151,19 @@ mod tests {
         compare(&laps(), &after).iter().map(Loss::to_string).collect()
     }
 
-    fn drop_table(catalog: &mut Catalog, oid: Oid) {
-        catalog.relations.remove(&oid);
-        catalog.columns.retain(|(table, _), _| *table != oid);
-        catalog.constraints.retain(|_, constraint| constraint.table != oid);
+    fn relation(catalog: &mut Catalog, oid: Oid) -> &mut Relation {
+        Rc::make_mut(catalog.relations.get_mut(&oid).expect("there"))
+    }
+
+    /// Makes the table a part of `laps`: it inherits all of its columns.
+    fn make_part(catalog: &mut Catalog, oid: Oid) {
+        let part = relation(catalog, oid);
+        part.parent = Some(10);
+        part.columns.clear();
+    }
+
+    fn speed(catalog: &mut Catalog) -> &mut Column {
+        relation(catalog, 10).columns.get_mut(&2).expect("there")
     }
 
     #[test]
@@ -156,13 +174,13 @@ mod tests {
 
     #[test]
     fn a_dropped_table_stands_for_everything_in_it() {
-        assert_eq!(losses(|after| drop_table(after, 10)), ["table laps"]);
+        assert_eq!(losses(|after| drop(after.relations.remove(&10))), ["table laps"]);
     }
 
     #[test]
     fn a_table_that_was_dropped_and_created_again_is_lost() {
         let replaced = |after: &mut Catalog| {
-            drop_table(after, 10);
+            drop(after.relations.remove(&10));
             with_table(after, 11, "laps", &[("speed", "real")]);
         };
         assert_eq!(losses(replaced), ["table laps"]);
@@ -172,7 +190,7 @@ mod tests {
     fn a_table_in_the_attic_is_lost_and_a_renamed_one_is_not() {
         let rename = |schema: &str| {
             let name = TableName { schema: schema.to_owned(), name: "other".to_owned() };
-            losses(|after| Rc::make_mut(after.relations.get_mut(&10).expect("there")).name = name)
+            losses(|after| relation(after, 10).name = name)
         };
         assert_eq!(rename("attic"), ["table laps"]);
         assert!(rename("public").is_empty());
@@ -180,14 +198,9 @@ mod tests {
 
     #[test]
     fn columns_are_compared_by_number() {
-        assert_eq!(losses(|after| drop(after.columns.remove(&(10, 2)))), ["column laps.speed"]);
-        assert!(
-            losses(|after| Rc::make_mut(after.columns.get_mut(&(10, 2)).expect("there")).name = "pace".to_owned())
-                .is_empty()
-        );
-        let retyped = losses(|after| {
-            Rc::make_mut(after.columns.get_mut(&(10, 2)).expect("there")).data_type = "integer".to_owned()
-        });
+        assert_eq!(losses(|after| drop(relation(after, 10).columns.remove(&2))), ["column laps.speed"]);
+        assert!(losses(|after| speed(after).name = "pace".to_owned()).is_empty());
+        let retyped = losses(|after| speed(after).data_type = "integer".to_owned());
         assert_eq!(retyped, ["column laps.speed (real to integer)"]);
     }
 
@@ -207,9 +220,7 @@ mod tests {
     fn a_lost_partition_is_a_loss_of_rows() {
         let with_partition = |mut catalog: Catalog| {
             with_table(&mut catalog, 40, "laps_2026", &[]);
-            Rc::make_mut(catalog.relations.get_mut(&40).expect("there")).parent = Some(10);
-            // It inherits all of its columns.
-            catalog.columns.retain(|(table, _), _| *table != 40);
+            make_part(&mut catalog, 40);
             catalog
         };
         let losses: Vec<String> = compare(&with_partition(laps()), &laps()).iter().map(Loss::to_string).collect();
@@ -220,26 +231,52 @@ mod tests {
     fn a_column_of_a_partitioned_table_is_rewritten_in_its_partitions() {
         let mut before = laps();
         with_table(&mut before, 40, "laps_2026", &[]);
-        Rc::make_mut(before.relations.get_mut(&40).expect("there")).parent = Some(10);
-        before.columns.retain(|(table, _), _| *table != 40);
+        make_part(&mut before, 40);
         let mut after = before.clone();
-        Rc::make_mut(after.columns.get_mut(&(10, 2)).expect("there")).data_type = "integer".to_owned();
-        Rc::make_mut(after.relations.get_mut(&40).expect("there")).filenode += 1;
+        speed(&mut after).data_type = "integer".to_owned();
+        relation(&mut after, 40).filenode += 1;
         let losses = compare(&before, &after);
         assert!(losses.iter().any(|loss| matches!(loss, Loss::Retyped { rewritten: true, .. })), "{losses:?}");
     }
 
     #[test]
     fn a_constraint_is_lost_unless_an_equal_one_replaces_it() {
-        assert_eq!(losses(|after| after.constraints.clear()).len(), 2);
+        assert_eq!(losses(|after| relation(after, 10).constraints.clear()).len(), 1);
         let rewritten = |after: &mut Catalog| {
-            let (_, constraint) = after.constraints.pop_first().expect("there are two");
-            after.constraints.insert("with another expression".to_owned(), constraint);
+            let constraints = &mut relation(after, 10).constraints;
+            let (_, constraint) = constraints.pop_first().expect("there is one");
+            constraints.insert("with another expression".to_owned(), constraint);
         };
         assert!(losses(rewritten).is_empty());
         let renamed = |after: &mut Catalog| {
-            after.constraints.values_mut().for_each(|one| Rc::make_mut(one).name = "x".to_owned())
+            relation(after, 10).constraints.values_mut().for_each(|one| one.name = "x".to_owned());
         };
         assert!(losses(renamed).is_empty());
+    }
+
+    #[test]
+    fn a_trigger_is_lost_and_one_on_a_renamed_table_is_not() {
+        let trigger = ("trigger".to_owned(), "check_lap".to_owned());
+        let mut before = laps();
+        relation(&mut before, 10).objects.insert(trigger);
+        assert_eq!(
+            compare(&before, &laps()).iter().map(Loss::to_string).collect::<Vec<_>>(),
+            ["trigger check_lap on laps"]
+        );
+        let mut after = before.clone();
+        relation(&mut after, 10).name.name = "rounds".to_owned();
+        assert!(compare(&before, &after).is_empty());
+    }
+
+    #[test]
+    fn a_view_that_is_there_again_by_its_name_is_kept() {
+        let with_view = |oid| {
+            let mut catalog = laps();
+            with_table(&mut catalog, oid, "fastest", &[]);
+            relation(&mut catalog, oid).kind = 'v';
+            catalog
+        };
+        assert!(compare(&with_view(50), &with_view(51)).is_empty());
+        assert_eq!(compare(&with_view(50), &laps()).iter().map(Loss::to_string).collect::<Vec<_>>(), ["view fastest"]);
     }
 }

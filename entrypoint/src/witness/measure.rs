@@ -131,8 +131,11 @@ impl Measure {
             parts.map(|(_, written)| written.updated).sum()
         };
         let Some(oid) = oid.filter(|oid| updated(after, *oid) == updated(before, *oid)) else { return Ok(rows) };
-        let same = before.columns.range((oid, i16::MIN)..=(oid, i16::MAX)).filter_map(|(key, column)| {
-            let now = after.columns.get(key).filter(|now| now.data_type == column.data_type)?;
+        let (Some(before), Some(after)) = (before.relations.get(&oid), after.relations.get(&oid)) else {
+            return Ok(rows);
+        };
+        let same = before.columns.iter().filter_map(|(number, column)| {
+            let now = after.columns.get(number).filter(|now| now.data_type == column.data_type)?;
             Some((format!("{}::text", identifier(&column.name)), format!("{}::text", identifier(&now.name))))
         });
         let (old, new): (Vec<String>, Vec<String>) = same.unzip();
@@ -160,7 +163,7 @@ impl Measure {
         let Loss::Retyped { table, column, from, .. } = &self.loss else { return Ok(0) };
         let number = before.number_of(table).and_then(|oid| {
             let (number, _) = before.find_column(oid, column)?;
-            after.columns.get(&(oid, number)).map(|column| identifier(&column.name))
+            Some(identifier(&after.relations.get(&oid)?.columns.get(&number)?.name))
         });
         let Some(column) = number else { return Ok(1) };
         // Equal JSON values may be written with other white space.

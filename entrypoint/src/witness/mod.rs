@@ -14,6 +14,7 @@ pub mod compare;
 pub mod link;
 pub mod loss;
 pub mod measure;
+pub mod read;
 pub mod watch;
 
 pub use announced::{Announced, Announcement, DirectusMigrations, Permission};

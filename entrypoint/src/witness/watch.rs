@@ -1,7 +1,6 @@
 //! One attempt at a transaction's work under observation.
 
 use std::cell::RefCell;
-use std::rc::Rc;
 
 use super::announced::{Announced, Permission};
 use super::catalog::{Catalog, Oid, Written};
@@ -14,9 +13,9 @@ use super::measure::Measure;
 /// not, and there are few kinds of them.
 pub const MAX_ATTEMPTS: usize = 4;
 
-/// The catalog that the last transaction of the boot left, so that the next one need not read it again.
+/// The catalog that the last transaction of the boot left, so that the next one reads only what has changed since.
 #[derive(Debug, Default)]
-pub struct LastCatalog(RefCell<Option<Rc<Catalog>>>);
+pub struct LastCatalog(RefCell<Option<Catalog>>);
 
 impl LastCatalog {
     /// Forgets it, where the transaction went on after its observation.
@@ -29,9 +28,7 @@ impl LastCatalog {
 #[derive(Debug)]
 pub struct Witness<'a> {
     last: &'a LastCatalog,
-    before: Rc<Catalog>,
-    /// Whether `before` was read in this transaction, so that no other session can have changed it since.
-    is_fresh: bool,
+    before: Catalog,
     measures: Vec<Measure>,
 }
 
@@ -57,8 +54,8 @@ pub enum Outcome {
 }
 
 impl<'a> Witness<'a> {
-    /// Reads the catalog, unless the last transaction's is known, and measures earlier suspicions. To be called right
-    /// after BEGIN.
+    /// Reads what has changed of the catalog since the boot's last transaction, and measures earlier suspicions. To be
+    /// called right after BEGIN.
     ///
     /// # Errors
     /// The connection's; 55P03 if a table that has to be measured is locked by another session.
@@ -68,21 +65,15 @@ impl<'a> Witness<'a> {
         suspicions: &[Loss],
     ) -> Result<Witness<'a>, LinkError> {
         require_statistics(link).await?;
-        let known = last.0.take();
-        let is_fresh = known.is_none();
-        let before = match known {
-            Some(known) => {
-                let mut catalog = Rc::unwrap_or_clone(known);
-                catalog.read_counts(link).await?;
-                Rc::new(catalog)
-            }
-            None => Rc::new(Catalog::read(link).await?),
+        let before = match last.0.take() {
+            Some(known) => known.before_work(link).await?,
+            None => Catalog::read(link).await?,
         };
         let mut measures = Vec::with_capacity(suspicions.len());
         for (number, suspicion) in suspicions.iter().enumerate() {
             measures.push(Measure::take(link, &before, suspicion, number).await?);
         }
-        Ok(Witness { last, before, is_fresh, measures })
+        Ok(Witness { last, before, measures })
     }
 
     /// The catalog before the work.
@@ -96,7 +87,7 @@ impl<'a> Witness<'a> {
     /// # Errors
     /// The connection's.
     pub async fn end(&self, link: &mut Link<'_>, announced: &(impl Announced + ?Sized)) -> Result<Outcome, LinkError> {
-        let after = self.before.read_again(link).await?;
+        let after = self.before.after_work(link).await?;
         let (mut expected, mut suspected, mut lost) = (Vec::new(), Vec::new(), Vec::new());
         for loss in compare(&self.before, &after) {
             match announced.permission(&loss) {
@@ -115,12 +106,14 @@ impl<'a> Witness<'a> {
         lost.dedup_by_key(|(loss, _)| loss.to_string());
         if lost.is_empty() && suspected.is_empty() {
             let updated = updated(&self.before, &after);
-            self.last.0.replace(Some(Rc::new(after)));
+            self.last.0.replace(Some(after));
             return Ok(Outcome::Kept { announced: expected, updated });
         }
-        // Another session may have changed the catalog since it was read: the next attempt reads it afresh.
-        let is_certain = suspected.is_empty() && self.is_fresh;
-        Ok(if is_certain { Outcome::Lost { losses: lost, announced: expected } } else { Outcome::Suspected(suspected) })
+        Ok(if suspected.is_empty() {
+            Outcome::Lost { losses: lost, announced: expected }
+        } else {
+            Outcome::Suspected(suspected)
+        })
     }
 
     fn measure_of(&self, loss: &Loss) -> Option<&Measure> {

@@ -1,0 +1,407 @@
+//! Reading the catalog: in full, what has changed since an earlier transaction, and what this transaction has changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use serde::Deserialize;
+
+use super::catalog::{Catalog, Column, Constraint, Oid, Relation, Written};
+use super::link::{Link, LinkError};
+use super::loss::TableName;
+
+/// The relations that count: all but those of PostgreSQL's own schemas, temporary tables, and those of extensions.
+const RELATION: &str = r"relation as materialized (
+    select c.oid, n.nspname, c.relname, c.relkind, c.relfilenode, c.relispartition, c.xmin,
+        n.xmin as schema_xmin
+    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+      and c.oid not in (select d.objid from pg_catalog.pg_depend d
+                        where d.refclassid = 'pg_catalog.pg_extension'::regclass
+                          and d.classid = 'pg_catalog.pg_class'::regclass and d.deptype = 'e')
+      -- A sequence of a serial or identity column is part of the column.
+      and not (c.relkind = 'S' and exists (
+          select from pg_catalog.pg_depend d
+          where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and d.deptype in ('a', 'i')
+            and d.refclassid = 'pg_catalog.pg_class'::regclass))
+      /*among c.oid*/
+)";
+
+/// Everything in one query, as the JSON object that [`Answer`] describes. What a part inherits is left out.
+const QUERY: &str = r"
+with /*relation*/
+select json_build_object(
+'relations', (
+    select json_agg(json_build_array(r.oid::bigint, r.nspname, r.relname, r.relkind, r.relfilenode::bigint, i.parent))
+    from relation r
+    left join (
+        select inhrelid, min(inhparent)::bigint as parent from pg_catalog.pg_inherits
+        where true /*among inhrelid*/ group by 1
+    ) i on i.inhrelid = r.oid
+),
+'columns', (
+    select json_agg(json_build_array(r.oid::bigint, a.attnum, a.attname,
+        pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,
+        case when a.atthasdef then (
+            select pg_catalog.pg_get_expr(d.adbin, d.adrelid) from pg_catalog.pg_attrdef d
+            where d.adrelid = r.oid and d.adnum = a.attnum
+        ) else nullif(a.attidentity::text, '') end))
+    from relation r cross join lateral (
+        select a.*, every(a.attinhcount > 0) over () as only_inherits from pg_catalog.pg_attribute a
+        where a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
+    ) a
+    -- A table that only inherits is a part of its parent; one that adds columns is a table of its own.
+    where r.relkind in ('r', 'p', 'f') and not r.relispartition and not a.only_inherits
+),
+'constraints', (
+    select json_agg(json_build_array(c.conrelid::bigint, c.conname, c.contype, coalesce(c.conkey, '{}'),
+        nullif(c.confrelid::bigint, 0),
+        array[c.confkey::text, pg_catalog.pg_get_expr(c.conbin, c.conrelid), c.conexclop::text]))
+    from pg_catalog.pg_constraint c
+    join relation r on r.oid = c.conrelid
+    where c.contype in ('p', 'u', 'f', 'c', 'x') and c.conparentid = 0 and c.conislocal
+),
+'indexes', (
+    select json_agg(json_build_array(x.indrelid::bigint, i.relname, 'i', x.indkey::int2[], null,
+        array[x.indisunique::text, pg_catalog.pg_get_expr(x.indexprs, x.indrelid),
+            pg_catalog.pg_get_expr(x.indpred, x.indrelid)]))
+    from pg_catalog.pg_index x
+    join relation r on r.oid = x.indrelid and r.relkind in ('r', 'p')
+    join pg_catalog.pg_class i on i.oid = x.indexrelid
+    where x.indisvalid and not i.relispartition /*among x.indrelid*/
+      and x.indexrelid not in (select conindid from pg_catalog.pg_constraint where contype in ('p', 'u', 'x'))
+),
+'objects', (
+    select json_agg(json_build_array(r.oid::bigint, o.kind, o.name))
+    from relation r join (
+        select tgrelid as oid, 'trigger' as kind, tgname as name from pg_catalog.pg_trigger
+        where not tgisinternal and tgparentid = 0
+        union all
+        select polrelid, 'policy', polname from pg_catalog.pg_policy
+    ) o using (oid)
+),
+'enum_types', (
+    select json_agg(format('%I.%I', n.nspname, t.typname))
+    from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+    where t.typtype = 'e' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+))";
+
+/// The answer of [`QUERY`]; a list without entries is null.
+#[derive(Default, Deserialize)]
+struct Answer {
+    relations: Option<Vec<RelationRow>>,
+    columns: Option<Vec<ColumnRow>>,
+    constraints: Option<Vec<ConstraintRow>>,
+    indexes: Option<Vec<ConstraintRow>>,
+    objects: Option<Vec<ObjectRow>>,
+    enum_types: Option<BTreeSet<String>>,
+}
+
+/// Number, schema, name, kind, file, parent.
+type RelationRow = (Oid, String, String, char, Oid, Option<Oid>);
+
+/// Relation, number, name, type, NOT NULL, default.
+type ColumnRow = (Oid, i16, String, String, bool, Option<String>);
+
+/// Relation, name, kind, columns, referenced table, and what else the definition consists of.
+type ConstraintRow = (Oid, String, char, Vec<i16>, Option<Oid>, Vec<Option<String>>);
+
+/// Relation, kind, name.
+type ObjectRow = (Oid, String, String);
+
+/// `head:number+sum` of every family: a relation with its parts. The number is that of its entries in the catalog, the
+/// sum that of the transactions which wrote them: an entry that is changed is written anew, and transactions count up.
+const STAMPS: &str = r"
+with /*relation*/,
+entry as (
+    select oid, 1 as entries, xmin::text::bigint + schema_xmin::text::bigint as writers from relation
+    union all
+    select a.oid, a.entries, a.writers from relation r cross join lateral (
+        select r.oid, count(*) as entries, sum(a.xmin::text::bigint) as writers from pg_catalog.pg_attribute a
+        where a.attrelid = r.oid and a.attnum > 0 and (a.attislocal or a.attinhcount = 0)
+    ) a
+    where r.relkind in ('r', 'p', 'f') and not r.relispartition
+    union all
+    select adrelid, 1, xmin::text::bigint from pg_catalog.pg_attrdef
+    union all
+    select conrelid, 1, xmin::text::bigint from pg_catalog.pg_constraint
+    union all
+    select indrelid, 1, xmin::text::bigint from pg_catalog.pg_index
+    union all
+    select tgrelid, 1, xmin::text::bigint from pg_catalog.pg_trigger
+    union all
+    select polrelid, 1, xmin::text::bigint from pg_catalog.pg_policy
+    union all
+    select inhrelid, 1, xmin::text::bigint from pg_catalog.pg_inherits
+),
+family as (
+    select coalesce(i.inhparent, r.oid) as head, sum(e.entries) as entries, sum(e.writers) as writers
+    from relation r join entry e using (oid) left join pg_catalog.pg_inherits i on i.inhrelid = r.oid
+    group by 1
+)
+select coalesce(string_agg(concat(head, ':', entries, '+', writers), ' '), '') from family";
+
+/// `number:inserted:updated:deleted` of the tables with row counts.
+const COUNTS: &str = r"
+with /*relation*/
+select coalesce(string_agg(concat_ws(':', r.oid, pg_catalog.pg_stat_get_xact_tuples_inserted(r.oid),
+    pg_catalog.pg_stat_get_xact_tuples_updated(r.oid), pg_catalog.pg_stat_get_xact_tuples_deleted(r.oid)), ' '), '')
+from relation r
+where r.relkind in ('r', 'p')
+  and (pg_catalog.pg_stat_get_xact_tuples_inserted(r.oid) > 0 or pg_catalog.pg_stat_get_xact_tuples_updated(r.oid) > 0
+       or pg_catalog.pg_stat_get_xact_tuples_deleted(r.oid) > 0)";
+
+/// This transaction's number, and three lists: the relations that it holds a lock on with which it can have changed
+/// rows, those whose definition it can have changed, and the tables of PostgreSQL's own catalog that a statement wrote
+/// to. Such a lock is held until COMMIT. Comments are no definition.
+const LOCKED: &str = r"
+select pg_catalog.pg_current_xact_id_if_assigned()::text, coalesce(string_agg(relation::text, ','), ''),
+    coalesce(string_agg(distinct relation::text, ',') filter (where mode <> 'RowExclusiveLock'), ''),
+    coalesce(string_agg(relation::text, ',') filter (where relation < 16384), '')
+from pg_catalog.pg_locks
+where pid = pg_catalog.pg_backend_pid() and locktype = 'relation' and mode not in ('AccessShareLock', 'RowShareLock')
+  and database = (select oid from pg_catalog.pg_database where datname = current_database())
+  and relation not in ('pg_catalog.pg_description'::regclass, 'pg_catalog.pg_description_o_c_o_index'::regclass)";
+
+impl Catalog {
+    /// Reads it in full, in the open transaction.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub async fn read(link: &mut Link<'_>) -> Result<Catalog, LinkError> {
+        let mut catalog =
+            Catalog { moment: Moment::read(link).await?, stamps: stamps(link).await?, ..Catalog::default() };
+        catalog.read_relations(link, None).await?;
+        catalog.read_counts(link, None).await?;
+        Ok(catalog)
+    }
+
+    /// Reads it before a transaction's work. `self` is what an earlier transaction left; any session may have changed
+    /// the database since.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub async fn before_work(mut self, link: &mut Link<'_>) -> Result<Catalog, LinkError> {
+        let now = Moment::read(link).await?;
+        if !now.follows(&self.moment) {
+            self.read_changed_families(link).await?;
+        }
+        self.moment = now;
+        // PostgreSQL may not have reported the counts of this session's last transaction yet; that can only be tables
+        // which the boot is known to have written to. What Directus has written before is not known.
+        let written: Vec<Oid> = std::mem::take(&mut self.written).into_keys().collect();
+        match link {
+            Link::Session(_) => self.read_counts(link, Some(&written)).await?,
+            Link::Directus(_) => self.read_counts(link, None).await?,
+        }
+        Ok(self)
+    }
+
+    /// Reads it after a transaction's work. `self` is the catalog before it. PostgreSQL changes nothing without a lock,
+    /// and keeps the lock until COMMIT: the rest need not be read.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub async fn after_work(&self, link: &mut Link<'_>) -> Result<Catalog, LinkError> {
+        let rows = link.rows(LOCKED).await?;
+        let [number, Some(locked), Some(redefined), Some(system)] = rows.first().map_or(&[][..], Vec::as_slice) else {
+            return Err(LinkError::Malformed(format!("{} rows of locks", rows.len())));
+        };
+        let mut catalog = self.clone();
+        catalog.moment.transaction = number.as_deref().and_then(|number| number.parse().ok());
+        // A superuser can write to the catalog itself, and a schema is renamed there: both lock no table.
+        if !system.is_empty() {
+            catalog.read_changed_families(link).await?;
+        }
+        let redefined = numbers(redefined);
+        for relation in &redefined {
+            catalog.relations.remove(relation);
+        }
+        catalog.read_relations(link, Some(&redefined)).await?;
+        catalog.read_counts(link, Some(&numbers(locked))).await?;
+        Ok(catalog)
+    }
+
+    /// Reads every family with another stamp again.
+    async fn read_changed_families(&mut self, link: &mut Link<'_>) -> Result<(), LinkError> {
+        let before = std::mem::replace(&mut self.stamps, stamps(link).await?);
+        let all: BTreeSet<Oid> = before.keys().chain(self.stamps.keys()).copied().collect();
+        let changed: Vec<Oid> = all.into_iter().filter(|head| before.get(head) != self.stamps.get(head)).collect();
+        let is_changed = |oid: Oid| changed.binary_search(&oid).is_ok();
+        self.relations.retain(|oid, relation| !is_changed(*oid) && !relation.parent.is_some_and(is_changed));
+        let members = format!(
+            "select coalesce(string_agg(oid::text, ','), '') from (
+                 select unnest({heads}) as oid
+                 union select inhrelid from pg_catalog.pg_inherits where inhparent = any ({heads})) member",
+            heads = array(&changed)
+        );
+        let members = numbers(&text(link, &members).await?);
+        self.read_relations(link, Some(&members)).await
+    }
+
+    async fn read_counts(&mut self, link: &mut Link<'_>, only: Option<&[Oid]>) -> Result<(), LinkError> {
+        if only.is_none_or(|only| !only.is_empty()) {
+            self.written.extend(counts(&text(link, &complete(COUNTS, only)).await?));
+        }
+        Ok(())
+    }
+
+    /// Adds these relations, or all of them, and the types.
+    async fn read_relations(&mut self, link: &mut Link<'_>, only: Option<&[Oid]>) -> Result<(), LinkError> {
+        let answer = text(link, &complete(QUERY, only)).await?;
+        self.add(serde_json::from_str(&answer).map_err(|error| LinkError::Malformed(error.to_string()))?);
+        Ok(())
+    }
+
+    fn add(&mut self, answer: Answer) {
+        let mut relations = BTreeMap::new();
+        for (oid, schema, name, kind, filenode, parent) in answer.relations.into_iter().flatten() {
+            let name = TableName { schema, name };
+            let (columns, constraints, objects) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+            relations.insert(oid, Relation { name, kind, filenode, parent, columns, constraints, objects });
+        }
+        for (table, number, name, data_type, not_null, default) in answer.columns.into_iter().flatten() {
+            if let Some(relation) = relations.get_mut(&table) {
+                relation.columns.insert(number, Column { name, data_type, not_null, default });
+            }
+        }
+        for definition in answer.constraints.into_iter().chain(answer.indexes).flatten() {
+            let (table, name, kind, columns, references, details) = definition;
+            if let Some(relation) = relations.get_mut(&table) {
+                let definition = format!("{kind} {columns:?} {references:?} {details:?}");
+                relation.constraints.insert(definition, Constraint { name, kind, columns, references });
+            }
+        }
+        for (table, kind, name) in answer.objects.into_iter().flatten() {
+            if let Some(relation) = relations.get_mut(&table) {
+                relation.objects.insert((kind, name));
+            }
+        }
+        self.relations.extend(relations.into_iter().map(|(oid, relation)| (oid, Rc::new(relation))));
+        self.enum_types = answer.enum_types.unwrap_or_default();
+    }
+}
+
+/// The time of a reading, in numbers of transactions. PostgreSQL gives one to each that changes something.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Moment {
+    /// The number that the next transaction gets; `None` if another one is open.
+    next: Option<u64>,
+    /// The number of the transaction that read; `None` if it has changed nothing yet.
+    transaction: Option<u64>,
+}
+
+impl Moment {
+    async fn read(link: &mut Link<'_>) -> Result<Moment, LinkError> {
+        let snapshot = text(link, "select pg_catalog.pg_current_snapshot()::text").await?;
+        Ok(Moment { next: next_transaction(&snapshot), transaction: None })
+    }
+
+    /// Returns true if no transaction has changed anything since the earlier one but that one itself.
+    fn follows(self, earlier: &Moment) -> bool {
+        let own = earlier.transaction.map(|own| (Some(own), Some(own + 1)));
+        self.next.is_some() && (self.next == earlier.next || own == Some((earlier.next, self.next)))
+    }
+}
+
+/// The next number of a snapshot like `746:746:`, which names the oldest open transaction, the next one, and the open
+/// ones between; `None` if there are any.
+fn next_transaction(snapshot: &str) -> Option<u64> {
+    let (oldest, rest) = snapshot.split_once(':')?;
+    let (next, open) = rest.split_once(':')?;
+    (oldest == next && open.is_empty()).then(|| next.parse().ok())?
+}
+
+/// Fills in the parts that the queries share; `only` restricts the relations.
+fn complete(query: &str, only: Option<&[Oid]>) -> String {
+    let mut query = query.replace("/*relation*/", RELATION);
+    for column in ["c.oid", "inhrelid", "x.indrelid"] {
+        let condition = only.map(|only| format!("and {column} = any ({})", array(only))).unwrap_or_default();
+        query = query.replace(&format!("/*among {column}*/"), &condition);
+    }
+    query
+}
+
+/// The numbers as an array in PostgreSQL.
+fn array(numbers: &[Oid]) -> String {
+    let numbers: Vec<String> = numbers.iter().map(Oid::to_string).collect();
+    format!("'{{{}}}'::oid[]", numbers.join(","))
+}
+
+/// The single text that a query answers.
+async fn text(link: &mut Link<'_>, sql: &str) -> Result<String, LinkError> {
+    let text = link.rows(sql).await?.into_iter().flatten().flatten().next();
+    text.ok_or_else(|| LinkError::Malformed("no row".to_owned()))
+}
+
+/// The number of entries and the sum of their writers, by the head of the family.
+async fn stamps(link: &mut Link<'_>) -> Result<BTreeMap<Oid, (u64, u64)>, LinkError> {
+    let entry = |entry: &str| {
+        let (head, stamp) = entry.split_once(':')?;
+        let (entries, writers) = stamp.split_once('+')?;
+        Some((head.parse().ok()?, (entries.parse().ok()?, writers.parse().ok()?)))
+    };
+    Ok(text(link, &complete(STAMPS, None)).await?.split(' ').filter_map(entry).collect())
+}
+
+/// `16385:3:0:1 …` as row counts.
+fn counts(text: &str) -> BTreeMap<Oid, Written> {
+    let entry = |entry: &str| {
+        let mut numbers = entry.split(':').map(str::parse::<u64>);
+        let mut next = || numbers.next()?.ok();
+        let oid = u32::try_from(next()?).ok()?;
+        Some((oid, Written { inserted: next()?, updated: next()?, deleted: next()? }))
+    };
+    text.split(' ').filter_map(entry).collect()
+}
+
+/// The numbers in `1,2`.
+fn numbers(text: &str) -> Vec<Oid> {
+    text.split(',').filter_map(|number| number.parse().ok()).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Adds a table with an id and these columns (name, type).
+    pub(crate) fn with_table(catalog: &mut Catalog, oid: Oid, name: &str, columns: &[(&str, &str)]) {
+        let columns = std::iter::once(&("id", "uuid")).chain(columns).zip(1..);
+        let column = |((name, data_type), number): (&(&str, &str), i16)| {
+            (oid, number, (*name).to_owned(), (*data_type).to_owned(), false, None)
+        };
+        catalog.add(Answer {
+            relations: Some(vec![(oid, "public".to_owned(), name.to_owned(), 'r', oid, None)]),
+            columns: Some(columns.map(column).collect()),
+            constraints: Some(vec![(oid, format!("{name}_pkey"), 'p', vec![1], None, Vec::new())]),
+            ..Answer::default()
+        });
+    }
+
+    #[test]
+    fn only_the_own_transaction_may_lie_between_two_moments() {
+        let moment = |next, transaction| Moment { next, transaction };
+        let earlier = moment(Some(10), Some(10));
+        assert!(moment(Some(11), None).follows(&earlier));
+        // Another one came between, was open then, or is open now.
+        assert!(!moment(Some(12), None).follows(&earlier));
+        assert!(!moment(Some(11), None).follows(&moment(None, Some(10))));
+        assert!(!moment(None, None).follows(&earlier));
+        // The number 10 belonged to another one.
+        assert!(!moment(Some(11), None).follows(&moment(Some(10), None)));
+        assert!(moment(Some(10), None).follows(&moment(Some(10), None)));
+    }
+
+    #[test]
+    fn a_snapshot_with_open_transactions_has_no_next_number() {
+        assert_eq!(next_transaction("746:746:"), Some(746));
+        assert_eq!(next_transaction("746:748:746"), None);
+        assert_eq!(next_transaction("746:748:"), None);
+    }
+
+    #[test]
+    fn row_counts_are_read_from_one_text() {
+        let written = Written { inserted: 3, updated: 0, deleted: 1 };
+        assert_eq!(counts("16385:3:0:1"), BTreeMap::from([(16385, written)]));
+        assert!(counts("").is_empty());
+    }
+}
