@@ -17,9 +17,9 @@ FROM ${RUST_IMAGE} AS source
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
+COPY crates crates
 COPY xtask xtask
 COPY entrypoint entrypoint
-COPY pgcut pgcut
 # The target's name decides about musl; on an Alpine image it is the host's own.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target \
     --mount=type=secret,id=ca,target=/run/ca.pem \

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::config::Problems;
-use crate::contract::{ExitCode, Phase};
 use crate::database::{LockError, Lost, PoolError, Pooled, VerifyError, WaitError, describe, trace_of_pooler};
 use crate::directus::snapshot::InvalidSnapshot;
 use crate::directus::{BridgeError, NoDirectus};
@@ -11,6 +10,7 @@ use crate::exec::ExecError;
 use crate::migrations::{ApplyError, InvalidMigrations};
 use crate::signals::Asked;
 use crate::witness::LinkError;
+use contract::{ExitCode, Phase};
 
 /// Why a boot ended before the server. Displays as the last line that an operator reads: cause and way out.
 #[derive(Debug, thiserror::Error)]

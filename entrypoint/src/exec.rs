@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use crate::contract::ExitCode;
+use contract::ExitCode;
 
 /// Why the command did not run. `exec` only ever returns an error.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,7 @@ use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
 use crate::config::{Env, Problems};
-use crate::contract::{DEFAULT_PORT, PING_PATH};
+use contract::{DEFAULT_PORT, PING_PATH};
 
 /// How long connecting, asking and reading may take together; below the image's `HEALTHCHECK --timeout`.
 const DEADLINE: Duration = Duration::from_secs(4);

@@ -1,15 +1,14 @@
 //! The boot of a trm-directus container, as a library: the binary is a thin `main` over it, and the integration
 //! tests drive its parts against a real PostgreSQL.
 //!
-//! [`contract`] is what the image promises to the outside (exit codes, phases, log lines, paths, variables); it is
-//! all that `xtask` imports. Everything else follows the boot: [`config`] (phase 1), [`database`] (2 and 3),
+//! What the image promises to the outside (exit codes, phases, log lines, paths, variables) is the crate `contract`.
+//! Everything else follows the boot: [`config`] (phase 1), [`database`] (2 and 3),
 //! [`migrations`] (4 and 7), [`directus`] (5 and 6), [`exec`] (8), and [`boot`], which puts them in order.
 
 pub mod attic;
 pub mod boot;
 pub mod cli;
 pub mod config;
-pub mod contract;
 pub mod database;
 pub mod directus;
 pub mod error;

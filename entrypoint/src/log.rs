@@ -1,11 +1,11 @@
-//! Where the boot's lines go: standard output, in the form of [`crate::contract::LogLine`].
+//! Where the boot's lines go: standard output, in the form of [`contract::LogLine`].
 
 use std::cell::Cell;
 use std::io::Write as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::contract::{Event, Level, LogLine, Phase};
 use crate::secret::Redactor;
+use contract::{Event, Level, LogLine, Phase};
 
 /// The form of the lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use contract::{self, Phase};
 use entrypoint::boot::{Prepared, boot, prepare};
 use entrypoint::cli::{self, Command};
 use entrypoint::config::{Env, log_style, redactor};
-use entrypoint::contract::{self, Phase};
 use entrypoint::error::BootError;
 use entrypoint::exec::{exec, server_command};
 use entrypoint::healthcheck;

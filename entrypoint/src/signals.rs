@@ -6,7 +6,7 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::contract::ExitCode;
+use contract::ExitCode;
 
 /// The signal that asked the boot to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

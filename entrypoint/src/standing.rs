@@ -9,7 +9,6 @@ use tokio_postgres::types::Type;
 
 use crate::boot::Prepared;
 use crate::config::SchemaMode;
-use crate::contract::Phase;
 use crate::database::state;
 use crate::directus::fingerprint::{FINGERPRINT, fingerprint};
 use crate::directus::inventory::{self, HAS_ADMINISTRATOR};
@@ -17,6 +16,7 @@ use crate::directus::{LineageRow, Position, lineage};
 use crate::error::BootError;
 use crate::log::Log;
 use crate::migrations::{self, LEDGER_STAMPS, Ledger, MigrationSet, Plan};
+use contract::Phase;
 
 /// What a database that has everything says beside that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

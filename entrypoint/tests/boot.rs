@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Database, Ended, Image, binary, run, server_url};
-use entrypoint::contract::{ExitCode, Phase};
+use contract::{ExitCode, Phase};
 use serde_json::json;
 
 async fn count(database: &Database, what: &str) -> i64 {
@@ -93,7 +93,7 @@ async fn a_held_lock_ends_the_wait_with_the_holders_name() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     let holder = database.connect().await;
     holder.execute("set application_name = 'somebody else'", &[]).await.expect("a name");
-    let key = entrypoint::contract::LOCK_KEY;
+    let key = contract::LOCK_KEY;
     holder.execute("select pg_advisory_lock($1)", &[&key]).await.expect("free");
     let ended = run(image.boot(database.url()).env("BOOT_LOCK_TIMEOUT", "1"));
     ended.assert_failed("lock", ExitCode::LockTimeout, &["somebody else", "BOOT_LOCK_TIMEOUT"]);

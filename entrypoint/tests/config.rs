@@ -3,8 +3,8 @@
 mod common;
 
 use common::{Database, Image, run};
+use contract::ExitCode;
 use entrypoint::config::{Config, Env};
-use entrypoint::contract::ExitCode;
 use entrypoint::database::{RESET, Session};
 
 /// A session by the parts of the database's place, and these variables.

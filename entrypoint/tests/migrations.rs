@@ -6,8 +6,8 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{Database, Image, boot_lock, log, run};
+use contract::{ExitCode, Phase};
 use entrypoint::config::Config;
-use entrypoint::contract::{ExitCode, Phase};
 use entrypoint::database::{Session, state};
 use entrypoint::migrations::{
     Acceptance, ApplyError, Conditions, Kept, Ledger, LockPatience, MigrationFile, MigrationSet, apply, plan, settle,

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use common::pgbouncer::PgBouncer;
 use common::{Database, Image, Place, binary, run};
-use entrypoint::contract::ExitCode;
+use contract::ExitCode;
 
 /// A database with the pooler's place in front of it.
 async fn pooled(mode: &str, more: &str) -> (Database, PgBouncer, Place) {

@@ -6,7 +6,7 @@ mod common;
 use std::process::{Command, Output};
 
 use common::{Database, Image, run};
-use entrypoint::contract::ExitCode;
+use contract::ExitCode;
 use serde_json::{Value, json};
 
 /// A database that this image has booted, so that there is nothing left to do.
@@ -40,7 +40,7 @@ fn plan(image: &Image, database: &Database) -> (i32, Value) {
 async fn a_boot_with_nothing_to_do_starts_no_node_and_takes_no_lock() {
     let (database, image) = booted().await;
     let holder = database.connect().await;
-    let key = entrypoint::contract::LOCK_KEY;
+    let key = contract::LOCK_KEY;
     holder.execute("select pg_advisory_lock($1)", &[&key]).await.expect("free");
     let ended = without_node(&image, &database);
     assert_eq!(ended.code, 0, "{}", ended.output);
@@ -338,7 +338,7 @@ async fn a_status_tells_ledger_lineage_and_lock() {
     let (database, image) = booted().await;
     let holder = database.connect().await;
     holder.execute("set application_name = 'somebody else'", &[]).await.expect("a name");
-    let key = entrypoint::contract::LOCK_KEY;
+    let key = contract::LOCK_KEY;
     holder.execute("select pg_advisory_lock($1)", &[&key]).await.expect("free");
     let (code, document, _) = report(&mut image.command(database.url(), &["status", "--json"]), "status");
     assert_eq!(code, 0);

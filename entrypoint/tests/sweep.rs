@@ -19,8 +19,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use common::{Database, Image, run};
-use entrypoint::contract::{Event, ExitCode, LogLine, Phase};
-use pgcut::{Action, Direction, Fault, Position, Proxy, Trace};
+use contract::{Event, ExitCode, LogLine, Phase};
+use pg_fault_proxy::{Action, Direction, Fault, Position, Proxy, Trace};
 
 /// How long a boot may take to end after a fault, and the next one to make it good; measured, they take a second.
 const BOUND: Duration = Duration::from_secs(15);

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use common::tls::{Authority, Certificate, ca_true, expired, self_signed, serve};
 use common::{Database, Ended, Image, run};
-use entrypoint::contract::ExitCode;
+use contract::ExitCode;
 
 /// A database, and a boot of it by the parts of its place.
 struct Case {

@@ -4,9 +4,9 @@
 mod common;
 
 use common::{Database, boot_lock, log};
+use contract::{ExitCode, Phase};
 use entrypoint::attic::{Request, run as attic};
 use entrypoint::config::{Config, Env};
-use entrypoint::contract::{ExitCode, Phase};
 use entrypoint::database::{BootLock, Session, state};
 use entrypoint::error::BootError;
 use entrypoint::migrations::{ApplyError, Conditions, MigrationFile, apply};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use entrypoint::contract::{Event, ExitCode, Level, LogLine, Phase};
+use contract::{Event, ExitCode, Level, LogLine, Phase};
 
 /// A phase that ended well.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use entrypoint::contract;
+use contract;
 use serde::Serialize;
 
 use crate::engine::{FileEntry, FileKind, LayerFile};

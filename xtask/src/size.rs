@@ -1,7 +1,7 @@
 //! How large an image is, alone and over its base, and whether that is too much.
 
 use anyhow::Context as _;
-use entrypoint::contract;
+use contract;
 use serde::Serialize;
 
 use crate::engine::{Engine, Layer};

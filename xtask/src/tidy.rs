@@ -1,7 +1,7 @@
 //! What can be seen to be wrong with the image's parts before anything is built: the rules that the boot holds them to.
 
 use anyhow::{Context as _, ensure};
-use entrypoint::contract::{DB_INIT_DIR, SNAPSHOT_FILE};
+use contract::{DB_INIT_DIR, SNAPSHOT_FILE};
 use entrypoint::migrations::MigrationSet;
 
 use crate::verify::schema::Schema;
@@ -32,7 +32,7 @@ fn owned_tables_are_left_alone(snapshot: &Schema, migrations: &MigrationSet) -> 
 
 /// The place in this repository of a part that lies there in the image.
 fn in_tree(path: &'static str) -> &'static str {
-    path.strip_prefix(entrypoint::contract::WORK_DIR).map_or(path, |rest| rest.trim_start_matches('/'))
+    path.strip_prefix(contract::WORK_DIR).map_or(path, |rest| rest.trim_start_matches('/'))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use entrypoint::contract;
+use contract;
 
 use crate::engine::{FileContent, FileKind};
 

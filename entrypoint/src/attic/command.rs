@@ -97,7 +97,7 @@ pub async fn run(request: &Request, env: &Env, log: &Log) -> Result<String, Boot
         return Ok(if *json { serde_json::json!({ "entries": entries }).to_string() } else { listed(&entries) });
     }
     let config = &prepared.config;
-    log.begin(crate::contract::Phase::Lock);
+    log.begin(contract::Phase::Lock);
     session.ready().await?;
     let other = database::refuse_pooler(&session, &config.database, config.timeouts.database, log).await?;
     let (lock, _) = BootLock::acquire(other, config.timeouts.lock, log).await?;

@@ -1,7 +1,6 @@
 //! Phase 5: Directus' system tables, its own migrations and the first administrator, in one observed transaction.
 
 use super::{Boot, Node, about_administrators, weighed};
-use crate::contract::Phase;
 use crate::database::Session;
 use crate::directus::protocol::Bootstrapped;
 use crate::directus::{Admin, Bridge, inventory};
@@ -9,6 +8,7 @@ use crate::error::BootError;
 use crate::standing::{Bootstrap, Standing};
 use crate::witness::watch::{MAX_ATTEMPTS, add_suspicions};
 use crate::witness::{DirectusMigrations, Link, Loss, Outcome, Witness};
+use contract::Phase;
 
 /// The result of one attempt.
 enum Attempt {

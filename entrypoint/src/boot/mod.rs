@@ -11,7 +11,6 @@ use tokio::time::timeout;
 
 use crate::attic;
 use crate::config::{Config, Env, SchemaMode};
-use crate::contract::Phase;
 use crate::database::{self, BootLock, Lost, Pooled, Session, VerifyError, state};
 use crate::directus::{Bridge, BridgeError, Release, Snapshot, SnapshotFile, changes, fingerprint, inventory};
 use crate::error::{BootError, ConnectionLoss};
@@ -20,6 +19,7 @@ use crate::migrations::file::hex_sha256;
 use crate::migrations::{self, Conditions, Migrations};
 use crate::standing::{Current, Standing, is_current};
 use crate::witness::{self, LastCatalog, Link, Loss, measure};
+use contract::Phase;
 
 pub use schema::SchemaOutcome;
 pub(crate) use schema::weighed_words;

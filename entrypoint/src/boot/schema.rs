@@ -7,7 +7,6 @@
 use super::{Boot, Node, weighed};
 use crate::attic::{self, Stash};
 use crate::config::SchemaMode;
-use crate::contract::Phase;
 use crate::database::{Session, state};
 use crate::directus::protocol::{Change, SchemaPlan};
 use crate::directus::{
@@ -18,6 +17,7 @@ use crate::error::BootError;
 use crate::standing::Schema;
 use crate::witness::watch::{MAX_ATTEMPTS, add_suspicions};
 use crate::witness::{Link, Loss, Outcome, Witness};
+use contract::Phase;
 
 /// How often a plan is applied and compared again; Directus needs a second round for some fields (directus 20439).
 const MAX_ROUNDS: usize = 5;

@@ -18,9 +18,9 @@ pub use env::Env;
 pub use problems::Problems;
 pub use secrets::redactor;
 
-use crate::contract;
 use crate::log::LogStyle;
 use crate::migrations::{Acceptance, LockPatience};
+use contract;
 
 /// What Directus is told where the operator says nothing.
 const DEFAULTS: [(&str, &str); 3] = [

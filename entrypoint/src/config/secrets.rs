@@ -2,8 +2,8 @@
 
 use super::connection_string::ConnectionString;
 use super::{Env, Problems};
-use crate::contract::VARIABLES;
 use crate::secret::{Redactor, Secret};
+use contract::VARIABLES;
 
 /// Lines of a PEM that are shorter than this are its end, and tell nothing.
 const PEM_LINE: usize = 16;

@@ -1,7 +1,7 @@
 //! Names that look like ours and are not: a slip of the pen, or somebody else's.
 
 use super::{Env, Problems};
-use crate::contract::VARIABLES;
+use contract::VARIABLES;
 
 /// What our own variables begin with.
 const PREFIXES: [&str; 3] = ["BOOT_", "SCHEMA_", "MIGRATION_"];

@@ -10,9 +10,9 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Client;
 
 use super::{Lost, Session};
-use crate::contract::LOCK_KEY;
 use crate::log::Log;
 use crate::witness::{Link, LinkError};
+use contract::LOCK_KEY;
 
 /// Pause between tries; what a replica waits at most for nothing.
 const PAUSE: Duration = Duration::from_millis(100);

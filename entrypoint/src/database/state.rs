@@ -6,9 +6,9 @@
 use serde_json::Value;
 use tokio_postgres::Client;
 
-use crate::contract::Phase;
 use crate::directus::LineageRow;
 use crate::migrations::{LEDGER_STAMPS, Manifest, ledger_digest};
+use contract::Phase;
 
 /// Whether any boot has been here.
 ///

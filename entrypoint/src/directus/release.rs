@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::contract::DIRECTUS_MIGRATIONS_SUBDIR;
+use contract::DIRECTUS_MIGRATIONS_SUBDIR;
 
 /// The Directus of the image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

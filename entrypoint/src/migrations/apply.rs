@@ -16,13 +16,13 @@ use super::patience::{LockPatience, Watch};
 use super::place::Place;
 use crate::attic::{self, Insertion, Stash};
 use crate::config::DatabaseConfig;
-use crate::contract::Phase;
 use crate::database::{BootLock, RESET, Session, VerifyError, describe};
 use crate::log::Log;
 use crate::witness::link::literal;
 use crate::witness::loss::count;
 use crate::witness::watch::{MAX_ATTEMPTS, add_suspicions, has_statistics, with_amount};
 use crate::witness::{Announcement, LastCatalog, Link, LinkError, Loss, Outcome, Witness};
+use contract::Phase;
 
 /// How long whoever queued up behind a migration has the lock to itself between two tries.
 const PAUSE: Duration = Duration::from_millis(500);

@@ -7,8 +7,8 @@ use tokio_postgres::{Client, GenericClient};
 
 use super::plan::{Accepted, short};
 use super::{Acceptance, MigrationFile, MigrationSet, Plan};
-use crate::contract::{POST_SCHEMA_SUBDIR, Phase};
 use crate::log::Log;
+use contract::{POST_SCHEMA_SUBDIR, Phase};
 
 /// The table of the shell runner that did this work before.
 const FOREIGN: &str = "public.migrations_applied";

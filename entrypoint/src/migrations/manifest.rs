@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use super::file::hex_sha256;
 use super::{InvalidMigrations, MigrationFile, MigrationSet};
-use crate::contract::{POST_SCHEMA_SUBDIR, Phase};
+use contract::{POST_SCHEMA_SUBDIR, Phase};
 
 /// The note's name in the folder; as a hidden file it is no migration.
 const FILE: &str = ".manifest";

@@ -24,7 +24,7 @@ mod track_counts;
 
 use std::path::Path;
 
-use crate::contract::{POST_SCHEMA_SUBDIR, Phase};
+use contract::{POST_SCHEMA_SUBDIR, Phase};
 
 pub use accept::Acceptance;
 pub use apply::{Conditions, apply};

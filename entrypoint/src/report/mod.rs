@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use crate::boot::rehearse::rehearse;
 use crate::boot::{Prepared, connect, explained, prepare};
 use crate::config::Env;
-use crate::contract::ExitCode;
 use crate::database::Session;
 use crate::error::BootError;
 use crate::log::Log;
+use contract::ExitCode;
 
 /// Which report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use super::{heading, paragraph};
 use crate::boot::{Prepared, bounded, start_node, weighed_words};
-use crate::contract::ExitCode;
 use crate::database::Session;
 use crate::directus::protocol::Change;
 use crate::directus::{Expectation, LineageRow, Position, Verdict, changes, check_destructive, lineage};
@@ -13,6 +12,7 @@ use crate::log::Log;
 use crate::migrations::Plan;
 use crate::standing::{Bootstrap, Schema, Standing};
 use crate::witness::{Catalog, Link};
+use contract::ExitCode;
 
 /// What a look at the schema gave.
 #[derive(Default)]

@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use super::{heading, paragraph};
 use crate::boot::Prepared;
-use crate::contract::ExitCode;
 use crate::database::{self, Session, state};
 use crate::directus::{Position, lineage};
 use crate::error::BootError;
 use crate::standing::{Refusal, Schema, Standing, Work};
+use contract::ExitCode;
 
 /// The document, the text, and exit code 0.
 ///

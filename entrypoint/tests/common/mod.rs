@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use contract::{DIRECTUS_MIGRATIONS_SUBDIR, Event, LogLine};
 use entrypoint::config::{Config, Env};
-use entrypoint::contract::{DIRECTUS_MIGRATIONS_SUBDIR, Event, LogLine};
 use entrypoint::database::{BootLock, Session, wait};
 use entrypoint::log::{Log, LogStyle};
 use tokio_postgres::Client;
@@ -316,7 +316,7 @@ impl Ended {
 
     /// Asserts that it failed with that code in that phase, that the last line says so and contains `words`.
     #[track_caller]
-    pub(crate) fn assert_failed(&self, phase: &str, exit: entrypoint::contract::ExitCode, words: &[&str]) {
+    pub(crate) fn assert_failed(&self, phase: &str, exit: contract::ExitCode, words: &[&str]) {
         assert_eq!(self.last.event, Event::Failed(exit.code()), "{}", self.output);
         assert_eq!(self.code, i32::from(exit.code()), "{}", self.output);
         assert_eq!(self.last.phase.name(), phase, "{}", self.output);

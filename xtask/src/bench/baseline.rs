@@ -1,6 +1,6 @@
 //! The two that are compared, and the image of the second one.
 
-use entrypoint::contract::{BINARY, Event, LogLine, Phase};
+use contract::{BINARY, Event, LogLine, Phase};
 
 use crate::base_images::Resolved;
 use crate::cmd::Cmd;

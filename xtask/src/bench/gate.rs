@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use entrypoint::contract::DEFAULT_PORT;
+use contract::DEFAULT_PORT;
 
 use crate::verify::{self, BootSpec, Container};
 

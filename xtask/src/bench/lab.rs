@@ -40,7 +40,7 @@ const PARTS: [&str; 13] = [
     "db-init",
     "entrypoint",
     "extensions",
-    "pgcut",
+    "pg_fault_proxy",
     "scripts",
     "snapshots",
     "xtask",

@@ -1,7 +1,7 @@
 //! A warm boot with ever more applied migrations.
 
 use anyhow::ensure;
-use entrypoint::contract::BINARY;
+use contract::BINARY;
 
 use super::baseline::Contender;
 use super::lab::Lab;

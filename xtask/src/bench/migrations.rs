@@ -1,7 +1,7 @@
 //! Applying a thousand small migrations: with a ledger, and as fast as psql can.
 
 use anyhow::{Context as _, ensure};
-use entrypoint::contract::{DB_INIT_DIR, Event, LogLine, Phase};
+use contract::{DB_INIT_DIR, Event, LogLine, Phase};
 
 use super::baseline::Contender;
 use super::lab::Lab;

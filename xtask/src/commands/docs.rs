@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::CommandFactory as _;
-use entrypoint::contract::{ExitCode as BootExit, VARIABLES, VariableGroup};
+use contract::{ExitCode as BootExit, VARIABLES, VariableGroup};
 
 use crate::{flags, ui, workspace};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use entrypoint::contract;
+use contract;
 use serde::Deserialize;
 
 use crate::compose::{self, Compose};

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use entrypoint::contract::{self, Event, ExitCode, LogLine, Phase};
+use contract::{self, Event, ExitCode, LogLine, Phase};
 use futures_util::future::{join_all, try_join_all};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::OnceCell;

@@ -1,7 +1,7 @@
 //! Stops a boot in the middle of a phase for as long as it takes to look, so that a fault hits it there and nowhere else.
 
 use anyhow::Context as _;
-use entrypoint::contract::Phase;
+use contract::Phase;
 use tokio_postgres::Client;
 
 use super::database::Database;

@@ -1,6 +1,6 @@
 //! Recognises secrets that have no place in an image. What is found is described, never shown.
 
-use entrypoint::contract::BUNDLE_DIR;
+use contract::BUNDLE_DIR;
 
 /// Files that hold credentials by their very name.
 const NAMES: [&str; 10] = [

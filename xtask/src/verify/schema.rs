@@ -73,7 +73,7 @@ type Properties = BTreeMap<&'static str, String>;
 impl Schema {
     /// The checkout's snapshot.
     pub(crate) fn snapshot() -> anyhow::Result<Schema> {
-        let path = workspace::path(entrypoint::contract::SNAPSHOT_FILE.trim_start_matches("/directus/"));
+        let path = workspace::path(contract::SNAPSHOT_FILE.trim_start_matches("/directus/"));
         let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
         serde_saphyr::from_str(&text).with_context(|| format!("{path} is no snapshot"))
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, ensure};
-use entrypoint::contract::{BINARY, ExitCode, Phase};
+use contract::{BINARY, ExitCode, Phase};
 use serde_json::{Value, json};
 
 use crate::verify::case::{BootSpec, Case, Container, Ended, PATIENCE};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use entrypoint::contract::{EXTENSIONS_DIR, Event, LogLine, Phase, WORK_DIR};
+use contract::{EXTENSIONS_DIR, Event, LogLine, Phase, WORK_DIR};
 use serde_json::json;
 
 use crate::verify::api::{Answer, Api};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use entrypoint::contract::{ExitCode, Phase};
+use contract::{ExitCode, Phase};
 use serde_json::json;
 
 use crate::verify::api::Api;

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use entrypoint::contract::{ExitCode, Phase};
+use contract::{ExitCode, Phase};
 
 use crate::verify::case::{Case, Container, OWN_SERVER, PATIENCE};
 use crate::verify::check::{Check, Need};

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use entrypoint::contract;
+use contract;
 
 use crate::engine::State;
 use crate::verify::case::{BootSpec, Case, Container};

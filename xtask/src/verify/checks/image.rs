@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use anyhow::{Context as _, bail, ensure};
-use entrypoint::contract::{self, ExitCode, LogLine};
+use contract::{self, ExitCode, LogLine};
 
 use crate::base_images::BaseImage;
 use crate::engine::{ContainerSpec, FileContent, ImageInfo, Layer, LayerFile};

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use entrypoint::contract::{Event, LogLine, Phase};
+use contract::{Event, LogLine, Phase};
 use futures_util::future::try_join_all;
 
 use crate::ui;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use entrypoint::contract::ExitCode;
+use contract::ExitCode;
 
 use crate::verify::case::{ADMIN, BootSpec, Case, Container, PATIENCE};
 use crate::verify::check::{Check, Need};

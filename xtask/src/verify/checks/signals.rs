@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use entrypoint::contract::{self, ExitCode, Phase};
+use contract::{self, ExitCode, Phase};
 use tokio::time::timeout;
 
 use super::faults::slow_file;

@@ -1,7 +1,7 @@
 //! Snapshots: an edit is applied as an edit, and every snapshot that Directus saved boots on an empty database.
 
 use anyhow::{Context as _, ensure};
-use entrypoint::contract::Phase;
+use contract::Phase;
 use serde_json::{Value, json};
 
 use crate::verify::api::Api;

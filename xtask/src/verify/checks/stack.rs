@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-use entrypoint::contract::Phase;
+use contract::Phase;
 use serde::Deserialize;
 
 use crate::cmd::Cmd;

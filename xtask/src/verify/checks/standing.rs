@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-use entrypoint::contract::{DB_INIT_DIR, ExitCode, Phase, SNAPSHOT_FILE};
+use contract::{DB_INIT_DIR, ExitCode, Phase, SNAPSHOT_FILE};
 use serde_json::{Value, json};
 
 use crate::ui;
@@ -44,7 +44,7 @@ pub(crate) const CHECKS: &[Check] = &[
 async fn no_node(case: &mut Case) -> anyhow::Result<()> {
     let database = case.booted_database().await?;
     let holder = database.connect().await?;
-    holder.execute("select pg_advisory_lock($1)", &[&entrypoint::contract::LOCK_KEY]).await?;
+    holder.execute("select pg_advisory_lock($1)", &[&contract::LOCK_KEY]).await?;
     // Where there is no PATH, there is no node to be found.
     let spec = case.boot("without-node", &database).variable("PATH", "/nowhere").command(["boot"]);
     let ended = case.start(spec).await?.ended(PATIENCE).await?;
@@ -182,7 +182,7 @@ async fn standing(container: &Container) -> anyhow::Result<(String, String)> {
 
 /// Runs `plan` or `status` in a container; the exit code must be this.
 async fn report(container: &Container, kind: &str, wanted: i64) -> anyhow::Result<Value> {
-    let (code, said) = container.exec(&[entrypoint::contract::BINARY, kind, "--json"]).await?;
+    let (code, said) = container.exec(&[contract::BINARY, kind, "--json"]).await?;
     ensure!(code == wanted, "{kind} ended with {code}, not {wanted}: {said}");
     let line =
         said.lines().find(|line| line.starts_with('{')).with_context(|| format!("{kind} wrote no JSON: {said}"))?;

@@ -2,7 +2,7 @@
 //! model.
 
 use anyhow::{Context as _, ensure};
-use entrypoint::contract::Phase;
+use contract::Phase;
 
 use crate::verify::case::{Case, Ended, PATIENCE};
 use crate::verify::check::{Check, Need};

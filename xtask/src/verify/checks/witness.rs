@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use entrypoint::contract::{BINARY, ExitCode, LOCK_KEY, Phase};
+use contract::{BINARY, ExitCode, LOCK_KEY, Phase};
 use serde_json::{Value, json};
 
 use crate::ui;

@@ -125,7 +125,7 @@ fn axis(top: usize, scale: f64) -> Markup {
 
 /// A class that has a colour, for phases that the image promises.
 pub(super) fn class(phase: &str) -> String {
-    entrypoint::contract::Phase::from_name(phase).map_or("p-server".to_owned(), |phase| format!("p-{phase}"))
+    contract::Phase::from_name(phase).map_or("p-server".to_owned(), |phase| format!("p-{phase}"))
 }
 
 fn total(boot: &BootTimeline) -> u64 {

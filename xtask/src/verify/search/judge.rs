@@ -1,7 +1,7 @@
 //! Judges how a boot ended: whether its exit code is true, and whether everything is there that has to be.
 
 use anyhow::{Context as _, bail, ensure};
-use entrypoint::contract::{Event, ExitCode, LogLine, Phase};
+use contract::{Event, ExitCode, LogLine, Phase};
 use serde_json::Value;
 
 use super::case::{Case, File, Folder};

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use anyhow::{Context as _, bail, ensure};
-use entrypoint::contract::{BINARY, ExitCode, LogLine, Phase};
+use contract::{BINARY, ExitCode, LogLine, Phase};
 use serde_json::Value;
 
 use super::case::{Case, File};

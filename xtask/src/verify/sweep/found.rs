@@ -97,7 +97,7 @@ impl Outcome {
     }
 
     pub(super) fn ended(&mut self, ended: &Ended) {
-        self.phase = phase(ended).map(entrypoint::contract::Phase::name);
+        self.phase = phase(ended).map(contract::Phase::name);
         self.exit = Some(ended.code);
         ended.last_line().clone_into(&mut self.said);
     }
@@ -233,7 +233,7 @@ impl Report {
 
 #[cfg(test)]
 pub(super) mod fixture {
-    use pgcut::Direction;
+    use pg_fault_proxy::Direction;
 
     use super::*;
 

@@ -13,9 +13,9 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use entrypoint::contract::{DB_INIT_DIR, Event, ExitCode, LogLine, Phase, SNAPSHOT_FILE};
+use contract::{DB_INIT_DIR, Event, ExitCode, LogLine, Phase, SNAPSHOT_FILE};
 use futures_util::StreamExt as _;
-use pgcut::{Action, Direction, Fault, Position, Proxy, Trace};
+use pg_fault_proxy::{Action, Direction, Fault, Position, Proxy, Trace};
 use tokio::sync::oneshot;
 
 use super::case::{BootSpec, Container, Ended, PATIENCE, Setting};
@@ -414,7 +414,7 @@ mod tests {
 
     #[test]
     fn only_a_line_with_phase_and_the_right_code_will_do() {
-        let cut = Point { kind: Kind::Cut, direction: pgcut::Direction::ToServer, n: 1 };
+        let cut = Point { kind: Kind::Cut, direction: pg_fault_proxy::Direction::ToServer, n: 1 };
         let lost = "[entrypoint] 5/8 bootstrap failed: the connection to PostgreSQL was lost: gone (exit 23)";
         assert!(judge(cut, &ended(23, lost)).is_ok());
         let wrong = |code, line| judge(cut, &ended(code, line)).unwrap_err().to_string();

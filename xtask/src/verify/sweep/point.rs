@@ -1,7 +1,7 @@
 //! Which faults there are, at which messages they come, and which ends of a boot are right then.
 
-use entrypoint::contract::{ExitCode, Phase};
-use pgcut::{Direction, Trace};
+use contract::{ExitCode, Phase};
+use pg_fault_proxy::{Direction, Trace};
 use serde::Serialize;
 
 /// What happens at a message.
@@ -118,7 +118,7 @@ pub(crate) fn points(trace: &Trace, density: Density, kinds: &[Kind]) -> Vec<Poi
 
 #[cfg(test)]
 mod tests {
-    use pgcut::Message;
+    use pg_fault_proxy::Message;
 
     use super::*;
 

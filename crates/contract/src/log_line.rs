@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::Phase;
+use crate::Phase;
 
 /// What every text line of the boot begins with.
 pub const PREFIX: &str = "[entrypoint]";

@@ -2,7 +2,7 @@
 #![no_main]
 
 use entrypoint::config::{Config, Env};
-use entrypoint::contract::VARIABLES;
+use contract::VARIABLES;
 use libfuzzer_sys::fuzz_target;
 
 /// Stands in every secret value, and nowhere else.
