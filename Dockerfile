@@ -60,7 +60,7 @@ USER root
 RUN --mount=type=bind,source=scripts/slim,target=/mnt node /mnt/prune.mjs /mnt/prune.tsv /
 
 # One layer, so that what is removed is not shipped below it, and nothing else in that layer: it is what ours are compared
-# with (xtask/src/inspection.rs). Upstream's settings, but for its database in a file.
+# with (crates/testbed/src/image/inspection.rs). Upstream's settings, but for its database in a file.
 FROM scratch AS slim
 COPY --from=pruned / /
 ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \

@@ -5,7 +5,7 @@
 //
 // The model is the same for every version, except that columns of directus_collections and directus_fields that a
 // version does not have are omitted. It has each field type of the app that does not need PostGIS, and fewer than the
-// 25 tables that Directus 12 allows without a licence. Rows for each table are in xtask/src/verify/versions/rows.sql.
+// 25 tables that Directus 12 allows without a licence. Rows for each table are in crates/acceptance/src/versions/rows.sql.
 
 const { DIRECTUS_URL: url, ADMIN_EMAIL: email, ADMIN_PASSWORD: password } = process.env;
 

@@ -5,7 +5,7 @@
 # For each version: installs the real package from npm in a temporary folder, bootstraps it on a temporary PostgreSQL,
 # starts it, builds the model (model.mjs) over its REST API, runs its own `schema snapshot`, and removes the folder.
 #
-#   save.sh VERSION...     e.g. save.sh 10.13.4 11.9.2; writes xtask/src/verify/versions/VERSION.yaml
+#   save.sh VERSION...     e.g. save.sh 10.13.4 11.9.2; writes crates/acceptance/src/versions/VERSION.yaml
 #
 #   NODE=FILE              Node to run Directus with (default: node); Directus 11.4 and later need Node 22
 #   OUT=DIR                folder for the results
@@ -16,7 +16,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-out=${OUT:-$here/../../xtask/src/verify/versions}
+out=${OUT:-$here/../../crates/acceptance/src/versions}
 node=$(command -v "${NODE:-node}")
 pg_bin=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
 log=''

@@ -1,14 +1,13 @@
 //! `ci`: everything that CI runs, so that CI installs and knows nothing else.
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::ensure;
+use anyhow::Context as _;
 
-use crate::cmd::Cmd;
-use crate::{flags, setup, tidy, ui};
-
-use super::{docs, test, verify};
+use super::docs;
+use crate::tool::Tool;
+use crate::{child, workspace};
 
 /// The steps, in order: the quick ones first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +16,6 @@ enum Step {
     Format,
     Lint,
     Docs,
-    Tidy,
     Scripts,
     Test,
     Verify,
@@ -30,61 +28,65 @@ impl Step {
             Step::Format => "fmt",
             Step::Lint => "clippy",
             Step::Docs => "docs",
-            Step::Tidy => "tidy",
             Step::Scripts => "scripts",
             Step::Test => "test",
             Step::Verify => "verify",
         }
     }
 
-    /// `strict`: whether a check that cannot be made here fails the run.
-    async fn run(self, strict: bool) -> anyhow::Result<()> {
-        let cargo = Cmd::cargo;
+    /// Runs it, and returns whether all is well. `strict`: whether a check that cannot be made here fails the run.
+    fn run(self, strict: bool) -> anyhow::Result<bool> {
         match self {
-            Step::Setup => setup::go_through(setup::Wanted { act: true, browser: true }).await.map(drop),
-            Step::Format => cargo().args(["fmt", "--all", "--check"]).stdout_is_the_result().run().await,
-            Step::Lint => {
-                let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"];
-                cargo().args(clippy).run().await
-            }
-            Step::Docs => docs::check(),
-            Step::Tidy => tidy::check(),
-            Step::Scripts => test::test_scripts().await,
-            Step::Test => test::test(&[]).await,
-            Step::Verify => gate(strict).await,
+            Step::Setup => tool(Tool::Devtools, &["setup", "--yes", "--browser"]),
+            Step::Format => cargo(&["fmt", "--all", "--check"]),
+            Step::Lint => cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]),
+            Step::Docs => docs::check().map(|()| true),
+            Step::Scripts => test_scripts(),
+            Step::Test => tool(Tool::Devtools, &["test"]),
+            Step::Verify => tool(Tool::Acceptance, if strict { &["verify", "--strict"] } else { &["verify"] }),
         }
     }
 }
 
-/// Builds the image and judges it. A machine that was set up here has all that the checks need.
-async fn gate(strict: bool) -> anyhow::Result<()> {
-    let code = verify::run(&flags::Verify { strict, ..flags::Verify::default() }).await?;
-    ensure!(code == ExitCode::SUCCESS, "the image may not ship: see the failed checks above");
-    Ok(())
+/// Runs the tests of the image's scripts, by Node's own test runner. They need no packages.
+fn test_scripts() -> anyhow::Result<bool> {
+    let folder = workspace::path("scripts/test");
+    let mut files = vec!["--test".to_owned()];
+    for entry in folder.read_dir_utf8().with_context(|| format!("failed to read {folder}"))? {
+        files.push(entry.with_context(|| format!("failed to read {folder}"))?.into_path().into_string());
+    }
+    files[1..].sort();
+    child::succeeds("node", files)
+}
+
+fn cargo(arguments: &[&str]) -> anyhow::Result<bool> {
+    child::succeeds(child::cargo(), arguments)
+}
+
+fn tool(tool: Tool, arguments: &[&str]) -> anyhow::Result<bool> {
+    child::succeeds(child::cargo(), tool.cargo_arguments(arguments.iter().map(Into::into)))
 }
 
 /// Runs `ci`.
-pub(crate) async fn run(flags: &flags::Ci) -> anyhow::Result<ExitCode> {
-    let steps = [Step::Format, Step::Lint, Step::Docs, Step::Tidy, Step::Scripts, Step::Test, Step::Verify];
+pub(crate) fn run(flags: &grammar::Ci) -> anyhow::Result<ExitCode> {
+    child::end_with_us()?;
+    let steps = [Step::Format, Step::Lint, Step::Docs, Step::Scripts, Step::Test, Step::Verify];
     let mut rows = Vec::new();
     let mut failed = false;
     for step in flags.setup.then_some(Step::Setup).into_iter().chain(steps) {
         let began = Instant::now();
         // A failed step does not end it: one run shows all that is wrong. Without the machine's setup nothing can work.
-        let result = step.run(flags.setup).await;
-        if let Err(error) = &result {
-            ui::error(&format!("{}: {error:#}", step.name()));
-        }
-        failed |= result.is_err();
-        rows.push(row(step, result.is_ok(), began.elapsed()));
-        if step == Step::Setup && result.is_err() {
+        let ok = step.run(flags.setup).unwrap_or_else(|error| {
+            eprintln!("error: {}: {error:#}", step.name());
+            false
+        });
+        failed |= !ok;
+        let word = if ok { "ok" } else { "FAILED" };
+        rows.push(format!("  {:<8}{word:<8}{:.1} s", step.name(), began.elapsed().as_secs_f64()));
+        if step == Step::Setup && !ok {
             break;
         }
     }
-    ui::result(&ui::columns(&rows));
+    println!("{}", rows.join("\n"));
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-fn row(step: Step, ok: bool, took: Duration) -> [String; 3] {
-    [step.name().to_owned(), if ok { "ok" } else { "FAILED" }.to_owned(), ui::seconds(took)]
 }

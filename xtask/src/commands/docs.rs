@@ -6,25 +6,25 @@ use anyhow::{Context as _, bail};
 use clap::CommandFactory as _;
 use contract::{ExitCode as BootExit, VARIABLES, VariableGroup};
 
-use crate::{flags, ui, workspace};
+use crate::workspace;
 
 const FILE: &str = "README.md";
 const END: &str = "<!-- end -->";
 
 /// Runs `docs`.
-pub(crate) fn run(flags: &flags::Docs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(flags: &grammar::Docs) -> anyhow::Result<ExitCode> {
     if flags.check {
         check()?;
-        ui::result(&format!("{FILE} is up to date"));
+        println!("{FILE} is up to date");
         return Ok(ExitCode::SUCCESS);
     }
     let (old, new) = generate()?;
     if old == new {
-        ui::result(&format!("{FILE} is up to date"));
+        println!("{FILE} is up to date");
     } else {
         let path = workspace::path(FILE);
         std::fs::write(&path, new).with_context(|| format!("failed to write {path}"))?;
-        ui::result(&format!("{FILE} is written"));
+        println!("{FILE} is written");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -82,7 +82,7 @@ fn exit_codes() -> String {
 }
 
 fn commands() -> String {
-    let cli = flags::Xtask::command();
+    let cli = grammar::Xtask::command();
     let rows = cli.get_subcommands().map(|command| {
         let about = command.get_about().map(ToString::to_string).unwrap_or_default();
         let flags =

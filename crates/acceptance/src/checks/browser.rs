@@ -1,0 +1,99 @@
+//! The admin UI, as a person sees it.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, bail, ensure};
+
+use crate::case::{ADMIN, Case};
+use crate::check::{Check, Need, NotRun};
+use crate::model::Picture;
+use testbed::chromium::Chromium;
+use testbed::schema::Schema;
+use testbed::setup;
+use testbed::ui;
+
+pub(crate) const CHECKS: &[Check] = &[Check {
+    name: "admin-ui",
+    promise: "A person logs in through the form of the admin UI, and sees the collections in it.",
+    needs: Need::Browser,
+    run: |case| Box::pin(admin_ui(case)),
+}];
+
+const SIZE: (u32, u32) = (1280, 900);
+/// Whether one of the links to a collection shows its name, and nothing covers it. The app has links of that address for
+/// other ends, too, and dialogs that cover everything.
+const IS_SEEN: &str = "[...document.querySelectorAll('a[href$=\"/PATH/COLLECTION\"]')].some((link) => {
+    const { x, y, width, height } = link.getBoundingClientRect();
+    const top = document.elementFromPoint(x + width / 2, y + height / 2);
+    const uncovered = top !== null && (link.contains(top) || top.contains(link));
+    return uncovered && link.innerText.toLowerCase().replaceAll(' ', '_').includes('COLLECTION');
+})";
+
+async fn admin_ui(case: &mut Case) -> anyhow::Result<()> {
+    let how = "no Chromium is on the PATH: `cargo xtask setup --yes --browser` installs it";
+    let program = setup::browser().ok_or_else(|| NotRun(how.to_owned()))?;
+    let database = case.booted_database().await?;
+    // Else a dialog asks the first administrator for the owner's address, over everything.
+    let owner = "insert into directus_settings (id, project_owner) values (1, 'owner@example.com')
+                 on conflict (id) do update set project_owner = excluded.project_owner";
+    database.execute(owner).await?;
+    let container = case.start(case.boot("directus", &database)).await?;
+    container.serving().await?;
+    let url = container.url().await?;
+
+    let began = Instant::now();
+    let mut browser = Chromium::start(program, &format!("{}-{}", case.setting.run.id(), "admin-ui"), SIZE).await?;
+    let version = browser.version().await?;
+    case.figure("browser", version);
+    browser.open(&format!("{url}/admin")).await?;
+    log_in(&mut browser, &case.setting.secrets.admin).await?;
+    case.figure("logged in after", ui::seconds(began.elapsed()));
+
+    let snapshot = Schema::snapshot()?;
+    for (name, path, file) in
+        [("content module", "content", "admin-ui-content.png"), ("data model", "settings/data-model", "admin-ui.png")]
+    {
+        browser.open(&format!("{url}/admin/{path}")).await?;
+        for collection in snapshot.tables() {
+            let is_seen = IS_SEEN.replace("PATH", path).replace("COLLECTION", collection);
+            browser.wait_for(&format!("{collection} in the {name}"), &is_seen).await?;
+        }
+        let picture = browser.screenshot().await?;
+        let path = crate::folder().join(file);
+        std::fs::create_dir_all(crate::folder()).context("failed to create the report's folder")?;
+        std::fs::write(&path, picture).with_context(|| format!("failed to write {path}"))?;
+        case.evidence.pictures.push(Picture { name: format!("the {name}, logged in"), file: file.to_owned() });
+        case.figure(name, format!("{} collections are shown", snapshot.tables().len()));
+    }
+    let complaints = browser.complaints();
+    ensure!(complaints.is_empty(), "errors in the page: {}", complaints.join("; "));
+    if browser.reloads() > 0 {
+        case.figure("pages loaded again because the machine's network changed", browser.reloads().to_string());
+    }
+    case.figure("from start to the last picture", ui::seconds(began.elapsed()));
+    Ok(())
+}
+
+/// Fills in the form, again if the page had to be loaded again meanwhile. If it had to be when the login was through
+/// already, the page knows who is there, and asks for no more than a click.
+async fn log_in(browser: &mut Chromium, password: &str) -> anyhow::Result<()> {
+    const IS_IN: &str = "!location.pathname.startsWith('/admin/login')";
+    const IS_EMPTY: &str = "document.querySelector('input[type=email]')?.value === ''";
+    const IS_KNOWN: &str = "document.querySelector('.continue-as button') !== null";
+    const CONTINUE: &str = "document.querySelector('.continue-as button')?.click()";
+    browser.wait_for("login form", IS_EMPTY).await?;
+    for _ in 0..5 {
+        browser.fill("input[type=email]", ADMIN).await?;
+        browser.fill("input[type=password]", password).await?;
+        browser.click("button to log in", "document.querySelector('button[type=submit]')").await?;
+        browser.wait_for("page behind the login", &format!("{IS_IN} || {IS_EMPTY} || {IS_KNOWN}")).await?;
+        if browser.evaluate(IS_KNOWN).await? == true {
+            browser.evaluate(CONTINUE).await?;
+            browser.wait_for("page behind the login", &format!("{IS_IN} || {IS_EMPTY}")).await?;
+        }
+        if browser.evaluate(IS_IN).await? == true {
+            return Ok(());
+        }
+    }
+    bail!("the login form comes back empty");
+}

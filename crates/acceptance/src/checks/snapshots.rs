@@ -1,0 +1,232 @@
+//! Snapshots: an edit is applied as an edit, and every snapshot that Directus saved boots on an empty database.
+
+use anyhow::{Context as _, ensure};
+use contract::Phase;
+use serde_json::{Value, json};
+
+use crate::case::{Case, Ended, PATIENCE};
+use crate::check::{Check, Need};
+use crate::database::Database;
+use crate::end_state::EndState;
+use crate::rows;
+use crate::sample::{self, Sample, entry, remove, with};
+use testbed::api::Api;
+
+pub(crate) const CHECKS: &[Check] = &[
+    Check {
+        name: "edits-are-edits",
+        promise: "A nested key that is added, removed or missing is applied as an edit; tables, columns and rows stay.",
+        needs: Need::Nothing,
+        run: |case| Box::pin(edits_are_edits(case)),
+    },
+    Check {
+        name: "sound-snapshots",
+        promise: "Each snapshot that Directus saved boots on an empty database, and the second boot has no changes.",
+        needs: Need::Nothing,
+        run: |case| Box::pin(sound_snapshots(case)),
+    },
+];
+
+/// Edits of the database, as the admin UI or SQL leave them; the next boot undoes them.
+const LIVE_EDITS: &[&str] = &[
+    // Directus' own apply would delete the collection: a nested key is removed (directus 27877).
+    r#"update directus_collections set translations =
+        '[{"language": "de-DE", "translation": "Autos", "singular": "Auto", "plural": "Autos"}]' where collection = 'cars'"#,
+    "update directus_collections set preview_url = 'https://example.com', note = null where collection = 'laps'",
+    r#"update directus_fields set options = '{"placeholder": "km/h"}' where collection = 'laps' and field = 'speed'"#,
+    r#"update directus_fields set options = '{"trim": true}' where collection = 'laps' and field = 'note'"#,
+    "update directus_relations set sort_field = null where many_collection = 'laps'",
+    "drop index laps_speed_index",
+    "alter table laps alter note drop default",
+];
+
+async fn edits_are_edits(case: &mut Case) -> anyhow::Result<()> {
+    let database = case.empty_database().await?;
+    let sample = Sample::new()?;
+    boot(case, "first", &sample, &database).await?;
+    database.execute(sample::ROWS).await?;
+    let rows = rows::fingerprints(&database).await?;
+    let state = EndState::of(&database).await?;
+
+    let first = sample::snapshot()?.to_string();
+    let unspecified = unspecified(sample::snapshot()?).to_string();
+    let nested = nested(sample::snapshot()?).to_string();
+    // By its digest a new snapshot: the first one would be that of an older image.
+    let back = format!("# Without the nested keys\n{first}");
+    for (name, edits, snapshot, is_edited) in [
+        ("live edits", LIVE_EDITS, first, true),
+        ("keys that the snapshot lacks", &[], unspecified, false),
+        ("nested keys of the snapshot", &[], nested, true),
+        ("without the nested keys", &[], back, true),
+    ] {
+        for edit in edits {
+            database.execute(edit).await?;
+        }
+        let sample = Sample::new()?.snapshot(snapshot);
+        let ended = boot(case, name, &sample, &database).await?;
+        let wanted = if is_edited { "applied " } else { "no changes" };
+        ended.expect(Phase::Schema, wanted).with_context(|| name.to_owned())?;
+        case.line(format!("{name}: {}", schema_line(&ended)));
+        let again = boot(case, &format!("{name}, second boot"), &sample, &database).await?;
+        again.expect(Phase::Schema, "no changes").with_context(|| format!("{name}, second boot"))?;
+        rows::unchanged(&rows, &rows::fingerprints(&database).await?).with_context(|| name.to_owned())?;
+        let now = EndState::of(&database).await?.without("last snapshot");
+        if name == "nested keys of the snapshot" {
+            applied(&database).await?;
+            for part in ["columns", "constraints", "indexes", "relations"] {
+                ensure!(now.part(part) == state.part(part), "{name}: the {part} are not what they were");
+            }
+        } else {
+            now.ensure_same_as(&state.clone().without("last snapshot")).with_context(|| name.to_owned())?;
+        }
+    }
+    case.figure("live edits undone", LIVE_EDITS.len().to_string());
+    case.figure("kept", rows::describe(&rows));
+    Ok(())
+}
+
+/// Keys removed, as a tool that trims null and false does, or a version of Directus that does not have them.
+fn unspecified(mut snapshot: Value) -> Value {
+    for (list, collection, field, group, key) in [
+        ("collections", "laps", None, "meta", "preview_url"),
+        ("collections", "cars", None, "meta", "translations"),
+        ("collections", "cars", None, "meta", "versioning"),
+        ("fields", "laps", Some("speed"), "schema", "is_indexed"),
+        ("fields", "cars", Some("notes"), "schema", "is_indexed"),
+        ("fields", "cars", Some("plate"), "schema", "is_unique"),
+        ("fields", "cars", Some("notes"), "meta", "searchable"),
+        ("fields", "laps", Some("speed"), "meta", "options"),
+        ("relations", "laps", Some("car"), "meta", "sort_field"),
+        ("relations", "laps", Some("car"), "schema", "on_update"),
+    ] {
+        remove(&mut entry(&mut snapshot, list, collection, field)[group], key);
+    }
+    snapshot
+}
+
+/// Keys added and removed below the properties of `meta`.
+fn nested(mut snapshot: Value) -> Value {
+    let cars = &mut entry(&mut snapshot, "collections", "cars", None)["meta"]["translations"][0];
+    *cars = with(cars.take(), json!({ "singular": "Auto", "plural": "Autos" }));
+    let options = &mut entry(&mut snapshot, "fields", "laps", Some("speed"))["meta"]["options"];
+    remove(options, "min");
+    options["max"] = json!(300);
+    entry(&mut snapshot, "fields", "laps", Some("note"))["meta"]["options"] = json!({ "iconLeft": "flag" });
+    snapshot
+}
+
+/// The edits of [`nested`] in the database.
+async fn applied(database: &Database) -> anyhow::Result<()> {
+    for (query, wanted) in [
+        ("select translations -> 0 ->> 'plural' from directus_collections where collection = 'cars'", "Autos"),
+        ("select options ->> 'max' from directus_fields where collection = 'laps' and field = 'speed'", "300"),
+        ("select options ->> 'min' from directus_fields where collection = 'laps' and field = 'speed'", ""),
+        ("select options ->> 'iconLeft' from directus_fields where collection = 'laps' and field = 'note'", "flag"),
+    ] {
+        let found = database.value(query).await?;
+        ensure!(found == wanted, "an edit was not applied: {query} is `{found}`, not `{wanted}`");
+    }
+    Ok(())
+}
+
+async fn sound_snapshots(case: &mut Case) -> anyhow::Result<()> {
+    let source = case.empty_database_of("source").await?;
+    let server = case.start(Sample::new()?.container(case, "source", &source)).await?;
+    server.serving().await?;
+    let api = server.api().await?;
+    let snapshot = rich_snapshot(&api, &source).await?;
+    server.stop().await?;
+    let whole = Sample::new()?.snapshot(&snapshot);
+    let ended = boot(case, "where it was saved", &whole, &source).await?;
+    ended.expect(Phase::Schema, "no changes").context("in the database where it was saved")?;
+
+    let database = boots(case, "as saved", snapshot.clone()).await?;
+    let title = "insert into stages (title) values (default) returning title";
+    let client = database.connect().await?;
+    let title: String = client.query_one(title, &[]).await.context("failed to insert a row")?.get(0);
+    ensure!(title == "it's", "the default value `it's` has become `{title}`");
+
+    let mut bare = snapshot;
+    remove(&mut bare, "systemFields");
+    remove(&mut bare, "relations");
+    let database = boots(case, "envelope", json!({ "data": bare.clone() })).await?;
+    let indexes = database.value(SYSTEM_INDEXES).await?;
+    ensure!(indexes == "3", "without systemFields, {indexes} of Directus' 3 indexes are there");
+    remove(&mut bare, "fields");
+    boots(case, "without fields and relations", bare).await?;
+
+    let unreadable = Sample::new()?.snapshot("collections: [\n  - {{{");
+    let spec = unreadable.boot(case, "unreadable", &source).variable("SCHEMA_APPLY_MODE", "skip");
+    let ended = case.start(spec).await?.ended(PATIENCE).await?;
+    ensure!(ended.code == 0, "skip with an unreadable snapshot ended with {}: {}", ended.code, ended.last_line());
+    let spec = whole.boot(case, "no-snapshot", &source).variable("SCHEMA_APPLY_MODE", "skip");
+    let spec = spec.variable("BOOT_SNAPSHOT_FILE", "/nowhere/schema.yaml");
+    let ended = case.start(spec).await?.ended(PATIENCE).await?;
+    ensure!(ended.code == 0, "skip without a snapshot ended with {}: {}", ended.code, ended.last_line());
+    case.figure("SCHEMA_APPLY_MODE=skip", "needs no readable snapshot");
+    Ok(())
+}
+
+/// The indexes that the `systemFields` of a snapshot are about.
+const SYSTEM_INDEXES: &str = "select count(*) from pg_indexes where schemaname = 'public' and indexdef ~
+    'directus_activity USING btree \\(\"timestamp\"\\)|directus_revisions USING btree \\((activity|parent)\\)'";
+
+/// Builds what earlier versions of the image could not boot, and has Directus save it.
+async fn rich_snapshot(api: &Api, database: &Database) -> anyhow::Result<Value> {
+    let column =
+        |name: &str, kind: &str, schema: Value| json!({ "field": name, "type": kind, "meta": {}, "schema": schema });
+    let stages = json!({
+        "collection": "stages", "meta": {}, "schema": {}, "fields": [
+            column("id", "integer", json!({ "is_primary_key": true, "has_auto_increment": true })),
+            column("title", "string", json!({ "default_value": "it's" })),
+            column("data", "json", json!({})),
+            column("lap", "integer", json!({})),
+        ],
+    });
+    api.post("/collections", stages).await?;
+    let relation =
+        json!({ "collection": "stages", "field": "lap", "related_collection": "laps", "meta": {}, "schema": {} });
+    api.post("/relations", relation).await?;
+    database
+        .execute(
+            "alter table stages drop constraint stages_lap_foreign;
+             update directus_fields set special = null where collection = 'stages' and field = 'data';
+             alter table stages add column seen timestamptz default now(), add column rank smallint default 3,
+                 add column extra jsonb default '{}';
+             insert into directus_fields (collection, field, interface) values
+                 ('stages', 'seen', 'datetime'), ('stages', 'rank', 'input'), ('stages', 'extra', 'input-code')",
+        )
+        .await?;
+    api.post("/utils/cache/clear?system", json!({})).await?;
+    let mut snapshot = api.get("/schema/snapshot").await?;
+    let relation = entry(&mut snapshot, "relations", "stages", Some("lap"));
+    ensure!(relation["schema"].is_null(), "the saved relation has a foreign key: {relation}");
+    for (field, kind) in [("data", "json"), ("seen", "timestamp"), ("rank", "integer"), ("extra", "json")] {
+        let saved = entry(&mut snapshot, "fields", "stages", Some(field));
+        ensure!(saved["type"] == kind, "stages.{field} is saved as {}", saved["type"]);
+        ensure!(saved["meta"]["special"].is_null(), "stages.{field} is saved with a special: {saved}");
+    }
+    Ok(snapshot)
+}
+
+/// Boots a snapshot twice on an empty database.
+async fn boots(case: &mut Case, name: &str, snapshot: Value) -> anyhow::Result<Database> {
+    let database = case.empty_database_of(name).await?;
+    let sample = Sample::new()?.snapshot(snapshot);
+    let ended = boot(case, name, &sample, &database).await?;
+    case.line(format!("{name}: {}", schema_line(&ended)));
+    let again = boot(case, &format!("{name}, second boot"), &sample, &database).await?;
+    again.expect(Phase::Schema, "no changes").with_context(|| format!("{name}, second boot"))?;
+    Ok(database)
+}
+
+/// Boots to exit code 0.
+async fn boot(case: &mut Case, name: &str, sample: &Sample, database: &Database) -> anyhow::Result<Ended> {
+    let ended = case.start(sample.boot(case, &name.replace([' ', ','], "-"), database)).await?.ended(PATIENCE).await?;
+    ensure!(ended.code == 0, "{name} ended with {}: {}", ended.code, ended.last_line());
+    Ok(ended)
+}
+
+fn schema_line(ended: &Ended) -> String {
+    ended.done(Phase::Schema).map_or_else(|| ended.last_line().to_owned(), |line| line.message)
+}

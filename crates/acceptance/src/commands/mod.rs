@@ -1,0 +1,5 @@
+//! One file for each command.
+
+pub mod search;
+pub mod sweep;
+pub mod verify;

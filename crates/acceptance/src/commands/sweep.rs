@@ -1,0 +1,35 @@
+//! `sweep`: a fault at each message, or a sample of them, of real boots of the image.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use crate::sweep;
+use testbed::engine::Engine;
+use testbed::ui;
+use testbed::workspace;
+
+/// Runs `sweep`.
+pub async fn run(flags: &grammar::Sweep) -> anyhow::Result<ExitCode> {
+    let engine = Engine::connect().await?;
+    let density = if flags.full { sweep::Density::Full } else { sweep::Density::Sample(flags.sample) };
+    let scenarios: Vec<grammar::Scenario> = grammar::Scenario::ALL
+        .into_iter()
+        .filter(|scenario| flags.only.is_none_or(|only| only.name() == scenario.name()))
+        .collect();
+    let report = crate::sweep_all(&engine, &flags.image, &scenarios, density, flags.jobs).await?;
+    let folder = workspace::target_dir().join("sweep");
+    std::fs::create_dir_all(&folder).with_context(|| format!("failed to create {folder}"))?;
+    let file = |name: &str, content: String| {
+        let path = folder.join(name);
+        std::fs::write(&path, content).with_context(|| format!("failed to write {path}"))
+    };
+    file("report.json", format!("{}\n", serde_json::to_string_pretty(&report)?))?;
+    file("report.html", sweep::page(&report))?;
+    if flags.json {
+        ui::json_result(&report)?;
+    } else {
+        ui::result(&format!("{}\n{folder}/report.html", report.render()));
+    }
+    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

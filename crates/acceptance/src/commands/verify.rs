@@ -1,0 +1,73 @@
+//! `verify`: the acceptance gate.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use crate::{Check, Selection, Status};
+use testbed::engine::Engine;
+use testbed::ui;
+
+use testbed::image::{self, Recipe};
+
+/// Runs `verify`.
+pub async fn run(flags: &grammar::Verify) -> anyhow::Result<ExitCode> {
+    if flags.list {
+        ui::result(&crate::list());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let checks = Selection { only: flags.only.clone(), skip: flags.skip.clone() }.checks()?;
+    let engine = Engine::connect().await?;
+    let tag = flags.image.as_deref().unwrap_or(grammar::DEFAULT_TAG);
+    let began = Instant::now();
+    let build = match &flags.image {
+        Some(_) => None,
+        None => Some(crate::judge_build(&image::build(&engine, tag, Recipe::default()).await, began.elapsed())),
+    };
+    let report = match build {
+        Some(build) if build.status == Status::Fail => {
+            ui::error(&format!("the image does not build: {}", build.reason.as_deref().unwrap_or_default()));
+            crate::without_image(&engine, tag, &checks, build).await?
+        }
+        _ if flags.negative => return negative(flags, &engine, tag, &checks).await,
+        build => crate::verify(&engine, tag, &checks, (flags.jobs, flags.keep), build).await?,
+    };
+    let folder = crate::folder();
+    crate::write(&report, &folder)?;
+    // What a CI server shows is a convenience; it must not change the verdict.
+    if let Err(error) = crate::announce(&report) {
+        ui::warning(&format!("{error:#}"));
+    }
+    if let Some(line) = crate::waited_for(&report) {
+        ui::status("Time", &line);
+    }
+    let summary = report.summary;
+    if flags.json {
+        ui::json_result(&report)?;
+    } else {
+        let text = format!(
+            "{} passed, {} failed, {} not run, in {:.0} s; {folder}/report.html",
+            summary.pass, summary.fail, summary.not_run, report.seconds
+        );
+        ui::result(&text);
+    }
+    let strict = flags.strict && report.checks.iter().any(|check| check.status == Status::NotRun);
+    Ok(if report.ok && !strict { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The other way round: what is broken must be noticed.
+async fn negative(
+    flags: &grammar::Verify,
+    engine: &Engine,
+    tag: &str,
+    checks: &[&'static Check],
+) -> anyhow::Result<ExitCode> {
+    let report = crate::negative(engine, tag, checks, flags.jobs).await?;
+    let folder = crate::folder();
+    report.write(&folder.join("negative.json"))?;
+    if flags.json {
+        ui::json_result(&report)?;
+    } else {
+        ui::result(&report.render());
+    }
+    Ok(if report.ok(flags.strict) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,133 @@
+//! What a CI server shows beside a run: annotations (GitHub's workflow commands, which Gitea's runner takes too) and the
+//! job's summary.
+
+use std::io::Write as _;
+
+use anyhow::Context as _;
+
+use super::text;
+use crate::model::{CheckReport, Report, Status};
+
+/// GitHub cuts annotations off at 4 kB; the report has the rest.
+const LONGEST: usize = 1_500;
+
+/// Tells the CI server that this runs on, if there is one.
+pub(crate) fn announce(report: &Report) -> anyhow::Result<()> {
+    let is_set = |name: &str| std::env::var(name).is_ok_and(|value| value == "true");
+    if is_set("GITHUB_ACTIONS") || is_set("GITEA_ACTIONS") {
+        // Runners read both streams; standard output is for results.
+        eprint!("{}", annotations(report));
+    }
+    let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) else { return Ok(()) };
+    let written = std::fs::OpenOptions::new().create(true).append(true).open(&path).and_then(|mut file| {
+        // One write: other steps may append too.
+        file.write_all(summary(report).as_bytes())
+    });
+    written.with_context(|| format!("failed to append to {}", path.display()))
+}
+
+/// A line for each check that did not pass.
+fn annotations(report: &Report) -> String {
+    let one = |check: &CheckReport| {
+        let level = match check.status {
+            Status::Pass => return None,
+            Status::Fail => "error",
+            Status::NotRun => "warning",
+        };
+        let title = property(&format!("{} {}", check.name, text::word(check.status)));
+        let reason = text::plain(check.reason.as_deref().unwrap_or("no reason was given"));
+        let reason: String = reason.chars().take(LONGEST).collect();
+        Some(format!("::{level} title={title}::{}\n", data(&format!("{}\n{reason}", check.promise))))
+    };
+    report.checks.iter().filter_map(one).collect()
+}
+
+/// Escapes a command's text.
+/// <https://github.com/actions/toolkit/blob/main/packages/core/src/command.ts>
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// Escapes a command's property.
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+/// The job's summary, in Markdown.
+fn summary(report: &Report) -> String {
+    let subject = &report.subject;
+    let counts = report.summary;
+    let sign = if report.ok { "✅" } else { "❌" };
+    let mut text = format!(
+        "## {sign} verify: {}\n\n{} ({}) in {}: {} passed, {} failed, {} not run.\n\n",
+        text::verdict(report),
+        markdown(&subject.image),
+        markdown(&text::short_version(&subject.version)),
+        text::seconds(report.seconds),
+        counts.pass,
+        counts.fail,
+        counts.not_run,
+    );
+    if let Some(note) = text::stand_ins(report) {
+        text += &format!("> {}\n\n", markdown(&text::capital(&note)));
+    }
+    text += "| | check | promise or reason | time |\n| --- | --- | --- | ---: |\n";
+    for status in [Status::Fail, Status::NotRun, Status::Pass] {
+        for check in report.checks.iter().filter(|check| check.status == status) {
+            let reason = text::first_line(check.reason.as_deref().unwrap_or(check.promise));
+            let (name, reason) = (markdown(check.name), markdown(&reason));
+            let (sign, word, took) = (text::sign(status), text::word(status), text::seconds(check.seconds));
+            text += &format!("| {sign} {word} | {name} | {reason} | {took} |\n");
+        }
+    }
+    if let Some(line) = text::waited_for(report) {
+        text += &format!("\n{}.\n", markdown(&text::capital(&line)));
+    }
+    text + "\n"
+}
+
+/// Escapes a text for a cell of a table: nothing of it is taken for Markdown or HTML.
+fn markdown(text: &str) -> String {
+    let escape = |char: char| match char {
+        '&' | '<' | '>' | '|' | '*' | '_' | '[' | ']' | '`' | '~' | '\\' | '#' | '@' | '!' | '$' => {
+            format!("&#{};", u32::from(char))
+        }
+        '\n' => "<br>".to_owned(),
+        _ => char.to_string(),
+    };
+    text.chars().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn a_failure_is_an_error_and_a_check_that_was_not_run_a_warning_on_one_line_each() {
+        let text = annotations(&fixture::report());
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines[0].starts_with("::error title=postgres-killed failed::A boot whose PostgreSQL"), "{text}");
+        assert!(lines[0].contains("%0Ait said <script>alert(\"1\")</script>: 100%25"), "{text}");
+        assert!(lines[1].starts_with("::warning title=admin-ui not run::"), "{text}");
+    }
+
+    #[test]
+    fn what_would_end_a_command_or_a_property_is_escaped() {
+        assert_eq!(data("50%\r\n::error::x"), "50%25%0D%0A::error::x");
+        assert_eq!(property("a: b, c"), "a%3A b%2C c");
+    }
+
+    #[test]
+    fn the_summary_is_one_table_whatever_a_reason_contains() {
+        let text = summary(&fixture::report());
+        assert!(text.starts_with("## ❌ verify: 1 of 5 checks failed\n"), "{text}");
+        assert!(text.contains("> The base image"), "{text}");
+        let rows: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
+        assert_eq!(rows.len(), 7, "{text}");
+        assert!(rows.iter().all(|row| row.matches('|').count() == 5), "{text}");
+        assert!(text.ends_with("\n\nThe run waited for: fresh-boot (14.2 s), postgres-killed (48.3 s).\n\n"), "{text}");
+        assert!(rows[2].contains("✗ failed | postgres-killed | it said &#60;script&#62;"), "{text}");
+    }
+}

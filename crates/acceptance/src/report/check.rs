@@ -1,0 +1,126 @@
+//! One check on the page: its promise, how it ended, and everything that it saw.
+
+use maud::{Markup, html};
+
+use super::text;
+use crate::model::{BootTimeline, CheckReport, Evidence, LogExcerpt, Status};
+
+/// A check, folded unless it failed.
+pub(super) fn details(check: &CheckReport) -> Markup {
+    let Evidence { figures, lines, boots, pictures } = &check.evidence;
+    html! {
+        details.check .(class(check.status)) #(format!("check-{}", check.name)) open[check.status == Status::Fail] {
+            summary {
+                (badge(check.status)) " "
+                span.name { (check.name) } " "
+                span.took { (text::seconds(check.seconds)) }
+                span.promise { (check.promise) }
+                @if check.status == Status::NotRun { (why(check)) }
+            }
+            div.body {
+                @if check.status != Status::NotRun { (why(check)) }
+                (rest(check))
+                @if !figures.is_empty() {
+                    div.scroll { table {
+                        tbody { @for figure in figures {
+                            tr { th scope="row" { (text::plain(&figure.name)) } td { (text::plain(&figure.value)) } }
+                        } }
+                    } }
+                }
+                @for boot in boots { (phases(boot)) }
+                @if !lines.is_empty() {
+                    h3 { "What was seen" }
+                    (log(lines))
+                }
+                @for LogExcerpt { container, lines } in &check.logs {
+                    h3 { "The end of the log of " code { (container) } }
+                    @if lines.is_empty() { p.quiet { "It said nothing." } } @else { (log(lines)) }
+                }
+                @for picture in pictures {
+                    p { a href=(format!("#picture-{}", picture.file)) { "Picture: " (picture.name) } }
+                }
+                @if figures.is_empty() && lines.is_empty() && boots.is_empty() && pictures.is_empty()
+                    && check.logs.is_empty() {
+                    p.quiet { "Nothing else was noted." }
+                }
+            }
+        }
+    }
+}
+
+/// How it ended: a colour, a sign and a word.
+pub(super) fn badge(status: Status) -> Markup {
+    html! { span.badge .(class(status)) { (text::sign(status)) " " (text::word(status)) } }
+}
+
+/// A reason's first line, which says why.
+fn why(check: &CheckReport) -> Markup {
+    let why = text::first_line(check.reason.as_deref().unwrap_or_default());
+    html! { @if !why.is_empty() { span.reason { (why) } } }
+}
+
+/// What follows it: lines of a log.
+fn rest(check: &CheckReport) -> Markup {
+    let rest = check.reason.as_deref().and_then(|reason| reason.split_once('\n'));
+    html! { @if let Some((_, rest)) = rest { pre tabindex="0" { (text::plain(rest)) } } }
+}
+
+fn phases(boot: &BootTimeline) -> Markup {
+    html! {
+        h3 { "Boot: " (boot.name) }
+        div.scroll { table {
+            tbody {
+                @for phase in &boot.phases {
+                    tr {
+                        th scope="row" { (phase.phase) }
+                        td.number { (phase.ms) " ms" }
+                        td { (text::plain(&phase.message)) }
+                    }
+                }
+                @if let Some(ms) = boot.ready_ms {
+                    tr { th scope="row" { "ready" } td.number { (ms) " ms" } td { "from the container's start" } }
+                }
+            }
+        } }
+    }
+}
+
+/// Lines that can be scrolled sideways, also by keyboard.
+fn log(lines: &[String]) -> Markup {
+    html! { pre tabindex="0" { (text::plain(&lines.join("\n"))) } }
+}
+
+fn class(status: Status) -> &'static str {
+    match status {
+        Status::Pass => "pass",
+        Status::Fail => "fail",
+        Status::NotRun => "not-run",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn a_failed_check_is_open_and_shows_reason_evidence_and_log() {
+        let report = fixture::report();
+        let text = details(&report.checks[3]).into_string();
+        assert!(text.starts_with("<details class=\"check fail\" id=\"check-postgres-killed\" open>"), "{text}");
+        for shown in ["it said &lt;script&gt;", "&lt;b&gt;expected&lt;/b&gt;", "(exit 23)", "日本語 &amp;", "✗ failed"]
+        {
+            assert!(text.contains(shown), "no {shown} in {text}");
+        }
+        assert!(!text.contains("<script>") && !text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn a_check_that_was_not_run_says_why_even_when_it_is_folded() {
+        let report = fixture::report();
+        let text = details(&report.checks[4]).into_string();
+        let (summary, body) = text.split_once("</summary>").unwrap();
+        assert!(summary.contains("there is no Chromium") && !body.contains("there is no Chromium"), "{text}");
+        assert!(!summary.contains(" open"), "{text}");
+    }
+}

@@ -1,0 +1,185 @@
+//! `report.html`: one file that needs no other, for a screen and a phone.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::{Pictures, boots, check, run, text};
+use crate::model::{CheckReport, Report, Status};
+use testbed::ui;
+
+const STYLE: &str = include_str!("style.css");
+
+/// The page.
+pub(super) fn page(report: &Report, pictures: &Pictures) -> String {
+    let verdict = text::verdict(report);
+    let body = html! {
+        (header(report, &verdict))
+        main {
+            (group(report, Status::Fail, "Failed"))
+            (group(report, Status::NotRun, "Not run"))
+            @if let Some(section) = boots::section(report) { (section) }
+            (screenshots(report, pictures))
+            (group(report, Status::Pass, "Passed"))
+            @if let Some(section) = run::section(report) { (section) }
+        }
+        footer { p { "Run " code { (report.run) } ", form " (report.schema) " of " code { "report.json" } "." } }
+    };
+    document(&format!("{verdict}: {}", report.subject.image), &body)
+}
+
+/// A page of this look, which needs no other file.
+pub(crate) fn document(title: &str, body: &Markup) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body { (body) }
+        }
+    };
+    page.into_string()
+}
+
+fn header(report: &Report, verdict: &str) -> Markup {
+    let (subject, machine, counts) = (&report.subject, &report.machine, report.summary);
+    let sign = if report.ok { text::sign(Status::Pass) } else { text::sign(Status::Fail) };
+    html! {
+        header.(if report.ok { "pass" } else { "fail" }) {
+            p.what { "Acceptance of " strong { (subject.image) } }
+            h1 { span aria-hidden="true" { (sign) " " } (verdict) }
+            p.when {
+                time datetime=(report.began) { (report.began.replace('T', " ").replace('Z', " UTC")) }
+                " · took " (text::seconds(report.seconds))
+            }
+            p.when {
+                (text::short_version(&subject.version)) " · " (ui::size(subject.size_bytes))
+                " · engine " (machine.engine) " · "
+                (machine.cores) " processors"
+            }
+        }
+        @if let Some(note) = text::stand_ins(report) {
+            p.note role="note" { strong { "Stand-ins. " } (text::capital(&note)) }
+        }
+        ul.counts aria-label="How the checks ended" {
+            @for (status, count) in
+                [(Status::Pass, counts.pass), (Status::Fail, counts.fail), (Status::NotRun, counts.not_run)] {
+                li { strong { (count) } " " (check::badge(status)) }
+            }
+        }
+        details.facts {
+            summary { "Image and machine" }
+            dl {
+                (fact("Version", &subject.version))
+                (fact("Size", &ui::size(subject.size_bytes)))
+                (fact("Image id", &subject.image_id))
+                (fact("Digest", subject.image_digest.as_deref().unwrap_or("none: it was in no registry yet")))
+                (fact("Base", &stand_in(&subject.base, subject.base_is_stand_in)))
+                (fact("Database", &stand_in(&subject.database, subject.database_is_stand_in)))
+                (fact("Engine", &machine.engine))
+                (fact("Processors", &format!("{}, {} checks at a time", machine.cores, machine.jobs)))
+            }
+        }
+    }
+}
+
+fn stand_in(name: &str, is_one: bool) -> String {
+    if is_one { format!("{name} (stand-in)") } else { name.to_owned() }
+}
+
+fn fact(name: &str, value: &str) -> Markup {
+    html! { div { dt { (name) } dd { (value) } } }
+}
+
+/// The checks that ended in one way, in the order of the acceptance list.
+fn group(report: &Report, status: Status, title: &str) -> Markup {
+    let checks: Vec<&CheckReport> = report.checks.iter().filter(|check| check.status == status).collect();
+    let id = title.to_lowercase().replace(' ', "-");
+    html! {
+        @if !checks.is_empty() {
+            section aria-labelledby=(id) {
+                h2 id=(id) { (title) " " span.quiet { (checks.len()) } }
+                @for check in checks { (check::details(check)) }
+            }
+        }
+    }
+}
+
+fn screenshots(report: &Report, pictures: &Pictures) -> Markup {
+    let named: Vec<_> = report.checks.iter().flat_map(|check| &check.evidence.pictures).collect();
+    html! {
+        @if !named.is_empty() {
+            section aria-labelledby="screenshots" {
+                h2 #screenshots { "Screenshots" }
+                @for picture in named {
+                    figure #(format!("picture-{}", picture.file)) {
+                        figcaption { (picture.name) }
+                        @match pictures.get(&picture.file) {
+                            Some(uri) => img src=(uri) alt=(picture.name) loading="lazy";,
+                            None => p.quiet { "The file " code { (picture.file) } " was not found." },
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    fn fixture_page() -> String {
+        let picture = ("admin.png".to_owned(), "data:image/png;base64,AAAA".to_owned());
+        page(&fixture::report(), &Pictures::from([picture]))
+    }
+
+    #[test]
+    fn the_page_says_what_was_judged_and_what_was_not_the_real_thing() {
+        let page = fixture_page();
+        for shown in ["1 of 5 checks failed", "trm-directus:dev", "713.2 MB", "sha256:0123", "engine 28.5.1", "UTC"] {
+            assert!(page.contains(shown), "no {shown}");
+        }
+        assert!(page.contains("<strong>Stand-ins. </strong>The base image trm-standin/directus:11.17.4 and"));
+    }
+
+    #[test]
+    fn failures_come_before_everything_else_and_every_check_is_there_once() {
+        let page = fixture_page();
+        let place = |check: &str| {
+            let id = format!("id=\"check-{check}\"");
+            assert_eq!(page.matches(&id).count(), 1, "{check}");
+            page.find(&id).unwrap()
+        };
+        assert!(place("postgres-killed") < place("admin-ui") && place("admin-ui") < place("image"));
+        assert!(place("image") < place("fresh-boot") && place("fresh-boot") < place("warm-boot"));
+    }
+
+    #[test]
+    fn nothing_of_a_report_becomes_markup() {
+        let page = fixture_page();
+        for markup in ["<script", "<b>", "<i>"] {
+            assert!(!page.contains(markup), "{markup}");
+        }
+        assert!(page.contains("what bootstrap said, &lt;i&gt;verbatim&lt;/i&gt;"));
+    }
+
+    #[test]
+    fn a_picture_is_in_the_page_or_is_named_as_missing() {
+        let page = fixture_page();
+        assert!(page.contains("<img src=\"data:image/png;base64,AAAA\" alt=\"The data model\""));
+        assert!(page.contains("<code>missing.png</code> was not found"));
+    }
+
+    #[test]
+    fn a_report_without_checks_is_a_page_too() {
+        let mut report = fixture::report();
+        report.checks.clear();
+        report.summary = crate::model::Summary::of(&report.checks);
+        assert!(page(&report, &Pictures::new()).contains("All 0 checks passed"));
+    }
+}

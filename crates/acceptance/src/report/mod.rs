@@ -1,0 +1,106 @@
+//! Shows what a run found: one file a form. Each is a function from the report to a text; files are written here.
+
+mod annotations;
+mod bars;
+mod boots;
+mod check;
+#[cfg(test)]
+pub(super) mod fixture;
+mod html;
+mod junit;
+mod run;
+mod text;
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use camino::Utf8Path;
+
+pub(crate) use self::annotations::announce;
+pub(crate) use self::html::document;
+pub(crate) use self::text::waited_for;
+use super::model::Report;
+
+/// Pictures by the name of their file, as `data:` URIs.
+type Pictures = BTreeMap<String, String>;
+
+/// Writes all forms into a folder.
+pub(crate) fn write(report: &Report, folder: &Utf8Path) -> anyhow::Result<()> {
+    let file = |name: &str, content: String| {
+        let path = folder.join(name);
+        std::fs::write(&path, content).with_context(|| format!("failed to write {path}"))
+    };
+    std::fs::create_dir_all(folder).with_context(|| format!("failed to create {folder}"))?;
+    file("report.json", format!("{}\n", serde_json::to_string_pretty(report)?))?;
+    file("junit.xml", junit::junit(report)?)?;
+    file("report.html", html::page(report, &pictures(report, folder)))
+}
+
+/// The report's pictures, as far as they are there; the page names the others.
+fn pictures(report: &Report, folder: &Utf8Path) -> Pictures {
+    let named = report.checks.iter().flat_map(|check| &check.evidence.pictures);
+    named
+        .filter_map(|picture| {
+            let bytes = std::fs::read(folder.join(&picture.file)).ok()?;
+            let base64 = base64::engine::general_purpose::STANDARD.encode(bytes);
+            Some((picture.file.clone(), format!("data:image/png;base64,{base64}")))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8PathBuf;
+
+    use super::{fixture, write};
+    use testbed::workspace;
+
+    /// Where the fixture's report is written; open it to look at the page.
+    fn folder() -> Utf8PathBuf {
+        workspace::target_dir().join("verify-fixture")
+    }
+
+    #[test]
+    fn every_form_is_written_and_the_page_needs_no_other_file() {
+        std::fs::create_dir_all(folder()).unwrap();
+        std::fs::write(folder().join("admin.png"), fixture::PNG).unwrap();
+        write(&fixture::report(), &folder()).unwrap();
+        for name in ["report.json", "junit.xml", "report.html"] {
+            assert!(folder().join(name).is_file(), "{name} is missing");
+        }
+        let page = std::fs::read_to_string(folder().join("report.html")).unwrap();
+        assert!(page.contains("src=\"data:image/png;base64,iVBOR"));
+        assert!(!page.contains("<link") && !page.contains("<script") && !page.contains("src=\"http"));
+    }
+
+    #[test]
+    fn each_field_of_the_json_is_documented() {
+        let documented = std::fs::read_to_string(workspace::path("docs/VERIFY.md")).unwrap();
+        let report = serde_json::to_value(fixture::report()).unwrap();
+        let mut fields = Vec::new();
+        collect("", &report, &mut fields);
+        assert!(fields.len() > 40, "{fields:?}");
+        for field in fields {
+            assert!(documented.contains(&format!("| `{field}` |")), "docs/VERIFY.md does not describe `{field}`");
+        }
+    }
+
+    fn collect(path: &str, value: &serde_json::Value, fields: &mut Vec<String>) {
+        match value {
+            serde_json::Value::Object(object) => {
+                for (key, value) in object {
+                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    fields.push(path.clone());
+                    collect(&path, value, fields);
+                }
+            }
+            serde_json::Value::Array(array) => {
+                for value in array {
+                    collect(&format!("{path}[]"), value, fields);
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! "Where the time went": when each check ran, and which ones the run had to wait for.
+
+use maud::{Markup, html};
+
+use super::text;
+use crate::model::{CheckReport, Report, Status};
+
+/// Pixels of a check's bar with the text above it.
+const ROW: usize = 34;
+
+/// The section, if anything was run.
+pub(super) fn section(report: &Report) -> Option<Markup> {
+    let mut checks: Vec<&CheckReport> =
+        report.checks.iter().filter(|check| check.status != Status::NotRun || check.seconds > 0.0).collect();
+    checks.sort_by(|a, b| a.began.total_cmp(&b.began));
+    let all: f64 = checks.iter().map(|check| check.seconds).sum();
+    (!checks.is_empty()).then(|| {
+        html! {
+            section aria-labelledby="time" {
+                h2 #time { "Where the time went" }
+                p {
+                    (text::seconds(all)) " of checks in " (text::seconds(report.seconds)) ", up to "
+                    (report.machine.jobs) " at a time. The run waited for those with a ◆: a shorter one of them would "
+                    "have shortened it."
+                }
+                (picture(report, &checks))
+            }
+        }
+    })
+}
+
+fn picture(report: &Report, checks: &[&CheckReport]) -> Markup {
+    let critical = &report.critical_path;
+    let end = checks.iter().map(|check| check.began + check.seconds).fold(report.seconds, f64::max).max(0.001);
+    let place = |seconds: f64| format!("{:.2}%", seconds / end * 100.0);
+    html! {
+        svg.run role="img" width="100%" height=(checks.len() * ROW + 4)
+            aria-label=(format!("When each check ran; the run waited for {}", critical.join(", then "))) {
+            @for (index, check) in checks.iter().enumerate() {
+                @let top = index * ROW;
+                @let waited_for = critical.contains(&check.name);
+                text x="0" y=(top + 15) {
+                    (text::sign(check.status)) " "
+                    @if waited_for { "◆ " tspan.strong { (check.name) } } @else { (check.name) }
+                    tspan.quiet { " " (text::seconds(check.seconds)) " from " (text::seconds(check.began)) }
+                }
+                rect.track x="0" y=(top + 21) width="100%" height="8" {}
+                rect class=(if waited_for { "critical" } else { "check" })
+                    x=(place(check.began)) y=(top + 21) width=(place(check.seconds)) height="8" {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn what_was_not_run_took_no_time_and_has_no_bar() {
+        let text = section(&fixture::report()).unwrap().into_string();
+        assert_eq!(text.matches("class=\"track\"").count(), 4);
+        assert!(!text.contains("admin-ui"), "{text}");
+        assert!(text.contains("1 min 24 s of checks in 1 min 03 s, up to 2 at a time"), "{text}");
+    }
+}

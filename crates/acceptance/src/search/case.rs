@@ -1,0 +1,281 @@
+//! A case as data: the edits that are made before a boot. It can be written down, replayed and made smaller.
+
+use std::fmt;
+
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A list of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum List {
+    Collections,
+    Fields,
+    SystemFields,
+    Relations,
+}
+
+impl List {
+    pub(super) const ALL: [List; 4] = [List::Collections, List::Fields, List::SystemFields, List::Relations];
+
+    /// Its key in a snapshot.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            List::Collections => "collections",
+            List::Fields => "fields",
+            List::SystemFields => "systemFields",
+            List::Relations => "relations",
+        }
+    }
+}
+
+/// The folder of a SQL file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Folder {
+    DbInit,
+    PostSchema,
+}
+
+/// One edit. Entries of a snapshot are named `articles` or `articles.title`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "edit", rename_all = "kebab-case")]
+pub(super) enum Edit {
+    /// A value in an entry of the snapshot is set; missing objects on the way are created.
+    Set { list: List, entry: String, path: Vec<String>, value: Value },
+    /// A key of an entry is removed; without a path, the entry.
+    Remove { list: List, entry: String, path: Vec<String> },
+    /// An entry is added.
+    Add { list: List, value: Value },
+    /// A whole list is removed.
+    RemoveList { list: List },
+    /// A collection is removed with its fields and relations.
+    RemoveCollection { collection: String },
+    /// A field is removed with its relation.
+    RemoveField { collection: String, field: String },
+    /// The snapshot is wrapped as the REST API answers it.
+    Envelope,
+    /// SQL that changes the database before the boot, as a user of the admin app would. `touches` names columns and relations
+    /// whose structure the boot sets back.
+    Live { sql: String, touches: Vec<String> },
+    /// A new SQL file. `changes` names the columns whose values it changes without loss: `sites.name`, `sites.*`.
+    Sql { folder: Folder, text: String, changes: Vec<String> },
+}
+
+/// Edits, and where they are from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Case {
+    /// `seed 7, case 3`, or the name of a fixed case.
+    pub(super) name: String,
+    pub(super) edits: Vec<Edit>,
+}
+
+/// A SQL file of a case.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct File {
+    /// Relative to db-init.
+    pub(super) path: String,
+    pub(super) folder: Folder,
+    pub(super) text: String,
+    pub(super) changes: Vec<String>,
+}
+
+impl File {
+    /// The name in the ledger.
+    pub(super) fn filename(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self).unwrap_or_default())
+    }
+}
+
+impl Case {
+    /// The snapshot that the edits make of another one.
+    ///
+    /// # Errors
+    /// An edit of an entry that is not there.
+    pub(super) fn snapshot(&self, base: &Value) -> anyhow::Result<Value> {
+        let mut snapshot = base.clone();
+        for edit in &self.edits {
+            edit.apply(&mut snapshot).with_context(|| format!("{} cannot be applied", self.name))?;
+        }
+        let wrapped = self.edits.contains(&Edit::Envelope);
+        Ok(if wrapped { serde_json::json!({ "data": snapshot }) } else { snapshot })
+    }
+
+    /// The SQL files, in the order in which a boot applies them.
+    pub(super) fn files(&self) -> Vec<File> {
+        let mut files = Vec::new();
+        for (folder, prefix) in [(Folder::DbInit, ""), (Folder::PostSchema, "post-schema/")] {
+            let of_folder = self.edits.iter().filter_map(|edit| match edit {
+                Edit::Sql { folder: of, text, changes } if *of == folder => Some((text, changes)),
+                _ => None,
+            });
+            for (index, (text, changes)) in of_folder.enumerate() {
+                let path = format!("{prefix}{}_case.sql", 101 + index);
+                files.push(File { path, folder, text: text.clone(), changes: changes.clone() });
+            }
+        }
+        files
+    }
+
+    /// The SQL that is run before the boot.
+    pub(super) fn live(&self) -> impl Iterator<Item = &str> {
+        self.edits.iter().filter_map(|edit| if let Edit::Live { sql, .. } = edit { Some(sql.as_str()) } else { None })
+    }
+
+    /// Returns true if nothing but SQL files is edited.
+    pub(super) fn is_sql_only(&self) -> bool {
+        self.edits.iter().all(|edit| matches!(edit, Edit::Sql { .. }))
+    }
+}
+
+/// `articles` or `articles.title`.
+pub(super) fn name_of(entry: &Value) -> String {
+    let text = |key: &str| entry[key].as_str().unwrap_or_default();
+    if entry.get("field").is_some() {
+        format!("{}.{}", text("collection"), text("field"))
+    } else {
+        text("collection").to_owned()
+    }
+}
+
+fn list_mut(snapshot: &mut Value, list: List) -> Option<&mut Vec<Value>> {
+    snapshot.get_mut(list.key())?.as_array_mut()
+}
+
+fn retain(snapshot: &mut Value, list: List, keep: impl Fn(&Value) -> bool) {
+    if let Some(entries) = list_mut(snapshot, list) {
+        entries.retain(keep);
+    }
+}
+
+impl Edit {
+    fn apply(&self, snapshot: &mut Value) -> anyhow::Result<()> {
+        match self {
+            Edit::Set { list, entry, path, value } => {
+                let Some(mut at) = find(snapshot, *list, entry) else { return Ok(()) };
+                for key in path {
+                    if !at.is_object() && !at.is_array() {
+                        *at = serde_json::json!({});
+                    }
+                    at = match at {
+                        Value::Array(items) => {
+                            let index: usize = key.parse().context("an index of a list")?;
+                            items.get_mut(index).context("the list is shorter")?
+                        }
+                        other => &mut other[key.as_str()],
+                    };
+                }
+                *at = value.clone();
+            }
+            Edit::Remove { list, entry, path } => {
+                let Some((last, way)) = path.split_last() else {
+                    retain(snapshot, *list, |other| name_of(other) != *entry);
+                    return Ok(());
+                };
+                let Some(mut at) = find(snapshot, *list, entry) else { return Ok(()) };
+                for key in way {
+                    let next = match at {
+                        Value::Array(items) => key.parse::<usize>().ok().and_then(|index| items.get_mut(index)),
+                        other => other.get_mut(key.as_str()),
+                    };
+                    let Some(next) = next else { return Ok(()) };
+                    at = next;
+                }
+                match at {
+                    Value::Array(items) => {
+                        let index: usize = last.parse().context("an index of a list")?;
+                        if index < items.len() {
+                            items.remove(index);
+                        }
+                    }
+                    other => drop(other.as_object_mut().and_then(|object| object.remove(last))),
+                }
+            }
+            Edit::Add { list, value } => match list_mut(snapshot, *list) {
+                // Two edits may add the same.
+                Some(entries) if entries.iter().any(|entry| name_of(entry) == name_of(value)) => {}
+                Some(entries) => entries.push(value.clone()),
+                None => {}
+            },
+            Edit::RemoveList { list } => {
+                let Some(object) = snapshot.as_object_mut() else { bail!("the snapshot is no object") };
+                object.remove(list.key());
+            }
+            Edit::RemoveCollection { collection } => {
+                retain(snapshot, List::Collections, |entry| entry["collection"] != **collection);
+                retain(snapshot, List::Fields, |entry| entry["collection"] != **collection);
+                retain(snapshot, List::Relations, |entry| {
+                    entry["collection"] != **collection && entry["related_collection"] != **collection
+                });
+            }
+            Edit::RemoveField { collection, field } => {
+                let is_it = |entry: &Value| entry["collection"] == **collection && entry["field"] == **field;
+                retain(snapshot, List::Fields, |entry| !is_it(entry));
+                retain(snapshot, List::Relations, |entry| !is_it(entry));
+            }
+            Edit::Envelope | Edit::Live { .. } | Edit::Sql { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+fn find<'a>(snapshot: &'a mut Value, list: List, entry: &str) -> Option<&'a mut Value> {
+    list_mut(snapshot, list)?.iter_mut().find(|other| name_of(other) == entry)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn base() -> Value {
+        json!({
+            "collections": [{ "collection": "laps", "meta": { "translations": [{ "language": "en" }] } }],
+            "fields": [{ "collection": "laps", "field": "speed", "schema": { "is_nullable": true } }],
+            "relations": [{ "collection": "laps", "field": "speed", "related_collection": "cars" }],
+        })
+    }
+
+    fn edited(edit: Edit) -> Value {
+        Case { name: String::new(), edits: vec![edit] }.snapshot(&base()).expect("a legal edit")
+    }
+
+    fn words(path: &[&str]) -> Vec<String> {
+        path.iter().map(|&word| word.to_owned()).collect()
+    }
+
+    #[test]
+    fn values_are_set_and_keys_removed_at_any_depth() {
+        let (list, entry) = (List::Collections, "laps".to_owned());
+        let path = words(&["meta", "translations", "0", "plural"]);
+        let set = edited(Edit::Set { list, entry: entry.clone(), path, value: json!("Laps") });
+        assert_eq!(set["collections"][0]["meta"]["translations"][0]["plural"], "Laps");
+        let path = words(&["meta", "translations", "0", "language"]);
+        let removed = edited(Edit::Remove { list, entry, path });
+        assert_eq!(removed["collections"][0]["meta"]["translations"], json!([{}]));
+    }
+
+    #[test]
+    fn a_field_is_removed_with_its_relation_and_a_collection_with_all_of_it() {
+        let snapshot = edited(Edit::RemoveField { collection: "laps".to_owned(), field: "speed".to_owned() });
+        assert_eq!((&snapshot["fields"], &snapshot["relations"]), (&json!([]), &json!([])));
+        let snapshot = edited(Edit::RemoveCollection { collection: "laps".to_owned() });
+        assert_eq!((&snapshot["collections"], &snapshot["fields"]), (&json!([]), &json!([])));
+    }
+
+    #[test]
+    fn a_case_is_read_as_it_was_written() {
+        let sql = Edit::Sql { folder: Folder::PostSchema, text: "select 1".to_owned(), changes: Vec::new() };
+        let case = Case { name: "one".to_owned(), edits: vec![Edit::RemoveList { list: List::SystemFields }, sql] };
+        assert_eq!(serde_json::from_str::<Case>(&case.to_string()).expect("its own form"), case);
+        assert_eq!(case.files()[0].path, "post-schema/101_case.sql");
+    }
+}

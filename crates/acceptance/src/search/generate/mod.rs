@@ -1,0 +1,84 @@
+//! Makes legal edits at random: what a user of the admin app, a tool that trims snapshots, or the author of a SQL file does.
+
+mod snapshot;
+mod sql;
+mod values;
+
+use super::case::Case;
+use super::model::Model;
+use super::rng::Rng;
+use grammar::EditKind;
+
+/// How many edits one case has at most.
+const MOST: usize = 4;
+
+/// The case of that number; the same one every time.
+pub(super) fn generate(model: &Model, seed: u64, number: u64, only: Option<EditKind>) -> Case {
+    let mut rng = Rng::new(seed, number);
+    // One edit in half of the cases: these are the ones that are understood at once.
+    let count = if rng.chance(50) { 1 } else { 2 + rng.below(MOST - 1) };
+    let mut edits = Vec::new();
+    for _ in 0..count {
+        // SQL files fail in more ways than any other kind of edit.
+        let kind = only.unwrap_or_else(|| if rng.chance(30) { EditKind::Sql } else { *rng.pick(&EditKind::ALL) });
+        edits.extend(match kind {
+            EditKind::Sql => sql::edit(&mut rng),
+            other => snapshot::edit(&mut rng, model, other),
+        });
+    }
+    Case { name: format!("seed {seed}, case {number}"), edits }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::case::Edit;
+    use super::*;
+
+    #[test]
+    fn a_case_is_the_same_every_time() {
+        let model = Model::new().expect("the model");
+        for number in 0..50 {
+            assert_eq!(generate(&model, 1, number, None), generate(&model, 1, number, None));
+        }
+        assert_ne!(generate(&model, 1, 1, None).edits, generate(&model, 2, 1, None).edits);
+    }
+
+    #[test]
+    fn every_case_can_be_applied_and_every_kind_and_edit_appears() {
+        let model = Model::new().expect("the model");
+        let mut seen = BTreeSet::new();
+        for number in 0..400 {
+            let case = generate(&model, 1, number, None);
+            assert!(!case.edits.is_empty() && case.edits.len() <= 2 * MOST, "{case}");
+            case.snapshot(&model.snapshot).expect("a legal case");
+            for edit in &case.edits {
+                seen.insert(serde_json::to_value(edit).expect("plain data")["edit"].as_str().unwrap_or("").to_owned());
+            }
+        }
+        let all =
+            ["add", "envelope", "live", "remove", "remove-collection", "remove-field", "remove-list", "set", "sql"];
+        assert_eq!(seen, all.map(str::to_owned).into());
+        for kind in EditKind::ALL {
+            let cases = (0..40).map(|number| generate(&model, 3, number, Some(kind)));
+            let is_sql = |edit: &Edit| matches!(edit, Edit::Sql { .. });
+            assert!(
+                cases.flat_map(|case| case.edits).all(|edit| is_sql(&edit) == (kind == EditKind::Sql)),
+                "{}",
+                kind.name()
+            );
+        }
+    }
+
+    #[test]
+    fn every_sql_statement_of_the_table_is_generated() {
+        let mut rng = Rng::new(1, 1);
+        let texts: Vec<String> = (0..3000).flat_map(|_| sql::edit(&mut rng)).map(|edit| format!("{edit:?}")).collect();
+        for words in
+            ["truncate", "drop table", "drop column", "exception when", "no-transaction", "rename", "destroys:"]
+        {
+            assert!(texts.iter().any(|text| text.contains(words)), "{words}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The search for the unknown: legal edits at random against the real image, and an oracle that knows nothing of its witness.
+//!
+//! A [`case`] is data, made by [`generate`] from a seed. [`trial`] boots it on a copy of a filled database ([`model`]); [`judge`] and
+//! [`oracle`] compare [`state`]s by content, [`permits`] is what may change, [`described`] whether the snapshot came true.
+
+mod case;
+mod described;
+mod fixed;
+mod generate;
+mod judge;
+mod model;
+mod oracle;
+mod permits;
+mod report;
+mod rng;
+mod state;
+mod trial;
+
+use grammar::EditKind;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+
+use testbed::ui;
+
+use self::case::{Case, Edit};
+pub(crate) use self::report::Report;
+use self::report::Result;
+pub(crate) use self::trial::Lab;
+
+/// Which cases are tried.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Selection {
+    pub(crate) seed: u64,
+    /// How many random cases.
+    pub(crate) cases: u64,
+    /// The number of the first one.
+    pub(crate) first: u64,
+    pub(crate) only: Option<EditKind>,
+    /// Whether the fixed cases come first.
+    pub(crate) fixed: bool,
+    /// After how many failures no further case begins.
+    pub(crate) most_failures: usize,
+    /// After what time no further case begins.
+    pub(crate) limit: Duration,
+}
+
+/// Tries cases, so many at once, and minimises those that fail.
+pub(crate) async fn search(lab: &Lab, selection: Selection, jobs: usize) -> anyhow::Result<Report> {
+    let began = Instant::now();
+    let Selection { seed, cases, first, only, fixed, most_failures, limit } = selection;
+    let mut all: Vec<Case> = if fixed { fixed::cases()? } else { Vec::new() };
+    all.extend((first..first + cases).map(|number| generate::generate(&lab.model, seed, number, only)));
+    let (count, live) = (all.len(), ui::Live::start());
+    let tries = all.into_iter().enumerate().take_while(|_| began.elapsed() < limit);
+    let tries = tries.map(|(index, case)| one(lab, case, index));
+    let mut running = futures_util::stream::iter(tries).buffer_unordered(jobs.max(1));
+    let mut results = Vec::new();
+    while let Some(result) = running.next().await {
+        live.still(&format!("{}/{count}", results.len() + 1));
+        if let Some(failure) = &result.failure {
+            live.line(|| ui::error(&format!("{}: {failure}\n{}", result.name, result.case)));
+        }
+        results.push(result);
+        if results.iter().filter(|result| result.failure.is_some()).count() >= most_failures {
+            break;
+        }
+    }
+    results.sort_by_key(|result| result.index);
+    Ok(Report::new(seed, began.elapsed(), results))
+}
+
+async fn one(lab: &Lab, case: Case, index: usize) -> Result {
+    let mut tried = lab.try_case(&case).await;
+    let mut smallest = case;
+    let mut boots = tried.boots;
+    // Edits are dropped one by one while it still fails.
+    let mut at = 0;
+    while tried.failure.is_some() && smallest.edits.len() > 1 && at < smallest.edits.len() {
+        let edits: Vec<Edit> =
+            smallest.edits.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, edit)| edit.clone()).collect();
+        let smaller = Case { name: smallest.name.clone(), edits };
+        let again = lab.try_case(&smaller).await;
+        boots += again.boots;
+        if again.failure.is_some() {
+            (smallest, tried) = (smaller, again);
+        } else {
+            at += 1;
+        }
+    }
+    Result {
+        index,
+        name: smallest.name.clone(),
+        code: tried.code,
+        message: tried.message,
+        boots,
+        failure: tried.failure,
+        case: smallest,
+        log: trial::own_lines(&tried.log),
+    }
+}

@@ -1,0 +1,80 @@
+//! What a search found, as data.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::case::Case;
+use testbed::ui;
+
+/// One case and its result. A failed one is as small as it could be made.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Result {
+    #[serde(skip)]
+    pub(super) index: usize,
+    pub(crate) name: String,
+    /// The exit code of the first boot; none if the case's edits of the database are not legal.
+    pub(super) code: Option<i64>,
+    pub(super) message: String,
+    pub(super) boots: usize,
+    pub(crate) failure: Option<String>,
+    pub(super) case: Case,
+    pub(super) log: Vec<String>,
+}
+
+/// A whole search.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Report {
+    schema: u32,
+    seed: u64,
+    seconds: f64,
+    pub(crate) ok: bool,
+    /// How many boots there were.
+    pub(crate) boots: usize,
+    /// Cases by the exit code of their first boot; `-` for those whose edits are not legal.
+    pub(crate) codes: BTreeMap<String, usize>,
+    pub(crate) cases: Vec<Result>,
+}
+
+impl Report {
+    pub(super) fn new(seed: u64, took: Duration, cases: Vec<Result>) -> Report {
+        let mut codes = BTreeMap::new();
+        for case in &cases {
+            *codes.entry(case.code.map_or_else(|| "-".to_owned(), |code| code.to_string())).or_default() += 1;
+        }
+        let ok = cases.iter().all(|case| case.failure.is_none());
+        let boots = cases.iter().map(|case| case.boots).sum();
+        Report { schema: 1, seed, seconds: ui::json_seconds(took), ok, boots, codes, cases }
+    }
+
+    /// Those that failed.
+    pub(crate) fn failures(&self) -> impl Iterator<Item = &Result> {
+        self.cases.iter().filter(|case| case.failure.is_some())
+    }
+
+    /// `200 cases, 431 boots in 240 s: exit 0 120, exit 43 61`.
+    pub(crate) fn summary(&self) -> String {
+        let codes: Vec<String> = self.codes.iter().map(|(code, count)| format!("exit {code}: {count}")).collect();
+        let (cases, failures) = (self.cases.len(), self.failures().count());
+        format!(
+            "{cases} cases, {} boots in {:.0} s, {failures} failures ({})",
+            self.boots,
+            self.seconds,
+            codes.join(", ")
+        )
+    }
+
+    /// For people: failures with their cases, then the summary; with one case, its log.
+    pub(crate) fn render(&self) -> String {
+        let mut text = String::new();
+        for case in self.failures() {
+            let failure = case.failure.as_deref().unwrap_or_default();
+            text.push_str(&format!("{}: {failure}\n{}\n\n", case.name, case.case));
+        }
+        if let [only] = self.cases.as_slice() {
+            text.push_str(&format!("{}\n{}\n", only.case, only.log.join("\n")));
+        }
+        text + &self.summary()
+    }
+}

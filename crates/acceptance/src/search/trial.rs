@@ -1,0 +1,293 @@
+//! Tries a case: a copy of the filled database, a boot of the image, and whatever boots its exit code calls for.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use anyhow::{Context as _, bail, ensure};
+use contract::{BINARY, ExitCode, LogLine, Phase};
+use serde_json::Value;
+
+use super::case::{Case, File};
+use super::judge::{Judge, Verdict, directives, verdict};
+use super::model::{BASE_POST_SQL, BASE_SQL, Model, fill};
+use super::permits::Permits;
+use super::state::State;
+use crate::case::{BootSpec, Container, Ended, PATIENCE, Setting};
+use crate::database::Database;
+
+/// The folder in the container where each case has one.
+const FOLDER: &str = "/search";
+/// How often a boot is tried again with what the one before it offered.
+const MOST_OFFERS: usize = 4;
+
+/// The result of one case.
+#[derive(Clone, Debug)]
+pub(super) struct Tried {
+    /// The exit code of the first boot; `None` if the edits are not legal in PostgreSQL.
+    pub(super) code: Option<i64>,
+    /// The message of the first boot, if it failed.
+    pub(super) message: String,
+    pub(super) boots: usize,
+    pub(super) failure: Option<String>,
+    pub(super) log: Vec<String>,
+}
+
+/// The filled database that cases get a copy of, and a container of the image that boots them.
+pub(crate) struct Lab {
+    setting: Rc<Setting>,
+    pub(super) model: Model,
+    template: Database,
+    container: Container,
+    name: String,
+    /// How many cases were tried: every one has a folder and a database of its own.
+    tried: Cell<usize>,
+}
+
+impl Lab {
+    /// Boots the model once, and fills it.
+    pub(crate) async fn prepare(setting: &Rc<Setting>, network: &str, name: &str) -> anyhow::Result<Lab> {
+        let model = Model::new()?;
+        let template = setting.servers.empty(setting, network, name).await?;
+        // Its root file system has to be writable for the files of the cases.
+        let spec = BootSpec::new(setting, name, &template).with(|spec| {
+            spec.hardened = false;
+            spec.command = Some(["sleep", "86400"].map(str::to_owned).to_vec());
+        });
+        let container = spec.start(setting, Some(network.to_owned())).await?;
+        let lab = Lab {
+            setting: Rc::clone(setting),
+            model,
+            template,
+            container,
+            name: name.to_owned(),
+            tried: Cell::default(),
+        };
+        let ended = lab.boot("base", &lab.template, &lab.model.snapshot, &[], None).await?;
+        ensure!(ended.code == 0, "the boot of the model ended with {}:\n{}", ended.code, ended.lines.join("\n"));
+        fill(&lab.template, &lab.model).await?;
+        Ok(lab)
+    }
+
+    /// Its container, which goes with whoever prepared it.
+    pub(crate) fn container(&self) -> Container {
+        self.container.clone()
+    }
+
+    /// Tries a case.
+    pub(super) async fn try_case(&self, case: &Case) -> Tried {
+        let mut tried = Tried { code: None, message: String::new(), boots: 0, failure: None, log: Vec::new() };
+        self.tried.set(self.tried.get() + 1);
+        let name = format!("{}-{}", self.name, self.tried.get());
+        let result = self.try_on(case, &name, &mut tried).await;
+        tried.failure = result.err().map(|error| format!("{error:#}"));
+        tried
+    }
+
+    async fn try_on(&self, case: &Case, name: &str, tried: &mut Tried) -> anyhow::Result<()> {
+        let Some(database) = self.copy(case, name).await? else { return Ok(()) };
+        let steps = self.plain(case, &format!("{name}-plain")).await;
+        let result = match steps {
+            Ok(steps) => self.boots(case, name, &database, &steps, tried).await,
+            Err(error) => Err(error),
+        };
+        database.remove().await?;
+        result
+    }
+
+    /// A copy with the case's edits of the database; `None` if PostgreSQL refuses them.
+    async fn copy(&self, case: &Case, name: &str) -> anyhow::Result<Option<Database>> {
+        let database = self.template.copy(name).await?;
+        for sql in case.live() {
+            if database.execute(sql).await.is_err() {
+                database.remove().await?;
+                return Ok(None);
+            }
+        }
+        Ok(Some(database))
+    }
+
+    /// The state after each SQL file, run by PostgreSQL alone.
+    async fn plain(&self, case: &Case, name: &str) -> anyhow::Result<Vec<Result<State, String>>> {
+        let files = case.files();
+        let mut steps = Vec::new();
+        if files.is_empty() {
+            return Ok(steps);
+        }
+        let Some(database) = self.copy(case, name).await? else { return Ok(steps) };
+        for file in files {
+            let step = run(&database, &file).await;
+            let state = match step {
+                Ok(()) => Ok(State::of(&database).await?),
+                Err(error) => Err(error),
+            };
+            steps.push(state);
+            if steps.last().is_some_and(Result::is_err) {
+                break;
+            }
+        }
+        database.remove().await?;
+        Ok(steps)
+    }
+
+    async fn boots(
+        &self,
+        case: &Case,
+        name: &str,
+        database: &Database,
+        steps: &[Result<State, String>],
+        tried: &mut Tried,
+    ) -> anyhow::Result<()> {
+        let snapshot = case.snapshot(&self.model.snapshot)?;
+        let before = State::of(database).await?;
+        let mut files = case.files();
+        let mut permits = Permits::of(case);
+        let mut digest: Option<String> = None;
+        let mut offered = BTreeSet::new();
+        for round in 0..=MOST_OFFERS {
+            let ended = self.boot(&format!("{name}-{round}"), database, &snapshot, &files, digest.as_deref()).await?;
+            tried.log.push(format!(
+                "# boot {}{}",
+                round + 1,
+                digest.as_ref().map_or_else(String::new, |digest| format!(" with SCHEMA_ALLOW_DESTRUCTIVE={digest}"))
+            ));
+            tried.log.extend(ended.lines.iter().cloned());
+            tried.boots += 1;
+            let verdict = verdict(&ended);
+            if round == 0 {
+                tried.code = Some(ended.code);
+                tried.message = verdict.as_ref().map_or_else(|_| String::new(), |verdict| verdict.message.clone());
+            }
+            let (verdict, after) = (verdict?, State::of(database).await?);
+            let judge = Judge { case, snapshot: &snapshot, files: &files, before: &before, steps };
+            match (verdict.exit, verdict.phase) {
+                (ExitCode::Ok, _) => {
+                    judge.succeeded(&ended, &after, &permits)?;
+                    return self.once_more(name, database, &snapshot, &files, tried).await.context("the next boot");
+                }
+                (ExitCode::SchemaRefused, Phase::Schema) => {
+                    judge.unchanged(&verdict, &after, &permits)?;
+                    digest = Some(accept(&verdict, &mut permits, (&snapshot, &after), &mut offered)?);
+                }
+                (ExitCode::SchemaRefused, Phase::DbInit | Phase::PostSchema) => {
+                    judge.unchanged(&verdict, &after, &permits)?;
+                    judge.file_failed(&verdict, &after)?;
+                    let index = judge.applied(&after)?;
+                    declare(&mut files[index], &verdict)?;
+                }
+                (_, phase) => {
+                    judge.unchanged(&verdict, &after, &permits)?;
+                    if phase == Phase::DbInit || phase == Phase::PostSchema && verdict.exit == ExitCode::MigrationFailed
+                    {
+                        judge.file_failed(&verdict, &after)?;
+                    }
+                    let is_allowed = digest.is_some() && verdict.exit == ExitCode::SchemaDiverged;
+                    ensure!(!is_allowed, "the digest that was offered leads to 44: {}", verdict.message);
+                    return Ok(());
+                }
+            }
+        }
+        bail!("refused {} times, each time with another offer", MOST_OFFERS + 1)
+    }
+
+    /// After a boot that ended with 0 the next one has nothing to do.
+    async fn once_more(
+        &self,
+        name: &str,
+        database: &Database,
+        snapshot: &Value,
+        files: &[File],
+        tried: &mut Tried,
+    ) -> anyhow::Result<()> {
+        let ended = self.boot(&format!("{name}-more"), database, snapshot, files, None).await?;
+        tried.log.push("# the next boot".to_owned());
+        tried.log.extend(ended.lines.iter().cloned());
+        tried.boots += 1;
+        ensure!(ended.code == 0, "it ended with {}: {}", ended.code, ended.last_line());
+        for (phase, wanted) in
+            [(Phase::DbInit, "0 applied"), (Phase::Schema, "no changes"), (Phase::PostSchema, "0 applied")]
+        {
+            ended.expect(phase, wanted)?;
+        }
+        Ok(())
+    }
+
+    async fn boot(
+        &self,
+        folder: &str,
+        database: &Database,
+        snapshot: &Value,
+        files: &[File],
+        digest: Option<&str>,
+    ) -> anyhow::Result<Ended> {
+        let folder = format!("{FOLDER}/{folder}");
+        let (sql, schema) = (format!("{folder}/db-init"), format!("{folder}/schema.json"));
+        let mut content = vec![
+            (schema.clone(), serde_json::to_vec(snapshot)?),
+            (format!("{sql}/001_base.sql"), BASE_SQL.into()),
+            (format!("{sql}/post-schema/001_base.sql"), BASE_POST_SQL.into()),
+        ];
+        content.extend(files.iter().map(|file| (format!("{sql}/{}", file.path), file.text.clone().into_bytes())));
+        self.setting.engine.upload(&self.container.id, &content).await?;
+        let mut variables =
+            vec![("DB_DATABASE", database.name.as_str()), ("BOOT_DB_INIT_DIR", &sql), ("BOOT_SNAPSHOT_FILE", &schema)];
+        variables.extend(digest.map(|digest| ("SCHEMA_ALLOW_DESTRUCTIVE", digest)));
+        let boot = self.setting.engine.exec_with(&self.container.id, &variables, &[BINARY, "boot"]);
+        let (code, output) = tokio::time::timeout(PATIENCE, boot).await.context("the boot does not end")??;
+        Ok(Ended { code, lines: output.lines().map(str::to_owned).collect() })
+    }
+}
+
+/// Runs a file as `psql --single-transaction` would.
+async fn run(database: &Database, file: &File) -> Result<(), String> {
+    let client = database.connect().await.map_err(|error| format!("{error:#}"))?;
+    let describe = |error: tokio_postgres::Error| {
+        error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
+    };
+    if file.text.contains("-- no-transaction") {
+        // One by one; a block of PL/pgSQL is one of them.
+        let text = file.text.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n");
+        let statements = if text.contains("$$") { vec![text.as_str()] } else { text.split(';').collect() };
+        for statement in statements.into_iter().filter(|statement| !statement.trim().is_empty()) {
+            client.batch_execute(statement).await.map_err(describe)?;
+        }
+        return Ok(());
+    }
+    client.batch_execute(&format!("begin;\n{}\n;commit", file.text)).await.map_err(describe)
+}
+
+/// The digest that a refusal offers. Its list of losses must not contradict the snapshot.
+fn accept(
+    verdict: &Verdict,
+    permits: &mut Permits,
+    (snapshot, state): (&Value, &State),
+    offered: &mut BTreeSet<String>,
+) -> anyhow::Result<String> {
+    let message = &verdict.message;
+    let digest =
+        message.split_once("SCHEMA_ALLOW_DESTRUCTIVE=").map(|(_, rest)| rest.split_whitespace().next().unwrap_or(""));
+    let digest = digest.with_context(|| format!("it offers no digest: {message}"))?.to_owned();
+    ensure!(offered.insert(digest.clone()), "the digest that it offered is refused with the same one: {message}");
+    ensure!(permits.announce(message) > 0, "it names no loss: {message}");
+    let snapshot = snapshot.get("data").unwrap_or(snapshot);
+    let contradictions = permits.contradictions(snapshot, state);
+    ensure!(contradictions.is_empty(), "{}", contradictions.join("; "));
+    Ok(digest)
+}
+
+/// Adds the directives that a refusal offers to a file.
+fn declare(file: &mut File, verdict: &Verdict) -> anyhow::Result<()> {
+    let message = &verdict.message;
+    let offer = message.split_once("`-- destroys: ").and_then(|(_, rest)| rest.split_once('`'));
+    let (offer, _) = offer.with_context(|| format!("it offers no directive: {message}"))?;
+    let known = directives(&file.text);
+    let is_new = offer.split(',').any(|item| !known.contains(&item.trim().to_owned()));
+    ensure!(is_new, "the directive that it offered does not help: {message}");
+    file.text = format!("-- destroys: {offer}\n{}", file.text);
+    Ok(())
+}
+
+/// Lines of the boot's own in a log.
+pub(super) fn own_lines(log: &[String]) -> Vec<String> {
+    log.iter().filter(|line| line.starts_with('#') || LogLine::parse(line).is_some()).cloned().collect()
+}

@@ -1,0 +1,73 @@
+//! The witness: reading the catalog before and after each transaction of a cold boot, without the work in between.
+
+use anyhow::{Context as _, ensure};
+
+use super::baseline::Contender;
+use super::lab::{Clocked, Lab, PROBE};
+use super::model::{By, Figures};
+use grammar::Part;
+
+use super::names;
+use acceptance::database::Database;
+
+/// Transactions of a cold boot of this image: its five SQL files, Directus' installation, and the schema apply.
+const TRANSACTIONS: &str = "7";
+/// A large model: so many tables of 30 columns, and so many partitions of one table, made in portions.
+const TABLES: usize = 500;
+const PARTITIONS: usize = 10_000;
+const PORTION: usize = 500;
+
+/// Measures both models in turns.
+pub(crate) async fn measure(lab: &Lab, figures: &mut Figures, runs: usize) -> anyhow::Result<()> {
+    let (own, large) = (lab.booted(Contender::Ours).await?, lab.booted(Contender::Ours).await?);
+    enlarge(&large).await?;
+    let models = [(names::WITNESS, &own), (names::WITNESS_LARGE, &large)];
+    let mut containers = Vec::new();
+    for (name, database) in models {
+        containers.push((name, lab.idle(Contender::Ours, database).await?));
+    }
+    for _ in 0..runs {
+        for (name, container) in &containers {
+            let (code, output) = container.exec(&[PROBE, "witness", TRANSACTIONS]).await?;
+            ensure!(code == 0, "the probe failed: {output}");
+            for seconds in Clocked::read(&output).context("the probe printed no figures")?.seconds {
+                figures.seconds(Part::Witness, name, By::Ours, seconds);
+            }
+        }
+    }
+    for ((_, container), (_, database)) in containers.iter().zip(models) {
+        lab.remove(container).await?;
+        lab.drop_database(database).await?;
+    }
+    Ok(())
+}
+
+/// Adds the tables and partitions, in a schema of their own.
+async fn enlarge(database: &Database) -> anyhow::Result<()> {
+    database
+        .execute(&format!(
+            "create schema large;
+             do $$ begin
+                 for i in 1..{TABLES} loop
+                     execute format('create table large.t%s (id uuid primary key, %s)', i,
+                         (select string_agg(format('c%s text', n), ',') from generate_series(1, 29) n));
+                 end loop;
+             end $$;
+             create table large.parted (day int not null, a int, b real, c text) partition by range (day)"
+        ))
+        .await?;
+    for from in (0..PARTITIONS).step_by(PORTION) {
+        let to = from + PORTION - 1;
+        database
+            .execute(&format!(
+                "do $$ begin
+                     for i in {from}..{to} loop
+                         execute format('create table large.p%s partition of large.parted for values from (%s) to (%s)',
+                             i, i, i + 1);
+                     end loop;
+                 end $$"
+            ))
+            .await?;
+    }
+    database.execute("analyze").await
+}

@@ -1,0 +1,55 @@
+//! `inspect-user`: who the image runs as, and that it cannot change what it is made of.
+
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use anyhow::bail;
+use serde::Serialize;
+
+use testbed::base_images::BaseImage;
+use testbed::engine::Engine;
+use testbed::image::inspection;
+use testbed::image::ownership::{Check, Files};
+use testbed::run::Run;
+use testbed::ui;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    image: &'a str,
+    ok: bool,
+    deviations: usize,
+    checks: &'a [Check],
+}
+
+/// Runs `inspect-user`.
+pub(crate) async fn run(flags: &grammar::InspectUser) -> anyhow::Result<ExitCode> {
+    let engine = Engine::connect().await?;
+    let image = &flags.image;
+    if engine.image(image).await?.is_none() {
+        bail!("there is no image {image}; `cargo xtask image --tag {image}` builds it");
+    }
+    let run = Run::start(&engine, "inspect").await?;
+    ui::status("Reading", &format!("the files of {image}"));
+    let added = async || {
+        let base = BaseImage::directus()?.resolve(&engine).await?;
+        Ok(Rc::new(inspection::added_files(&engine, image, &base.name).await?))
+    };
+    let files = Files::new(engine.files(&run, image).await?);
+    let checks = inspection::inspect(&engine, &run, image, files, added).await?;
+
+    let deviations = checks.iter().filter(|check| !check.ok).count();
+    if flags.json {
+        ui::json_result(&Report { image, ok: deviations == 0, deviations, checks: &checks })?;
+    } else {
+        ui::result(&render(&checks));
+    }
+    Ok(if deviations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn render(checks: &[Check]) -> String {
+    let mark = |check: &Check| if check.ok { "ok" } else { "DEVIATION" };
+    let rows: Vec<[String; 3]> =
+        checks.iter().map(|check| [mark(check).to_owned(), check.promise.clone(), check.evidence.clone()]).collect();
+    let deviations = checks.iter().filter(|check| !check.ok).count();
+    format!("{}\n{deviations} deviations in {} checks", ui::columns(&rows), checks.len())
+}

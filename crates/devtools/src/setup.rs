@@ -1,0 +1,34 @@
+//! `setup`: what this machine needs, and getting it.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use testbed::setup::{self, Outcome, State, Wanted};
+use testbed::ui;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    ok: bool,
+    seconds: f64,
+    steps: &'a [Outcome],
+}
+
+/// Runs `setup`.
+pub(crate) async fn run(flags: &grammar::Setup) -> anyhow::Result<ExitCode> {
+    let began = Instant::now();
+    let outcomes = setup::go_through(Wanted { act: flags.yes, browser: flags.browser }).await?;
+    let missing = outcomes.iter().filter(|outcome| outcome.state == State::Missing).count();
+    if flags.json {
+        ui::json_result(&Report { ok: missing == 0, seconds: ui::json_seconds(began.elapsed()), steps: &outcomes })?;
+    } else if missing == 0 {
+        ui::result(&format!("all is there ({})", ui::seconds(began.elapsed())));
+    } else {
+        ui::result(&format!(
+            "{missing} of {} missing; `cargo xtask setup --yes` does what can be done",
+            outcomes.len()
+        ));
+    }
+    Ok(if missing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

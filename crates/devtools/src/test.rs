@@ -1,0 +1,54 @@
+//! `test`: all tests, with what those need that talk to real things.
+
+use std::process::ExitCode;
+
+use testbed::base_images::BaseImage;
+use testbed::cmd::Cmd;
+use testbed::engine::Engine;
+use testbed::postgres;
+use testbed::run::Run;
+use testbed::ui;
+
+/// Runs `test`.
+pub(crate) async fn run(flags: &grammar::Test) -> anyhow::Result<ExitCode> {
+    test(&flags.arguments).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs `cargo test` beside a PostgreSQL server that is gone afterwards, whatever happens.
+async fn test(arguments: &[String]) -> anyhow::Result<()> {
+    let engine = Engine::connect().await?;
+    let image = BaseImage::postgres().await?.resolve(&engine).await?;
+    let run = Run::start(&engine, "test").await?;
+    ui::status("Starting", &format!("PostgreSQL ({})", image.name));
+    let url = postgres::start(&engine, &run, &image).await?;
+    let cmd = cargo_test(arguments).env("TEST_DATABASE_URL", url).env("TEST_IMAGE", &image.name).stdout_is_the_result();
+    let cmd = if image.stand_in { cmd.env("PGOPTIONS", postgres::WITHOUT_TIMESCALEDB) } else { cmd };
+    cmd.run().await
+}
+
+/// All packages, unless some are named.
+fn cargo_test(arguments: &[String]) -> Cmd {
+    let own = arguments.iter().take_while(|argument| *argument != "--");
+    let named = own.into_iter().any(|argument| argument.starts_with("-p") || argument.starts_with("--package"));
+    let cmd = Cmd::cargo().args(["test", "--locked"]);
+    let cmd = if named { cmd } else { cmd.arg("--workspace") };
+    cmd.args(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cargo_test;
+
+    fn arguments(arguments: &[&str]) -> String {
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        cargo_test(&arguments).to_string()
+    }
+
+    #[test]
+    fn all_packages_are_tested_unless_some_are_named() {
+        assert_eq!(arguments(&["--", "-p"]), "cargo test --locked --workspace -- -p");
+        assert_eq!(arguments(&["-p", "entrypoint"]), "cargo test --locked -p entrypoint");
+        assert_eq!(arguments(&["--package=entrypoint"]), "cargo test --locked --package=entrypoint");
+    }
+}

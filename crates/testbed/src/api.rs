@@ -1,0 +1,102 @@
+//! Directus' REST API, as its administrator.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use contract::PING_PATH;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::http;
+
+/// A logged-in client.
+#[derive(Clone, Debug)]
+pub struct Api {
+    url: String,
+    token: String,
+}
+
+/// What a server answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body; a string if it is no JSON.
+    pub body: Value,
+}
+
+impl Api {
+    /// Logs in.
+    pub async fn login(url: String, email: &str, password: &str) -> anyhow::Result<Api> {
+        let api = Api { url, token: String::new() };
+        let answer = api.call("POST", "/auth/login", Some(json!({ "email": email, "password": password }))).await?;
+        let token = answer.body["data"]["access_token"].as_str();
+        let token = token.with_context(|| format!("the login of {email} was refused (HTTP {})", answer.status))?;
+        Ok(Api { token: format!("Bearer {token}"), ..api })
+    }
+
+    /// The `data` of an answer; any status but 200 is an error.
+    pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let answer = self.call("GET", path, None).await?;
+        ensure!(answer.status == 200, "GET {path} answers {}: {}", answer.status, answer.body);
+        Ok(answer.body["data"].clone())
+    }
+
+    /// Creates something, and returns its `data`.
+    pub async fn post(&self, path: &str, body: Value) -> anyhow::Result<Value> {
+        let answer = self.call("POST", path, Some(body)).await?;
+        ensure!(matches!(answer.status, 200 | 204), "POST {path} answers {}: {}", answer.status, answer.body);
+        Ok(answer.body["data"].clone())
+    }
+
+    /// Changes something.
+    pub async fn patch(&self, path: &str, body: Value) -> anyhow::Result<Value> {
+        let answer = self.call("PATCH", path, Some(body)).await?;
+        ensure!(answer.status == 200, "PATCH {path} answers {}: {}", answer.status, answer.body);
+        Ok(answer.body["data"].clone())
+    }
+
+    /// Deletes something.
+    pub async fn delete(&self, path: &str) -> anyhow::Result<()> {
+        let answer = self.call("DELETE", path, None).await?;
+        ensure!(answer.status == 204, "DELETE {path} answers {}: {}", answer.status, answer.body);
+        Ok(())
+    }
+
+    /// Any request.
+    pub async fn call(&self, method: &'static str, path: &str, body: Option<Value>) -> anyhow::Result<Answer> {
+        let (url, token) = (format!("{}{path}", self.url), self.token.clone());
+        // The client blocks: other checks go on meanwhile.
+        tokio::task::spawn_blocking(move || blocking(method, &url, &token, body))
+            .await
+            .context("the request panicked")?
+    }
+}
+
+/// Whether a server on this machine's loopback answers a ping with 200.
+pub async fn ping(port: u16) -> bool {
+    let asked = async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        let request = format!("GET {PING_PATH} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).await?;
+        std::io::Result::Ok(head.ends_with(b" 200"))
+    };
+    matches!(tokio::time::timeout(Duration::from_secs(5), asked).await, Ok(Ok(true)))
+}
+
+fn blocking(method: &str, url: &str, token: &str, body: Option<Value>) -> anyhow::Result<Answer> {
+    let agent = http::agent(Duration::from_secs(60));
+    let mut request = ureq::http::Request::builder().method(method).uri(url);
+    if !token.is_empty() {
+        request = request.header("authorization", token);
+    }
+    let text = body.map(|body| body.to_string()).unwrap_or_default();
+    let request = request.header("content-type", "application/json").body(text)?;
+    let mut response = agent.run(request).with_context(|| format!("{method} {url} failed"))?;
+    let text = response.body_mut().read_to_string().with_context(|| format!("{method} {url}: no answer"))?;
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Ok(Answer { status: response.status().as_u16(), body })
+}

@@ -1,0 +1,205 @@
+//! The images that others publish and we build upon, and the stand-ins for them on machines that reach no container
+//! registry.
+//!
+//! A stand-in is built from the package registries by `scripts/standin/build.sh`, under a name of its own, labelled, and
+//! said to be one by every command that uses it. The real image, once it is here, always comes first.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use sha2::{Digest as _, Sha256};
+
+use crate::cmd::Cmd;
+use crate::compose::{self, Compose};
+use crate::dockerfile;
+use crate::engine::{Engine, ImageInfo, Pull};
+use crate::ui;
+use crate::workspace;
+
+/// How long a registry may take to answer before it counts as unreachable.
+const REGISTRY_ANSWER: Duration = Duration::from_secs(5);
+const STAND_IN_LABEL: &str = "trm.standin";
+const RECIPE_LABEL: &str = "trm.standin.sources";
+
+/// Which recipe makes the stand-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Upstream's Directus.
+    Directus,
+    /// PostgreSQL with TimescaleDB.
+    Postgres,
+    /// A Rust toolchain.
+    Rust,
+}
+
+impl Kind {
+    fn recipe(self) -> &'static str {
+        match self {
+            Kind::Directus => "directus",
+            Kind::Postgres => "postgres",
+            Kind::Rust => "rust",
+        }
+    }
+}
+
+/// An image that is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseImage {
+    /// What it is.
+    pub kind: Kind,
+    /// Its name, as its publisher has it.
+    pub name: String,
+}
+
+/// The image that is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// Its local name.
+    pub name: String,
+    /// Whether it is a stand-in.
+    pub stand_in: bool,
+}
+
+impl BaseImage {
+    /// The one that our image is built from.
+    pub fn directus() -> anyhow::Result<BaseImage> {
+        Ok(BaseImage { kind: Kind::Directus, name: dockerfile::argument("DIRECTUS_IMAGE")? })
+    }
+
+    /// The one that the binary is built in, when the host's cargo does not.
+    pub fn rust() -> anyhow::Result<BaseImage> {
+        Ok(BaseImage { kind: Kind::Rust, name: dockerfile::argument("RUST_IMAGE")? })
+    }
+
+    /// The database's, as the compose file has it.
+    pub async fn postgres() -> anyhow::Result<BaseImage> {
+        let config = Compose::new(grammar::DEFAULT_PROJECT).config().await?;
+        Ok(BaseImage { kind: Kind::Postgres, name: config.service(compose::DATABASE)?.image.clone() })
+    }
+
+    /// The name of its stand-in: the last part of its own name, in a namespace that nobody publishes.
+    pub fn stand_in(&self) -> String {
+        format!("trm-standin/{}", self.name.rsplit('/').next().unwrap_or(&self.name))
+    }
+
+    fn version(&self) -> &str {
+        let last = self.name.rsplit('/').next().unwrap_or(&self.name);
+        last.split_once(':').map_or("latest", |(_, tag)| tag)
+    }
+
+    /// What is here of it, without asking the network: the image itself before its stand-in.
+    pub async fn local(&self, engine: &Engine) -> anyhow::Result<Option<Resolved>> {
+        if let Some(image) = engine.image(&self.name).await? {
+            return Ok(Some(Resolved { name: self.name.clone(), stand_in: is_stand_in(&image) }));
+        }
+        let name = self.stand_in();
+        Ok(engine.image(&name).await?.map(|_| Resolved { name, stand_in: true }))
+    }
+
+    /// The image to use: what is here, else what a registry has. Says so when it is a stand-in.
+    pub async fn resolve(&self, engine: &Engine) -> anyhow::Result<Resolved> {
+        let resolved = match self.local(engine).await? {
+            Some(resolved) => resolved,
+            None => match self.pull(engine).await? {
+                Pull::Done => Resolved { name: self.name.clone(), stand_in: false },
+                Pull::Refused(reason) => bail!("the registry refused {}: {reason}", self.name),
+                Pull::Unreachable(reason) => bail!(
+                    "{} is not here, and its registry cannot be reached ({reason}): `cargo xtask setup --yes` builds a \
+                     stand-in",
+                    self.name
+                ),
+            },
+        };
+        if resolved.stand_in {
+            ui::warning(&format!("{} is a stand-in for {}, built on this machine", resolved.name, self.name));
+        }
+        Ok(resolved)
+    }
+
+    /// Pulls it, with progress.
+    pub async fn pull(&self, engine: &Engine) -> anyhow::Result<Pull> {
+        let live = ui::Live::start();
+        live.now(&format!("asking the registry for {}", self.name));
+        engine.pull(&self.name, REGISTRY_ANSWER, |status| live.still(&format!("{}: {status}", self.name))).await
+    }
+
+    /// Whether its stand-in is here, built from the recipe as it is now.
+    pub async fn has_current_stand_in(&self, engine: &Engine) -> anyhow::Result<bool> {
+        let Some(image) = engine.image(&self.stand_in()).await? else { return Ok(false) };
+        Ok(image.labels.get(RECIPE_LABEL) == Some(&recipe_digest()?))
+    }
+
+    /// The command that builds its stand-in.
+    pub fn stand_in_command(&self) -> anyhow::Result<Cmd> {
+        let cmd = Cmd::new("scripts/standin/build.sh").arg(self.kind.recipe()).args(["--tag", &self.stand_in()]);
+        let cmd = match self.kind {
+            Kind::Directus => cmd.args(["--version", self.version()]),
+            Kind::Postgres | Kind::Rust => cmd,
+        };
+        Ok(cmd.args(["--for", &self.name]).arg("--label").arg(format!("{RECIPE_LABEL}={}", recipe_digest()?)))
+    }
+}
+
+/// The real image's name can be given to a stand-in by `docker tag`; its label stays.
+pub fn is_stand_in(image: &ImageInfo) -> bool {
+    image.labels.get(STAND_IN_LABEL).is_some_and(|value| value == "true")
+}
+
+/// A digest of the stand-ins' recipes: another one means that they are to be built again (from cached steps).
+fn recipe_digest() -> anyhow::Result<String> {
+    let mut files = Vec::new();
+    let folder = workspace::path("scripts/standin");
+    list_files(&folder, &mut files).with_context(|| format!("failed to read {folder}"))?;
+    files.sort();
+    let mut hash = Sha256::new();
+    for path in files {
+        let content = std::fs::read(&path).with_context(|| format!("failed to read {path}"))?;
+        let name = path.strip_prefix(&folder).unwrap_or(&path);
+        // Lengths keep the end of one part from being taken for the beginning of the next.
+        hash.update(format!("{} {name} {} ", name.as_str().len(), content.len()));
+        hash.update(content);
+    }
+    Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn list_files(folder: &camino::Utf8Path, files: &mut Vec<camino::Utf8PathBuf>) -> std::io::Result<()> {
+    for entry in folder.read_dir_utf8()? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            list_files(entry.path(), files)?;
+        } else {
+            files.push(entry.into_path());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BaseImage, Kind, recipe_digest};
+
+    fn image(name: &str) -> BaseImage {
+        BaseImage { kind: Kind::Directus, name: name.to_owned() }
+    }
+
+    #[test]
+    fn a_stand_in_has_a_name_of_its_own_with_the_version_of_what_it_stands_for() {
+        assert_eq!(image("directus/directus:11.17.4").stand_in(), "trm-standin/directus:11.17.4");
+        assert_eq!(image("host:5000/timescale/timescaledb-ha:pg16").stand_in(), "trm-standin/timescaledb-ha:pg16");
+        assert_eq!(image("rust:1-alpine").stand_in(), "trm-standin/rust:1-alpine");
+    }
+
+    #[test]
+    fn the_recipe_is_told_for_which_version_and_which_image_it_builds() {
+        let command = image("directus/directus:11.17.4").stand_in_command().unwrap().to_string();
+        let expected = "scripts/standin/build.sh directus --tag trm-standin/directus:11.17.4 --version 11.17.4 \
+                        --for directus/directus:11.17.4 --label trm.standin.sources=";
+        assert!(command.starts_with(expected), "{command}");
+    }
+
+    #[test]
+    fn a_recipe_has_one_digest() {
+        assert_eq!(recipe_digest().unwrap(), recipe_digest().unwrap());
+        assert_eq!(recipe_digest().unwrap().len(), 16);
+    }
+}

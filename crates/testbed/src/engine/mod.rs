@@ -1,0 +1,156 @@
+//! The container engine: the one place that speaks its API. Compose and buildx are command lines of their own and go
+//! through [`crate::cmd`].
+
+mod container;
+mod files;
+mod image;
+mod layers;
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bollard::Docker;
+use bollard::models::NetworkCreateRequest;
+use bollard::query_parameters::{
+    ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
+    RemoveVolumeOptions,
+};
+
+pub use container::{ContainerSpec, State};
+pub use files::{FileContent, FileEntry, FileKind};
+pub use image::{ImageInfo, Layer, Pull};
+pub use layers::LayerFile;
+
+/// How long an engine may take to answer at all.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// A connection to the engine.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    docker: Docker,
+}
+
+impl Engine {
+    /// Connects to the engine that the environment names (`DOCKER_HOST`), or the local one.
+    pub async fn connect() -> anyhow::Result<Engine> {
+        let connect = async {
+            let docker = Docker::connect_with_defaults()?;
+            // Ours is the newest version of the API; an older engine refuses it.
+            docker.negotiate_version().await
+        };
+        let docker = tokio::time::timeout(ANSWER, connect)
+            .await
+            .with_context(|| format!("it does not answer within {} s", ANSWER.as_secs()))
+            .and_then(|result| result.map_err(anyhow::Error::from))
+            .context("no container engine answers; `cargo xtask setup` says what to do")?;
+        Ok(Engine { docker })
+    }
+
+    /// The engine's version.
+    pub async fn version(&self) -> anyhow::Result<String> {
+        let version = self.docker.version().await.context("failed to ask the engine for its version")?;
+        Ok(version.version.unwrap_or_default())
+    }
+
+    /// The bytes of memory that the engine's containers share.
+    pub async fn memory(&self) -> anyhow::Result<u64> {
+        let info = self.docker.info().await.context("failed to ask the engine about itself")?;
+        Ok(info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default())
+    }
+
+    /// The ports of this machine that running containers publish.
+    pub async fn published_ports(&self) -> anyhow::Result<BTreeSet<u16>> {
+        let containers = self.docker.list_containers(None).await.context("failed to list containers")?;
+        let ports = containers.into_iter().flat_map(|container| container.ports.unwrap_or_default());
+        Ok(ports.filter_map(|port| port.public_port).collect())
+    }
+
+    /// The ids of all containers, running or not, that have a label (`key` or `key=value`), each with that label's value.
+    pub async fn containers_with(&self, label: &str) -> anyhow::Result<Vec<Labelled>> {
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&label_filter(label)).build();
+        let containers = self.docker.list_containers(Some(options)).await.context("failed to list containers")?;
+        let labelled = containers.into_iter().filter_map(|container| {
+            Some(Labelled { id: container.id?, value: value_of(label, container.labels.as_ref()) })
+        });
+        Ok(labelled.collect())
+    }
+
+    /// The names of all volumes that have a label, each with that label's value.
+    pub async fn volumes_with(&self, label: &str) -> anyhow::Result<Vec<Labelled>> {
+        let options = ListVolumesOptionsBuilder::default().filters(&label_filter(label)).build();
+        let answer = self.docker.list_volumes(Some(options)).await.context("failed to list volumes")?;
+        let volumes = answer.volumes.unwrap_or_default().into_iter();
+        Ok(volumes.map(|v| Labelled { value: value_of(label, Some(&v.labels)), id: v.name }).collect())
+    }
+
+    /// The ids of all networks that have a label, each with that label's value.
+    pub async fn networks_with(&self, label: &str) -> anyhow::Result<Vec<Labelled>> {
+        let options = ListNetworksOptionsBuilder::default().filters(&label_filter(label)).build();
+        let networks = self.docker.list_networks(Some(options)).await.context("failed to list networks")?;
+        let labelled = networks
+            .into_iter()
+            .filter_map(|network| Some(Labelled { id: network.id?, value: value_of(label, network.labels.as_ref()) }));
+        Ok(labelled.collect())
+    }
+
+    /// The ids of all images that have a label, each with that label's value.
+    pub async fn images_with(&self, label: &str) -> anyhow::Result<Vec<Labelled>> {
+        let options = ListImagesOptionsBuilder::default().filters(&label_filter(label)).build();
+        let images = self.docker.list_images(Some(options)).await.context("failed to list images")?;
+        Ok(images.into_iter().map(|i| Labelled { value: value_of(label, Some(&i.labels)), id: i.id }).collect())
+    }
+
+    /// Makes a network with these labels, and returns its id.
+    pub async fn create_network(&self, name: &str, labels: HashMap<String, String>) -> anyhow::Result<String> {
+        let request =
+            NetworkCreateRequest { name: name.to_owned(), labels: Some(labels), ..NetworkCreateRequest::default() };
+        let made = self.docker.create_network(request).await;
+        Ok(made.with_context(|| format!("failed to make network {name}"))?.id)
+    }
+
+    /// The address that this machine has in a network, where containers reach what listens here. An engine in a virtual
+    /// machine has networks that this machine is not in; listening there fails.
+    pub async fn gateway(&self, network: &str) -> anyhow::Result<IpAddr> {
+        let found = self.docker.inspect_network(network, None).await;
+        let found = found.with_context(|| format!("failed to inspect network {network}"))?;
+        let configs = found.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+        let gateway = configs.into_iter().find_map(|config| config.gateway?.parse().ok());
+        gateway.with_context(|| format!("network {network} has no gateway"))
+    }
+
+    /// Removes a volume.
+    pub async fn remove_volume(&self, name: &str) -> anyhow::Result<()> {
+        let options = RemoveVolumeOptions { force: true };
+        self.docker.remove_volume(name, Some(options)).await.with_context(|| format!("failed to remove volume {name}"))
+    }
+
+    /// Removes a network.
+    pub async fn remove_network(&self, id: &str) -> anyhow::Result<()> {
+        self.docker.remove_network(id).await.with_context(|| format!("failed to remove network {id}"))
+    }
+}
+
+/// Something of the engine's, found by a label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labelled {
+    /// Its id or name.
+    pub id: String,
+    /// The label's value.
+    pub value: String,
+}
+
+fn label_filter(label: &str) -> HashMap<&str, Vec<&str>> {
+    HashMap::from([("label", vec![label])])
+}
+
+fn value_of(label: &str, labels: Option<&HashMap<String, String>>) -> String {
+    let key = label.split_once('=').map_or(label, |(key, _)| key);
+    labels.and_then(|labels| labels.get(key)).cloned().unwrap_or_default()
+}
+
+/// Whether the engine said that there is no such thing.
+fn is_not_found(error: &bollard::errors::Error) -> bool {
+    matches!(error, bollard::errors::Error::DockerResponseServerError { status_code: 404, .. })
+}

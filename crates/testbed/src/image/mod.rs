@@ -1,0 +1,237 @@
+//! Building the image, and judging what is in it.
+
+pub mod inspection;
+pub mod ownership;
+mod parts;
+mod progress;
+pub mod revision;
+pub mod size;
+pub mod upstream;
+pub mod variant;
+
+use anyhow::Context as _;
+use grammar::Variant;
+use serde::Serialize;
+
+use self::progress::{BuildProgress, Event, is_internal};
+use self::revision::Revision;
+use self::size::Sizes;
+use crate::base_images::{BaseImage, Resolved};
+use crate::cmd::Cmd;
+use crate::engine::Engine;
+use crate::setup;
+use crate::ui;
+use crate::workspace;
+
+/// How the boot binary is built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Binary {
+    /// By this machine's cargo, as small as can be: what ships.
+    #[default]
+    Release,
+    /// By this machine's cargo, in half the time.
+    Quick,
+    /// In a stage of the image build, as for a release.
+    Source,
+}
+
+impl Binary {
+    /// cargo's profile.
+    pub fn profile(self) -> &'static str {
+        match self {
+            Binary::Release | Binary::Source => "image",
+            Binary::Quick => "image-quick",
+        }
+    }
+}
+
+/// How an image is built; by default, as it ships.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Recipe {
+    /// How the boot binary is built.
+    pub binary: Binary,
+    /// What it is made on.
+    pub variant: Variant,
+}
+
+/// What was built. The JSON result is exactly this.
+#[derive(Clone, Debug, Serialize)]
+pub struct Built {
+    /// Its name.
+    pub image: String,
+    /// `sha256:…`.
+    pub id: String,
+    /// How large it is.
+    #[serde(flatten)]
+    pub sizes: Sizes,
+    /// The image that it is made on.
+    pub base: String,
+    /// What is left of that.
+    pub variant: &'static str,
+    /// Whether the base is a stand-in.
+    pub stand_in: bool,
+}
+
+/// Builds the image under that name.
+pub async fn build(engine: &Engine, tag: &str, recipe: Recipe) -> anyhow::Result<Built> {
+    parts::check()?;
+    let base = BaseImage::directus()?.resolve(engine).await?;
+    // Elsewhere cargo would need a cross linker; the image build has all it needs.
+    let rust = if recipe.binary == Binary::Source || !cfg!(target_os = "linux") {
+        Some(rust_image(engine).await?)
+    } else {
+        build_binary(recipe.binary.profile()).await?;
+        None
+    };
+    let ca = ca_bundle();
+    let command = build_command(tag, recipe.variant, &base, rust.as_ref(), &Revision::read().await, ca.as_deref());
+    run_build(&command).await?;
+
+    let image =
+        engine.image(tag).await?.with_context(|| format!("the build ended well, but there is no image {tag}"))?;
+    Ok(Built {
+        image: tag.to_owned(),
+        id: image.id,
+        sizes: size::measure(engine, tag, &base.name).await?,
+        base: base.name,
+        variant: recipe.variant.name(),
+        stand_in: base.stand_in,
+    })
+}
+
+async fn rust_image(engine: &Engine) -> anyhow::Result<Resolved> {
+    let image = BaseImage::rust()?;
+    // Not one of setup's steps: it is large, and only --source wants it.
+    if image.local(engine).await?.is_none() {
+        setup::obtain(&image).await?;
+    }
+    image.resolve(engine).await
+}
+
+/// Builds the static binary with this machine's cargo and its cache, and puts it where the Dockerfile looks.
+async fn build_binary(profile: &str) -> anyhow::Result<()> {
+    let target = setup::musl_target();
+    Cmd::cargo()
+        .args(["build", "--locked", "--profile", profile, "--package", "entrypoint", "--target", &target])
+        .run()
+        .await?;
+    let from = workspace::target_dir().join(&target).join(profile).join("entrypoint");
+    let to = workspace::path("target/prebuilt/entrypoint");
+    let binary = std::fs::read(&from).with_context(|| format!("failed to read {from}"))?;
+    // Left alone when it is the same, so that it can be seen when it last changed.
+    if std::fs::read(&to).is_ok_and(|present| present == binary) {
+        return Ok(());
+    }
+    let folder = to.parent().context("the binary lies in a folder")?;
+    std::fs::create_dir_all(folder).with_context(|| format!("failed to create {folder}"))?;
+    std::fs::copy(&from, &to).with_context(|| format!("failed to copy {from} to {to}"))?;
+    Ok(())
+}
+
+/// The image's build; the binary is the host's unless there is a Rust image to build it in.
+fn build_command(
+    tag: &str,
+    variant: Variant,
+    base: &Resolved,
+    rust: Option<&Resolved>,
+    revision: &Revision,
+    ca: Option<&str>,
+) -> Cmd {
+    let mut cmd = Cmd::new("docker")
+        .args(["buildx", "build", "--load", "--progress=rawjson", "--provenance=false", "--tag", tag])
+        .arg("--build-arg")
+        .arg(format!("DIRECTUS_IMAGE={}", base.name))
+        .arg("--build-arg")
+        .arg(format!("VARIANT={}", variant.name()));
+    let mut local_images = base.stand_in;
+    match rust {
+        None => cmd = cmd.args(["--build-arg", "BINARY=prebuilt"]),
+        Some(rust) => {
+            local_images |= rust.stand_in;
+            cmd = cmd.args(["--build-arg", "BINARY=source", "--build-arg"]).arg(format!("RUST_IMAGE={}", rust.name));
+            // A proxy between here and the registries may have a certificate authority of its own.
+            if let Some(ca) = ca {
+                cmd = cmd.arg("--secret").arg(format!("id=ca,src={ca}"));
+            }
+        }
+    }
+    for (name, value) in
+        [("VERSION", env!("CARGO_PKG_VERSION")), ("REVISION", &revision.name), ("CREATED", &revision.created)]
+    {
+        cmd = cmd.arg("--build-arg").arg(format!("{name}={value}"));
+    }
+    // Another builder than the engine's own does not see images that are only here.
+    let cmd = if local_images { cmd.env("BUILDX_BUILDER", "default") } else { cmd };
+    cmd.arg(".")
+}
+
+fn ca_bundle() -> Option<String> {
+    let variable = std::env::var("SSL_CERT_FILE").ok();
+    let candidates = variable.into_iter().chain(["/etc/ssl/certs/ca-certificates.crt".to_owned()]);
+    candidates.into_iter().find(|path| std::path::Path::new(path).is_file())
+}
+
+async fn run_build(command: &Cmd) -> anyhow::Result<()> {
+    let mut progress = BuildProgress::default();
+    let live = ui::Live::start();
+    let mut running = String::new();
+    let mut last_text = String::new();
+    let status = command
+        .stderr_lines(|line| {
+            for event in progress.line(line) {
+                match event {
+                    Event::Started(step) => {
+                        running = step;
+                        live.now(&running);
+                    }
+                    Event::Output(line) => live.still(&format!("{running}: {line}")),
+                    Event::Done(step, _) | Event::Cached(step) if is_internal(&step) => {}
+                    Event::Done(step, took) => {
+                        live.line(|| ui::status("Built", &format!("{} ({})", ui::shorten(&step), ui::seconds(took))));
+                    }
+                    Event::Cached(step) => live.line(|| ui::status("Cached", &ui::shorten(&step))),
+                    Event::Failed(step, output) => live.line(|| {
+                        let output: String = output.iter().map(|line| format!("    {line}\n")).collect();
+                        ui::error(&format!("{step}\n{}", output.trim_end()));
+                    }),
+                    Event::Text(text) => last_text = text,
+                }
+            }
+        })
+        .await?;
+    drop(live);
+    command.check(status, &last_text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base(stand_in: bool) -> Resolved {
+        Resolved { name: "base:1".to_owned(), stand_in }
+    }
+
+    fn revision() -> Revision {
+        Revision { name: "abc".to_owned(), created: "2026".to_owned() }
+    }
+
+    #[test]
+    fn a_prebuilt_binary_needs_neither_rust_image_nor_certificates() {
+        let command = build_command("a:b", Variant::Full, &base(false), None, &revision(), Some("/ca.pem"));
+        let text = command.to_string();
+        let expected = "docker buildx build --load --progress=rawjson --provenance=false --tag a:b \
+                        --build-arg DIRECTUS_IMAGE=base:1 --build-arg VARIANT=full \
+                        --build-arg BINARY=prebuilt --build-arg VERSION=";
+        assert!(text.starts_with(expected), "{text}");
+        assert!(text.ends_with("--build-arg REVISION=abc --build-arg CREATED=2026 ."), "{text}");
+    }
+
+    #[test]
+    fn a_binary_from_source_gets_the_certificates_as_a_secret() {
+        let rust = Resolved { name: "rust:1".to_owned(), stand_in: false };
+        let command = build_command("a:b", Variant::Slim, &base(false), Some(&rust), &revision(), Some("/ca.pem"));
+        let text = command.to_string();
+        let expected = "--build-arg BINARY=source --build-arg RUST_IMAGE=rust:1 --secret id=ca,src=/ca.pem";
+        assert!(text.contains(expected), "{text}");
+    }
+}

@@ -1,0 +1,206 @@
+//! Reads what `docker buildx build --progress=rawjson` writes to stderr.
+//!
+//! JSON objects, each over several lines or on one (that differs by version), and plain text after the last, where a
+//! failed build says `ERROR: …`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
+
+/// How much of a step's output is kept for the case that it fails.
+const KEPT_LINES: usize = 40;
+
+/// Something that happened in the build.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Event {
+    /// A step began.
+    Started(String),
+    /// A step ended well.
+    Done(String, Duration),
+    /// A step's result was there already.
+    Cached(String),
+    /// A step wrote a line.
+    Output(String),
+    /// A step failed; with the last lines that it wrote.
+    Failed(String, Vec<String>),
+    /// The builder said something outside any step.
+    Text(String),
+}
+
+/// What is known of a build so far.
+#[derive(Debug, Default)]
+pub(super) struct BuildProgress {
+    object: String,
+    steps: BTreeMap<String, Step>,
+}
+
+#[derive(Debug)]
+struct Step {
+    name: String,
+    began: Instant,
+    ended: bool,
+    output: VecDeque<String>,
+}
+
+impl BuildProgress {
+    /// Takes the next line, and says what happened by it.
+    pub(super) fn line(&mut self, line: &str) -> Vec<Event> {
+        if self.object.is_empty() && !line.starts_with('{') {
+            let text = line.trim();
+            return if text.is_empty() { Vec::new() } else { vec![Event::Text(text.to_owned())] };
+        }
+        self.object.push_str(line);
+        // The brace that ends an object is the only one in the first column.
+        if line != "}" && !(line.starts_with('{') && line.ends_with('}')) {
+            return Vec::new();
+        }
+        match serde_json::from_str(&std::mem::take(&mut self.object)) {
+            Ok(status) => self.status(status),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    fn status(&mut self, status: Status) -> Vec<Event> {
+        let mut events = Vec::new();
+        // Output first: what a step wrote before it failed may come in the same object as its failure.
+        for log in status.logs {
+            let Some(step) = self.steps.get_mut(&log.vertex) else { continue };
+            let bytes = BASE64_STANDARD.decode(log.data).unwrap_or_default();
+            for line in String::from_utf8_lossy(&bytes).lines() {
+                if step.output.len() == KEPT_LINES {
+                    step.output.pop_front();
+                }
+                step.output.push_back(line.to_owned());
+                events.push(Event::Output(line.to_owned()));
+            }
+        }
+        for vertex in status.vertexes {
+            events.extend(self.vertex(vertex));
+        }
+        events
+    }
+
+    fn vertex(&mut self, vertex: Vertex) -> Option<Event> {
+        vertex.started.as_ref()?;
+        let name = vertex.name;
+        let is_new = !self.steps.contains_key(&vertex.digest);
+        let step = self.steps.entry(vertex.digest).or_insert_with(|| Step {
+            name: name.clone(),
+            began: Instant::now(),
+            ended: false,
+            output: VecDeque::new(),
+        });
+        if step.ended {
+            return None;
+        }
+        step.ended = vertex.completed.is_some();
+        let name = step.name.clone();
+        match vertex.error {
+            Some(error) if !error.is_empty() && !error.ends_with("context canceled") => {
+                step.ended = true;
+                Some(Event::Failed(name, step.output.drain(..).collect()))
+            }
+            _ if vertex.cached && step.ended => Some(Event::Cached(name)),
+            _ if step.ended => Some(Event::Done(name, step.began.elapsed())),
+            _ if is_new => Some(Event::Started(name)),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a step is the builder's own housekeeping rather than an instruction of the Dockerfile.
+pub(super) fn is_internal(step: &str) -> bool {
+    step.starts_with("[internal]") || step.starts_with("[auth]")
+}
+
+#[derive(Debug, Deserialize)]
+struct Status {
+    #[serde(default)]
+    vertexes: Vec<Vertex>,
+    #[serde(default)]
+    logs: Vec<Log>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Vertex {
+    digest: String,
+    #[serde(default)]
+    name: String,
+    started: Option<String>,
+    completed: Option<String>,
+    #[serde(default)]
+    cached: bool,
+    error: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Log {
+    vertex: String,
+    data: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BuildProgress, Event, is_internal};
+
+    fn events(text: &str) -> Vec<Event> {
+        let mut progress = BuildProgress::default();
+        text.lines().flat_map(|line| progress.line(line)).collect()
+    }
+
+    #[test]
+    fn a_step_that_is_done_is_started_and_done_once() {
+        let text = r#"{
+  "vertexes": [
+    {
+      "digest": "sha256:1",
+      "name": "[2/3] COPY a b"
+    }
+  ]
+}
+{"vertexes":[{"digest":"sha256:1","name":"[2/3] COPY a b","started":"2026-06-06T10:00:00Z"}]}
+{"vertexes":[{"digest":"sha256:1","name":"[2/3] COPY a b","started":"2026-06-06T10:00:00Z","completed":"2026-06-06T10:00:01Z"}]}
+{"vertexes":[{"digest":"sha256:1","name":"[2/3] COPY a b","started":"2026-06-06T10:00:00Z","completed":"2026-06-06T10:00:01Z"}]}
+"#;
+        let events = events(text);
+        assert_eq!(events[0], Event::Started("[2/3] COPY a b".to_owned()));
+        assert!(matches!(&events[1], Event::Done(name, _) if name == "[2/3] COPY a b"));
+        assert_eq!(events.len(), 2);
+    }
+
+    #[test]
+    fn a_cached_step_is_said_to_be() {
+        let text = r#"{"vertexes":[{"digest":"d","name":"RUN x","started":"t","completed":"t","cached":true}]}"#;
+        assert_eq!(events(text), [Event::Cached("RUN x".to_owned())]);
+    }
+
+    #[test]
+    fn a_failed_step_comes_with_what_it_wrote_and_the_plain_tail_is_kept() {
+        let text = r#"{"vertexes":[{"digest":"d","name":"RUN x","started":"t"}]}
+{
+  "logs": [
+    {
+      "vertex": "d",
+      "data": "aGVsbG8KYm95Cg=="
+    }
+  ]
+}
+{"vertexes":[{"digest":"d","name":"RUN x","started":"t","completed":"t","error":"exit code: 3"}]}
+ERROR: failed to solve: exit code: 3
+"#;
+        let events = events(text);
+        let lines = vec!["hello".to_owned(), "boy".to_owned()];
+        assert_eq!(events[1], Event::Output("hello".to_owned()));
+        assert_eq!(events[3], Event::Failed("RUN x".to_owned(), lines));
+        assert_eq!(events[4], Event::Text("ERROR: failed to solve: exit code: 3".to_owned()));
+    }
+
+    #[test]
+    fn housekeeping_of_the_builder_is_told_from_instructions() {
+        assert!(is_internal("[internal] load .dockerignore"));
+        assert!(!is_internal("[stage-3 2/6] COPY scripts/image /directus/scripts"));
+    }
+}

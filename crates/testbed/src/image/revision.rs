@@ -1,0 +1,50 @@
+//! Which version of the sources an image is built from.
+
+use crate::cmd::Cmd;
+
+/// Which version of the sources an image is built from. It depends on the commit alone, not on the time of the build:
+/// the same sources give the same image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revision {
+    /// The commit, with `-dirty` after it when the checkout differs from it.
+    pub name: String,
+    /// When it was committed, in RFC 3339.
+    pub created: String,
+}
+
+impl Revision {
+    /// The checkout's, or `unknown` where there is no git or no repository (a source archive).
+    pub async fn read() -> Revision {
+        let (log, status) = tokio::join!(
+            Cmd::new("git").args(["log", "-1", "--format=%H %cI"]).read(),
+            Cmd::new("git").args(["status", "--porcelain"]).read()
+        );
+        Revision::from_git(log.ok().as_deref(), status.ok().as_deref())
+    }
+
+    fn from_git(log: Option<&str>, status: Option<&str>) -> Revision {
+        let Some((commit, created)) = log.and_then(|log| log.split_once(' ')) else {
+            return Revision { name: "unknown".to_owned(), created: "unknown".to_owned() };
+        };
+        let dirty = if status == Some("") { "" } else { "-dirty" };
+        Revision { name: format!("{commit}{dirty}"), created: created.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Revision;
+
+    #[test]
+    fn a_checkout_that_differs_from_its_commit_is_dirty() {
+        let log = Some("abc 2026-06-06T10:00:00+02:00");
+        let clean = Revision::from_git(log, Some(""));
+        assert_eq!(clean, Revision { name: "abc".to_owned(), created: "2026-06-06T10:00:00+02:00".to_owned() });
+        assert_eq!(Revision::from_git(log, Some(" M Cargo.toml")).name, "abc-dirty");
+    }
+
+    #[test]
+    fn sources_without_git_have_an_unknown_revision() {
+        assert_eq!(Revision::from_git(None, None).name, "unknown");
+    }
+}

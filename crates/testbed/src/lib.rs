@@ -1,0 +1,26 @@
+//! What the tools work with: containers, databases, images, the compose stack, child processes, HTTP and a browser.
+//!
+//! Everything here is made so that it goes away again: a [`run::Run`] removes its containers, a [`cmd::Cmd`] ends its
+//! process group.
+
+pub mod api;
+pub mod base_images;
+pub mod chromium;
+pub mod cmd;
+pub mod compose;
+pub mod dockerfile;
+pub mod dotenv;
+pub mod engine;
+pub mod http;
+pub mod image;
+pub mod machine;
+pub mod ports;
+pub mod postgres;
+pub mod program;
+pub mod run;
+pub mod schema;
+pub mod setup;
+pub mod signals;
+pub mod time;
+pub mod ui;
+pub mod workspace;

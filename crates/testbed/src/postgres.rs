@@ -1,0 +1,50 @@
+//! A PostgreSQL server for tests: the image of the development stack, its data in memory, on a free port of loopback.
+
+use std::time::Duration;
+
+use crate::base_images::Resolved;
+use crate::engine::{ContainerSpec, Engine};
+use crate::run::Run;
+
+/// What a server without TimescaleDB must be told, so that `positions` becomes a plain table.
+pub const WITHOUT_TIMESCALEDB: &str = "-c trm.timescaledb=optional";
+
+const USER: &str = "test";
+const PASSWORD: &str = "test";
+const DATABASE: &str = "test";
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A server of that image that makes a superuser and a database when it is first started; its port is published.
+pub fn server(image: &str, user: &str, password: &str, database: &str) -> ContainerSpec {
+    let variables = [
+        ("POSTGRES_USER", user),
+        ("POSTGRES_PASSWORD", password),
+        ("POSTGRES_DB", database),
+        ("PGDATA", "/home/postgres/pgdata/data"),
+    ];
+    ContainerSpec {
+        image: image.to_owned(),
+        variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+        port: Some(5432),
+        ..ContainerSpec::default()
+    }
+}
+
+/// Starts a server that lives as long as the run, and returns its URL. The user is a superuser.
+pub async fn start(engine: &Engine, run: &Run, image: &Resolved) -> anyhow::Result<String> {
+    // No durability: nobody needs the data of a test after a crash. Many connections: tests run at once.
+    let command = ["postgres", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=300"];
+    let spec = ContainerSpec {
+        command: Some(command.map(str::to_owned).to_vec()),
+        // The image's own user, who is not root, makes the data folder in it.
+        tmpfs: vec![("/home/postgres/pgdata", "mode=1777")],
+        // Over TCP: over the socket the temporary server of the first start answers already.
+        healthcheck: Some(r#"PGPASSWORD="$POSTGRES_PASSWORD" psql -h 127.0.0.1 -U "$POSTGRES_USER" -Atc 'select 1'"#),
+        ..server(&image.name, USER, PASSWORD, DATABASE)
+    };
+    let id = engine.create(run, spec).await?;
+    engine.start(&id).await?;
+    engine.wait_healthy(&id, DEADLINE).await?;
+    let port = engine.published_port(&id, 5432).await?;
+    Ok(format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{port}/{DATABASE}"))
+}

@@ -1,0 +1,231 @@
+//! A schema as Directus describes it, in a snapshot file and through its REST API alike, and where two of them differ.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::api::Api;
+use crate::workspace;
+
+/// Collections, fields and relations.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Schema {
+    collections: Vec<Collection>,
+    fields: Vec<Field>,
+    relations: Vec<Relation>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Collection {
+    collection: String,
+    /// None: a folder of the menu, without a table.
+    schema: Option<Value>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Field {
+    collection: String,
+    field: String,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    meta: Option<FieldMeta>,
+    schema: Option<Column>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct FieldMeta {
+    required: Option<bool>,
+    readonly: Option<bool>,
+    interface: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Column {
+    data_type: String,
+    max_length: Option<i64>,
+    is_nullable: bool,
+    is_unique: bool,
+    is_primary_key: bool,
+    default_value: Option<Value>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Relation {
+    collection: String,
+    field: String,
+    related_collection: Option<String>,
+    schema: Option<ForeignKey>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct ForeignKey {
+    foreign_key_table: String,
+    foreign_key_column: String,
+    on_delete: Option<String>,
+}
+
+/// What is said of one thing: each property with its value.
+type Properties = BTreeMap<&'static str, String>;
+
+impl Schema {
+    /// The checkout's snapshot.
+    pub fn snapshot() -> anyhow::Result<Schema> {
+        let path = workspace::path(contract::SNAPSHOT_FILE.trim_start_matches("/directus/"));
+        let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
+        serde_saphyr::from_str(&text).with_context(|| format!("{path} is no snapshot"))
+    }
+
+    /// A running server's.
+    pub async fn live(api: &Api) -> anyhow::Result<Schema> {
+        async fn all<T: DeserializeOwned>(api: &Api, path: &str) -> anyhow::Result<Vec<T>> {
+            serde_json::from_value(api.get(path).await?).with_context(|| format!("{path} answers something else"))
+        }
+        Ok(Schema {
+            collections: all(api, "/collections").await?,
+            fields: all(api, "/fields").await?,
+            relations: all(api, "/relations").await?,
+        })
+    }
+
+    /// The collections that have a table and are not Directus' own.
+    pub fn tables(&self) -> BTreeSet<&str> {
+        let tables = self.collections.iter().filter(|collection| collection.schema.is_some());
+        tables.map(|collection| collection.collection.as_str()).filter(|name| !is_system(name)).collect()
+    }
+
+    /// The collections that have fields here: those of [`Schema::tables`], and Directus' own that are extended.
+    pub fn with_fields(&self) -> BTreeSet<&str> {
+        self.fields.iter().map(|field| field.collection.as_str()).collect()
+    }
+
+    /// How many fields and relations.
+    pub fn size(&self) -> (usize, usize) {
+        (self.fields.len(), self.relations.len())
+    }
+
+    /// Where a live schema is not as this snapshot says, in words; Directus' own collections may have more than it says.
+    pub fn differences(&self, live: &Schema) -> Vec<String> {
+        let mut found = Vec::new();
+        for (what, wanted, actual) in [
+            ("collection", self.collection_properties(), live.collection_properties()),
+            ("field", self.field_properties(), live.field_properties()),
+            ("relation", self.relation_properties(), live.relation_properties()),
+        ] {
+            for (name, wanted) in &wanted {
+                let Some(actual) = actual.get(name) else {
+                    found.push(format!("there is no {what} {name}"));
+                    continue;
+                };
+                let differing = wanted.iter().filter(|(property, value)| actual.get(*property) != Some(value));
+                found.extend(differing.map(|(property, value)| {
+                    let actual = actual.get(property).map_or("absent", String::as_str);
+                    format!("{what} {name}: {property} is {actual}, not {value}")
+                }));
+            }
+            let extra = actual.keys().filter(|name| !is_system(name) && !wanted.contains_key(*name));
+            found.extend(extra.map(|name| format!("{what} {name} is not in the snapshot")));
+        }
+        found
+    }
+
+    fn collection_properties(&self) -> BTreeMap<String, Properties> {
+        let of = |item: &Collection| Properties::from([("table", item.schema.is_some().to_string())]);
+        self.collections.iter().map(|item| (item.collection.clone(), of(item))).collect()
+    }
+
+    fn field_properties(&self) -> BTreeMap<String, Properties> {
+        let of = |item: &Field| {
+            let mut properties = Properties::from([("type", text(item.kind.as_ref()))]);
+            if let Some(meta) = &item.meta {
+                properties.insert("required", meta.required.unwrap_or_default().to_string());
+                properties.insert("readonly", meta.readonly.unwrap_or_default().to_string());
+                properties.insert("interface", text(meta.interface.as_ref()));
+            }
+            if let Some(column) = &item.schema {
+                properties.insert("data type", column.data_type.clone());
+                properties.insert("max length", text(column.max_length.as_ref()));
+                properties.insert("nullable", column.is_nullable.to_string());
+                properties.insert("unique", column.is_unique.to_string());
+                properties.insert("primary key", column.is_primary_key.to_string());
+                properties.insert("default", text(column.default_value.as_ref()));
+            }
+            properties
+        };
+        self.fields.iter().map(|item| (format!("{}.{}", item.collection, item.field), of(item))).collect()
+    }
+
+    fn relation_properties(&self) -> BTreeMap<String, Properties> {
+        let of = |item: &Relation| {
+            let mut properties = Properties::from([("related collection", text(item.related_collection.as_ref()))]);
+            if let Some(key) = &item.schema {
+                properties.insert("refers to", format!("{}.{}", key.foreign_key_table, key.foreign_key_column));
+                properties.insert("on delete", text(key.on_delete.as_ref()));
+            }
+            properties
+        };
+        self.relations.iter().map(|item| (format!("{}.{}", item.collection, item.field), of(item))).collect()
+    }
+}
+
+fn is_system(name: &str) -> bool {
+    name.starts_with("directus_")
+}
+
+fn text(value: Option<&impl ToString>) -> String {
+    value.map_or_else(|| "none".to_owned(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::Schema;
+
+    fn schema(nullable: bool, on_delete: &str) -> serde_json::Value {
+        json!({
+            "collections": [{ "collection": "laps", "meta": {}, "schema": { "name": "laps" } }],
+            "fields": [
+                { "collection": "laps", "field": "entry", "type": "uuid", "meta": { "required": true },
+                  "schema": { "data_type": "uuid", "is_nullable": nullable, "is_unique": false, "is_primary_key": false } },
+                { "collection": "directus_users", "field": "phone", "type": "string", "meta": null, "schema": null },
+            ],
+            "relations": [{ "collection": "laps", "field": "entry", "related_collection": "entries",
+                "schema": { "foreign_key_table": "entries", "foreign_key_column": "id", "on_delete": on_delete } }],
+        })
+    }
+
+    fn parsed(value: serde_json::Value) -> Schema {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn the_checkouts_snapshot_is_read_and_is_as_itself() {
+        let snapshot = Schema::snapshot().unwrap();
+        assert_eq!((snapshot.tables().len(), snapshot.with_fields().len()), (11, 12));
+        assert_eq!(snapshot.differences(&snapshot), [""; 0]);
+    }
+
+    #[test]
+    fn what_a_column_or_a_foreign_key_has_otherwise_is_named() {
+        let found = parsed(schema(false, "RESTRICT")).differences(&parsed(schema(true, "CASCADE")));
+        assert_eq!(
+            found,
+            [
+                "field laps.entry: nullable is true, not false",
+                "relation laps.entry: on delete is CASCADE, not RESTRICT"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_missing_or_too_much_is_named_and_directus_may_have_more() {
+        let (full, mut less) = (schema(false, "RESTRICT"), schema(false, "RESTRICT"));
+        less["fields"] = json!([]);
+        let found = parsed(full.clone()).differences(&parsed(less.clone()));
+        assert_eq!(found, ["there is no field directus_users.phone", "there is no field laps.entry"]);
+        assert_eq!(parsed(less).differences(&parsed(full)), ["field laps.entry is not in the snapshot"]);
+    }
+}

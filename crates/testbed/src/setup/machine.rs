@@ -1,0 +1,70 @@
+//! What kind of machine this is, as far as setting it up depends on it.
+
+/// The facts that plans are made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Machine {
+    /// Linux: the boot binary is built here, and not in the image.
+    pub(super) linux: bool,
+    /// Debian, Ubuntu and what is made of them: their packages are known by name.
+    pub(super) debian: bool,
+    /// Allowed to install packages.
+    pub(super) root: bool,
+    /// Has rustup, which can add a target to the toolchain.
+    pub(super) rustup: bool,
+}
+
+impl Machine {
+    /// Looks.
+    pub(super) fn detect() -> Machine {
+        let os_release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+        #[cfg(unix)]
+        let root = rustix::process::geteuid().is_root();
+        #[cfg(not(unix))]
+        let root = false;
+        Machine { linux: cfg!(target_os = "linux"), debian: is_debian(&os_release), root, rustup: is_on_path("rustup") }
+    }
+}
+
+/// The target of the static binary that this machine builds.
+pub fn musl_target() -> String {
+    format!("{}-unknown-linux-musl", std::env::consts::ARCH)
+}
+
+/// The Chromium on the PATH, by whichever of its names.
+pub fn browser() -> Option<&'static str> {
+    ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"].into_iter().find(|name| is_on_path(name))
+}
+
+fn is_debian(os_release: &str) -> bool {
+    os_release
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .filter(|(key, _)| matches!(*key, "ID" | "ID_LIKE"))
+        .any(|(_, value)| value.trim_matches('"').split(' ').any(|id| matches!(id, "debian" | "ubuntu")))
+}
+
+/// Whether a program is on the PATH.
+pub(super) fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .any(|folder| folder.join(program).is_file() || folder.join(format!("{program}.exe")).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_debian, is_on_path};
+
+    #[test]
+    fn debian_ubuntu_and_their_derivatives_are_known() {
+        assert!(is_debian("PRETTY_NAME=\"Debian GNU/Linux 12\"\nID=debian\n"));
+        assert!(is_debian("ID=ubuntu\nID_LIKE=debian\n"));
+        assert!(is_debian("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"));
+        assert!(!is_debian("ID=fedora\nNAME=debian-like\n"));
+    }
+
+    #[test]
+    fn programs_are_looked_for_on_the_path() {
+        assert!(is_on_path("sh"));
+        assert!(!is_on_path("no-such-program"));
+    }
+}

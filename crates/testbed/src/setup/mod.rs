@@ -1,0 +1,183 @@
+//! Brings a machine to where every other command works: a list of steps, each of which looks, and knows what it would do.
+
+mod machine;
+mod step;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+
+use crate::base_images::BaseImage;
+use crate::cmd::Cmd;
+use crate::engine::{Engine, Pull};
+use crate::ui;
+use machine::Machine;
+pub use machine::{browser, musl_target};
+use step::Step;
+
+/// What a step sees when it looks.
+#[derive(Debug)]
+enum Probe {
+    /// All is well, and this is what was found.
+    Ok(String),
+    /// Something is missing.
+    Missing {
+        /// What was found instead.
+        found: String,
+        /// What can be done about it.
+        plan: Plan,
+    },
+}
+
+/// What can be done about something that is missing.
+#[derive(Debug)]
+enum Plan {
+    /// Commands, one after the other.
+    Run(Vec<Cmd>),
+    /// Get an image: from its registry, or else as a stand-in.
+    Image(BaseImage),
+    /// Build an image's stand-in again, from its changed recipe.
+    StandIn(BaseImage),
+    /// Nothing that xtask can do: the user is told what they can.
+    Tell(String),
+}
+
+impl Plan {
+    /// In one line.
+    fn describe(&self) -> String {
+        match self {
+            Plan::Run(commands) => {
+                let commands: Vec<String> = commands.iter().map(|command| format!("`{command}`")).collect();
+                format!("run {}", commands.join(", then "))
+            }
+            Plan::Image(image) => format!("pull {}, or build {} if no registry answers", image.name, image.stand_in()),
+            Plan::StandIn(image) => format!("build {} again, its recipe has changed", image.stand_in()),
+            Plan::Tell(text) => text.clone(),
+        }
+    }
+
+    async fn execute(self) -> anyhow::Result<()> {
+        match self {
+            Plan::Run(commands) => {
+                for command in commands {
+                    command.run().await?;
+                }
+                Ok(())
+            }
+            Plan::Image(image) => obtain(&image).await,
+            Plan::StandIn(image) => build_stand_in(&image).await,
+            Plan::Tell(text) => bail!("{text}"),
+        }
+    }
+}
+
+/// Gets an image from its registry, or builds its stand-in when that cannot be reached.
+pub async fn obtain(image: &BaseImage) -> anyhow::Result<()> {
+    match image.pull(&Engine::connect().await?).await? {
+        Pull::Done => Ok(()),
+        Pull::Refused(reason) => bail!("the registry refused {}: {reason}", image.name),
+        Pull::Unreachable(reason) => {
+            ui::warning(&format!("the registry of {} cannot be reached: {reason}", image.name));
+            build_stand_in(image).await
+        }
+    }
+}
+
+/// Builds an image's stand-in, where its recipe can run.
+async fn build_stand_in(image: &BaseImage) -> anyhow::Result<()> {
+    let machine = Machine::detect();
+    if !(machine.debian && machine.root) {
+        bail!("a stand-in for {} can only be built on Debian or Ubuntu, as root", image.name);
+    }
+    ui::status("Building", &format!("{}, a stand-in for {}", image.stand_in(), image.name));
+    image.stand_in_command()?.run().await
+}
+
+/// What became of a step.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// The step's name.
+    pub name: &'static str,
+    /// How it stands now.
+    pub state: State,
+    /// What was found.
+    pub found: String,
+    /// What would be done about it, when it is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would: Option<String>,
+    /// What was done about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub did: Option<String>,
+    /// How long looking and doing took.
+    pub seconds: f64,
+}
+
+/// How a step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// All is well.
+    Ok,
+    /// Something is missing.
+    Missing,
+}
+
+/// What of a machine's setup is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Do what is missing, not only say it.
+    pub act: bool,
+    /// A browser too, which only one check needs.
+    pub browser: bool,
+}
+
+/// Goes through the steps. With `act`, does what is missing, and an action that fails is an error; each step's outcome is
+/// shown as soon as it is known.
+pub async fn go_through(Wanted { act, browser }: Wanted) -> anyhow::Result<Vec<Outcome>> {
+    let machine = Machine::detect();
+    let mut outcomes = Vec::new();
+    for step in Step::ALL.into_iter().chain(browser.then_some(Step::Browser)) {
+        let outcome = one(step, &machine, act).await.with_context(|| format!("setup: {}", step.name()))?;
+        show(&outcome);
+        outcomes.push(outcome);
+    }
+    Ok(outcomes)
+}
+
+async fn one(step: Step, machine: &Machine, act: bool) -> anyhow::Result<Outcome> {
+    let began = Instant::now();
+    let outcome = |state, found, would, did| Outcome {
+        name: step.name(),
+        state,
+        found,
+        would,
+        did,
+        seconds: ui::json_seconds(began.elapsed()),
+    };
+    let (found, plan) = match step.probe(machine).await? {
+        Probe::Ok(found) => return Ok(outcome(State::Ok, found, None, None)),
+        Probe::Missing { found, plan } => (found, plan),
+    };
+    let description = plan.describe();
+    if !act {
+        return Ok(outcome(State::Missing, found, Some(description), None));
+    }
+    ui::status("Missing", &format!("{}: {found}", step.name()));
+    plan.execute().await?;
+    match step.probe(machine).await? {
+        Probe::Ok(found) => Ok(outcome(State::Ok, found, None, Some(description))),
+        Probe::Missing { found, .. } => bail!("still missing after its action: {found}"),
+    }
+}
+
+fn show(outcome: &Outcome) {
+    let Outcome { name, state, found, would, did, seconds } = outcome;
+    let took = ui::seconds(Duration::from_secs_f64(*seconds));
+    match (state, would) {
+        (State::Missing, Some(would)) => ui::warning(&format!("{name}: {found}\n{:>13}would {would}", "")),
+        (State::Missing, None) => ui::warning(&format!("{name}: {found}")),
+        (State::Ok, _) if did.is_some() => ui::status("Done", &format!("{name}: {found} ({took})")),
+        (State::Ok, _) => ui::status("Ok", &format!("{name}: {found}")),
+    }
+}

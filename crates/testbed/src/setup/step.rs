@@ -1,0 +1,311 @@
+//! The steps of the setup, in the order in which they need each other.
+
+use crate::base_images::BaseImage;
+use crate::cmd::Cmd;
+use crate::engine::Engine;
+
+use super::machine::{Machine, browser, is_on_path, musl_target};
+use super::{Plan, Probe};
+
+/// What can be missing on a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A container engine that answers.
+    Engine,
+    /// `docker compose`.
+    Compose,
+    /// `docker buildx`.
+    Buildx,
+    /// Rust's standard library for the static binary.
+    MuslTarget,
+    /// A C compiler, for the C inside the TLS library.
+    Compiler,
+    /// The pooler that the boot's tests run through.
+    Pooler,
+    /// The base of our image.
+    DirectusImage,
+    /// The database of the development stack.
+    DatabaseImage,
+    /// A Chromium, for the check that looks at the admin UI. Not in [`Step::ALL`].
+    Browser,
+}
+
+impl Step {
+    pub(super) const ALL: [Step; 8] = [
+        Step::Engine,
+        Step::Compose,
+        Step::Buildx,
+        Step::MuslTarget,
+        Step::Compiler,
+        Step::Pooler,
+        Step::DirectusImage,
+        Step::DatabaseImage,
+    ];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Step::Engine => "engine",
+            Step::Compose => "compose plugin",
+            Step::Buildx => "buildx plugin",
+            Step::MuslTarget => "static Rust target",
+            Step::Compiler => "C compiler",
+            Step::Pooler => "pooler",
+            Step::DirectusImage => "Directus image",
+            Step::DatabaseImage => "database image",
+            Step::Browser => "browser",
+        }
+    }
+
+    pub(super) async fn probe(self, machine: &Machine) -> anyhow::Result<Probe> {
+        match self {
+            Step::Engine => Ok(engine(machine).await),
+            Step::Compose => plugin(machine, &COMPOSE).await,
+            Step::Buildx => plugin(machine, &BUILDX).await,
+            Step::MuslTarget => musl_target_installed(machine).await,
+            Step::Compiler => compiler(machine).await,
+            Step::Pooler => Ok(judge_pooler(machine, pooler())),
+            Step::DirectusImage => image(BaseImage::directus()).await,
+            Step::DatabaseImage => image(BaseImage::postgres().await).await,
+            Step::Browser => Ok(judge_browser(machine, browser())),
+        }
+    }
+}
+
+async fn engine(machine: &Machine) -> Probe {
+    let version = match Engine::connect().await {
+        Ok(engine) => engine.version().await,
+        Err(error) => Err(error),
+    };
+    match version {
+        Ok(version) => Probe::Ok(version),
+        Err(error) => {
+            let installed = is_on_path("dockerd") && is_on_path("docker");
+            let found = if installed { "installed, does not answer" } else { "none" };
+            let found = format!("{found} ({})", error.root_cause());
+            Probe::Missing { found, plan: plan_engine(machine, installed) }
+        }
+    }
+}
+
+fn plan_engine(machine: &Machine, installed: bool) -> Plan {
+    if !(machine.debian && machine.root) {
+        let text = if machine.linux && installed {
+            "start the engine (`systemctl start docker`), and make sure that this user may use its socket"
+        } else if machine.linux {
+            "install Docker Engine 20.10 or newer with your distribution's packages, and start it"
+        } else {
+            "install and start Docker Desktop, or another engine with the Docker API"
+        };
+        return Plan::Tell(text.to_owned());
+    }
+    let install = Cmd::new("scripts/engine/install-debian.sh").arg("--engine");
+    let start = Cmd::new("scripts/engine/start.sh");
+    Plan::Run(if installed { vec![start] } else { vec![install, start] })
+}
+
+/// A plugin of the docker command.
+struct Plugin {
+    name: &'static str,
+    needed: (u32, u32),
+    why: &'static str,
+}
+
+const COMPOSE: Plugin = Plugin { name: "compose", needed: (2, 0), why: "version 1 does not know this compose file" };
+const BUILDX: Plugin = Plugin { name: "buildx", needed: (0, 13), why: "older ones have no --progress=rawjson" };
+
+async fn plugin(machine: &Machine, plugin: &Plugin) -> anyhow::Result<Probe> {
+    let said = match Cmd::new("docker").args([plugin.name, "version"]).capture().await {
+        Ok(output) if output.status.success() => output.stdout,
+        _ => String::new(),
+    };
+    Ok(judge_plugin(machine, plugin, &said))
+}
+
+fn judge_plugin(machine: &Machine, plugin: &Plugin, said: &str) -> Probe {
+    let Plugin { name, needed: (major, minor), why } = plugin;
+    let found = match version_in(said) {
+        Some((version, number)) if number >= plugin.needed => return Probe::Ok(version.to_owned()),
+        Some((version, _)) => format!("{version}, but {why}"),
+        None => "none".to_owned(),
+    };
+    let plan = if machine.debian && machine.root {
+        Plan::Run(vec![Cmd::new("scripts/engine/install-debian.sh").arg(format!("--{name}"))])
+    } else {
+        Plan::Tell(format!("install docker {name} {major}.{minor} or newer"))
+    };
+    Probe::Missing { found, plan }
+}
+
+/// The first word of a text that is a version, with its first two numbers.
+fn version_in(text: &str) -> Option<(&str, (u32, u32))> {
+    text.split_whitespace().find_map(|word| {
+        let word = word.trim_start_matches('v');
+        let mut parts = word.split(['.', '+', '-']);
+        let number = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        Some((word, number))
+    })
+}
+
+async fn musl_target_installed(machine: &Machine) -> anyhow::Result<Probe> {
+    if !machine.linux {
+        return Ok(Probe::Ok("not needed here: the image's build makes the binary".to_owned()));
+    }
+    let target = musl_target();
+    // Asks the compiler, not rustup: a distribution's own may have it without rustup.
+    let libraries = Cmd::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+        .args(["--print", "target-libdir", "--target", &target])
+        .read()
+        .await?;
+    if camino::Utf8Path::new(&libraries).is_dir() {
+        return Ok(Probe::Ok(target));
+    }
+    let plan = if machine.rustup {
+        Plan::Run(vec![Cmd::new("rustup").args(["target", "add", &target])])
+    } else {
+        Plan::Tell(format!(
+            "install the standard library of {target} (there is no rustup here that could), or build with \
+             `cargo xtask image --source`"
+        ))
+    };
+    Ok(Probe::Missing { found: format!("no {target}"), plan })
+}
+
+async fn compiler(machine: &Machine) -> anyhow::Result<Probe> {
+    if !machine.linux {
+        return Ok(Probe::Ok("not needed here".to_owned()));
+    }
+    if is_on_path("gcc") {
+        let version = Cmd::new("gcc").arg("-dumpfullversion").read().await?;
+        return Ok(Probe::Ok(format!("gcc {version}")));
+    }
+    let plan = if machine.debian && machine.root {
+        install(&["gcc", "libc6-dev"])
+    } else {
+        Plan::Tell("install gcc".to_owned())
+    };
+    Ok(Probe::Missing { found: "no gcc".to_owned(), plan })
+}
+
+/// Where packages put PgBouncer, which is on no ordinary user's path; the tests look there, too.
+fn pooler() -> Option<&'static str> {
+    let places = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/opt/homebrew/bin/pgbouncer"];
+    places.into_iter().find(|path| camino::Utf8Path::new(path).exists())
+}
+
+fn judge_pooler(machine: &Machine, found: Option<&str>) -> Probe {
+    let plan = match found {
+        Some(path) => return Probe::Ok(path.to_owned()),
+        None if machine.debian && machine.root => install(&["pgbouncer"]),
+        None => Plan::Tell("install PgBouncer with your distribution's packages: tests run through it".to_owned()),
+    };
+    Probe::Missing { found: "no pgbouncer".to_owned(), plan }
+}
+
+fn judge_browser(machine: &Machine, found: Option<&str>) -> Probe {
+    match found {
+        Some(name) => Probe::Ok(name.to_owned()),
+        None if machine.debian && machine.root => {
+            Probe::Missing { found: "no Chromium".to_owned(), plan: install(&["chromium"]) }
+        }
+        None => {
+            let plan = Plan::Tell("install Chromium or Chrome, so that it is on the PATH".to_owned());
+            Probe::Missing { found: "no Chromium".to_owned(), plan }
+        }
+    }
+}
+
+/// Packages of the distribution, and no more than they need.
+fn install(packages: &[&str]) -> Plan {
+    let apt = || Cmd::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive");
+    let install = apt().args(["install", "-q", "-y", "--no-install-recommends"]).args(packages);
+    Plan::Run(vec![apt().args(["update", "-q"]), install])
+}
+
+async fn image(image: anyhow::Result<BaseImage>) -> anyhow::Result<Probe> {
+    // What is asked here needs the steps above; a machine that lacks those is told of them first.
+    let (Ok(engine), Ok(image)) = (Engine::connect().await, image) else {
+        let plan = Plan::Tell("pull it, or build a stand-in, once engine and compose are here".to_owned());
+        return Ok(Probe::Missing { found: "not known without engine and compose".to_owned(), plan });
+    };
+    Ok(match image.local(&engine).await? {
+        None => Probe::Missing { found: format!("no {}", image.name), plan: Plan::Image(image) },
+        Some(local) if local.stand_in && local.name == image.stand_in() => {
+            let found = format!("{}, a stand-in (the real one: `docker pull {}`)", local.name, image.name);
+            if image.has_current_stand_in(&engine).await? {
+                Probe::Ok(found)
+            } else {
+                Probe::Missing {
+                    found: format!("{} of another recipe than this checkout's", local.name),
+                    plan: Plan::StandIn(image),
+                }
+            }
+        }
+        Some(local) => Probe::Ok(local.name),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEBIAN: Machine = Machine { linux: true, debian: true, root: true, rustup: true };
+
+    #[test]
+    fn an_engine_is_installed_and_started_or_only_started_on_debian_as_root() {
+        let expected = "run `scripts/engine/install-debian.sh --engine`, then `scripts/engine/start.sh`";
+        assert_eq!(plan_engine(&DEBIAN, false).describe(), expected);
+        assert_eq!(plan_engine(&DEBIAN, true).describe(), "run `scripts/engine/start.sh`");
+    }
+
+    #[test]
+    fn elsewhere_people_are_told_what_to_do() {
+        let user = Machine { root: false, ..DEBIAN };
+        assert!(plan_engine(&user, true).describe().starts_with("start the engine"));
+        let fedora = Machine { debian: false, ..DEBIAN };
+        assert!(plan_engine(&fedora, false).describe().starts_with("install Docker Engine"));
+        let mac = Machine { linux: false, debian: false, root: false, rustup: true };
+        assert!(plan_engine(&mac, false).describe().contains("Docker Desktop"));
+    }
+
+    #[test]
+    fn versions_are_read_from_what_plugins_say() {
+        assert_eq!(version_in("Docker Compose version v2.26.1-4"), Some(("2.26.1-4", (2, 26))));
+        assert_eq!(version_in("github.com/docker/buildx 0.13.1+ds1 0.13.1+ds1-3"), Some(("0.13.1+ds1", (0, 13))));
+        assert_eq!(version_in("docker: 'compose' is not a docker command"), None);
+    }
+
+    #[test]
+    fn a_plugin_that_is_new_enough_is_fine_and_an_old_one_is_replaced() {
+        assert!(matches!(judge_plugin(&DEBIAN, &BUILDX, "buildx v0.20.0 abc"), Probe::Ok(found) if found == "0.20.0"));
+        let Probe::Missing { found, plan } = judge_plugin(&DEBIAN, &BUILDX, "buildx v0.9.1 abc") else { panic!() };
+        assert_eq!(found, "0.9.1, but older ones have no --progress=rawjson");
+        assert_eq!(plan.describe(), "run `scripts/engine/install-debian.sh --buildx`");
+    }
+
+    #[test]
+    fn a_plugin_that_is_missing_is_named_where_it_cannot_be_installed() {
+        let user = Machine { root: false, ..DEBIAN };
+        let Probe::Missing { found, plan } = judge_plugin(&user, &COMPOSE, "") else { panic!() };
+        assert_eq!((found.as_str(), plan.describe().as_str()), ("none", "install docker compose 2.0 or newer"));
+    }
+
+    #[test]
+    fn a_pooler_is_installed_where_its_package_is_known_and_asked_for_elsewhere() {
+        assert!(matches!(judge_pooler(&DEBIAN, Some("/usr/sbin/pgbouncer")), Probe::Ok(_)));
+        let Probe::Missing { plan, .. } = judge_pooler(&DEBIAN, None) else { panic!() };
+        assert!(plan.describe().ends_with("`apt-get install -q -y --no-install-recommends pgbouncer`"));
+        let user = Machine { root: false, ..DEBIAN };
+        let Probe::Missing { plan, .. } = judge_pooler(&user, None) else { panic!() };
+        assert!(plan.describe().starts_with("install PgBouncer"));
+    }
+
+    #[test]
+    fn a_browser_is_installed_where_its_package_is_known_and_asked_for_elsewhere() {
+        assert!(matches!(judge_browser(&DEBIAN, Some("google-chrome")), Probe::Ok(found) if found == "google-chrome"));
+        let Probe::Missing { plan, .. } = judge_browser(&DEBIAN, None) else { panic!() };
+        assert!(plan.describe().ends_with("`apt-get install -q -y --no-install-recommends chromium`"));
+        let user = Machine { root: false, ..DEBIAN };
+        let Probe::Missing { plan, .. } = judge_browser(&user, None) else { panic!() };
+        assert!(plan.describe().starts_with("install Chromium or Chrome"));
+    }
+}

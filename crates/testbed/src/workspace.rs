@@ -1,0 +1,18 @@
+//! The checkout.
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// The workspace's folder.
+pub fn root() -> &'static Utf8Path {
+    Utf8Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the crate is a folder in `crates`")
+}
+
+/// A path inside the workspace.
+pub fn path(relative: &str) -> Utf8PathBuf {
+    root().join(relative)
+}
+
+/// Where cargo puts what it builds.
+pub fn target_dir() -> Utf8PathBuf {
+    std::env::var("CARGO_TARGET_DIR").map_or_else(|_| path("target"), |folder| path(&folder))
+}

@@ -1,0 +1,55 @@
+//! The programs that do what is too large for xtask itself.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use crate::child;
+
+/// A program of this workspace, named like its package. It takes the same command line as xtask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tool {
+    /// The machine's setup, the image, the development stack, the tests.
+    Devtools,
+    /// Proofs on real containers.
+    Acceptance,
+    /// Measurements.
+    Bench,
+}
+
+impl Tool {
+    fn package(self) -> &'static str {
+        match self {
+            Tool::Devtools => "devtools",
+            Tool::Acceptance => "acceptance",
+            Tool::Bench => "bench",
+        }
+    }
+
+    /// Arguments of cargo that build and run it.
+    pub(crate) fn cargo_arguments(self, arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+        let cargo = ["run", "--quiet", "--locked", "--package", self.package(), "--"].map(OsString::from);
+        cargo.into_iter().chain(arguments).collect()
+    }
+
+    /// Builds it and lets it take the place of this process: a signal to xtask is then a signal to it.
+    #[cfg(unix)]
+    pub(crate) fn become_it(self, arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<ExitCode> {
+        use std::os::unix::process::CommandExt as _;
+
+        let mut cargo = std::process::Command::new(child::cargo());
+        for name in child::variables_of_our_package() {
+            cargo.env_remove(name);
+        }
+        let error = cargo.args(self.cargo_arguments(arguments)).exec();
+        Err(error).context("failed to run cargo")
+    }
+
+    /// Builds and runs it.
+    #[cfg(not(unix))]
+    pub(crate) fn become_it(self, arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<ExitCode> {
+        let ok = child::succeeds(&child::cargo(), self.cargo_arguments(arguments))?;
+        Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
