@@ -16,6 +16,7 @@ pub mod exec;
 pub mod healthcheck;
 pub mod log;
 pub mod migrations;
+pub mod quote;
 pub mod report;
 pub mod secret;
 pub mod signals;

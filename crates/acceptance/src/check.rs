@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use super::case::Case;
+use crate::case::Case;
 
 /// One promise of the README, and how it is proven.
 pub struct Check {

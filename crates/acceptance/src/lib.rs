@@ -8,6 +8,7 @@ pub mod case;
 pub mod check;
 mod checks;
 pub mod commands;
+pub mod container;
 mod critical_path;
 pub mod database;
 pub mod end_state;
@@ -20,6 +21,8 @@ mod rows;
 mod runner;
 mod sample;
 pub(crate) mod search;
+pub mod servers;
+pub mod setting;
 pub(crate) mod sweep;
 
 use std::rc::Rc;
@@ -39,15 +42,15 @@ use testbed::ui;
 use testbed::workspace;
 use testbed::{machine, time};
 
-use self::case::Secrets;
-use self::case::Setting;
 pub(crate) use self::check::Check;
-use self::database::Servers;
 pub(crate) use self::model::Subject;
 use self::model::{CheckReport, Evidence, Figure, Machine, Summary};
 pub(crate) use self::model::{Report, Status};
 pub(crate) use self::report::{announce, waited_for, write};
 use self::runner::Options;
+use self::servers::Servers;
+use crate::setting::Secrets;
+use crate::setting::Setting;
 
 /// What a run is to look at.
 #[derive(Clone, Debug)]
@@ -150,7 +153,7 @@ pub(crate) async fn verify(
     let run = Rc::new(Run::start(engine, "verify").await?);
     let (id, began, wall_clock) = (run.id().to_owned(), Instant::now(), SystemTime::now());
     let setting = Rc::new(setting(engine, run, subject.clone(), &database));
-    let judged = runner::run(&setting, checks, Options { jobs, keep }, began).await;
+    let judged = runner::run(&setting, &Rc::new(Servers::new(&setting)), checks, Options { jobs, keep }, began).await;
     let checks = build.into_iter().chain(judged).collect();
     report(engine, id, (wall_clock, ui::json_seconds(began.elapsed())), subject, jobs, checks).await
 }
@@ -169,7 +172,7 @@ pub(crate) async fn sweep_all(
     let run = Rc::new(Run::start(engine, "sweep").await?);
     let began = Instant::now();
     let setting = Rc::new(setting(engine, run, subject, &database));
-    let scenarios = sweep::sweep(&setting, scenarios, density, jobs).await?;
+    let scenarios = sweep::sweep(&setting, &Rc::new(Servers::new(&setting)), scenarios, density, jobs).await?;
     Ok(sweep::Report::new(image, began.elapsed(), scenarios))
 }
 
@@ -185,7 +188,7 @@ pub(crate) async fn search_all(
     let run = Rc::new(Run::start(engine, "search").await?);
     let setting = Rc::new(setting(engine, run, subject, &database));
     let network = engine.create_network(&format!("{}-net", setting.run.id()), setting.run.labels()).await?;
-    let lab = search::Lab::prepare(&setting, &network, "search").await?;
+    let lab = search::Lab::prepare(&setting, &Servers::new(&setting), &network, "search").await?;
     search::search(&lab, selection, jobs).await
 }
 
@@ -231,7 +234,7 @@ pub(crate) async fn negative(
     let subject = subject(engine, image, &database).await?;
     let run = Rc::new(Run::start(engine, "negative").await?);
     let jobs = jobs.unwrap_or(bearable(machine::cores(), engine.memory().await?)).max(1);
-    negative::run(setting(engine, run, subject, &database), checks, jobs).await
+    negative::run(Rc::new(setting(engine, run, subject, &database)), checks, jobs).await
 }
 
 /// What all that a run does with an image has in common.
@@ -240,7 +243,6 @@ pub fn setting(engine: &Engine, run: Rc<Run>, subject: Subject, database: &testb
         engine: engine.clone(),
         secrets: Secrets::new(run.id()),
         run,
-        servers: Rc::new(Servers::new(&subject.image)),
         subject,
         options: database.stand_in.then_some(postgres::WITHOUT_TIMESCALEDB),
         contents: OnceCell::new(),

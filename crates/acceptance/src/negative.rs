@@ -5,6 +5,7 @@
 //! from the one that is judged, and thrown away afterwards; databases that checks begin with are booted by the unbroken
 //! image.
 
+mod breakage;
 mod breakages;
 
 use std::rc::Rc;
@@ -17,78 +18,20 @@ use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
 use tokio::sync::{OnceCell, Semaphore};
 
+use self::breakage::Breakage;
 use self::breakages::BREAKAGES;
-use super::case::{Case, Setting};
 use super::check::Check;
 use super::model::{Status, Subject};
 use super::runner::judge;
+use crate::case::Case;
+use crate::servers::Servers;
+use crate::setting::Setting;
 use testbed::cmd::Cmd;
 use testbed::ui;
 use testbed::workspace;
 
-/// One way to break what a check looks at.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Breakage {
-    /// The check that must notice it.
-    check: &'static str,
-    /// What is broken, in words.
-    how: &'static str,
-    /// How.
-    change: Change,
-    /// What the check's reason must contain.
-    expect: &'static str,
-}
-
-/// How something is broken.
-#[derive(Clone, Copy, Debug)]
-enum Change {
-    /// Instructions of a Dockerfile, as root, after `FROM` the image.
-    Image(&'static str),
-    /// A shell script in the place of the boot binary; `$real` is that. Health checks are not its concern.
-    Binary(&'static str),
-    /// SQL that is run before the boot binary, as often as that is.
-    Sql(&'static str),
-}
-
 /// What a breakage may take to be noticed.
 const LIMIT: Duration = Duration::from_secs(300);
-
-/// What every script begins with. The server's own client library is the only one that is there.
-const PROLOGUE: &str = r#"#!/bin/sh
-real=/usr/local/bin/entrypoint.real
-case "$1" in healthcheck) exec "$real" "$@";; esac
-sql() {
-    node -e '
-        const api = require("node:fs").realpathSync("/directus/node_modules/@directus/api/package.json");
-        const { Client } = require("node:module").createRequire(api)("pg");
-        const { DB_HOST: host, DB_PORT: port, DB_DATABASE: database, DB_USER: user, DB_PASSWORD: password } = process.env;
-        const client = new Client({ host, port, database, user, password });
-        const query = () => client.query(process.argv[1]);
-        client.connect().then(query).then(() => process.exit(0), () => process.exit(1));
-    ' "$1"
-}
-"#;
-
-impl Change {
-    /// The Dockerfile, and the script if there is one.
-    fn context(self, image: &str) -> (String, Option<String>) {
-        let script = match self {
-            Change::Image(_) => None,
-            Change::Binary(script) => Some(format!("{PROLOGUE}{script}\n")),
-            Change::Sql(sql) => Some(format!("{PROLOGUE}sql \"{sql}\"\nexec \"$real\" \"$@\"\n")),
-        };
-        let lines = match self {
-            Change::Image(lines) => lines,
-            Change::Binary(_) | Change::Sql(_) => {
-                "RUN mv /usr/local/bin/entrypoint /usr/local/bin/entrypoint.real\n\
-                 COPY --chmod=0755 entrypoint /usr/local/bin/entrypoint"
-            }
-        };
-        let ends_with_user = lines.lines().last().is_some_and(|line| line.starts_with("USER"));
-        let user = if ends_with_user { "" } else { "USER node\n" };
-        (format!("FROM {image}\nUSER root\n{lines}\n{user}"), script)
-    }
-}
 
 /// What came of it. The JSON result is exactly this.
 #[derive(Clone, Debug, Serialize)]
@@ -182,23 +125,24 @@ impl Report {
 }
 
 /// Breaks what the checks look at, each breakage alone.
-pub(crate) async fn run(setting: Setting, checks: &[&'static Check], jobs: usize) -> anyhow::Result<Report> {
+pub(crate) async fn run(setting: Rc<Setting>, checks: &[&'static Check], jobs: usize) -> anyhow::Result<Report> {
     let began = Instant::now();
     let of_check = |name: &'static str| BREAKAGES.iter().filter(move |breakage| breakage.check == name);
     for check in checks {
         ensure!(of_check(check.name).next().is_some(), "nobody has said how to break what `{}` looks at", check.name);
     }
+    let servers = Rc::new(Servers::new(&setting));
     let permits = Semaphore::new(jobs);
     let live = ui::Live::start();
     let wanted = checks.iter().flat_map(|check| of_check(check.name).map(move |breakage| (*check, breakage)));
     let mut running: FuturesUnordered<_> = wanted
         .enumerate()
         .map(|(index, (check, breakage))| {
-            let (permits, live, setting) = (&permits, &live, &setting);
+            let (permits, live, setting, servers) = (&permits, &live, &setting, &servers);
             async move {
                 let permit = permits.acquire().await;
                 live.still(&format!("{}: {}", check.name, breakage.how));
-                let outcome = one(setting, check, breakage, index).await;
+                let outcome = one(setting, servers, check, breakage, index).await;
                 drop(permit);
                 anyhow::Ok((index, outcome.with_context(|| format!("{}: {}", check.name, breakage.how))?))
             }
@@ -229,7 +173,13 @@ pub(crate) async fn run(setting: Setting, checks: &[&'static Check], jobs: usize
     })
 }
 
-async fn one(setting: &Setting, check: &Check, breakage: &Breakage, index: usize) -> anyhow::Result<Outcome> {
+async fn one(
+    setting: &Setting,
+    servers: &Rc<Servers>,
+    check: &Check,
+    breakage: &Breakage,
+    index: usize,
+) -> anyhow::Result<Outcome> {
     let began = Instant::now();
     // Networks and databases are named after it; a check may have several breakages at once. A few bytes each, for good.
     let name: &'static str = format!("{}-{index}", check.name).leak();
@@ -242,11 +192,10 @@ async fn one(setting: &Setting, check: &Check, breakage: &Breakage, index: usize
         subject: Subject { image: image.clone(), image_id: info.id, base, ..setting.subject.clone() },
         options: setting.options,
         secrets: setting.secrets.clone(),
-        servers: Rc::clone(&setting.servers),
         contents: OnceCell::new(),
         added_files: OnceCell::new(),
     });
-    let mut case = Case::new(broken, name);
+    let mut case = Case::new(broken, Rc::clone(servers), name);
     let result = match tokio::time::timeout(LIMIT, (check.run)(&mut case)).await {
         Ok(result) => result,
         Err(_) => Err(anyhow::anyhow!("it did not end within {} s", LIMIT.as_secs())),

@@ -7,9 +7,11 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::case::{Case, Setting};
 use super::check::{Check, Need, NotRun};
 use super::model::{CheckReport, Status};
+use crate::case::Case;
+use crate::servers::Servers;
+use crate::setting::Setting;
 use testbed::ui;
 
 /// What no check needs; one that takes longer hangs.
@@ -46,6 +48,7 @@ pub(crate) struct Options {
 /// Runs the checks and returns their reports, in the order of the checks.
 pub(crate) async fn run(
     setting: &Rc<Setting>,
+    servers: &Rc<Servers>,
     checks: &[&'static Check],
     options: Options,
     began: Instant,
@@ -58,7 +61,7 @@ pub(crate) async fn run(
     // First what wants the machine for itself: later it would have to wait until everything else has ended.
     for (index, check) in alone {
         view.begin(check);
-        let report = one(setting, check, options, began, None).await;
+        let report = one(setting, servers, check, options, began, None).await;
         view.end(check, &report);
         reports.push((index, report));
     }
@@ -69,7 +72,7 @@ pub(crate) async fn run(
             async move {
                 let place = places.acquire().await.ok();
                 view.begin(check);
-                let report = one(setting, check, options, began, place).await;
+                let report = one(setting, servers, check, options, began, place).await;
                 view.end(check, &report);
                 (index, report)
             }
@@ -94,13 +97,14 @@ fn order(checks: &[&'static Check]) -> Vec<(usize, &'static Check)> {
 /// Makes one check; its place is free for the next one when its promise is judged, while its containers go.
 async fn one(
     setting: &Rc<Setting>,
+    servers: &Rc<Servers>,
     check: &'static Check,
     options: Options,
     began: Instant,
     place: Option<SemaphorePermit<'_>>,
 ) -> CheckReport {
     let start = Instant::now();
-    let mut case = Case::new(Rc::clone(setting), check.name);
+    let mut case = Case::new(Rc::clone(setting), Rc::clone(servers), check.name);
     let result = match tokio::time::timeout(LIMIT, (check.run)(&mut case)).await {
         Ok(result) => result,
         Err(_) => Err(anyhow::anyhow!("it did not end within {} s", LIMIT.as_secs())),

@@ -4,8 +4,9 @@
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::case::{BootSpec, Case};
 use super::database::Database;
+use crate::case::Case;
+use crate::container::BootSpec;
 use testbed::workspace;
 
 /// The folder of the SQL files in a container.

@@ -1,23 +1,10 @@
 //! What is promised of the figures, and whether it holds: a pure function.
 
-use serde::{Deserialize, Serialize};
-
-use super::model::{By, Figure, median};
+use super::model::{By, Figure, Verdict, median};
 use super::stats::{Unit, show_ratio};
 use grammar::Part;
 
 use super::names;
-
-/// What came of one promise.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Verdict {
-    /// What is promised.
-    pub(crate) promise: String,
-    /// What was measured, with its unit.
-    pub(crate) measured: String,
-    /// Whether it holds.
-    pub(crate) met: bool,
-}
 
 /// Judges every promise whose figures are there.
 pub(crate) fn judge(figures: &[Figure]) -> Vec<Verdict> {

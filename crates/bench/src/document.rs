@@ -1,6 +1,7 @@
 //! `docs/BENCHMARKS.md`.
 
-use super::model::{Earlier, Machine, Origin, Report, Subject};
+use super::model::{Machine, Origin, Report, Subject};
+use super::parts;
 use super::table::{self, Table};
 use grammar::Part;
 use testbed::ui;
@@ -12,36 +13,28 @@ pub(crate) fn render(report: &Report) -> String {
          The image against the shell pipeline that it replaces ([crates/bench/shell](../crates/bench/shell)): the same Directus, with \
          bash, `psql` and `entrypoint.sh`. Both in the same run, in turns (A, B, A, B), {} times each unless a cell \
          says otherwise. Cells are medians, with the smallest and the largest in brackets.\n\n\
-         ![Seconds, ours beside the shell's](benchmarks.svg)\n\n## What is promised\n\n",
+         ## What is promised\n\n",
         report.runs
     );
     let verdict = |met| if met { "met" } else { "**missed**" };
     let rows = report.bars.iter();
     let rows = rows.map(|bar| vec![bar.promise.clone(), bar.measured.clone(), verdict(bar.met).to_owned()]).collect();
     text += &markdown(&Table { head: ["promise", "measured", ""].map(str::to_owned).to_vec(), rows });
-    for origin in std::iter::once(&report.origin).chain(report.earlier.iter().map(|run| &run.origin)) {
-        text += &too_busy(&origin.machine).unwrap_or_default();
-    }
+    text += &too_busy(&report.origin.machine).unwrap_or_default();
     let mut left_out = Vec::new();
     for part in Part::ALL {
         match table::of(&report.figures, part, report.runs) {
             Some(table) => {
-                text += &format!("\n## {}\n\n{}\n\n{}", crate::title(part), crate::method(part), markdown(&table))
+                text += &format!("\n## {}\n\n{}\n\n{}", parts::title(part), parts::method(part), markdown(&table))
             }
-            None => left_out.push(crate::title(part)),
+            None => left_out.push(parts::title(part)),
         }
     }
     if !left_out.is_empty() {
         text += &format!("\nNot measured: {}.\n", left_out.join("; "));
     }
     text += "\n## What it was measured on\n\n";
-    if !report.earlier.is_empty() {
-        text += &format!("{}:\n\n", titles(&report.own_parts()));
-    }
     text += &markdown(&surroundings(&report.origin));
-    for Earlier { parts, origin } in &report.earlier {
-        text += &format!("\n{}:\n\n{}", titles(parts), markdown(&surroundings(origin)));
-    }
     text + "\nMachines differ, and so do these seconds; ratios travel better. `cargo xtask bench` measures on yours.\n"
 }
 
@@ -53,10 +46,6 @@ fn too_busy(machine: &Machine) -> Option<String> {
          measurement. Measure again on an idle one.\n",
         machine.cores
     ))
-}
-
-fn titles(parts: &[Part]) -> String {
-    parts.iter().map(|part| crate::title(*part)).collect::<Vec<_>>().join("; ")
 }
 
 fn surroundings(Origin { began, subject, machine }: &Origin) -> Table {
@@ -135,7 +124,6 @@ pub(crate) mod tests {
             runs: 3,
             bars: bars::judge(&figures.0),
             figures: figures.0,
-            earlier: Vec::new(),
         }
     }
 
@@ -143,31 +131,19 @@ pub(crate) mod tests {
     fn every_part_that_was_measured_has_its_table_with_method_and_ratio() {
         let text = render(&report());
         assert!(text.contains("| start to exec, cold | 2.50 s (2 s – 3 s) | 10 s (8 s – 12 s) | 0.25× |"));
-        assert!(text.contains(crate::method(Part::Gate)));
-        assert!(!text.contains(&format!("## {}", crate::title(Part::Memory))));
+        assert!(text.contains(parts::method(Part::Gate)));
+        assert!(!text.contains(&format!("## {}", parts::title(Part::Memory))));
         let (_, left_out) = text.split_once("Not measured: ").unwrap();
         assert!(
-            left_out.contains(crate::title(Part::Memory)) && !left_out.contains(crate::title(Part::Gate)),
+            left_out.contains(parts::title(Part::Memory)) && !left_out.contains(parts::title(Part::Gate)),
             "{left_out}"
         );
     }
 
     #[test]
-    fn parts_of_an_earlier_run_are_said_to_be() {
-        let mut again = report();
-        again.origin.began = "2026-06-07T10:00:00Z".to_owned();
-        again.figures.retain(|figure| figure.part == Part::Gate);
-        let text = render(&again.onto(report()));
-        let (_, runs) = text.split_once("## What it was measured on").unwrap();
-        let places = [crate::title(Part::Gate), "2026-06-07", crate::title(Part::Process), "2026-06-06"]
-            .map(|text| runs.find(text));
-        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{runs}");
-    }
-
-    #[test]
     fn bars_stand_first_and_what_was_missed_can_be_seen() {
         let text = render(&report());
-        assert!(text.find("What is promised").unwrap() < text.find(crate::title(Part::Gate)).unwrap());
+        assert!(text.find("What is promised").unwrap() < text.find(parts::title(Part::Gate)).unwrap());
         assert!(text.contains("| cold gate over the shell's: at most 0.45× | 0.25× | met |"), "{text}");
         let mut missed = report();
         missed.bars[0].met = false;

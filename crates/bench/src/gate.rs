@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use contract::DEFAULT_PORT;
 
-use acceptance::case::BootSpec;
-use acceptance::case::Container;
+use acceptance::container::BootSpec;
+use acceptance::container::Container;
 
 use super::baseline::Contender;
 use super::lab::{Lab, PATIENCE};

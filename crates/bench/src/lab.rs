@@ -12,11 +12,12 @@ use futures_util::StreamExt as _;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
-use acceptance::case::BootSpec;
-use acceptance::case::Container;
-use acceptance::case::Ended;
-use acceptance::case::Setting;
+use acceptance::container::BootSpec;
+use acceptance::container::Container;
+use acceptance::container::Ended;
 use acceptance::database::Database;
+use acceptance::servers::Servers;
+use acceptance::setting::Setting;
 use testbed::base_images::{BaseImage, Resolved};
 use testbed::cmd::Cmd;
 use testbed::engine::Engine;
@@ -111,7 +112,7 @@ impl Lab {
         baseline::build_command(tree.as_str(), &shell_tag(&run), &label, &base, &database).read().await?;
         let network = engine.create_network(run.id(), run.labels()).await?;
         // Durable, as in production.
-        let (_, server) = setting.servers.start_with(&setting, Some((network.clone(), SERVER.to_owned())), &[]).await?;
+        let (_, server) = Servers::new(&setting).start_with(Some((network.clone(), SERVER.to_owned())), &[]).await?;
         Ok(Lab {
             setting,
             base,

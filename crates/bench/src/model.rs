@@ -1,16 +1,14 @@
-//! What a run of the benchmark found, as data; [`super::table`], [`super::document`] and [`super::chart`] show it.
+//! What a run of the benchmark found, as data; [`super::table`] and [`super::document`] show it.
 
-use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::bars::{self, Verdict};
 use super::stats::{Sample, Unit};
 use grammar::Part;
 
 /// A whole run. The JSON result is exactly this; fields are only ever added.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
-    /// Where the figures are from, but for those of [`Report::earlier`].
+    /// Where the figures are from.
     #[serde(flatten)]
     pub(crate) origin: Origin,
     /// How often each was measured at least.
@@ -19,19 +17,6 @@ pub(crate) struct Report {
     pub(crate) figures: Vec<Figure>,
     /// What was promised of it.
     pub(crate) bars: Vec<Verdict>,
-    /// Where the parts are from that this run did not measure itself; see [`Report::onto`].
-    #[serde(default)]
-    pub(crate) earlier: Vec<Earlier>,
-}
-
-/// A run that parts of a report are from.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Earlier {
-    /// The parts.
-    pub(crate) parts: Vec<Part>,
-    /// The run.
-    #[serde(flatten)]
-    pub(crate) origin: Origin,
 }
 
 /// When, what and where a run measured.
@@ -45,43 +30,15 @@ pub(crate) struct Origin {
     pub(crate) machine: Machine,
 }
 
-impl Report {
-    /// An earlier run's, to measure parts of it again, as often.
-    ///
-    /// # Errors
-    ///
-    /// If it is no report, or measured less often or more often than `runs` times.
-    pub(crate) fn parse(json: &str, runs: usize) -> anyhow::Result<Report> {
-        let report: Report = serde_json::from_str(json).context("it is no report of `bench --json`")?;
-        let other = report.runs;
-        ensure!(runs == other, "it measured {other} times, and this run is to {runs} times: say --runs {other}");
-        Ok(report)
-    }
-
-    /// The parts that this run measured itself.
-    pub(crate) fn own_parts(&self) -> Vec<Part> {
-        let is_earlier = |part: &Part| self.earlier.iter().any(|run| run.parts.contains(part));
-        let is_own = |part: &Part| self.figures.iter().any(|figure| figure.part == *part) && !is_earlier(part);
-        Part::ALL.into_iter().filter(is_own).collect()
-    }
-
-    /// This run's parts in the place of an earlier run's, and the others as they were there: a part holds all that its
-    /// figures are compared with.
-    pub(crate) fn onto(self, base: Report) -> Report {
-        let mine = self.own_parts();
-        let parts = base.own_parts();
-        let mut earlier = base.earlier;
-        earlier.push(Earlier { parts, origin: base.origin });
-        for run in &mut earlier {
-            run.parts.retain(|part| !mine.contains(part));
-        }
-        earlier.retain(|run| !run.parts.is_empty());
-        let mut figures = base.figures;
-        figures.retain(|figure| !mine.contains(&figure.part));
-        figures.extend(self.figures);
-        figures.sort_by_key(|figure| figure.part);
-        Report { bars: bars::judge(&figures), figures, earlier, ..self }
-    }
+/// What came of one promise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Verdict {
+    /// What is promised.
+    pub(crate) promise: String,
+    /// What was measured, with its unit.
+    pub(crate) measured: String,
+    /// Whether it holds.
+    pub(crate) met: bool,
 }
 
 /// What was measured.
@@ -219,41 +176,6 @@ pub(crate) fn median(figures: &[Figure], part: Part, what: &str, by: By) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A report of these parts, with this figure in each.
-    fn report(began: &str, parts: &[Part], seconds: f64) -> Report {
-        let mut figures = Figures::default();
-        for part in parts {
-            figures.seconds(*part, "boot", By::Ours, seconds);
-        }
-        let mut report = Report { figures: figures.0, ..super::super::document::tests::report() };
-        report.origin.began = began.to_owned();
-        report
-    }
-
-    #[test]
-    fn a_part_that_is_measured_again_takes_the_place_of_the_earlier_one() {
-        let first = report("first", &[Part::Gate, Part::Memory, Part::Xtask], 1.0);
-        let first = Report::parse(&serde_json::to_string(&first).unwrap(), 3).unwrap();
-        let second = report("second", &[Part::Memory], 2.0).onto(first);
-        let third = report("third", &[Part::Gate], 3.0).onto(second);
-        let seconds = |part| median(&third.figures, part, "boot", By::Ours).unwrap();
-        assert_eq!([Part::Gate, Part::Memory, Part::Xtask].map(seconds), [3.0, 2.0, 1.0]);
-        assert_eq!((third.origin.began.as_str(), third.own_parts()), ("third", vec![Part::Gate]));
-        let earlier: Vec<_> =
-            third.earlier.iter().map(|run| (run.origin.began.as_str(), run.parts.as_slice())).collect();
-        assert_eq!(earlier, [("first", [Part::Xtask].as_slice()), ("second", &[Part::Memory])]);
-        let ordered: Vec<Part> = third.figures.iter().map(|figure| figure.part).collect();
-        assert_eq!(ordered, [Part::Gate, Part::Memory, Part::Xtask]);
-    }
-
-    #[test]
-    fn runs_of_different_numbers_do_not_come_together() {
-        let text = serde_json::to_string(&report("first", &[Part::Gate], 1.0)).unwrap();
-        let error = Report::parse(&text, 7).unwrap_err();
-        assert_eq!(error.to_string(), "it measured 3 times, and this run is to 7 times: say --runs 3");
-        assert_eq!(Report::parse("{}", 7).unwrap_err().to_string(), "it is no report of `bench --json`");
-    }
 
     #[test]
     fn measurements_of_the_same_thing_come_together() {

@@ -2,7 +2,7 @@
 
 use futures_util::future::try_join_all;
 
-use acceptance::case::Container;
+use acceptance::container::Container;
 use acceptance::database::Database;
 
 use super::baseline::Contender;

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 
-use acceptance::case::BootSpec;
+use acceptance::container::BootSpec;
 use testbed::cmd::Cmd;
 
 use super::baseline::Contender;

@@ -6,7 +6,7 @@ use super::model::{By, Figure, Report, find, median};
 use super::stats::{Unit, show_ratio};
 use grammar::Part;
 
-use super::names;
+use super::{names, parts};
 
 /// A table of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub(crate) fn render(report: &Report) -> String {
     let mut text = String::new();
     for part in Part::ALL {
         let Some(Table { head, rows }) = of(&report.figures, part, report.runs) else { continue };
-        text += &format!("{}\n{}\n\n", crate::title(part), aligned(std::iter::once(head).chain(rows).collect()));
+        text += &format!("{}\n{}\n\n", parts::title(part), aligned(std::iter::once(head).chain(rows).collect()));
     }
     let bars = report.bars.iter().map(|bar| {
         let met = if bar.met { "met" } else { "missed" };

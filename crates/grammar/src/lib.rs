@@ -1,6 +1,5 @@
 //! The grammar of the command line.
 
-use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
@@ -233,10 +232,7 @@ pub struct Bench {
     /// The image to measure
     #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
     pub image: String,
-    /// With --only: take the other parts from a report of an earlier run, as --json prints it
-    #[arg(long, value_name = "REPORT", requires = "only")]
-    pub onto: Option<Utf8PathBuf>,
-    /// Write docs/BENCHMARKS.md and its picture; with --only and without --onto they show no other parts
+    /// Write docs/BENCHMARKS.md; with --only it shows no other parts
     #[arg(long)]
     pub write: bool,
     /// Print the figures as one JSON object on the last line of stdout

@@ -12,7 +12,7 @@ use crate::config::Env;
 use crate::database::{self, BootLock, Session};
 use crate::error::BootError;
 use crate::log::Log;
-use crate::witness::link::{identifier, literal};
+use crate::quote::{identifier, literal};
 use crate::witness::loss::count;
 
 /// A request to the attic.

@@ -10,7 +10,8 @@ mod stash;
 use tokio_postgres::Client;
 
 use crate::log::Log;
-use crate::witness::{Link, LinkError, link::literal};
+use crate::quote::literal;
+use crate::witness::{Link, LinkError};
 
 pub use command::{Request, run};
 pub use stash::{Insertion, NEEDS_COPY, Stash, settle};
@@ -78,7 +79,7 @@ pub async fn purge(client: &Client, days: u32, log: &Log) -> Result<(), tokio_po
 
 /// Drops the data of one entry; the entry itself stays in the list as purged.
 async fn drop_entry(client: &Client, id: i64, stored: &str) -> Result<(), tokio_postgres::Error> {
-    let table = crate::witness::link::identifier(stored);
+    let table = crate::quote::identifier(stored);
     client
         .batch_execute(&format!(
             "begin; drop table if exists {SCHEMA}.{table} cascade; update boot.attic set purged_at = now() where id = {id}; \

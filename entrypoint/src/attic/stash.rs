@@ -3,8 +3,8 @@
 use super::SCHEMA;
 use crate::migrations::MigrationFile;
 use crate::migrations::scan::words;
+use crate::quote::{identifier, literal};
 use crate::witness::catalog::{Catalog, Oid};
-use crate::witness::link::{identifier, literal};
 use crate::witness::{Announcement, Link, LinkError, Loss, TableName};
 
 /// Data that is kept until it is known what the work removed.

@@ -137,8 +137,7 @@ async fn rehearse_files(
         link.rows(&migrations::apply::as_statements(file)).await?;
         // Directus' session goes on with the same settings as before.
         let path = path.into_iter().flatten().flatten().next().unwrap_or_default();
-        let reset =
-            format!("reset role; select set_config('search_path',{}, true)", crate::witness::link::literal(&path));
+        let reset = format!("reset role; select set_config('search_path',{}, true)", crate::quote::literal(&path));
         link.rows(&reset).await?;
         rehearsal.note(end(&witness, &mut link, file.headers.destroys.as_slice()).await?);
     }

@@ -18,7 +18,7 @@ use crate::attic::{self, Insertion, Stash};
 use crate::config::DatabaseConfig;
 use crate::database::{BootLock, RESET, Session, VerifyError, describe};
 use crate::log::Log;
-use crate::witness::link::literal;
+use crate::quote::literal;
 use crate::witness::loss::count;
 use crate::witness::watch::{MAX_ATTEMPTS, add_suspicions, has_statistics, with_amount};
 use crate::witness::{Announcement, LastCatalog, Link, LinkError, Loss, Outcome, Witness};

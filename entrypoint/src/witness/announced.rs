@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::loss::{Loss, TableName};
+use super::loss::Loss;
+use super::name::TableName;
 
 /// What may be lost, and what the witness does about the rest.
 pub trait Announced {

@@ -3,11 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::loss::TableName;
-use super::read::Moment;
-
-/// PostgreSQL's number of a catalog entry.
-pub type Oid = u32;
+use super::moment::Moment;
+pub use super::name::Oid;
+use super::name::TableName;
 
 /// A table, partition, view, sequence or foreign table, with everything that is on it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -134,7 +134,7 @@ fn constraint_loss(relation: &Relation, constraint: &Constraint) -> Loss {
 #[cfg(test)]
 mod tests {
     use super::super::catalog::{Column, Written};
-    use super::super::loss::TableName;
+    use super::super::name::TableName;
     use super::super::read::tests::with_table;
     use super::*;
 

@@ -55,6 +55,15 @@ impl Link<'_> {
         }
     }
 
+    /// The single text that a query answers.
+    ///
+    /// # Errors
+    /// The connection's; [`LinkError::Malformed`] without a row.
+    pub async fn text(&mut self, sql: &str) -> Result<String, LinkError> {
+        let text = self.rows(sql).await?.into_iter().flatten().flatten().next();
+        text.ok_or_else(|| LinkError::Malformed("no row".to_owned()))
+    }
+
     /// The first value of the first row as a number; 0 where there is none.
     ///
     /// # Errors
@@ -98,28 +107,4 @@ fn last_result(messages: &[SimpleQueryMessage]) -> Rows {
         }
     }
     rows
-}
-
-/// A text as a literal of SQL.
-#[must_use]
-pub fn literal(text: &str) -> String {
-    // A backslash has no meaning of its own in this form.
-    format!(" E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
-}
-
-/// A name as an identifier of SQL.
-#[must_use]
-pub fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_and_texts_are_quoted_whatever_is_in_them() {
-        assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
-        assert_eq!(literal("it's \\ it"), " E'it''s \\\\ it'");
-    }
 }

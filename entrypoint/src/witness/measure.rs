@@ -1,8 +1,10 @@
 //! Settles a suspicion: reads the data in question before the work of a second attempt, and again after it.
 
 use super::catalog::Catalog;
-use super::link::{Link, LinkError, identifier, literal};
-use super::loss::{Loss, TableName};
+use super::link::{Link, LinkError};
+use super::loss::Loss;
+use super::name::TableName;
+use crate::quote::{identifier, literal};
 
 /// A suspicion that was measured before the work.
 #[derive(Debug)]

@@ -14,6 +14,8 @@ pub mod compare;
 pub mod link;
 pub mod loss;
 pub mod measure;
+mod moment;
+pub mod name;
 pub mod read;
 pub mod watch;
 
@@ -21,6 +23,7 @@ pub use announced::{Announced, Announcement, DirectusMigrations, Permission};
 pub use catalog::Catalog;
 pub use compare::compare;
 pub use link::{Link, LinkError};
-pub use loss::{Loss, TableName};
+pub use loss::Loss;
 pub use measure::Measure;
+pub use name::TableName;
 pub use watch::{LastCatalog, Outcome, Witness};

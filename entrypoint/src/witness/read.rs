@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 use super::catalog::{Catalog, Column, Constraint, Oid, Relation, Written};
 use super::link::{Link, LinkError};
-use super::loss::TableName;
+use super::moment::Moment;
+use super::name::TableName;
 
 /// The relations that count: all but those of PostgreSQL's own schemas, temporary tables, and those of extensions.
 const RELATION: &str = r"relation as materialized (
@@ -207,7 +208,7 @@ impl Catalog {
             return Err(LinkError::Malformed(format!("{} rows of locks", rows.len())));
         };
         let mut catalog = self.clone();
-        catalog.moment.transaction = number.as_deref().and_then(|number| number.parse().ok());
+        catalog.moment.belongs_to(number.as_deref());
         // A superuser can write to the catalog itself, and a schema is renamed there: both lock no table.
         if !system.is_empty() {
             catalog.read_changed_families(link).await?;
@@ -234,20 +235,20 @@ impl Catalog {
                  union select inhrelid from pg_catalog.pg_inherits where inhparent = any ({heads})) member",
             heads = array(&changed)
         );
-        let members = numbers(&text(link, &members).await?);
+        let members = numbers(&link.text(&members).await?);
         self.read_relations(link, Some(&members)).await
     }
 
     async fn read_counts(&mut self, link: &mut Link<'_>, only: Option<&[Oid]>) -> Result<(), LinkError> {
         if only.is_none_or(|only| !only.is_empty()) {
-            self.written.extend(counts(&text(link, &complete(COUNTS, only)).await?));
+            self.written.extend(counts(&link.text(&complete(COUNTS, only)).await?));
         }
         Ok(())
     }
 
     /// Adds these relations, or all of them, and the types.
     async fn read_relations(&mut self, link: &mut Link<'_>, only: Option<&[Oid]>) -> Result<(), LinkError> {
-        let answer = text(link, &complete(QUERY, only)).await?;
+        let answer = link.text(&complete(QUERY, only)).await?;
         self.add(serde_json::from_str(&answer).map_err(|error| LinkError::Malformed(error.to_string()))?);
         Ok(())
     }
@@ -281,36 +282,6 @@ impl Catalog {
     }
 }
 
-/// The time of a reading, in numbers of transactions. PostgreSQL gives one to each that changes something.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Moment {
-    /// The number that the next transaction gets; `None` if another one is open.
-    next: Option<u64>,
-    /// The number of the transaction that read; `None` if it has changed nothing yet.
-    transaction: Option<u64>,
-}
-
-impl Moment {
-    async fn read(link: &mut Link<'_>) -> Result<Moment, LinkError> {
-        let snapshot = text(link, "select pg_catalog.pg_current_snapshot()::text").await?;
-        Ok(Moment { next: next_transaction(&snapshot), transaction: None })
-    }
-
-    /// Returns true if no transaction has changed anything since the earlier one but that one itself.
-    fn follows(self, earlier: &Moment) -> bool {
-        let own = earlier.transaction.map(|own| (Some(own), Some(own + 1)));
-        self.next.is_some() && (self.next == earlier.next || own == Some((earlier.next, self.next)))
-    }
-}
-
-/// The next number of a snapshot like `746:746:`, which names the oldest open transaction, the next one, and the open
-/// ones between; `None` if there are any.
-fn next_transaction(snapshot: &str) -> Option<u64> {
-    let (oldest, rest) = snapshot.split_once(':')?;
-    let (next, open) = rest.split_once(':')?;
-    (oldest == next && open.is_empty()).then(|| next.parse().ok())?
-}
-
 /// Fills in the parts that the queries share; `only` restricts the relations.
 fn complete(query: &str, only: Option<&[Oid]>) -> String {
     let mut query = query.replace("/*relation*/", RELATION);
@@ -327,12 +298,6 @@ fn array(numbers: &[Oid]) -> String {
     format!("'{{{}}}'::oid[]", numbers.join(","))
 }
 
-/// The single text that a query answers.
-async fn text(link: &mut Link<'_>, sql: &str) -> Result<String, LinkError> {
-    let text = link.rows(sql).await?.into_iter().flatten().flatten().next();
-    text.ok_or_else(|| LinkError::Malformed("no row".to_owned()))
-}
-
 /// The number of entries and the sum of their writers, by the head of the family.
 async fn stamps(link: &mut Link<'_>) -> Result<BTreeMap<Oid, (u64, u64)>, LinkError> {
     let entry = |entry: &str| {
@@ -340,7 +305,7 @@ async fn stamps(link: &mut Link<'_>) -> Result<BTreeMap<Oid, (u64, u64)>, LinkEr
         let (entries, writers) = stamp.split_once('+')?;
         Some((head.parse().ok()?, (entries.parse().ok()?, writers.parse().ok()?)))
     };
-    Ok(text(link, &complete(STAMPS, None)).await?.split(' ').filter_map(entry).collect())
+    Ok(link.text(&complete(STAMPS, None)).await?.split(' ').filter_map(entry).collect())
 }
 
 /// `16385:3:0:1 …` as row counts.
@@ -375,27 +340,6 @@ pub(crate) mod tests {
             constraints: Some(vec![(oid, format!("{name}_pkey"), 'p', vec![1], None, Vec::new())]),
             ..Answer::default()
         });
-    }
-
-    #[test]
-    fn only_the_own_transaction_may_lie_between_two_moments() {
-        let moment = |next, transaction| Moment { next, transaction };
-        let earlier = moment(Some(10), Some(10));
-        assert!(moment(Some(11), None).follows(&earlier));
-        // Another one came between, was open then, or is open now.
-        assert!(!moment(Some(12), None).follows(&earlier));
-        assert!(!moment(Some(11), None).follows(&moment(None, Some(10))));
-        assert!(!moment(None, None).follows(&earlier));
-        // The number 10 belonged to another one.
-        assert!(!moment(Some(11), None).follows(&moment(Some(10), None)));
-        assert!(moment(Some(10), None).follows(&moment(Some(10), None)));
-    }
-
-    #[test]
-    fn a_snapshot_with_open_transactions_has_no_next_number() {
-        assert_eq!(next_transaction("746:746:"), Some(746));
-        assert_eq!(next_transaction("746:748:746"), None);
-        assert_eq!(next_transaction("746:748:"), None);
     }
 
     #[test]

@@ -6,8 +6,9 @@ use super::announced::{Announced, Permission};
 use super::catalog::{Catalog, Oid, Written};
 use super::compare::compare;
 use super::link::{Link, LinkError};
-use super::loss::{Loss, TableName, count};
+use super::loss::{Loss, count};
 use super::measure::Measure;
+use super::name::TableName;
 
 /// How often a suspicion may lead to another attempt; each attempt can only raise suspicions that the one before did
 /// not, and there are few kinds of them.

@@ -6,11 +6,13 @@ use anyhow::{Context as _, ensure};
 use contract::{BINARY, ExitCode, Phase};
 use serde_json::{Value, json};
 
-use crate::case::{BootSpec, Case, Container, Ended, PATIENCE};
+use crate::case::Case;
 use crate::check::{Check, Need};
+use crate::container::{BootSpec, Container, Ended};
 use crate::database::Database;
 use crate::rows;
 use crate::sample::{self, Sample};
+use crate::setting::PATIENCE;
 
 pub(crate) const CHECKS: &[Check] = &[Check {
     name: "attic",

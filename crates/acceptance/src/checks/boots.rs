@@ -6,8 +6,9 @@ use anyhow::{Context as _, ensure};
 use contract::{EXTENSIONS_DIR, Event, LogLine, Phase, WORK_DIR};
 use serde_json::json;
 
-use crate::case::{Case, Container, timeline};
+use crate::case::Case;
 use crate::check::{Check, Need};
+use crate::container::{Container, timeline};
 use crate::rows;
 use testbed::api::{Answer, Api};
 use testbed::schema::Schema;

@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
 
-use crate::case::{ADMIN, Case};
+use crate::case::Case;
 use crate::check::{Check, Need, NotRun};
 use crate::model::Picture;
+use crate::setting::ADMIN;
 use testbed::chromium::Chromium;
 use testbed::schema::Schema;
 use testbed::setup;

@@ -7,9 +7,11 @@ use anyhow::{Context as _, ensure};
 use contract::{ExitCode, Phase};
 use serde_json::json;
 
-use crate::case::{BootSpec, Case, Ended, PATIENCE};
+use crate::case::Case;
 use crate::check::{Check, Need};
+use crate::container::{BootSpec, Ended};
 use crate::rows;
+use crate::setting::PATIENCE;
 use testbed::api::Api;
 
 pub(crate) const CHECKS: &[Check] = &[

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use contract::{ExitCode, Phase};
 
-use crate::case::{Case, Container, OWN_SERVER, PATIENCE};
+use crate::case::{Case, OWN_SERVER};
 use crate::check::{Check, Need};
+use crate::container::Container;
 use crate::database::Database;
 use crate::end_state::EndState;
 use crate::hold::{Hold, IN_BOOTSTRAP, IN_SLOW_FILE, SLOW_FILE};
+use crate::setting::PATIENCE;
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {

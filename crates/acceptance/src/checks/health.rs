@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
-use crate::case::{BootSpec, Case, Container};
+use crate::case::Case;
 use crate::check::{Check, Need};
+use crate::container::{BootSpec, Container};
 use testbed::engine::State;
 
 pub(crate) const CHECKS: &[Check] = &[

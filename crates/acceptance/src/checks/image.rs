@@ -5,9 +5,10 @@ use std::rc::Rc;
 use anyhow::{Context as _, bail, ensure};
 use contract::{self, ExitCode, LogLine};
 
-use crate::case::{Case, Setting};
+use crate::case::Case;
 use crate::check::{Check, Need, NotRun};
 use crate::leaks;
+use crate::setting::Setting;
 use testbed::base_images::BaseImage;
 use testbed::dockerfile;
 use testbed::engine::{ContainerSpec, FileContent, ImageInfo, Layer, LayerFile};

@@ -6,9 +6,11 @@ use anyhow::{Context as _, ensure};
 use contract::{Event, LogLine, Phase};
 use futures_util::future::try_join_all;
 
-use crate::case::{Case, Container, Ended, PATIENCE, timeline};
+use crate::case::Case;
 use crate::check::{Check, Need};
+use crate::container::{Container, Ended, timeline};
 use crate::database::Database;
+use crate::setting::PATIENCE;
 use testbed::schema::Schema;
 use testbed::ui;
 
@@ -91,7 +93,7 @@ async fn five_at_once(case: &mut Case) -> anyhow::Result<()> {
 async fn twenty_at_once(case: &mut Case) -> anyhow::Result<()> {
     // Before any other check has wanted one, so nothing runs beside the boot that it is a copy of either.
     let warm = case.booted_database().await?;
-    let one = case.setting.servers.template_took().context("nobody has booted alone")?;
+    let one = case.servers.template_took().context("nobody has booted alone")?;
     for number in [2, 20] {
         let (took, database) = crowd(case, number, &format!("crowd-{number}")).await?;
         let times = took.as_secs_f64() / one.as_secs_f64();

@@ -30,7 +30,7 @@ const JOBS: usize = 2;
 
 async fn searched(case: &mut Case) -> anyhow::Result<()> {
     let network = case.network().await?;
-    let lab = Lab::prepare(&case.setting, &network, case.name()).await?;
+    let lab = Lab::prepare(&case.setting, &case.servers, &network, case.name()).await?;
     case.keep(lab.container());
     let selection = Selection {
         seed: SEED,

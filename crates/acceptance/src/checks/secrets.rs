@@ -5,8 +5,10 @@ use std::time::Duration;
 use anyhow::ensure;
 use contract::ExitCode;
 
-use crate::case::{ADMIN, BootSpec, Case, Container, PATIENCE};
+use crate::case::Case;
 use crate::check::{Check, Need};
+use crate::container::{BootSpec, Container};
+use crate::setting::{ADMIN, PATIENCE};
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {
@@ -67,7 +69,7 @@ async fn not_in_logs(case: &mut Case) -> anyhow::Result<()> {
     let secrets = case.setting.secrets.clone();
 
     // The first boot of all, which made the administrator.
-    let cold = case.setting.servers.template_log();
+    let cold = case.servers.template_log();
     searched.lines("the first boot", &cold, case)?;
 
     // Every one of them is a secret with something after it, so what is looked for is found in it.

@@ -7,11 +7,13 @@ use contract::{self, ExitCode, Phase};
 use tokio::time::timeout;
 
 use super::faults::slow_file;
-use crate::case::{BootSpec, Case, Container, PATIENCE};
+use crate::case::Case;
 use crate::check::{Check, Need};
+use crate::container::{BootSpec, Container};
 use crate::database::Database;
 use crate::end_state::EndState;
 use crate::hold::{Hold, IN_SLOW_FILE, OTHERS, SLOW_FILE};
+use crate::setting::PATIENCE;
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {

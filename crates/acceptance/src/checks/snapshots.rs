@@ -4,12 +4,14 @@ use anyhow::{Context as _, ensure};
 use contract::Phase;
 use serde_json::{Value, json};
 
-use crate::case::{Case, Ended, PATIENCE};
+use crate::case::Case;
 use crate::check::{Check, Need};
+use crate::container::Ended;
 use crate::database::Database;
 use crate::end_state::EndState;
 use crate::rows;
 use crate::sample::{self, Sample, entry, remove, with};
+use crate::setting::PATIENCE;
 use testbed::api::Api;
 
 pub(crate) const CHECKS: &[Check] = &[

@@ -6,10 +6,12 @@ use anyhow::{Context as _, ensure};
 use contract::{DB_INIT_DIR, ExitCode, Phase, SNAPSHOT_FILE};
 use serde_json::{Value, json};
 
-use crate::case::{BootSpec, Case, Container, PATIENCE};
+use crate::case::Case;
 use crate::check::{Check, Need};
+use crate::container::{BootSpec, Container};
 use crate::database::Database;
 use crate::rows;
+use crate::setting::PATIENCE;
 use testbed::api::Api;
 use testbed::ui;
 use testbed::workspace;

@@ -24,7 +24,7 @@ const JOBS: usize = 2;
 
 async fn swept(case: &mut Case) -> anyhow::Result<()> {
     let network = case.network().await?;
-    let sweep = match Sweep::prepare(&case.setting, &network, Scenario::Cold).await {
+    let sweep = match Sweep::prepare(&case.setting, &case.servers, &network, Scenario::Cold).await {
         Err(error) if error.is::<NoGateway>() => return Err(NotRun(format!("{error:#}")).into()),
         sweep => sweep?,
     };

@@ -4,11 +4,13 @@
 use anyhow::{Context as _, ensure};
 use contract::Phase;
 
-use crate::case::{Case, Ended, PATIENCE};
+use crate::case::Case;
 use crate::check::{Check, Need};
+use crate::container::Ended;
 use crate::database::Database;
 use crate::rows;
 use crate::sample::Sample;
+use crate::setting::PATIENCE;
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {

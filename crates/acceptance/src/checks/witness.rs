@@ -6,12 +6,14 @@ use anyhow::{Context as _, ensure};
 use contract::{BINARY, ExitCode, LOCK_KEY, Phase};
 use serde_json::{Value, json};
 
-use crate::case::{BootSpec, Case, Container, Ended, PATIENCE};
+use crate::case::Case;
 use crate::check::{Check, Need};
+use crate::container::{BootSpec, Container, Ended};
 use crate::database::Database;
 use crate::hold::IN_SLOW_FILE;
 use crate::rows;
 use crate::sample::{self, Sample, entry};
+use crate::setting::PATIENCE;
 use testbed::ui;
 
 pub(crate) const CHECKS: &[Check] = &[

@@ -1,7 +1,7 @@
 //! How every check is broken, in the order of the acceptance list. The ways are those that fail early.
 
-use super::Breakage;
-use super::Change::{Binary, Image, Sql};
+use super::breakage::Breakage;
+use super::breakage::Change::{Binary, Image, Sql};
 
 /// A boot binary whose failures look like successes.
 const SWALLOWS_FAILURES: &str = r#""$real" "$@"; exit 0"#;

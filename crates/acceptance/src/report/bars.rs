@@ -4,13 +4,19 @@
 
 use maud::{Markup, html};
 
-use super::boots::Boot;
 use crate::model::{BootTimeline, PhaseTime};
 
 /// Pixels of a bar with the text above it.
 const ROW: usize = 98;
 /// The widths that the picture has on a phone, a tablet and a screen; as in the style sheet.
 const WIDTHS: [(f64, &str); 3] = [(300.0, "fits-narrow"), (590.0, "fits-medium"), (960.0, "fits-wide")];
+
+/// A boot, and which check saw it.
+#[derive(Clone, Copy)]
+pub(super) struct Boot<'a> {
+    pub(super) check: &'static str,
+    pub(super) timeline: &'a BootTimeline,
+}
 
 /// The picture.
 pub(super) fn picture(boots: &[Boot<'_>]) -> Markup {

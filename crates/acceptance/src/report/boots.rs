@@ -2,15 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::bars::{class, picture};
+use super::bars::{Boot, class, picture};
 use crate::model::{BootTimeline, Report};
-
-/// A boot, and which check saw it.
-#[derive(Clone, Copy)]
-pub(super) struct Boot<'a> {
-    pub(super) check: &'static str,
-    pub(super) timeline: &'a BootTimeline,
-}
 
 /// The section, if any boot was seen.
 pub(super) fn section(report: &Report) -> Option<Markup> {

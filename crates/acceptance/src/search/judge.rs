@@ -9,7 +9,7 @@ use super::described;
 use super::oracle::{By, Lost, canonical, losses};
 use super::permits::Permits;
 use super::state::{Row, State};
-use crate::case::Ended;
+use crate::container::Ended;
 
 /// What a case is compared with.
 pub(super) struct Judge<'a> {

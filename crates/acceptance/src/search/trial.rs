@@ -13,8 +13,10 @@ use super::judge::{Judge, Verdict, directives, verdict};
 use super::model::{BASE_POST_SQL, BASE_SQL, Model, fill};
 use super::permits::Permits;
 use super::state::State;
-use crate::case::{BootSpec, Container, Ended, PATIENCE, Setting};
+use crate::container::{BootSpec, Container, Ended};
 use crate::database::Database;
+use crate::servers::Servers;
+use crate::setting::{PATIENCE, Setting};
 
 /// The folder in the container where each case has one.
 const FOLDER: &str = "/search";
@@ -46,9 +48,14 @@ pub(crate) struct Lab {
 
 impl Lab {
     /// Boots the model once, and fills it.
-    pub(crate) async fn prepare(setting: &Rc<Setting>, network: &str, name: &str) -> anyhow::Result<Lab> {
+    pub(crate) async fn prepare(
+        setting: &Rc<Setting>,
+        servers: &Servers,
+        network: &str,
+        name: &str,
+    ) -> anyhow::Result<Lab> {
         let model = Model::new()?;
-        let template = setting.servers.empty(setting, network, name).await?;
+        let template = servers.empty(network, name).await?;
         // Its root file system has to be writable for the files of the cases.
         let spec = BootSpec::new(setting, name, &template).with(|spec| {
             spec.hardened = false;

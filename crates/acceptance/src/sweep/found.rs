@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::phase;
 use super::point::{Kind, Point};
-use crate::case::Ended;
+use crate::container::Ended;
 use testbed::ui;
 
 /// A whole sweep.
@@ -97,7 +96,7 @@ impl Outcome {
     }
 
     pub(super) fn ended(&mut self, ended: &Ended) {
-        self.phase = phase(ended).map(contract::Phase::name);
+        self.phase = ended.last_phase().map(contract::Phase::name);
         self.exit = Some(ended.code);
         ended.last_line().clone_into(&mut self.said);
     }

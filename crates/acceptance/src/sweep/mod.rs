@@ -19,10 +19,12 @@ use grammar::Scenario;
 use pg_fault_proxy::{Action, Direction, Fault, Position, Proxy, Trace};
 use tokio::sync::oneshot;
 
-use super::case::{BootSpec, Container, Ended, PATIENCE, Setting};
 use super::database::Database;
 use super::end_state::EndState;
 use super::rows::{self, Fingerprint};
+use crate::container::{BootSpec, Container, Ended};
+use crate::servers::Servers;
+use crate::setting::{PATIENCE, Setting};
 use testbed::ui;
 use testbed::workspace;
 
@@ -41,6 +43,7 @@ const KILL_NODE: &str = r#"for p in /proc/[0-9]*; do if grep -qa 'bridge[.]mjs' 
 /// Sweeps these scenarios, one after the other, and says how each point went.
 pub(crate) async fn sweep(
     setting: &Rc<Setting>,
+    servers: &Rc<Servers>,
     scenarios: &[Scenario],
     density: Density,
     jobs: usize,
@@ -50,7 +53,7 @@ pub(crate) async fn sweep(
     for scenario in scenarios {
         let name = scenario.name();
         ui::status("Preparing", &format!("the {name} boot"));
-        let sweep = Sweep::prepare(setting, &network, *scenario).await?;
+        let sweep = Sweep::prepare(setting, servers, &network, *scenario).await?;
         let points = points(&sweep.trace, density, &Kind::ALL);
         ui::status("Sweeping", &format!("{} points of {} messages", points.len(), sweep.trace.messages.len()));
         let live = ui::Live::start();
@@ -80,6 +83,7 @@ pub(crate) async fn sweep(
 /// A scenario, with what each of its boots begins with and is to end with.
 pub(crate) struct Sweep {
     setting: Rc<Setting>,
+    servers: Rc<Servers>,
     network: String,
     gateway: SocketAddr,
     scenario: Scenario,
@@ -113,14 +117,19 @@ impl Sweep {
     ///
     /// # Errors
     /// That boot failed, or this machine is not in the engine's networks: [`NoGateway`].
-    pub(crate) async fn prepare(setting: &Rc<Setting>, network: &str, scenario: Scenario) -> anyhow::Result<Sweep> {
+    pub(crate) async fn prepare(
+        setting: &Rc<Setting>,
+        servers: &Rc<Servers>,
+        network: &str,
+        scenario: Scenario,
+    ) -> anyhow::Result<Sweep> {
         let gateway = SocketAddr::from((setting.engine.gateway(network).await?, 0));
         std::net::TcpListener::bind(gateway).map_err(|error| NoGateway(gateway, error))?;
         let name = name(network, scenario);
         let start = match scenario {
-            Scenario::Cold => setting.servers.empty(setting, network, &name).await?,
+            Scenario::Cold => servers.empty(network, &name).await?,
             Scenario::Upgrade => {
-                let start = setting.servers.booted(setting, network, &name).await?;
+                let start = servers.booted(network, &name).await?;
                 rows::track(&start).await?;
                 start
             }
@@ -134,8 +143,9 @@ impl Sweep {
         ensure!(ended.code == 0, "the undisturbed boot ended with {}: {}", ended.code, ended.last_line());
         let end = End::of(&database).await?;
         database.remove().await?;
-        let (setting, network, trace) = (Rc::clone(setting), network.to_owned(), proxy.trace());
-        Ok(Sweep { setting, network, gateway, scenario, start, end, trace })
+        let (setting, servers, network, trace) =
+            (Rc::clone(setting), Rc::clone(servers), network.to_owned(), proxy.trace());
+        Ok(Sweep { setting, servers, network, gateway, scenario, start, end, trace })
     }
 
     /// Tries points, so many at once, and tells of each as it ends.
@@ -168,8 +178,8 @@ impl Sweep {
             database.remove().await?;
             return result;
         }
-        let Setting { engine, servers, .. } = &*self.setting;
-        let (server, database) = servers.start(&self.setting, Some((self.network.clone(), name))).await?;
+        let (engine, servers) = (&self.setting.engine, &self.servers);
+        let (server, database) = servers.start(Some((self.network.clone(), name))).await?;
         let result = async {
             if self.scenario == Scenario::Upgrade {
                 self.boot(BootSpec::new(&self.setting, "first", &database)).await?;
@@ -363,11 +373,6 @@ fn with_one_more_field(snapshot: &str) -> anyhow::Result<String> {
 /// What a scenario's databases are called. Two sweeps may share a server, but no network.
 fn name(network: &str, scenario: Scenario) -> String {
     format!("sweep-{}-{}", scenario.name(), network.chars().take(8).collect::<String>())
-}
-
-/// The phase that a boot got to, by its log.
-fn phase(ended: &Ended) -> Option<Phase> {
-    ended.lines.iter().rev().find_map(|line| LogLine::parse(line)).map(|line| line.phase)
 }
 
 #[cfg(test)]

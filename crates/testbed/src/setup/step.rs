@@ -5,7 +5,7 @@ use crate::cmd::Cmd;
 use crate::engine::Engine;
 
 use super::machine::{Machine, browser, is_on_path, musl_target};
-use super::{Plan, Probe};
+use super::plan::{Plan, Probe};
 
 /// What can be missing on a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

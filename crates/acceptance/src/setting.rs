@@ -1,0 +1,58 @@
+//! What all checks of a run share: the engine, what is judged, and the secrets that must not be seen.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use testbed::engine::{Engine, FileContent, LayerFile};
+use testbed::run::Run;
+use tokio::sync::OnceCell;
+
+use crate::model::Subject;
+
+/// How long a boot, or the server's start, may take before a check gives up on it. Generous: machines are shared.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// What all checks of a run share.
+pub struct Setting {
+    /// The engine.
+    pub engine: Engine,
+    /// Owns everything that is made.
+    pub run: Rc<Run>,
+    /// What is judged.
+    pub subject: Subject,
+    /// Session options that the database at hand needs (a stand-in has no TimescaleDB).
+    pub options: Option<&'static str>,
+    /// Values that must never be seen in any log.
+    pub secrets: Secrets,
+    /// Every path of the image, once they were read.
+    pub contents: OnceCell<Rc<Vec<FileContent>>>,
+    /// The files that the image adds to its base, once they were read.
+    pub added_files: OnceCell<Rc<Vec<LayerFile>>>,
+}
+
+/// Values that must never be seen in any log, made anew for each run.
+#[derive(Clone, Debug)]
+pub struct Secrets {
+    /// The database's password.
+    pub database: String,
+    /// Directus' SECRET.
+    pub secret: String,
+    /// The administrator's password.
+    pub admin: String,
+}
+
+impl Secrets {
+    /// Secrets that occur nowhere by chance.
+    pub fn new(run: &str) -> Secrets {
+        let secret = |what: &str| format!("hunter2-{what}-{run}-0123456789abcdef");
+        Secrets { database: secret("database"), secret: secret("secret"), admin: secret("admin") }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> [&str; 3] {
+        [&self.database, &self.secret, &self.admin]
+    }
+}
+
+/// The administrator that boots make.
+pub const ADMIN: &str = "admin@example.com";
