@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use crate::boot::exec::ExecError;
 use crate::config::Problems;
 use crate::database::{LockError, Lost, PoolError, Pooled, VerifyError, WaitError, describe, trace_of_pooler};
 use crate::directus::snapshot::InvalidSnapshot;
 use crate::directus::{BridgeError, NoDirectus};
-use crate::exec::ExecError;
 use crate::migrations::{ApplyError, InvalidMigrations};
 use crate::signals::Asked;
 use crate::witness::LinkError;

@@ -2,8 +2,9 @@
 //! tests drive its parts against a real PostgreSQL.
 //!
 //! What the image promises to the outside (exit codes, phases, log lines, paths, variables) is the crate `contract`.
-//! Everything else follows the boot: [`config`] (phase 1), [`database`] (2 and 3),
-//! [`migrations`] (4 and 7), [`directus`] (5 and 6), [`exec`] (8), and [`boot`], which puts them in order.
+//! Everything else serves the boot: [`boot`] has its phases, one file each, and puts them in order; [`reconcile`] decides what
+//! is left to do; [`witness`] sees what was done. The others are what these work with: [`config`], [`database`],
+//! [`migrations`], [`directus`].
 
 pub mod attic;
 pub mod boot;
@@ -12,13 +13,12 @@ pub mod config;
 pub mod database;
 pub mod directus;
 pub mod error;
-pub mod exec;
 pub mod healthcheck;
 pub mod log;
 pub mod migrations;
 pub mod quote;
+pub mod reconcile;
 pub mod report;
 pub mod secret;
 pub mod signals;
-pub mod standing;
 pub mod witness;

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use contract::{self, Phase};
+use entrypoint::boot::exec::{exec, server_command};
 use entrypoint::boot::{Prepared, boot, prepare};
 use entrypoint::cli::{self, Command};
 use entrypoint::config::{Env, log_style, redactor};
 use entrypoint::error::BootError;
-use entrypoint::exec::{exec, server_command};
 use entrypoint::healthcheck;
 use entrypoint::log::Log;
 use entrypoint::migrations::Manifest;

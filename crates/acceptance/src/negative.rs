@@ -263,13 +263,4 @@ mod tests {
         assert_eq!(Verdict::of(Status::Pass, None, "not 23"), Verdict::Missed);
         assert_eq!(Verdict::of(Status::NotRun, Some("no Chromium"), "not 23"), Verdict::NotRun);
     }
-
-    #[test]
-    fn a_broken_image_runs_as_node_unless_that_is_what_is_broken() {
-        let dockerfile = |change: Change| change.context("a:b").0;
-        assert_eq!(dockerfile(Change::Image("RUN x")), "FROM a:b\nUSER root\nRUN x\nUSER node\n");
-        assert_eq!(dockerfile(Change::Image("RUN x\nUSER root")), "FROM a:b\nUSER root\nRUN x\nUSER root\n");
-        let (_, script) = Change::Sql("select 1").context("a:b");
-        assert!(script.is_some_and(|script| script.ends_with("sql \"select 1\"\nexec \"$real\" \"$@\"\n")));
-    }
 }

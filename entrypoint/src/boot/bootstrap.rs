@@ -1,11 +1,13 @@
 //! Phase 5: Directus' system tables, its own migrations and the first administrator, in one observed transaction.
 
-use super::{Boot, Node, about_administrators, weighed};
+use super::locked::{Boot, weighed};
+use super::node::Node;
 use crate::database::Session;
 use crate::directus::protocol::Bootstrapped;
 use crate::directus::{Admin, Bridge, inventory};
 use crate::error::BootError;
-use crate::standing::{Bootstrap, Standing};
+use crate::log::Log;
+use crate::reconcile::{Bootstrap, Standing};
 use crate::witness::watch::{MAX_ATTEMPTS, add_suspicions};
 use crate::witness::{DirectusMigrations, Link, Loss, Outcome, Witness};
 use contract::Phase;
@@ -104,5 +106,14 @@ impl Boot<'_> {
             Outcome::Lost { losses, .. } => Attempt::Lost(losses),
             Outcome::Kept { .. } => unreachable!("returned above"),
         })
+    }
+}
+
+/// Warns where anybody may become the administrator.
+pub(super) fn about_administrators(there_is_one: bool, log: &Log) {
+    if !there_is_one {
+        log.warn(
+            "there is no administrator: whoever opens the app first becomes it; set ADMIN_EMAIL and ADMIN_PASSWORD",
+        );
     }
 }

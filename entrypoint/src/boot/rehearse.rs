@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::time::timeout;
 
+use super::config::Prepared;
+use super::node::{bounded, start_node};
 use super::schema::{apply_until_empty, current_schema};
-use super::{Prepared, bounded, start_node};
 use crate::database::{self, BootLock, Session};
-use crate::directus::{Bridge, Expectation, Snapshot, changes, inventory};
+use crate::directus::{Bridge, Snapshot, inventory};
 use crate::error::BootError;
 use crate::log::Log;
 use crate::migrations::{self, MigrationFile};
-use crate::standing::{Schema, Standing};
+use crate::reconcile::{Expectation, changes};
+use crate::reconcile::{Schema, Standing};
 use crate::witness::{Announced, DirectusMigrations, LastCatalog, Link, Loss, Outcome, Witness};
 
 /// The result of a rehearsal.

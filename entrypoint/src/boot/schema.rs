@@ -4,17 +4,16 @@
 //! applies it, a second plan must be empty, everything that the snapshot names must exist, and the witness compares. So
 //! every exit code but 0 leaves the database as it was.
 
-use super::{Boot, Node, weighed};
+use super::locked::{Boot, weighed};
+use super::node::Node;
 use crate::attic::{self, Stash};
 use crate::config::SchemaMode;
 use crate::database::{Session, state};
 use crate::directus::protocol::{Change, SchemaPlan};
-use crate::directus::{
-    Bridge, BridgeError, DataLoss, Expectation, Snapshot, Verdict, changes, check_destructive, digest_with_witnessed,
-    fingerprint, inventory,
-};
+use crate::directus::{Bridge, BridgeError, Snapshot, fingerprint, inventory};
 use crate::error::BootError;
-use crate::standing::Schema;
+use crate::reconcile::Schema;
+use crate::reconcile::{DataLoss, Expectation, Verdict, changes, check_destructive, digest_with_witnessed};
 use crate::witness::watch::{MAX_ATTEMPTS, add_suspicions};
 use crate::witness::{Link, Loss, Outcome, Witness};
 use contract::Phase;

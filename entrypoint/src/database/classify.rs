@@ -99,6 +99,36 @@ fn io_error(error: &tokio_postgres::Error) -> Option<&io::Error> {
     error.source()?.downcast_ref()
 }
 
+/// What to do about it; ends every message.
+const REMEDY: &str = "let the boot go past it with BOOT_DB_HOST and BOOT_DB_PORT, or BOOT_DB_CONNECTION_STRING (the \
+                      server keeps its own DB_*), or set the pooler's pool_mode=session";
+
+/// A pooler is there, and nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[error("a pooler at {target} shares PostgreSQL's connections ({evidence}), so no lock would hold: {REMEDY}")]
+pub struct Pooled {
+    /// `host:port`.
+    pub target: String,
+    /// How it was found out.
+    pub evidence: String,
+}
+
+/// What in an error only comes from behind a pooler: a prepared statement that is on another connection now, a startup
+/// parameter that PostgreSQL knows and the pooler does not, a transaction that statement mode does not allow.
+#[must_use]
+pub fn trace_of_pooler(error: &tokio_postgres::Error) -> Option<String> {
+    let error = error.as_db_error()?;
+    let of_pooler = match *error.code() {
+        SqlState::INVALID_SQL_STATEMENT_NAME | SqlState::DUPLICATE_PSTATEMENT => true,
+        // PgBouncer's code for everything. It does not translate.
+        SqlState::PROTOCOL_VIOLATION => {
+            ["startup parameter", "pooling mode"].iter().any(|words| error.message().contains(words))
+        }
+        _ => false,
+    };
+    of_pooler.then(|| format!("{} ({})", error.message(), error.code().code()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,9 +9,9 @@ mod tls;
 mod wait;
 mod watch;
 
-pub use classify::{Verdict, describe, judge};
+pub use classify::{Pooled, Verdict, describe, judge, trace_of_pooler};
 pub use lock::{BootLock, Holder, LockError, VerifyError, holder};
-pub use pooled::{PoolError, Pooled, refuse_pooler, trace_of_pooler};
+pub use pooled::{PoolError, refuse_pooler};
 pub use session::{Lost, Notice, RESET, Session};
 pub use tls::{Pem, Roots, TlsClient, TlsOptions};
 pub use wait::{WaitError, wait};

@@ -6,29 +6,14 @@
 
 use std::time::Duration;
 
-use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use super::{Session, WaitError, wait};
+use super::{Pooled, Session, WaitError, wait};
 use crate::config::DatabaseConfig;
 use crate::log::Log;
 
 /// How often is asked: connections that others hold at the moment may hide the pooler from one question.
 const ROUNDS: u32 = 3;
-/// What to do about it; ends every message.
-const REMEDY: &str = "let the boot go past it with BOOT_DB_HOST and BOOT_DB_PORT, or BOOT_DB_CONNECTION_STRING (the \
-                      server keeps its own DB_*), or set the pooler's pool_mode=session";
-
-/// A pooler is there, and nothing was changed.
-#[derive(Debug, thiserror::Error)]
-#[error("a pooler at {target} shares PostgreSQL's connections ({evidence}), so no lock would hold: {REMEDY}")]
-pub struct Pooled {
-    /// `host:port`.
-    pub target: String,
-    /// How it was found out.
-    pub evidence: String,
-}
-
 /// Why the way to PostgreSQL will not do, or is not known to.
 #[derive(Debug, thiserror::Error)]
 pub enum PoolError {
@@ -81,20 +66,4 @@ async fn ask(client: &Client, question: &str) -> Result<String, PoolError> {
         _ => None,
     });
     Ok(value.unwrap_or_default())
-}
-
-/// What in an error only comes from behind a pooler: a prepared statement that is on another connection now, a startup
-/// parameter that PostgreSQL knows and the pooler does not, a transaction that statement mode does not allow.
-#[must_use]
-pub fn trace_of_pooler(error: &tokio_postgres::Error) -> Option<String> {
-    let error = error.as_db_error()?;
-    let of_pooler = match *error.code() {
-        SqlState::INVALID_SQL_STATEMENT_NAME | SqlState::DUPLICATE_PSTATEMENT => true,
-        // PgBouncer's code for everything. It does not translate.
-        SqlState::PROTOCOL_VIOLATION => {
-            ["startup parameter", "pooling mode"].iter().any(|words| error.message().contains(words))
-        }
-        _ => false,
-    };
-    of_pooler.then(|| format!("{} ({})", error.message(), error.code().code()))
 }

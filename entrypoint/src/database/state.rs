@@ -6,8 +6,8 @@
 use serde_json::Value;
 use tokio_postgres::Client;
 
-use crate::directus::LineageRow;
 use crate::migrations::{LEDGER_STAMPS, Manifest, ledger_digest};
+use crate::reconcile::LineageRow;
 use contract::Phase;
 
 /// Whether any boot has been here.

@@ -5,19 +5,14 @@
 //! exit 0.
 
 pub mod bridge;
-pub mod changes;
-pub mod destructive;
 pub mod fingerprint;
 pub mod inventory;
-pub mod lineage;
 pub mod protocol;
 pub mod release;
 pub mod snapshot;
 
 pub use bridge::{Bridge, BridgeError};
-pub use destructive::{DataLoss, Expectation, Verdict, check_destructive, digest_with_witnessed};
 pub use fingerprint::fingerprint;
-pub use lineage::{LineageRow, Position};
 pub use protocol::Admin;
 pub use release::{NoDirectus, Release};
 pub use snapshot::{InvalidSnapshot, Snapshot, SnapshotFile};

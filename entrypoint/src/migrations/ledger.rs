@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use tokio_postgres::{Client, GenericClient};
 
-use super::plan::{Accepted, short};
-use super::{Acceptance, MigrationFile, MigrationSet, Plan};
-use crate::log::Log;
+use super::{MigrationFile, MigrationSet};
 use contract::{POST_SCHEMA_SUBDIR, Phase};
 
 /// The table of the shell runner that did this work before.
-const FOREIGN: &str = "public.migrations_applied";
+pub(super) const FOREIGN: &str = "public.migrations_applied";
 /// What its columns may be called; the first that is there counts.
 const NAME_COLUMNS: [&str; 6] = ["filename", "file_name", "name", "file", "migration", "version"];
 /// The same for its checksums.
@@ -59,16 +57,16 @@ impl LedgerRow {
 /// [`settle`] makes them ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
-    db_init: Vec<LedgerRow>,
-    post_schema: Vec<LedgerRow>,
-    adoption: Option<Adoption>,
+    pub(super) db_init: Vec<LedgerRow>,
+    pub(super) post_schema: Vec<LedgerRow>,
+    pub(super) adoption: Option<Adoption>,
 }
 
 /// What is yet to be taken over from an older runner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Adoption {
+pub(super) struct Adoption {
     /// Names in its table that are no file of this image.
-    unknown: Vec<String>,
+    pub(super) unknown: Vec<String>,
 }
 
 impl Ledger {
@@ -190,59 +188,6 @@ async fn foreign_rows(client: &Client) -> Result<Vec<ForeignRow>, tokio_postgres
         .iter()
         .map(|row| ForeignRow { name: row.get(0), checksum: row.get::<_, Option<String>>(1).and_then(sha256) })
         .collect())
-}
-
-/// Makes the ledger what the plans were made from: takes over an older runner's rows and accepts what was edited. Call
-/// it with the boot lock held, once every phase is planned and before any is applied.
-///
-/// # Errors
-/// The driver's; then nothing was written.
-pub async fn settle(
-    client: &mut Client,
-    ledger: &Ledger,
-    plans: &[(Phase, &Plan<'_>)],
-    acceptance: Option<&Acceptance>,
-    log: &Log,
-) -> Result<(), tokio_postgres::Error> {
-    let accepted: Vec<(Phase, &Accepted<'_>)> =
-        plans.iter().flat_map(|(phase, plan)| plan.accepted.iter().map(|accepted| (*phase, accepted))).collect();
-    if let Some(acceptance) = acceptance.filter(|_| accepted.is_empty()) {
-        log.warn(acceptance.idle());
-    }
-    if accepted.is_empty() && ledger.adoption.is_none() {
-        return Ok(());
-    }
-    let transaction = client.transaction().await?;
-    if ledger.adoption.is_some() {
-        for phase in [Phase::DbInit, Phase::PostSchema] {
-            for row in ledger.of(phase) {
-                record(&transaction, phase, row, Duration::ZERO).await?;
-            }
-        }
-    }
-    for (phase, Accepted { file, .. }) in &accepted {
-        transaction
-            .execute(
-                "update boot.migrations set checksum = $3, breaks_older_images = $4 where phase = $1 and filename = $2",
-                &[&phase.name(), &file.filename, &file.checksum, &file.headers.breaks_older_images],
-            )
-            .await?;
-    }
-    transaction.commit().await?;
-    if let Some(Adoption { unknown }) = &ledger.adoption {
-        log.warn(format!("adopted {} files of {FOREIGN}", ledger.db_init.len() + ledger.post_schema.len()));
-        if !unknown.is_empty() {
-            log.warn(format!("{FOREIGN} also has {}, which this image lacks", unknown.join(", ")));
-        }
-    }
-    for (_, Accepted { file, applied }) in accepted {
-        let (filename, present) = (&file.filename, short(&file.checksum));
-        log.warn(format!(
-            "{filename} is taken as it now is: applied with checksum {}, from now on {present}; remove MIGRATION_ACCEPT",
-            short(applied)
-        ));
-    }
-    Ok(())
 }
 
 /// Writes an applied migration into the ledger; inside the migration's own transaction, if it has one.

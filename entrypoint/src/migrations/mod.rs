@@ -20,6 +20,7 @@ mod place;
 pub mod plan;
 mod rules;
 pub mod scan;
+mod settle;
 mod track_counts;
 
 use std::path::Path;
@@ -32,10 +33,11 @@ pub use failure::{ApplyError, Kept};
 pub use file::MigrationFile;
 pub use headers::Headers;
 pub(crate) use ledger::{LEDGER_STAMPS, ledger_digest};
-pub use ledger::{Ledger, LedgerRow, settle};
+pub use ledger::{Ledger, LedgerRow};
 pub use manifest::{Manifest, Migrations};
 pub use patience::LockPatience;
 pub use plan::{Accepted, Plan, plan};
+pub use settle::settle;
 
 /// What is wrong with the files, all of it. Nothing was applied.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

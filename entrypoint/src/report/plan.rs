@@ -6,11 +6,11 @@ use super::{heading, paragraph};
 use crate::boot::{Prepared, bounded, start_node, weighed_words};
 use crate::database::Session;
 use crate::directus::protocol::Change;
-use crate::directus::{Expectation, LineageRow, Position, Verdict, changes, check_destructive, lineage};
 use crate::error::BootError;
 use crate::log::Log;
 use crate::migrations::Plan;
-use crate::standing::{Bootstrap, Schema, Standing};
+use crate::reconcile::{Bootstrap, Schema, Standing};
+use crate::reconcile::{Expectation, LineageRow, Position, Verdict, changes, check_destructive, lineage};
 use crate::witness::{Catalog, Link};
 use contract::ExitCode;
 

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::{heading, paragraph};
 use crate::boot::Prepared;
 use crate::database::{self, Session, state};
-use crate::directus::{Position, lineage};
 use crate::error::BootError;
-use crate::standing::{Refusal, Schema, Standing, Work};
+use crate::reconcile::{Position, lineage};
+use crate::reconcile::{Refusal, Schema, Standing, Work};
 use contract::ExitCode;
 
 /// The document, the text, and exit code 0.

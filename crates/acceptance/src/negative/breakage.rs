@@ -60,3 +60,17 @@ impl Change {
         (format!("FROM {image}\nUSER root\n{lines}\n{user}"), script)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_image_runs_as_node_unless_that_is_what_is_broken() {
+        let dockerfile = |change: Change| change.context("a:b").0;
+        assert_eq!(dockerfile(Change::Image("RUN x")), "FROM a:b\nUSER root\nRUN x\nUSER node\n");
+        assert_eq!(dockerfile(Change::Image("RUN x\nUSER root")), "FROM a:b\nUSER root\nRUN x\nUSER root\n");
+        let (_, script) = Change::Sql("select 1").context("a:b");
+        assert!(script.is_some_and(|script| script.ends_with("sql \"select 1\"\nexec \"$real\" \"$@\"\n")));
+    }
+}

@@ -10,10 +10,10 @@ mod point;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
-use contract::{DB_INIT_DIR, Event, ExitCode, LogLine, Phase, SNAPSHOT_FILE};
+use contract::{DB_INIT_DIR, Event, ExitCode, LogLine, SNAPSHOT_FILE};
 use futures_util::StreamExt as _;
 use grammar::Scenario;
 use pg_fault_proxy::{Action, Direction, Fault, Position, Proxy, Trace};
@@ -28,13 +28,11 @@ use crate::setting::{PATIENCE, Setting};
 use testbed::ui;
 use testbed::workspace;
 
-use self::found::{Messages, Scenario as Swept};
+use self::found::{BOUND, Messages, Scenario as Swept};
 pub(crate) use self::found::{Outcome, Report};
 pub(crate) use self::html::page;
 pub(crate) use self::point::{Density, Kind, Point, points};
 
-/// How long a boot may take from a fault to its end. Directus gives a lost connection up by itself within seconds.
-pub(crate) const BOUND: Duration = Duration::from_secs(15);
 /// What the boots are told to wait for a server that does not answer.
 const ANSWER: u64 = 3;
 /// Ends the Node process that works for the boot. The brackets keep the shell from finding itself.

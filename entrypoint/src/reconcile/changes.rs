@@ -1,6 +1,6 @@
 //! A plan in words.
 
-use super::protocol::{Change, Difference, DifferenceKind, Entity};
+use crate::directus::protocol::{Change, Difference, DifferenceKind, Entity};
 
 /// `11 collections, 83 fields, 16 relations`: how much a plan touches.
 #[must_use]

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::protocol::{Change, Difference, Entity};
+use crate::directus::protocol::{Change, Difference, Entity};
 use crate::migrations::file::hex_sha256;
 use crate::witness::catalog::{Catalog, Oid};
 use crate::witness::{Announced, Loss, Permission, TableName};

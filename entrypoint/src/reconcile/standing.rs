@@ -12,10 +12,10 @@ use crate::config::SchemaMode;
 use crate::database::state;
 use crate::directus::fingerprint::{FINGERPRINT, fingerprint};
 use crate::directus::inventory::{self, HAS_ADMINISTRATOR};
-use crate::directus::{LineageRow, Position, lineage};
 use crate::error::BootError;
 use crate::log::Log;
 use crate::migrations::{self, LEDGER_STAMPS, Ledger, MigrationSet, Plan};
+use crate::reconcile::{LineageRow, Position, lineage};
 use contract::Phase;
 
 /// What a database that has everything says beside that.

@@ -1,0 +1,62 @@
+//! Phase 1: the configuration and the image's own parts.
+
+use crate::config::{Config, Env, SchemaMode};
+use crate::directus::{Release, SnapshotFile};
+use crate::error::BootError;
+use crate::log::Log;
+use crate::migrations::Migrations;
+use crate::migrations::file::hex_sha256;
+use contract::Phase;
+
+/// What phase 1 found: the configuration and the image's own parts, read and checked.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The variables.
+    pub config: Config,
+    /// The SQL files.
+    pub migrations: Migrations,
+    /// The snapshot.
+    pub snapshot: SnapshotFile,
+    /// Directus.
+    pub directus: Release,
+}
+
+impl Prepared {
+    /// A schema's fingerprint, together with what else decides what Directus sees of the schema: which tables are
+    /// hidden from it.
+    #[must_use]
+    pub fn seal(&self, fingerprint: &str) -> String {
+        let hidden = self.config.excluded_tables(self.migrations.owned_tables()).join(",");
+        format!("{fingerprint} {}", &hex_sha256(hidden.as_bytes())[..12])
+    }
+}
+
+/// Phase 1. Needs nothing but the environment and the image.
+///
+/// # Errors
+/// [`BootError::Config`], [`BootError::Migrations`], [`BootError::Snapshot`] or [`BootError::NoDirectus`].
+pub fn prepare(env: &Env, log: &Log) -> Result<Prepared, BootError> {
+    log.begin(Phase::Config);
+    let config = Config::from_env(env)?;
+    for warning in &config.warnings {
+        log.warn(warning);
+    }
+    let migrations = Migrations::open(&config.paths.db_init)?;
+    let snapshot = match SnapshotFile::read(&config.paths.snapshot) {
+        // It is not needed.
+        Err(invalid) if config.schema_mode == SchemaMode::Skip => {
+            log.warn(format!("{invalid}; SCHEMA_APPLY_MODE=skip, so it is not needed"));
+            SnapshotFile::unread(&config.paths.snapshot)
+        }
+        read => read?,
+    };
+    let directus = Release::read(&config.paths.directus)?;
+    log.done(format!(
+        "{} + {} migrations, snapshot {}, Directus {}",
+        migrations.manifest().of_phase(Phase::DbInit).files,
+        migrations.manifest().of_phase(Phase::PostSchema).files,
+        snapshot.short_digest(),
+        directus.version,
+    ));
+    Ok(Prepared { config, migrations, snapshot, directus })
+}

@@ -1,0 +1,67 @@
+//! Phase 4: the SQL files before the schema, and what phase 7 shares with it.
+
+use super::config::Prepared;
+use super::locked::Boot;
+use crate::config::Config;
+use crate::database::{Session, state};
+use crate::directus::inventory;
+use crate::error::BootError;
+use crate::log::Log;
+use crate::migrations::{self, Conditions};
+use crate::reconcile::{Standing, Work};
+use contract::Phase;
+
+impl Boot<'_> {
+    /// Phase 4.
+    pub(super) async fn db_init(
+        self,
+        session: &mut Session,
+        standing: &Standing,
+        work: &Work<'_>,
+    ) -> Result<(), BootError> {
+        let Boot { prepared, log, .. } = self;
+        log.begin(Phase::DbInit);
+        state::ensure(&session.client).await?;
+        let plans = [(Phase::DbInit, &work.db_init), (Phase::PostSchema, &work.post_schema)];
+        let acceptance = prepared.config.migration_accept.as_ref();
+        migrations::settle(&mut session.client, &standing.ledger, &plans, acceptance, log).await?;
+        self.migrate(session, Phase::DbInit, &work.db_init).await?;
+        log.done(work.db_init.summary());
+        about_timescaledb(prepared, inventory::has_extension(&session.client, "timescaledb").await?, log);
+        Ok(())
+    }
+
+    /// The files of phases 4 and 7.
+    pub(super) async fn migrate(
+        self,
+        session: &mut Session,
+        phase: Phase,
+        plan: &migrations::Plan<'_>,
+    ) -> Result<(), BootError> {
+        self.log.begin(phase);
+        if !plan.newer.is_empty() {
+            self.log.warn(format!("this image is older than the database: it lacks {}", plan.newer.join(", ")));
+        }
+        let Config { image, database, migration_locks, .. } = &self.prepared.config;
+        let conditions = Conditions {
+            phase,
+            image,
+            database,
+            lock: self.lock,
+            last: self.last,
+            patience: *migration_locks,
+            log: self.log,
+        };
+        for file in &plan.apply {
+            migrations::apply(session, file, &conditions).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Warns where the database has no TimescaleDB and may lack it.
+pub(super) fn about_timescaledb(prepared: &Prepared, installed: bool, log: &Log) {
+    if prepared.config.database.timescaledb_optional && !installed {
+        log.warn("this server has no TimescaleDB and PGOPTIONS says that it may: positions is a plain table");
+    }
+}

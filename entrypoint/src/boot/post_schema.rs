@@ -1,0 +1,49 @@
+//! Phase 7: the SQL files after the schema, old entries of the attic, and the note that there is nothing left to do.
+
+use super::config::Prepared;
+use super::locked::Boot;
+use super::node::Node;
+use super::schema::SchemaOutcome;
+use crate::attic;
+use crate::database::{Session, state};
+use crate::directus::fingerprint;
+use crate::error::BootError;
+use crate::migrations::Plan;
+use crate::reconcile::changes;
+use contract::Phase;
+
+impl Boot<'_> {
+    /// Phase 7.
+    pub(super) async fn post_schema(
+        self,
+        session: &mut Session,
+        plan: &Plan<'_>,
+        outcome: SchemaOutcome,
+        node: &mut Option<Node>,
+    ) -> Result<(), BootError> {
+        self.migrate(session, Phase::PostSchema, plan).await?;
+        attic::purge(&session.client, self.prepared.config.attic_days, self.log).await?;
+        if let SchemaOutcome::InSync { fingerprint } = outcome {
+            self.seal(session, &fingerprint, node).await?;
+        }
+        self.log.done(plan.summary());
+        Ok(())
+    }
+
+    /// Notes what the schema now is, so that a boot that finds it so has nothing to do.
+    async fn seal(self, session: &Session, verified: &str, node: &mut Option<Node>) -> Result<(), BootError> {
+        let now = fingerprint(&session.client).await?;
+        if now != verified {
+            // The SQL after the schema touched what the snapshot describes: most of it adds what Directus does not see.
+            let Node { bridge, .. } = self.running(session, node).await?;
+            let plan = self.bounded(session, bridge.plan()).await?.map_err(BootError::Schema)?;
+            if !plan.changes.is_empty() {
+                let changes = changes::names(&plan.changes).join(", ");
+                return Err(BootError::ChangedBySql(changes));
+            }
+        }
+        let Prepared { migrations, directus, .. } = self.prepared;
+        state::seal(&session.client, &directus.version, &self.prepared.seal(&now), migrations.manifest()).await?;
+        Ok(())
+    }
+}
