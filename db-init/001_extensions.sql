@@ -1,4 +1,5 @@
 -- The extensions that the database must have: timescaledb, with which 002 makes `positions` a hypertable.
+-- requires-extension: timescaledb (optional: trm.timescaledb=optional)
 --
 -- A server without it is refused, unless the operator says that a plain table will do, by the session setting
 -- trm.timescaledb=optional (PGOPTIONS='-c trm.timescaledb=optional').

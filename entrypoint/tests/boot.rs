@@ -53,6 +53,21 @@ async fn five_boots_at_once_apply_everything_once() {
 }
 
 #[tokio::test]
+async fn every_boot_warns_of_an_extension_that_is_required_and_missing() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    image.write("db-init/003_maps.sql", "-- requires-extension: maps_of_nowhere (optional: maps.mode=none)\nselect 1");
+    image.write("db-init/004_ghost.sql", "-- requires-extension: ghost\n-- requires-extension: plpgsql\nselect 1");
+    for _ in 0..2 {
+        let ended = run(&mut image.boot(database.url()));
+        assert_eq!(ended.code, 0, "{}", ended.output);
+        let maps = "no extension maps_of_nowhere, and the SQL files do without it (PGOPTIONS=\"-c maps.mode=none\")";
+        assert!(ended.output.contains(maps), "{}", ended.output);
+        assert!(ended.output.contains("no extension ghost, which the SQL files require"), "{}", ended.output);
+        assert!(!ended.output.contains("plpgsql"), "{}", ended.output);
+    }
+}
+
+#[tokio::test]
 async fn all_missing_variables_are_named_in_the_last_line() {
     let ended = run(binary().args(["boot"]).env("DB_CLIENT", "pg").env("DB_HOST", "db").env("DB_USER", "u"));
     ended.assert_failed("config", ExitCode::Config, &["DB_DATABASE is not set", "SECRET is not set"]);

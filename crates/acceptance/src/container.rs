@@ -50,8 +50,8 @@ impl BootSpec {
         ] {
             variables.insert(name.to_owned(), value.to_owned());
         }
-        if let Some(options) = setting.options {
-            variables.insert("PGOPTIONS".to_owned(), options.to_owned());
+        if let Some(options) = &setting.options {
+            variables.insert("PGOPTIONS".to_owned(), options.clone());
         }
         let spec = ContainerSpec {
             image: setting.subject.image.clone(),

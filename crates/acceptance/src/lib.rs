@@ -36,7 +36,7 @@ use testbed::base_images;
 use testbed::base_images::BaseImage;
 use testbed::engine::Engine;
 use testbed::image::Built;
-use testbed::postgres;
+use testbed::migrations::Migrations;
 use testbed::run::Run;
 use testbed::ui;
 use testbed::workspace;
@@ -152,7 +152,7 @@ pub(crate) async fn verify(
     let subject = subject(engine, image, &database).await?;
     let run = Rc::new(Run::start(engine, "verify").await?);
     let (id, began, wall_clock) = (run.id().to_owned(), Instant::now(), SystemTime::now());
-    let setting = Rc::new(setting(engine, run, subject.clone(), &database));
+    let setting = Rc::new(setting(engine, run, subject.clone(), &database)?);
     let judged = runner::run(&setting, &Rc::new(Servers::new(&setting)), checks, Options { jobs, keep }, began).await;
     let checks = build.into_iter().chain(judged).collect();
     report(engine, id, (wall_clock, ui::json_seconds(began.elapsed())), subject, jobs, checks).await
@@ -171,7 +171,7 @@ pub(crate) async fn sweep_all(
     let subject = subject(engine, image, &database).await?;
     let run = Rc::new(Run::start(engine, "sweep").await?);
     let began = Instant::now();
-    let setting = Rc::new(setting(engine, run, subject, &database));
+    let setting = Rc::new(setting(engine, run, subject, &database)?);
     let scenarios = sweep::sweep(&setting, &Rc::new(Servers::new(&setting)), scenarios, density, jobs).await?;
     Ok(sweep::Report::new(image, began.elapsed(), scenarios))
 }
@@ -186,7 +186,7 @@ pub(crate) async fn search_all(
     let database = BaseImage::postgres().await?.resolve(engine).await?;
     let subject = subject(engine, image, &database).await?;
     let run = Rc::new(Run::start(engine, "search").await?);
-    let setting = Rc::new(setting(engine, run, subject, &database));
+    let setting = Rc::new(setting(engine, run, subject, &database)?);
     let network = engine.create_network(&format!("{}-net", setting.run.id()), setting.run.labels()).await?;
     let lab = search::Lab::prepare(&setting, &Servers::new(&setting), &network, "search").await?;
     search::search(&lab, selection, jobs).await
@@ -234,20 +234,30 @@ pub(crate) async fn negative(
     let subject = subject(engine, image, &database).await?;
     let run = Rc::new(Run::start(engine, "negative").await?);
     let jobs = jobs.unwrap_or(bearable(machine::cores(), engine.memory().await?)).max(1);
-    negative::run(Rc::new(setting(engine, run, subject, &database)), checks, jobs).await
+    negative::run(Rc::new(setting(engine, run, subject, &database)?), checks, jobs).await
 }
 
 /// What all that a run does with an image has in common.
-pub fn setting(engine: &Engine, run: Rc<Run>, subject: Subject, database: &testbed::base_images::Resolved) -> Setting {
-    Setting {
+///
+/// # Errors
+/// Everything that is wrong with the SQL files of the checkout.
+pub fn setting(
+    engine: &Engine,
+    run: Rc<Run>,
+    subject: Subject,
+    database: &testbed::base_images::Resolved,
+) -> anyhow::Result<Setting> {
+    let migrations = Migrations::read()?;
+    Ok(Setting {
         engine: engine.clone(),
         secrets: Secrets::new(run.id()),
         run,
         subject,
-        options: database.stand_in.then_some(postgres::WITHOUT_TIMESCALEDB),
+        options: if database.stand_in { migrations.without_optional_extensions() } else { None },
+        migrations: Rc::new(migrations),
         contents: OnceCell::new(),
         added_files: OnceCell::new(),
-    }
+    })
 }
 
 /// What an image says of itself.

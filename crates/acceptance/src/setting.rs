@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use testbed::engine::{Engine, FileContent, LayerFile};
+use testbed::migrations::Migrations;
 use testbed::run::Run;
 use tokio::sync::OnceCell;
 
@@ -20,8 +21,10 @@ pub struct Setting {
     pub run: Rc<Run>,
     /// What is judged.
     pub subject: Subject,
-    /// Session options that the database at hand needs (a stand-in has no TimescaleDB).
-    pub options: Option<&'static str>,
+    /// The SQL files of the checkout.
+    pub migrations: Rc<Migrations>,
+    /// Session options that the database at hand needs: a stand-in lacks extensions.
+    pub options: Option<String>,
     /// Values that must never be seen in any log.
     pub secrets: Secrets,
     /// Every path of the image, once they were read.

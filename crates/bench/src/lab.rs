@@ -103,7 +103,7 @@ impl Lab {
         let database = BaseImage::postgres().await?.resolve(engine).await?;
         let subject = acceptance::subject(engine, image, &database).await?;
         let run = Rc::new(Run::start(engine, "bench").await?);
-        let setting = Rc::new(acceptance::setting(engine, Rc::clone(&run), subject, &database));
+        let setting = Rc::new(acceptance::setting(engine, Rc::clone(&run), subject, &database)?);
         let probe = build_probe().await?;
         let tree = workspace::target_dir().join("bench/tree");
         copy_checkout(&tree).context("failed to copy the checkout")?;

@@ -157,7 +157,7 @@ mod tests {
         vec![
             line(Level::Info, Phase::Database, Event::Note, "waiting for db:5432 (connection refused), 3 s"),
             line(Level::Info, Phase::DbInit, Event::Done(Duration::from_millis(41)), "3 applied, 0 skipped"),
-            line(Level::Warn, Phase::DbInit, Event::Note, "timescaledb is not there: positions is a plain table"),
+            line(Level::Warn, Phase::DbInit, Event::Note, "the database has no extension postgis"),
             line(Level::Error, Phase::PostSchema, Event::Failed(31), "001_x.sql:3:7: syntax error (42601)"),
         ]
     }

@@ -78,7 +78,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable::directus(
         "PGOPTIONS",
         "–",
-        "Session options; `-c trm.timescaledb=optional` lets a server without TimescaleDB pass.",
+        "Session options. SQL files may ask for settings here, such as one that lets a server without an extension pass.",
     ),
     Variable::boot(
         "BOOT_DATABASE_TIMEOUT",

@@ -14,8 +14,8 @@ use testbed::dotenv;
 use testbed::engine::{Engine, State};
 use testbed::http;
 use testbed::image::{self, Binary, Recipe};
+use testbed::migrations::Migrations;
 use testbed::ports::{self, Port};
-use testbed::postgres;
 use testbed::setup;
 use testbed::ui;
 
@@ -62,9 +62,9 @@ pub(crate) async fn run(flags: &grammar::DevReset) -> anyhow::Result<ExitCode> {
     let mut stack = Compose::new(&flags.project.name);
     stack.set("POSTGRES_IMAGE", database.name);
     stack.set("IMAGE", flags.tag.as_str());
-    if database.stand_in {
+    if let Some(options) = Migrations::read()?.without_optional_extensions().filter(|_| database.stand_in) {
         let own = dotenv::variable("PGOPTIONS")?.unwrap_or_default();
-        stack.set("PGOPTIONS", format!("{own} {}", postgres::WITHOUT_TIMESCALEDB).trim());
+        stack.set("PGOPTIONS", format!("{own} {options}").trim());
     }
     stack.down(!flags.keep_data).await?;
     // After it has gone: its own ports are free again.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use testbed::base_images::BaseImage;
 use testbed::cmd::Cmd;
 use testbed::engine::Engine;
+use testbed::migrations::Migrations;
 use testbed::postgres;
 use testbed::run::Run;
 use testbed::ui;
@@ -23,7 +24,8 @@ async fn test(arguments: &[String]) -> anyhow::Result<()> {
     ui::status("Starting", &format!("PostgreSQL ({})", image.name));
     let url = postgres::start(&engine, &run, &image).await?;
     let cmd = cargo_test(arguments).env("TEST_DATABASE_URL", url).env("TEST_IMAGE", &image.name).stdout_is_the_result();
-    let cmd = if image.stand_in { cmd.env("PGOPTIONS", postgres::WITHOUT_TIMESCALEDB) } else { cmd };
+    let options = if image.stand_in { Migrations::read()?.without_optional_extensions() } else { None };
+    let cmd = if let Some(options) = options { cmd.env("PGOPTIONS", options) } else { cmd };
     cmd.run().await
 }
 

@@ -14,6 +14,7 @@ pub mod engine;
 pub mod http;
 pub mod image;
 pub mod machine;
+pub mod migrations;
 pub mod ports;
 pub mod postgres;
 pub mod program;

@@ -6,9 +6,6 @@ use crate::base_images::Resolved;
 use crate::engine::{ContainerSpec, Engine};
 use crate::run::Run;
 
-/// What a server without TimescaleDB must be told, so that `positions` becomes a plain table.
-pub const WITHOUT_TIMESCALEDB: &str = "-c trm.timescaledb=optional";
-
 const USER: &str = "test";
 const PASSWORD: &str = "test";
 const DATABASE: &str = "test";

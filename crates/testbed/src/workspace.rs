@@ -16,3 +16,9 @@ pub fn path(relative: &str) -> Utf8PathBuf {
 pub fn target_dir() -> Utf8PathBuf {
     std::env::var("CARGO_TARGET_DIR").map_or_else(|_| path("target"), |folder| path(&folder))
 }
+
+/// The place in this repository of a part that lies there in the image.
+#[must_use]
+pub fn in_tree(path: &'static str) -> &'static str {
+    path.strip_prefix(contract::WORK_DIR).map_or(path, |rest| rest.trim_start_matches('/'))
+}

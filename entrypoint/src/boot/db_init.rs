@@ -1,13 +1,10 @@
 //! Phase 4: the SQL files before the schema, and what phase 7 shares with it.
 
-use super::config::Prepared;
 use super::locked::Boot;
 use crate::config::Config;
 use crate::database::{Session, state};
-use crate::directus::inventory;
 use crate::error::BootError;
-use crate::log::Log;
-use crate::migrations::{self, Conditions};
+use crate::migrations::{self, Conditions, extension};
 use crate::reconcile::{Standing, Work};
 use contract::Phase;
 
@@ -27,7 +24,8 @@ impl Boot<'_> {
         migrations::settle(&mut session.client, &standing.ledger, &plans, acceptance, log).await?;
         self.migrate(session, Phase::DbInit, &work.db_init).await?;
         log.done(work.db_init.summary());
-        about_timescaledb(prepared, inventory::has_extension(&session.client, "timescaledb").await?, log);
+        let required = prepared.migrations.manifest().required_extensions();
+        extension::warn_of_missing(&session.client, required, log).await?;
         Ok(())
     }
 
@@ -56,12 +54,5 @@ impl Boot<'_> {
             migrations::apply(session, file, &conditions).await?;
         }
         Ok(())
-    }
-}
-
-/// Warns where the database has no TimescaleDB and may lack it.
-pub(super) fn about_timescaledb(prepared: &Prepared, installed: bool, log: &Log) {
-    if prepared.config.database.timescaledb_optional && !installed {
-        log.warn("this server has no TimescaleDB and PGOPTIONS says that it may: positions is a plain table");
     }
 }

@@ -17,7 +17,6 @@ use tokio::time::timeout;
 
 use self::bootstrap::about_administrators;
 use self::database::CAUSE;
-use self::db_init::about_timescaledb;
 use self::locked::Boot;
 use self::node::Node;
 use crate::config::Config;
@@ -94,7 +93,10 @@ fn nothing_to_do(prepared: &Prepared, current: Current, log: &Log) {
         log.warn(acceptance.idle());
     }
     log.done(skipped(Phase::DbInit));
-    about_timescaledb(prepared, current.timescaledb, log);
+    let required = prepared.migrations.manifest().required_extensions().iter();
+    for extension in required.filter(|extension| current.missing_extensions.contains(&extension.name)) {
+        extension.warn(log);
+    }
     log.begin(Phase::Bootstrap);
     about_administrators(current.administrator, log);
     log.done("nothing to do");

@@ -27,8 +27,6 @@ pub struct DatabaseConfig {
     pub driver: tokio_postgres::Config,
     /// How the connection is encrypted; `None` for a plain one.
     pub tls: Option<TlsClient>,
-    /// Whether the operator said that a server without TimescaleDB will do.
-    pub timescaledb_optional: bool,
     /// What every Directus process gets, so that it connects as was read here.
     pub(super) for_directus: Variables,
     /// What the bridge gets on top, so that it goes the boot's own way.
@@ -88,7 +86,6 @@ impl DatabaseConfig {
             .application_name(application_name(env));
         Some(DatabaseConfig {
             target: format!("{host}:{port}"),
-            timescaledb_optional: says_timescaledb_is_optional(&options),
             driver,
             tls,
             for_directus: for_directus(env),
@@ -312,11 +309,6 @@ fn application_name(env: &Env) -> String {
     format!("boot of {}", env.plain("HOSTNAME").unwrap_or("an unnamed host"))
 }
 
-/// Whether the options have `-c trm.timescaledb=optional` (libpq also takes `-ctrm…` and `--trm…`).
-fn says_timescaledb_is_optional(options: &str) -> bool {
-    options.contains("trm.timescaledb=optional")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -362,11 +354,5 @@ mod tests {
     fn a_port_that_is_no_number_is_named() {
         let (_, problems) = read(&[PARTS.as_slice(), &[("DB_PORT", "db")]].concat());
         assert_eq!(problems, "DB_PORT is `db`: give a number from 1 to 65535");
-    }
-
-    #[test]
-    fn the_way_out_of_timescaledb_is_read_from_pgoptions() {
-        assert!(says_timescaledb_is_optional("-c statement_timeout=0 -c trm.timescaledb=optional"));
-        assert!(!says_timescaledb_is_optional("-c trm.timescaledb=required"));
     }
 }

@@ -51,16 +51,6 @@ pub async fn has_administrator(client: &Client) -> Result<bool, tokio_postgres::
     Ok(client.query_one(&format!("select {HAS_ADMINISTRATOR}"), &[]).await?.get(0))
 }
 
-/// Whether an extension is installed in this database.
-///
-/// # Errors
-/// The driver's.
-pub async fn has_extension(client: &Client, name: &str) -> Result<bool, tokio_postgres::Error> {
-    let row =
-        client.query_one("select exists (select from pg_catalog.pg_extension where extname = $1)", &[&name]).await?;
-    Ok(row.get(0))
-}
-
 /// The parts of the snapshot that are not in the database: tables, columns, and Directus' own rows about them.
 ///
 /// # Errors

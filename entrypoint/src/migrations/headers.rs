@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::extension::{self, RequiredExtension};
 use crate::witness::Announcement;
 use crate::witness::announced::FORMS;
 
@@ -13,21 +14,24 @@ pub struct Headers {
     /// `-- statement-timeout: 30s`: how long the file's SQL may take; each statement without a transaction, otherwise
     /// all of it.
     pub statement_timeout: Option<Duration>,
-    /// `-- owns-table: positions, laps`: tables that the file makes and Directus must not see.
+    /// `-- owns-table: laps, pits`: tables that the file makes and Directus must not see.
     pub owned_tables: Vec<String>,
     /// `-- breaks-older-images`: images without this file cannot serve any more.
     pub breaks_older_images: bool,
     /// `-- destroys: table laps, rows of cars`: the data that the file destroys on purpose.
     pub destroys: Vec<Announcement>,
+    /// `-- requires-extension: postgis`: extensions that the file needs; every boot warns where one is missing.
+    pub required_extensions: Vec<RequiredExtension>,
 }
 
 /// The headers there are: name, and an example of a value for those that have one.
-const KNOWN: [(&str, Option<&str>); 5] = [
+const KNOWN: [(&str, Option<&str>); 6] = [
     ("no-transaction", None),
     ("statement-timeout", Some("30s")),
-    ("owns-table", Some("positions, laps")),
+    ("owns-table", Some("laps, pits")),
     ("breaks-older-images", None),
     ("destroys", Some("table laps")),
+    ("requires-extension", Some(extension::FORM)),
 ];
 /// How many letters a word may be away from a header's name to be taken for a slip.
 const SLIP: usize = 2;
@@ -93,6 +97,11 @@ impl Headers {
                     return Err(format!("`-- {line}` names no table: write {}", example(2)));
                 }
                 self.owned_tables.extend(tables.into_iter().map(str::to_owned));
+            }
+            ("requires-extension", Some(value)) => {
+                let extension = RequiredExtension::parse(value)
+                    .ok_or_else(|| format!("`-- {line}` names no extension: write {}", example(5)))?;
+                self.required_extensions.push(extension);
             }
             ("destroys", Some(value)) => {
                 for item in value.split(',') {
@@ -178,11 +187,11 @@ mod tests {
     #[test]
     fn all_headers_are_read_from_the_top_only() {
         let headers = good(
-            "-- Positions of cars.\n-- owns-table: positions, laps\n--no-transaction\n\n-- statement-timeout: 5min\n\
+            "-- Laps of cars.\n-- owns-table: laps, pits\n--no-transaction\n\n-- statement-timeout: 5min\n\
              -- breaks-older-images\nselect 1;\n-- owns-table: not_this\n-- no-transactions\n",
         );
         assert!(headers.no_transaction && headers.breaks_older_images);
-        assert_eq!(headers.owned_tables, ["positions", "laps"]);
+        assert_eq!(headers.owned_tables, ["laps", "pits"]);
         assert_eq!(headers.statement_timeout, Some(Duration::from_secs(300)));
         assert_eq!(good("-- Adds: a column\nselect 1"), Headers::default());
     }
@@ -197,7 +206,7 @@ mod tests {
             ("no-transaction because of VACUUM", "`-- no-transaction`"),
             ("statement_timeout: 30s", "`-- statement-timeout: 30s`"),
             ("statement-timeout 30s", "`-- statement-timeout: 30s`"),
-            ("owns-tables: a", "`-- owns-table: positions, laps`"),
+            ("owns-tables: a", "`-- owns-table: laps, pits`"),
             ("break-older-image", "`-- breaks-older-images`"),
         ] {
             let (headers, bad) = read(&format!("-- First.\n  -- {line}\nselect 1"));

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::file::hex_sha256;
-use super::{InvalidMigrations, MigrationFile, MigrationSet};
+use super::{InvalidMigrations, MigrationFile, MigrationSet, RequiredExtension};
 use contract::{POST_SCHEMA_SUBDIR, Phase};
 
 /// The note's name in the folder; as a hidden file it is no migration.
@@ -29,6 +29,8 @@ pub struct Manifest {
     post_schema: Part,
     /// The tables that the files say they own.
     owned_tables: Vec<String>,
+    /// The extensions that they require.
+    required_extensions: Vec<RequiredExtension>,
 }
 
 /// The files of one phase.
@@ -75,6 +77,7 @@ impl Manifest {
             db_init: Part::of(&set.db_init),
             post_schema: Part::of(&set.post_schema),
             owned_tables: set.owned_tables().map(str::to_owned).collect(),
+            required_extensions: set.required_extensions(),
         }
     }
 
@@ -100,13 +103,22 @@ impl Manifest {
         hex_sha256(format!("{db_init} {post_schema}").as_bytes())
     }
 
+    /// The extensions that the files require.
+    #[must_use]
+    pub fn required_extensions(&self) -> &[RequiredExtension] {
+        &self.required_extensions
+    }
+
     fn to_text(&self) -> String {
         let mut text = String::new();
         for Part { files, ledger } in [&self.db_init, &self.post_schema] {
             writeln!(text, "{files} {}", ledger.as_deref().unwrap_or("-")).expect("a String takes every write");
         }
         for table in &self.owned_tables {
-            writeln!(text, "{table}").expect("a String takes every write");
+            writeln!(text, "table {table}").expect("a String takes every write");
+        }
+        for extension in &self.required_extensions {
+            writeln!(text, "extension {extension}").expect("a String takes every write");
         }
         text
     }
@@ -118,7 +130,15 @@ impl Manifest {
             Some(Part { files: files.parse().ok()?, ledger: (ledger != "-").then(|| ledger.to_owned()) })
         };
         let (db_init, post_schema) = (part()?, part()?);
-        Some(Manifest { db_init, post_schema, owned_tables: lines.map(str::to_owned).collect() })
+        let (mut owned_tables, mut required_extensions) = (Vec::new(), Vec::new());
+        for line in lines {
+            match line.split_once(' ')? {
+                ("table", table) => owned_tables.push(table.to_owned()),
+                ("extension", extension) => required_extensions.push(RequiredExtension::parse(extension)?),
+                _ => return None,
+            }
+        }
+        Some(Manifest { db_init, post_schema, owned_tables, required_extensions })
     }
 }
 
@@ -194,7 +214,7 @@ mod tests {
             let dir = std::env::temp_dir().join(format!("entrypoint-manifest-{}-{name}", std::process::id()));
             std::fs::create_dir_all(dir.join(POST_SCHEMA_SUBDIR)).expect("the temporary folder is writable");
             let folder = Folder(dir);
-            folder.write("001_a.sql", "-- owns-table: positions\nselect 1;\n");
+            folder.write("001_a.sql", "-- owns-table: laps\n-- requires-extension: timescaledb (optional: trm.timescaledb=optional)\nselect 1;\n");
             folder.write("post-schema/001_b.sql", "select 2;\n");
             folder
         }
@@ -219,7 +239,8 @@ mod tests {
         let folder = Folder::new("same");
         let read = Migrations::open(&folder.0).expect("good files");
         let written = Manifest::write(&folder.0).expect("good files");
-        assert_eq!(written.owned_tables, ["positions"]);
+        assert_eq!(written.owned_tables, ["laps"]);
+        assert_eq!(written.required_extensions.len(), 1);
         assert_eq!(Manifest::read(&folder.0).as_ref(), Some(&written));
         assert_eq!(read.manifest(), &written);
         assert!(folder.is_unread());

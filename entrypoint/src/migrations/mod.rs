@@ -7,6 +7,7 @@
 mod accept;
 pub mod apply;
 mod do_block;
+pub mod extension;
 mod failure;
 pub mod file;
 pub mod headers;
@@ -29,6 +30,7 @@ use contract::{POST_SCHEMA_SUBDIR, Phase};
 
 pub use accept::Acceptance;
 pub use apply::{Conditions, apply};
+pub use extension::RequiredExtension;
 pub use failure::{ApplyError, Kept};
 pub use file::MigrationFile;
 pub use headers::Headers;
@@ -85,5 +87,17 @@ impl MigrationSet {
             .iter()
             .chain(&self.post_schema)
             .flat_map(|file| file.headers.owned_tables.iter().map(String::as_str))
+    }
+
+    /// The extensions that the files require, each once.
+    pub fn required_extensions(&self) -> Vec<RequiredExtension> {
+        let files = self.db_init.iter().chain(&self.post_schema);
+        let mut required: Vec<RequiredExtension> = Vec::new();
+        for extension in files.flat_map(|file| &file.headers.required_extensions) {
+            if !required.iter().any(|other| other.name == extension.name) {
+                required.push(extension.clone());
+            }
+        }
+        required
     }
 }

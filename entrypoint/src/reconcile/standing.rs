@@ -14,15 +14,16 @@ use crate::directus::fingerprint::{FINGERPRINT, fingerprint};
 use crate::directus::inventory::{self, HAS_ADMINISTRATOR};
 use crate::error::BootError;
 use crate::log::Log;
+use crate::migrations::extension::missing as missing_extensions;
 use crate::migrations::{self, LEDGER_STAMPS, Ledger, MigrationSet, Plan};
 use crate::reconcile::{LineageRow, Position, lineage};
 use contract::Phase;
 
 /// What a database that has everything says beside that.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Current {
-    /// Whether the extension TimescaleDB is installed.
-    pub timescaledb: bool,
+    /// The extensions that the SQL files require and the database does not have.
+    pub missing_extensions: Vec<String>,
     /// Whether there is an active administrator.
     pub administrator: bool,
 }
@@ -41,13 +42,21 @@ pub async fn is_current(client: &Client, prepared: &Prepared) -> Result<Option<C
     let query = format!(
         "select newest.fingerprint = {FINGERPRINT} || $1 and newest.ledger = {LEDGER_STAMPS} || ' ' || $2,
              array(select version::text from directus_migrations), {HAS_ADMINISTRATOR},
-             exists (select from pg_catalog.pg_extension where extname = 'timescaledb')
+             {}
          from (select * from boot.snapshots order by id desc limit 1) newest
-         where digest = $3 and directus_version = $4"
+         where digest = $3 and directus_version = $4",
+        missing_extensions("$5")
     );
+    let extensions: Vec<&str> =
+        migrations.manifest().required_extensions().iter().map(|extension| extension.name.as_str()).collect();
     let (salt, ledger) = (prepared.seal(""), migrations.manifest().ledger_digest());
-    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] =
-        [(&salt, Type::TEXT), (&ledger, Type::TEXT), (&snapshot.digest, Type::TEXT), (&directus.version, Type::TEXT)];
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 5] = [
+        (&salt, Type::TEXT),
+        (&ledger, Type::TEXT),
+        (&snapshot.digest, Type::TEXT),
+        (&directus.version, Type::TEXT),
+        (&extensions, Type::TEXT_ARRAY),
+    ];
     let row = match client.query_typed(&query, &parameters).await {
         Ok(rows) => match rows.into_iter().next() {
             Some(row) => row,
@@ -58,7 +67,7 @@ pub async fn is_current(client: &Client, prepared: &Prepared) -> Result<Option<C
     };
     let untouched: Option<bool> = row.get(0);
     let applied: Vec<String> = row.get(1);
-    let current = Current { administrator: row.get(2), timescaledb: row.get(3) };
+    let current = Current { administrator: row.get(2), missing_extensions: row.get(3) };
     let everything = untouched == Some(true)
         && directus.pending(&applied).is_empty()
         && directus.newer(&applied).is_empty()

@@ -148,8 +148,9 @@ pub(super) const BREAKAGES: &[Breakage] = &[
     Breakage {
         check: "warm-boot",
         how: "the ledger forgets a migration",
-        change: Sql("delete from boot.migrations where filename = '003_faulty_column.sql'"),
-        expect: "db-init said `1 applied, 2 skipped`, not `0 applied, 3 skipped`",
+        change: Sql("delete from boot.migrations where phase = 'db-init'
+                 and filename = (select max(filename) from boot.migrations where phase = 'db-init')"),
+        expect: "db-init said `1 applied, ",
     },
     Breakage {
         check: "read-only-root",

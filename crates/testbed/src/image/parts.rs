@@ -1,9 +1,10 @@
 //! What can be seen to be wrong with the image's parts before anything is built: the rules that the boot holds them to.
 
-use anyhow::{Context as _, ensure};
-use contract::{DB_INIT_DIR, SNAPSHOT_FILE};
+use anyhow::ensure;
+use contract::SNAPSHOT_FILE;
 use entrypoint::migrations::MigrationSet;
 
+use crate::migrations::Migrations;
 use crate::schema::Schema;
 use crate::workspace;
 
@@ -12,10 +13,7 @@ use crate::workspace;
 /// # Errors
 /// Everything that is wrong with the files, or a table of the snapshot that db-init owns.
 pub(super) fn check() -> anyhow::Result<()> {
-    let folder = workspace::path(in_tree(DB_INIT_DIR));
-    let migrations =
-        MigrationSet::read(folder.as_std_path()).with_context(|| format!("{folder} is not fit to ship"))?;
-    owned_tables_are_left_alone(&Schema::snapshot()?, &migrations)
+    owned_tables_are_left_alone(&Schema::snapshot()?, Migrations::read()?.files())
 }
 
 /// Directus must not see a table that db-init owns, so the snapshot must not have it either.
@@ -24,15 +22,10 @@ fn owned_tables_are_left_alone(snapshot: &Schema, migrations: &MigrationSet) -> 
         ensure!(
             !snapshot.tables().contains(table),
             "{} holds the table {table}, which db-init owns (-- owns-table: {table}): remove it there, or the header",
-            in_tree(SNAPSHOT_FILE),
+            workspace::in_tree(SNAPSHOT_FILE),
         );
     }
     Ok(())
-}
-
-/// The place in this repository of a part that lies there in the image.
-fn in_tree(path: &'static str) -> &'static str {
-    path.strip_prefix(contract::WORK_DIR).map_or(path, |rest| rest.trim_start_matches('/'))
 }
 
 #[cfg(test)]

@@ -1,0 +1,54 @@
+//! The SQL files of the checkout: how many there are, and what they require.
+
+use anyhow::Context as _;
+use contract::{DB_INIT_DIR, Phase};
+use entrypoint::migrations::MigrationSet;
+
+use crate::workspace;
+
+/// The files of the checkout.
+#[derive(Debug)]
+pub struct Migrations(MigrationSet);
+
+impl Migrations {
+    /// Reads them as the boot does.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn read() -> anyhow::Result<Migrations> {
+        let folder = workspace::path(workspace::in_tree(DB_INIT_DIR));
+        let files = MigrationSet::read(folder.as_std_path()).with_context(|| format!("{folder} is not fit to ship"))?;
+        Ok(Migrations(files))
+    }
+
+    /// The files, as the boot sees them.
+    #[must_use]
+    pub fn files(&self) -> &MigrationSet {
+        &self.0
+    }
+
+    /// The log of a phase that applies every file: `3 applied, 0 skipped`.
+    #[must_use]
+    pub fn all_applied(&self, phase: Phase) -> String {
+        format!("{} applied, 0 skipped", self.0.of(phase).len())
+    }
+
+    /// The log of a phase that has nothing to apply: `0 applied, 3 skipped`.
+    #[must_use]
+    pub fn all_skipped(&self, phase: Phase) -> String {
+        format!("0 applied, {} skipped", self.0.of(phase).len())
+    }
+
+    /// Session options (`-c trm.timescaledb=optional`) for a server that lacks the extensions which files can do without;
+    /// `None` if there are none.
+    #[must_use]
+    pub fn without_optional_extensions(&self) -> Option<String> {
+        let settings: Vec<String> = self
+            .0
+            .required_extensions()
+            .iter()
+            .filter_map(|extension| Some(format!("-c {}", extension.optional.as_deref()?)))
+            .collect();
+        (!settings.is_empty()).then(|| settings.join(" "))
+    }
+}
