@@ -1,8 +1,8 @@
 //! The acceptance gate: every promise of the README, proven on real containers.
 //!
-//! [`check`] is what a check is, [`checks`] the acceptance list, [`case`] where one looks ([`database`], [`api`],
-//! [`end_state`], [`hold`]), [`runner`] runs them, [`model`] is what was found, [`critical_path`] what a run waited for,
-//! [`report`] shows it. [`sweep`] is also a command of its own.
+//! [`check`] is what a check is, and `checks` the acceptance list; `runner` runs them. [`case`] is where one looks: at
+//! [`container`]s, at the [`database`]s of [`servers`], at the [`end_state`] of a boot. [`model`] is what was found,
+//! `critical_path` what a run waited for, and the folder `report` shows it. `sweep` and `search` are also commands.
 
 pub mod case;
 pub mod check;

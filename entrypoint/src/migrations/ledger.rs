@@ -16,7 +16,7 @@ const NAME_COLUMNS: [&str; 6] = ["filename", "file_name", "name", "file", "migra
 const CHECKSUM_COLUMNS: [&str; 4] = ["checksum", "sha256", "hash", "md5"];
 
 /// An expression for how many rows the ledger has and the sum of the transactions that wrote them, which every change
-/// of it changes; see [`crate::directus::fingerprint`].
+/// of it changes; see [`mod@crate::directus::fingerprint`].
 pub(crate) const LEDGER_STAMPS: &str = "(select concat(count(*), '+', sum(xmin::text::bigint)) from boot.migrations)";
 
 /// An expression for what the ledger of a phase comes to; see [`super::manifest::Part::ledger`].
@@ -54,7 +54,7 @@ impl LedgerRow {
 }
 
 /// What was applied in both phases. Reading it writes nothing: rows of an older runner's count as ours until
-/// [`settle`] makes them ours.
+/// [`settle`](super::settle()) makes them ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     pub(super) db_init: Vec<LedgerRow>,

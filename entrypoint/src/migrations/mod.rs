@@ -1,7 +1,7 @@
 //! Phases 4 and 7: the SQL files before and after the Directus schema.
 //!
-//! [`file`] reads them and holds them against the rules, [`ledger`] reads what a database has seen of them, [`plan`]
-//! decides what to apply (a pure function over both), [`ledger::settle`] puts the ledger in order, and [`apply`] does
+//! [`mod@file`] reads them and holds them against the rules, [`ledger`] reads what a database has seen of them, [`mod@plan`]
+//! decides what to apply (a pure function over both), [`settle()`] puts the ledger in order, and [`mod@apply`] does
 //! it, one transaction a file with its ledger row inside.
 
 mod accept;

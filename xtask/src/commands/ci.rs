@@ -9,12 +9,25 @@ use super::docs;
 use crate::tool::Tool;
 use crate::{child, workspace};
 
+/// Documentation whose links lead somewhere; a warning is an error.
+const RUSTDOC: [&str; 8] = [
+    "doc",
+    "--workspace",
+    "--no-deps",
+    "--document-private-items",
+    "--locked",
+    "--quiet",
+    "--config",
+    "build.rustdocflags=['-D', 'warnings']",
+];
+
 /// The steps, in order: the quick ones first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Setup,
     Format,
     Lint,
+    Rustdoc,
     Docs,
     Scripts,
     Test,
@@ -27,6 +40,7 @@ impl Step {
             Step::Setup => "setup",
             Step::Format => "fmt",
             Step::Lint => "clippy",
+            Step::Rustdoc => "rustdoc",
             Step::Docs => "docs",
             Step::Scripts => "scripts",
             Step::Test => "test",
@@ -40,6 +54,7 @@ impl Step {
             Step::Setup => tool(Tool::Devtools, &["setup", "--yes", "--browser"]),
             Step::Format => cargo(&["fmt", "--all", "--check"]),
             Step::Lint => cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]),
+            Step::Rustdoc => cargo(&RUSTDOC),
             Step::Docs => docs::check().map(|()| true),
             Step::Scripts => test_scripts(),
             Step::Test => tool(Tool::Devtools, &["test"]),
@@ -70,7 +85,7 @@ fn tool(tool: Tool, arguments: &[&str]) -> anyhow::Result<bool> {
 /// Runs `ci`.
 pub(crate) fn run(flags: &grammar::Ci) -> anyhow::Result<ExitCode> {
     child::end_with_us()?;
-    let steps = [Step::Format, Step::Lint, Step::Docs, Step::Scripts, Step::Test, Step::Verify];
+    let steps = [Step::Format, Step::Lint, Step::Rustdoc, Step::Docs, Step::Scripts, Step::Test, Step::Verify];
     let mut rows = Vec::new();
     let mut failed = false;
     for step in flags.setup.then_some(Step::Setup).into_iter().chain(steps) {

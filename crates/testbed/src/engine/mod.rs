@@ -2,6 +2,7 @@
 //! through [`crate::cmd`].
 
 mod container;
+mod context;
 mod files;
 mod image;
 mod layers;
@@ -25,6 +26,8 @@ pub use layers::LayerFile;
 
 /// How long an engine may take to answer at all.
 const ANSWER: Duration = Duration::from_secs(5);
+/// How many seconds one request may take to be answered; bollard's own default.
+const ANSWER_SECONDS: u64 = 120;
 
 /// A connection to the engine.
 #[derive(Clone, Debug)]
@@ -33,10 +36,14 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Connects to the engine that the environment names (`DOCKER_HOST`), or the local one.
+    /// Connects to the engine that the docker command would speak to: by `DOCKER_HOST`, by its context, or the local one.
     pub async fn connect() -> anyhow::Result<Engine> {
+        let socket = context::socket().await?;
         let connect = async {
-            let docker = Docker::connect_with_defaults()?;
+            let docker = match &socket {
+                Some(socket) => Docker::connect_with_socket(socket, ANSWER_SECONDS, bollard::API_DEFAULT_VERSION)?,
+                None => Docker::connect_with_defaults()?,
+            };
             // Ours is the newest version of the API; an older engine refuses it.
             docker.negotiate_version().await
         };

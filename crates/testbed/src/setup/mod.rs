@@ -50,16 +50,19 @@ pub enum State {
 pub struct Wanted {
     /// Do what is missing, not only say it.
     pub act: bool,
+    /// What only tests need, too.
+    pub tests: bool,
     /// A browser too, which only one check needs.
     pub browser: bool,
 }
 
 /// Goes through the steps. With `act`, does what is missing, and an action that fails is an error; each step's outcome is
 /// shown as soon as it is known.
-pub async fn go_through(Wanted { act, browser }: Wanted) -> anyhow::Result<Vec<Outcome>> {
+pub async fn go_through(Wanted { act, tests, browser }: Wanted) -> anyhow::Result<Vec<Outcome>> {
     let machine = Machine::detect();
     let mut outcomes = Vec::new();
-    for step in Step::ALL.into_iter().chain(browser.then_some(Step::Browser)) {
+    let steps = Step::ALL.into_iter().filter(|step| tests || *step != Step::Pooler);
+    for step in steps.chain(browser.then_some(Step::Browser)) {
         let outcome = one(step, &machine, act).await.with_context(|| format!("setup: {}", step.name()))?;
         show(&outcome);
         outcomes.push(outcome);
