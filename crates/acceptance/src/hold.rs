@@ -38,13 +38,13 @@ impl Hold {
     pub(crate) const HOLDS: &str = "exists (select from pg_locks where locktype = 'advisory' and not granted
         and database = (select oid from pg_database where datname = current_database()) and objid = 1986359913)";
 
-    /// Holds a boot in `bootstrap` after thirty of Directus' migrations, or in `schema` at the third table that the
+    /// Holds a boot in `bootstrap` after thirty of Directus' migrations, or in `schema` at the first table that the
     /// snapshot brings.
     pub(crate) async fn in_phase(database: &Database, phase: Phase) -> anyhow::Result<Hold> {
         let there = match phase {
             Phase::Bootstrap => "(select count(*) from public.directus_migrations) >= 30",
             // The first user is what bootstrap makes last.
-            _ => "exists (select from public.directus_users) and made >= 3",
+            _ => "exists (select from public.directus_users) and made >= 1",
         };
         let holder = database.connect().await?;
         let statements = format!(

@@ -1,12 +1,12 @@
 //! Rows that must not vanish: making them, and telling whether they are all still there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, ensure};
-use serde_json::{Value, json};
-
-use super::database::Database;
 use testbed::api::Api;
+use testbed::schema::Schema;
+
+use crate::database::Database;
 
 /// A table that no migration, snapshot or Directus knows.
 pub(crate) const UNTRACKED: &str = "team_spreadsheet";
@@ -65,7 +65,7 @@ pub(crate) fn unchanged(
     Ok(())
 }
 
-/// `14 rows in 12 of 13 tables: positions 1000, …`
+/// `14 rows in 12 of 13 tables: laps 5, …`
 pub(crate) fn describe(tables: &BTreeMap<String, Fingerprint>) -> String {
     let filled: Vec<_> = tables.iter().filter(|(_, fingerprint)| fingerprint.rows > 0).collect();
     let rows: i64 = filled.iter().map(|(_, fingerprint)| fingerprint.rows).sum();
@@ -73,57 +73,158 @@ pub(crate) fn describe(tables: &BTreeMap<String, Fingerprint>) -> String {
     format!("{rows} rows in {} of {} tables: {}", filled.len(), tables.len(), each.join(", "))
 }
 
-/// What others than Directus write: a day of positions, and a table that nobody told the image of.
-pub(crate) async fn track(database: &Database) -> anyhow::Result<()> {
+/// Puts rows into every table that is not Directus' own, and makes a table that nobody told the image of.
+pub(crate) async fn fill(database: &Database) -> anyhow::Result<()> {
+    let client = database.connect().await?;
+    let columns: Vec<Column> = client.query(COLUMNS, &[]).await?.iter().map(Column::of).collect();
+    for table in in_order(&columns) {
+        let own = || columns.iter().filter(|column| column.table == table);
+        let (names, values): (Vec<_>, Vec<_>) =
+            own().filter_map(|column| Some((format!("\"{}\"", column.name), column.value()?))).unzip();
+        let insert = if names.is_empty() {
+            format!("insert into public.\"{table}\" select from generate_series(1, {ROWS}) i")
+        } else {
+            format!(
+                "insert into public.\"{table}\" ({}) select {} from generate_series(1, {ROWS}) i on conflict do nothing",
+                names.join(", "),
+                values.join(", ")
+            )
+        };
+        client.batch_execute(&insert).await.with_context(|| format!("failed to fill {table}: {insert}"))?;
+    }
     database
         .execute(&format!(
-            "insert into public.positions (device_id, ts, latitude, longitude, altitude, angle, speed, satellites,
-                                           priority, codec, attributes)
-             select '350000000000' || d, '2026-06-06'::timestamptz + n * interval '1 minute', 41.3 + n / 1e4,
-                    19.8 + n / 1e4, 110, n % 360, 87.5, 11, 0, '8E', jsonb_build_object('ignition', true, 'odometer', n)
-             from generate_series(301, 302) d, generate_series(1, 500) n;
-             create table public.{UNTRACKED} (id integer primary key, note text);
+            "create table public.{UNTRACKED} (id integer primary key, note text);
              insert into public.{UNTRACKED} select n, 'note ' || n from generate_series(1, 7) n;"
         ))
         .await
 }
 
-/// An entry and all that it takes, through the REST API; returns its id.
-pub(crate) async fn register(api: &Api) -> anyhow::Result<String> {
-    let create = async |collection: &str, item: Value| -> anyhow::Result<String> {
-        let made = api.post(&format!("/items/{collection}"), item).await?;
-        made["id"].as_str().map(str::to_owned).with_context(|| format!("a new item of {collection} has no id: {made}"))
-    };
-    let user = api.get("/users/me?fields=id").await?["id"].clone();
-    let organization =
-        create("organizations", json!({ "name": "Motorsport Club Albania", "slug": "msc-albania" })).await?;
-    let role = json!({ "organization_id": organization, "user_id": user, "role": "race-director" });
-    create("organization_users", role).await?;
-    let event = json!({
-        "organization_id": organization, "name": "Rally Albania 2026", "slug": "rally-albania-2026",
-        "discipline": "rally", "starts_at": "2026-06-06T06:00:00Z", "ends_at": "2026-06-13T18:00:00Z",
-    });
-    let event = create("events", event).await?;
-    let class = create("classes", json!({ "event_id": event, "code": "C-1", "name": "Cars – größer" })).await?;
-    let vehicle = json!({ "make": "Toyota", "model": "Land Cruiser 70", "year": 1998, "displacement_cc": 4500,
-        "plate": "AA-001-AA" });
-    let vehicle = create("vehicles", vehicle).await?;
-    create("organization_vehicles", json!({ "organization_id": organization, "vehicle_id": vehicle })).await?;
-    let device = create("devices", json!({ "imei": "350000000000301", "model": "FMB920" })).await?;
-    create("organization_devices", json!({ "organization_id": organization, "device_id": device })).await?;
-    let entry = json!({ "event_id": event, "class_id": class, "vehicle_id": vehicle, "race_number": 301,
-        "team_name": "Team Shqiponja", "status": "confirmed" });
-    let entry = create("entries", entry).await?;
-    create("entry_crew", json!({ "entry_id": entry, "user_id": user, "role": "pilot" })).await?;
-    create("entry_devices", json!({ "entry_id": entry, "device_id": device, "assigned_user_id": user })).await?;
-    Ok(entry)
+/// How many rows each table gets, if its keys allow that.
+const ROWS: usize = 5;
+
+/// The columns of all tables that are not Directus' own.
+const COLUMNS: &str = r"
+    select c.relname::text, a.attname::text, format_type(coalesce(nullif(t.typbasetype, 0), t.oid), null), t.typtype = 'e',
+        a.atttypmod - 4, f.confrelid::regclass::text,
+        (select k.attname::text from pg_attribute k where k.attrelid = f.confrelid and k.attnum = f.confkey[1]),
+        a.attnum, a.attgenerated <> '' or a.attidentity <> '' or coalesce(pg_get_expr(d.adbin, d.adrelid) like 'nextval%', false)
+    from pg_class c
+    join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    join pg_type t on t.oid = a.atttypid
+    left join pg_constraint f on f.conrelid = c.oid and f.contype = 'f' and f.conkey = array[a.attnum]
+    left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
+    where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and not c.relispartition
+      and c.relname not like 'directus\_%'
+      and not exists (select from pg_depend e where e.objid = c.oid and e.deptype = 'e')
+    order by c.relname, a.attnum";
+
+/// A column that gets values.
+struct Column {
+    table: String,
+    name: String,
+    data_type: String,
+    is_enum: bool,
+    /// Of a text; 0 or less: any.
+    length: i32,
+    /// The table and column that it refers to.
+    target: Option<(String, String)>,
+    /// Its place in the table: later columns get later times and larger numbers, as a check may ask for.
+    place: i16,
+    /// Whether PostgreSQL gives its values.
+    is_given: bool,
+}
+
+impl Column {
+    fn of(row: &tokio_postgres::Row) -> Column {
+        Column {
+            table: row.get(0),
+            name: row.get(1),
+            data_type: row.get(2),
+            is_enum: row.get(3),
+            length: row.get(4),
+            target: row.get::<_, Option<String>>(5).zip(row.get(6)),
+            place: row.get(7),
+            is_given: row.get(8),
+        }
+    }
+
+    /// An expression over the row's number `i`; `None` for what stays empty.
+    fn value(&self) -> Option<String> {
+        let Column { name, data_type, length, place, .. } = self;
+        if self.is_given {
+            return None;
+        }
+        if let Some((table, column)) = &self.target {
+            return Some(format!(
+                "(select \"{column}\" from {table} order by 1
+                  offset (i - 1) % (select greatest(count(*), 1) from {table}) limit 1)"
+            ));
+        }
+        if self.is_enum {
+            return Some(format!("(enum_range(null::{data_type}))[1]"));
+        }
+        Some(match data_type.as_str() {
+            "uuid" => format!("md5('{name}' || i)::uuid"),
+            "integer" | "bigint" | "smallint" => format!("i * 100 + {place}"),
+            "real" | "double precision" => format!("i + {place} + 0.625"),
+            "numeric" => format!("i + {place} + 0.25"),
+            "boolean" => "i % 2 = 0".to_owned(),
+            "timestamp with time zone" => {
+                format!("'2026-06-06 06:00:00+00'::timestamptz + (i + {place}) * interval '1 hour'")
+            }
+            "timestamp without time zone" => {
+                format!("'2026-06-06 06:00:00'::timestamp + (i + {place}) * interval '1 hour'")
+            }
+            "date" => format!("'2026-06-06'::date + i + {place}"),
+            "time without time zone" => "'06:00:00'::time + i * interval '1 minute'".to_owned(),
+            "json" => "json_build_object('n', i, 'text', 'größer')".to_owned(),
+            "jsonb" => "jsonb_build_object('n', i)".to_owned(),
+            "bytea" => "('bytes ' || i)::bytea".to_owned(),
+            "text" | "character varying" | "character" if *length > 0 => {
+                format!("left(i || ' {name} größer', {length})")
+            }
+            "text" | "character varying" | "character" => format!("i || ' {name} größer'"),
+            _ => return None,
+        })
+    }
+}
+
+/// The tables, each after those that it refers to; a circle of references is broken at its first table.
+fn in_order(columns: &[Column]) -> Vec<&str> {
+    let mut waiting: BTreeSet<&str> = columns.iter().map(|column| column.table.as_str()).collect();
+    let mut ordered = Vec::new();
+    while let Some(first) = waiting.first().copied() {
+        let is_ready = |table: &str| {
+            let targets =
+                columns.iter().filter(|column| column.table == table).filter_map(|column| column.target.as_ref());
+            targets
+                .map(|(target, _)| target.trim_matches('"'))
+                .all(|target| target == table || !waiting.contains(target))
+        };
+        let next = waiting.iter().copied().find(|table| is_ready(table)).unwrap_or(first);
+        waiting.remove(next);
+        ordered.push(next);
+    }
+    ordered
+}
+
+/// Checks that the API serves as many items of each collection as there are rows.
+pub(crate) async fn served(api: &Api, database: &Database) -> anyhow::Result<()> {
+    for table in Schema::snapshot()?.tables() {
+        let rows = database.value(&format!("select count(*) from public.\"{table}\"")).await?;
+        let items = api.get(&format!("/items/{table}?limit=-1")).await?;
+        let served = items.as_array().map_or(0, Vec::len);
+        ensure!(rows == served.to_string(), "{table} has {rows} rows, and {served} are served");
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{Fingerprint, unchanged};
+    use super::{Column, Fingerprint, in_order, unchanged};
 
     fn tables(content: [(&str, i64, &str); 2]) -> BTreeMap<String, Fingerprint> {
         content.map(|(table, rows, hash)| (table.to_owned(), Fingerprint { rows, hash: hash.to_owned() })).into()
@@ -136,5 +237,27 @@ mod tests {
         let said = |after| unchanged(&before, &after).unwrap_err().to_string();
         assert_eq!(said(tables([("a", 1, "z"), ("b", 1, "z")])), "a had 2 rows and has 1; rows of b have changed");
         assert_eq!(said(tables([("a", 2, "x"), ("c", 0, "")])), "table b with 1 rows is gone; c is new");
+    }
+
+    #[test]
+    fn a_table_comes_after_those_that_it_refers_to() {
+        let column = |table: &str, target: Option<&str>| Column {
+            table: table.to_owned(),
+            name: "id".to_owned(),
+            data_type: "uuid".to_owned(),
+            is_enum: false,
+            length: -5,
+            target: target.map(|table| (table.to_owned(), "id".to_owned())),
+            place: 1,
+            is_given: false,
+        };
+        let tables = [
+            column("a", Some("b")),
+            column("b", Some("c")),
+            column("c", Some("c")),
+            column("d", Some("e")),
+            column("e", Some("d")),
+        ];
+        assert_eq!(in_order(&tables), ["c", "b", "a", "d", "e"]);
     }
 }

@@ -21,22 +21,23 @@ pub(crate) struct Table {
 /// `runs`.
 pub(crate) fn of(figures: &[Figure], part: Part, runs: usize) -> Option<Table> {
     let mine: Vec<&Figure> = figures.iter().filter(|figure| figure.part == part).collect();
-    let mut whos: Vec<By> = mine.iter().map(|figure| figure.by).collect();
-    whos.sort();
-    whos.dedup();
+    let mut parties: Vec<By> = mine.iter().map(|figure| figure.by).collect();
+    parties.sort();
+    parties.dedup();
     let mut whats: Vec<&str> = Vec::new();
     for figure in &mine {
         if !whats.contains(&figure.what.as_str()) {
             whats.push(&figure.what);
         }
     }
-    let compared = whos.contains(&By::Ours) && whos.contains(&By::Shell);
-    let titles = whos.iter().map(|by| by.title().to_owned());
+    let compared = parties.contains(&By::Ours) && parties.contains(&By::Shell);
+    let titles = parties.iter().map(|by| by.title().to_owned());
     let ratio_head = compared.then(|| "ours / shell".to_owned());
     let head = std::iter::once(String::new()).chain(titles).chain(ratio_head).collect();
     let rows = whats.into_iter().map(|what| {
-        let cells =
-            whos.iter().map(|by| find(figures, part, what, *by).map(|figure| cell(figure, runs)).unwrap_or_default());
+        let cells = parties
+            .iter()
+            .map(|by| find(figures, part, what, *by).map(|figure| cell(figure, runs)).unwrap_or_default());
         let ratio = compared.then(|| ratio(figures, part, what).unwrap_or_default());
         std::iter::once(what.to_owned()).chain(cells).chain(ratio).collect()
     });

@@ -111,8 +111,8 @@ mod tests {
         let mut view = BootView::default();
         let note = view.line("[entrypoint] 2/8 database: waiting for db:5432");
         assert_eq!(note, Some(Change::Note("database: waiting for db:5432".to_owned())));
-        let warning = view.line("[entrypoint] 4/8 db-init: warning: positions is a plain table");
-        assert_eq!(warning, Some(Change::Warning("db-init: positions is a plain table".to_owned())));
+        let warning = view.line("[entrypoint] 4/8 db-init: warning: the database has no extension postgis");
+        assert_eq!(warning, Some(Change::Warning("db-init: the database has no extension postgis".to_owned())));
         let failure = view.line("[entrypoint] 4/8 db-init failed: 001_x.sql:3:7: syntax error (exit 31)");
         assert_eq!(failure, Some(Change::Failed("db-init: 001_x.sql:3:7: syntax error".to_owned())));
         assert_eq!(view.line("INFO: Server started"), None);

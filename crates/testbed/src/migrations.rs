@@ -27,6 +27,12 @@ impl Migrations {
         &self.0
     }
 
+    /// How many there are in both phases.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        [Phase::DbInit, Phase::PostSchema].map(|phase| self.0.of(phase).len()).iter().sum()
+    }
+
     /// The log of a phase that applies every file: `3 applied, 0 skipped`.
     #[must_use]
     pub fn all_applied(&self, phase: Phase) -> String {

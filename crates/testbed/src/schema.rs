@@ -73,9 +73,24 @@ type Properties = BTreeMap<&'static str, String>;
 impl Schema {
     /// The checkout's snapshot.
     pub fn snapshot() -> anyhow::Result<Schema> {
-        let path = workspace::path(contract::SNAPSHOT_FILE.trim_start_matches("/directus/"));
+        let path = workspace::path(workspace::in_tree(contract::SNAPSHOT_FILE));
         let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
         serde_saphyr::from_str(&text).with_context(|| format!("{path} is no snapshot"))
+    }
+
+    /// The checkout's snapshot as it is, for edits of it.
+    pub fn snapshot_document() -> anyhow::Result<Value> {
+        let path = workspace::path(workspace::in_tree(contract::SNAPSHOT_FILE));
+        let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
+        serde_saphyr::from_str(&text).with_context(|| format!("{path} is no snapshot"))
+    }
+
+    /// The type of a collection's primary key, in Directus' words.
+    #[must_use]
+    pub fn key_type(&self, collection: &str) -> Option<&str> {
+        let mut fields = self.fields.iter().filter(|field| field.collection == collection);
+        let key = fields.find(|field| field.schema.as_ref().is_some_and(|column| column.is_primary_key))?;
+        key.kind.as_deref()
     }
 
     /// A running server's.
@@ -94,6 +109,12 @@ impl Schema {
     pub fn tables(&self) -> BTreeSet<&str> {
         let tables = self.collections.iter().filter(|collection| collection.schema.is_some());
         tables.map(|collection| collection.collection.as_str()).filter(|name| !is_system(name)).collect()
+    }
+
+    /// How many collections are not Directus' own, with folders.
+    #[must_use]
+    pub fn own_collections(&self) -> usize {
+        self.collections.iter().filter(|collection| !is_system(&collection.collection)).count()
     }
 
     /// The collections that have fields here: those of [`Schema::tables`], and Directus' own that are extended.

@@ -13,8 +13,8 @@ use crate::database::Database;
 use crate::rows;
 use crate::setting::PATIENCE;
 use testbed::api::Api;
+use testbed::schema::Schema;
 use testbed::ui;
-use testbed::workspace;
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {
@@ -69,63 +69,65 @@ const EDITS: &[(&str, Edit)] = &[
         ),
     ),
     ("a folder is made", Edit::Post("/collections", r#"{"collection": "folder", "meta": {}, "schema": null}"#)),
-    ("a collection's note is changed", Edit::Patch("/collections/events", r#"{"meta": {"note": "edited"}}"#)),
-    ("a field is made", Edit::Post("/fields/events", r#"{"field": "live", "type": "string", "schema": {}}"#)),
+    ("a collection's note is changed", Edit::Patch("/collections/{a}", r#"{"meta": {"note": "edited"}}"#)),
+    ("a field is made", Edit::Post("/fields/{a}", r#"{"field": "live", "type": "string", "schema": {}}"#)),
     (
         "an alias field is made",
         Edit::Post(
-            "/fields/events",
+            "/fields/{a}",
             r#"{"field": "line", "type": "alias", "meta": {"special": ["alias", "no-data"], "interface": "presentation-divider"}}"#,
         ),
     ),
-    ("a field's interface is changed", Edit::Patch("/fields/events/live", r#"{"meta": {"interface": "input-code"}}"#)),
-    ("a field is made longer", Edit::Patch("/fields/events/live", r#"{"schema": {"max_length": 300}}"#)),
-    ("a field is made required", Edit::Patch("/fields/events/live", r#"{"schema": {"is_nullable": false}}"#)),
-    ("a field gets a default", Edit::Patch("/fields/events/live", r#"{"schema": {"default_value": "x"}}"#)),
-    ("a field is made unique", Edit::Patch("/fields/events/live", r#"{"schema": {"is_unique": true}}"#)),
+    ("a field's interface is changed", Edit::Patch("/fields/{a}/live", r#"{"meta": {"interface": "input-code"}}"#)),
+    ("a field is made longer", Edit::Patch("/fields/{a}/live", r#"{"schema": {"max_length": 300}}"#)),
+    ("a field is made required", Edit::Patch("/fields/{a}/live", r#"{"schema": {"is_nullable": false}}"#)),
+    ("a field gets a default", Edit::Patch("/fields/{a}/live", r#"{"schema": {"default_value": "x"}}"#)),
+    ("a field is made unique", Edit::Patch("/fields/{a}/live", r#"{"schema": {"is_unique": true}}"#)),
     (
         "a foreign key's field is made",
-        Edit::Post("/fields/live", r#"{"field": "event", "type": "uuid", "meta": {}, "schema": {}}"#),
+        Edit::Post("/fields/live", r#"{"field": "event", "type": "{key}", "meta": {}, "schema": {}}"#),
     ),
     (
         "a relation is made",
         Edit::Post(
             "/relations",
-            r#"{"collection": "live", "field": "event", "related_collection": "events", "schema": {}, "meta": {}}"#,
+            r#"{"collection": "live", "field": "event", "related_collection": "{a}", "schema": {}, "meta": {}}"#,
         ),
     ),
     ("a relation's rule is changed", Edit::Patch("/relations/live/event", r#"{"schema": {"on_delete": "CASCADE"}}"#)),
     ("a relation is deleted", Edit::Delete("/relations/live/event")),
-    ("a field is deleted", Edit::Delete("/fields/events/live")),
+    ("a field is deleted", Edit::Delete("/fields/{a}/live")),
     ("a collection is deleted", Edit::Delete("/collections/live")),
     (
         "a field of a system collection is made",
         Edit::Post("/fields/directus_users", r#"{"field": "badge", "type": "string", "schema": {}}"#),
     ),
-    ("SQL: a column is added", Edit::Sql("alter table vehicles add column behind int")),
-    ("SQL: a column's type is changed", Edit::Sql("alter table vehicles alter column behind type bigint")),
-    ("SQL: a column is renamed", Edit::Sql("alter table vehicles rename column behind to renamed")),
-    ("SQL: a column is commented on", Edit::Sql("comment on column vehicles.renamed is 'seen'")),
+    ("SQL: a column is added", Edit::Sql("alter table {b} add column behind int")),
+    ("SQL: a column's type is changed", Edit::Sql("alter table {b} alter column behind type bigint")),
+    ("SQL: a column is renamed", Edit::Sql("alter table {b} rename column behind to renamed")),
+    ("SQL: a column is commented on", Edit::Sql("comment on column {b}.renamed is 'seen'")),
     (
         "SQL: a column becomes generated",
-        Edit::Sql("alter table vehicles add column twice int generated always as (renamed * 2) stored"),
+        Edit::Sql("alter table {b} add column twice int generated always as (renamed * 2) stored"),
     ),
-    ("SQL: an index is made", Edit::Sql("create index live_index on vehicles (renamed)")),
+    ("SQL: an index is made", Edit::Sql("create index live_index on {b} (renamed)")),
     ("SQL: an index is dropped", Edit::Sql("drop index live_index")),
-    ("SQL: a column is dropped", Edit::Sql("alter table vehicles drop column renamed cascade")),
+    ("SQL: a column is dropped", Edit::Sql("alter table {b} drop column renamed cascade")),
     (
         "SQL: a foreign key is dropped",
         Edit::Sql(
             "do $$ begin execute (select format('alter table %s drop constraint %I', conrelid::regclass, conname)
-         from pg_constraint where contype = 'f' and conrelid = 'entries'::regclass limit 1); end $$",
+         from pg_constraint join pg_class c on c.oid = conrelid
+         where contype = 'f' and relnamespace = 'public'::regnamespace and relname not like 'directus%' limit 1); end $$",
         ),
     ),
-    ("SQL: a table is renamed", Edit::Sql("alter table vehicles rename to cars")),
+    ("SQL: a table is renamed", Edit::Sql("alter table {b} rename to renamed_table")),
     (
         "SQL: a row about a field is lost",
         Edit::Sql("delete from directus_fields where id = (select min(id) from directus_fields)"),
     ),
-    ("SQL: a table is dropped", Edit::Sql("drop table cars cascade")),
+    ("SQL: a table has its name again", Edit::Sql("alter table renamed_table rename to {b}")),
+    ("SQL: a table is dropped", Edit::Sql("drop table {b} cascade")),
 ];
 
 /// One live edit.
@@ -145,14 +147,16 @@ async fn live_edits(case: &mut Case) -> anyhow::Result<()> {
     ensure!(state == "in place", "before any edit the schema is said to be {state}");
 
     // Rows are what a database is for: none of this may cost the next boot anything.
-    rows::track(&database).await?;
-    api.post("/items/organizations", json!({ "name": "Club", "slug": "club" })).await?;
+    rows::fill(&database).await?;
     database.execute("vacuum analyze").await?;
     let (state, after) = standing(&container).await?;
     ensure!(state == "in place" && after == before, "rows are taken for an edit: {state}");
 
+    let edited = Edited::of_snapshot()?;
+    // Directus makes no field required or unique that rows are in the way of.
+    database.execute(&edited.fill_in("truncate {a} cascade")).await?;
     for (what, edit) in EDITS {
-        make(edit, &api, &database).await.with_context(|| (*what).to_owned())?;
+        make(edit, &edited, &api, &database).await.with_context(|| (*what).to_owned())?;
         let (state, after) = standing(&container).await?;
         ensure!(state == "applied, and edited since", "{what}, and the schema is said to be {state}");
         ensure!(after != before, "{what}, and the fingerprint is still {after}");
@@ -165,12 +169,13 @@ async fn live_edits(case: &mut Case) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn make(edit: &Edit, api: &Api, database: &Database) -> anyhow::Result<()> {
+async fn make(edit: &Edit, edited: &Edited, api: &Api, database: &Database) -> anyhow::Result<()> {
+    let json = |text: &str| serde_json::from_str(&edited.fill_in(text));
     match edit {
-        Edit::Post(path, body) => api.post(path, serde_json::from_str(body)?).await.map(drop),
-        Edit::Patch(path, body) => api.patch(path, serde_json::from_str(body)?).await.map(drop),
-        Edit::Delete(path) => api.delete(path).await,
-        Edit::Sql(statement) => database.execute(statement).await,
+        Edit::Post(path, body) => api.post(&edited.fill_in(path), json(body)?).await.map(drop),
+        Edit::Patch(path, body) => api.patch(&edited.fill_in(path), json(body)?).await.map(drop),
+        Edit::Delete(path) => api.delete(&edited.fill_in(path)).await,
+        Edit::Sql(statement) => database.execute(&edited.fill_in(statement)).await,
     }
 }
 
@@ -204,7 +209,7 @@ async fn plan(case: &mut Case) -> anyhow::Result<()> {
     case.figure("empty database", "exit 2, all of it pending, pg_dump before and after identical");
 
     let database = case.booted_database_of("booted").await?;
-    rows::track(&database).await?;
+    rows::fill(&database).await?;
     let server = case.start(case.boot("directus", &database)).await?;
     server.serving().await?;
     let before = case.dump(&database).await?;
@@ -228,16 +233,17 @@ async fn plan(case: &mut Case) -> anyhow::Result<()> {
     ensure!(case.dump(&database).await? == before, "plan has changed a database");
 
     let api = server.api().await?;
-    api.patch("/collections/events", json!({ "meta": { "note": "edited" } })).await?;
+    let Edited { a, .. } = Edited::of_snapshot()?;
+    api.patch(&format!("/collections/{a}"), json!({ "meta": { "note": "edited" } })).await?;
     let before = case.dump(&database).await?;
     report(&server, "plan", i64::from(ExitCode::Drift.code())).await?;
-    api.post("/fields/events", json!({ "field": "live", "type": "string", "meta": {}, "schema": {} })).await?;
+    api.post(&format!("/fields/{a}"), json!({ "field": "live", "type": "string", "meta": {}, "schema": {} })).await?;
     let after_edit = case.dump(&database).await?;
     ensure!(after_edit != before, "pg_dump does not see an edit");
     let document = report(&server, "plan", i64::from(ExitCode::SchemaRefused.code())).await?;
     let losses = document["schema"]["losses"].to_string();
     ensure!(
-        losses.contains("delete field events.live (0 values)"),
+        losses.contains(&format!("delete field {a}.live (0 values)")),
         "the refusal does not name what it is about: {losses}"
     );
     ensure!(case.dump(&database).await? == after_edit, "plan has changed an edited database");
@@ -248,7 +254,7 @@ async fn plan(case: &mut Case) -> anyhow::Result<()> {
 
 async fn older_image(case: &mut Case) -> anyhow::Result<()> {
     let database = case.booted_database().await?;
-    rows::track(&database).await?;
+    rows::fill(&database).await?;
     let file = format!("{DB_INIT_DIR}/900_newer.sql");
     let newer = |case: &Case, name: &str, sql: &str| {
         let spec = case.boot(name, &database).command(["boot"]).variable("BOOT_IMAGE", "2.0@newer");
@@ -267,8 +273,9 @@ async fn older_image(case: &mut Case) -> anyhow::Result<()> {
         let line = log.iter().find(|line| line.contains(words));
         case.line(line.with_context(|| format!("the older image does not say `{words}`"))?);
     }
-    let icon = database.value("select icon from directus_collections where collection = 'events'").await?;
-    ensure!(icon == NEWER_ICON, "the older image has set the schema back: the icon is `{icon}`");
+    let icons =
+        database.value(&format!("select count(*) from directus_collections where icon = '{NEWER_ICON}'")).await?;
+    ensure!(icons == "1", "the older image has set the schema back: {icons} collections have the newer icon");
     rows::unchanged(&before, &rows::fingerprints(&database).await?).context("after the older image's boot")?;
 
     let database = case.booted_database_of("refused").await?;
@@ -284,14 +291,36 @@ async fn older_image(case: &mut Case) -> anyhow::Result<()> {
 
 const NEWER_ICON: &str = "sports_score";
 
-/// The tree's snapshot with another icon on the collection `events`: a change that deletes and narrows nothing.
+/// The checkout's snapshot with another icon on a collection: a change that deletes and narrows nothing.
 fn newer_snapshot() -> anyhow::Result<String> {
-    const HEAD: &str = "  - collection: events\n    meta:\n";
-    const ICON: &str = "      icon: flag\n";
-    let path = workspace::path("snapshots/schema.yaml");
-    let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
-    let (before, events) = text.split_once(HEAD).context("the snapshot has no collection events")?;
-    let (meta, after) = events.split_once(ICON).context("the snapshot has no icon `flag`")?;
-    ensure!(!meta.contains("  - collection:"), "the icon `flag` is not that of events any more");
-    Ok(format!("{before}{HEAD}{meta}      icon: {NEWER_ICON}\n{after}"))
+    let mut snapshot = Schema::snapshot_document()?;
+    let Edited { a, .. } = Edited::of_snapshot()?;
+    let collections = snapshot["collections"].as_array_mut().context("the snapshot has no collections")?;
+    let collection = collections.iter_mut().find(|item| item["collection"] == *a).context("it was found before")?;
+    collection["meta"]["icon"] = json!(NEWER_ICON);
+    Ok(snapshot.to_string())
+}
+
+/// The collections that edits are made of.
+struct Edited {
+    a: String,
+    /// The type of its primary key, in Directus' words.
+    key: String,
+    b: String,
+}
+
+impl Edited {
+    fn of_snapshot() -> anyhow::Result<Edited> {
+        let snapshot = Schema::snapshot()?;
+        let tables = snapshot.tables();
+        let a = (*tables.first().context("the snapshot has no collection with a table")?).to_owned();
+        let key = snapshot.key_type(&a).with_context(|| format!("{a} has no primary key"))?.to_owned();
+        let b = (*tables.last().context("there is a first one")?).to_owned();
+        Ok(Edited { a, key, b })
+    }
+
+    /// Names them in a text.
+    fn fill_in(&self, text: &str) -> String {
+        text.replace("{a}", &self.a).replace("{b}", &self.b).replace("{key}", &self.key)
+    }
 }

@@ -17,6 +17,8 @@ use contract::{DB_INIT_DIR, Event, ExitCode, LogLine, SNAPSHOT_FILE};
 use futures_util::StreamExt as _;
 use grammar::Scenario;
 use pg_fault_proxy::{Action, Direction, Fault, Position, Proxy, Trace};
+use serde_json::{Value, json};
+use testbed::schema::Schema;
 use tokio::sync::oneshot;
 
 use super::database::Database;
@@ -26,7 +28,6 @@ use crate::container::{BootSpec, Container, Ended};
 use crate::servers::Servers;
 use crate::setting::{PATIENCE, Setting};
 use testbed::ui;
-use testbed::workspace;
 
 use self::found::{BOUND, Messages, Scenario as Swept};
 pub(crate) use self::found::{Outcome, Report};
@@ -128,7 +129,7 @@ impl Sweep {
             Scenario::Cold => servers.empty(network, &name).await?,
             Scenario::Upgrade => {
                 let start = servers.booted(network, &name).await?;
-                rows::track(&start).await?;
+                rows::fill(&start).await?;
                 start
             }
         };
@@ -181,7 +182,7 @@ impl Sweep {
         let result = async {
             if self.scenario == Scenario::Upgrade {
                 self.boot(BootSpec::new(&self.setting, "first", &database)).await?;
-                rows::track(&database).await?;
+                rows::fill(&database).await?;
             }
             // Some of these rows say when they were made: they are others than those of the undisturbed boot.
             let mut rows = rows::fingerprints(&database).await?;
@@ -349,24 +350,33 @@ fn with_files(boot: BootSpec, scenario: Scenario) -> anyhow::Result<BootSpec> {
     if scenario == Scenario::Cold {
         return Ok(boot);
     }
-    let path = workspace::path("snapshots/schema.yaml");
-    let snapshot = std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
     let migration = "create table public.swept (id integer primary key, note text);\n\
                      insert into public.swept values (1, 'before the sweep');\n";
     Ok(boot
-        .file(SNAPSHOT_FILE, with_one_more_field(&snapshot)?)
+        .file(SNAPSHOT_FILE, with_one_more_field(Schema::snapshot_document()?)?.to_string())
         .file(&format!("{DB_INIT_DIR}/900_swept.sql"), migration))
 }
 
 /// The snapshot with one more field, made of one that it has.
-fn with_one_more_field(snapshot: &str) -> anyhow::Result<String> {
-    const FIELD: &str = "  - collection: devices\n    field: notes\n";
-    let start = snapshot.find(FIELD).context("the snapshot has no field devices.notes to make another one of")?;
-    let rest = &snapshot[start..];
-    let end = rest[1..].find("\n  - ").map_or(rest.len(), |end| end + 2);
-    let field = rest[..end].replace("field: notes", "field: swept").replace("name: notes", "name: swept");
-    Ok(format!("{}{field}{rest}", &snapshot[..start]))
+fn with_one_more_field(mut snapshot: Value) -> anyhow::Result<Value> {
+    let fields = snapshot["fields"].as_array_mut().context("the snapshot has no fields")?;
+    let is_plain = |field: &&Value| {
+        let column = &field["schema"];
+        column["is_nullable"] == true
+            && column["is_unique"] == false
+            && column["foreign_key_table"].is_null()
+            && !field["collection"].as_str().unwrap_or_default().starts_with("directus_")
+    };
+    let mut field = fields.iter().find(is_plain).context("the snapshot has no plain field")?.clone();
+    field["field"] = json!(NEW_FIELD);
+    field["schema"]["name"] = json!(NEW_FIELD);
+    field["meta"]["field"] = json!(NEW_FIELD);
+    fields.push(field);
+    Ok(snapshot)
 }
+
+/// The name of the field that an upgrade brings.
+const NEW_FIELD: &str = "swept";
 
 /// What a scenario's databases are called. Two sweeps may share a server, but no network.
 fn name(network: &str, scenario: Scenario) -> String {
@@ -379,16 +389,11 @@ mod tests {
 
     #[test]
     fn an_upgrade_has_one_more_field_and_nothing_else() {
-        let path = workspace::path("snapshots/schema.yaml");
-        let old = std::fs::read_to_string(path).unwrap();
-        let new = with_one_more_field(&old).unwrap();
-        let fields = |text: &str| text.matches("\n    field: ").count();
-        assert_eq!(fields(&new), fields(&old) + 1);
-        assert_eq!(new.matches("swept").count(), 3);
-        let first = new.find("swept").unwrap();
-        let block = &new[first..][..new[first..].find("\n  - ").unwrap()];
-        assert!(new.replacen(&format!("  - collection: devices\n    field: {block}\n"), "", 1) == old);
-        serde_saphyr::from_str::<serde::de::IgnoredAny>(&new).unwrap();
+        let old = Schema::snapshot_document().unwrap();
+        let mut new = with_one_more_field(old.clone()).unwrap();
+        let field = new["fields"].as_array_mut().unwrap().pop().unwrap();
+        assert_eq!(new, old);
+        assert_eq!((&field["field"], &field["schema"]["name"]), (&json!("swept"), &json!("swept")));
     }
 
     fn ended(code: i64, line: &str) -> Ended {
