@@ -1,7 +1,7 @@
 //! The boot of a trm-directus container, as a library: the binary is a thin `main` over it, and the integration
 //! tests drive its parts against a real PostgreSQL.
 //!
-//! What the image promises to the outside (exit codes, phases, log lines, paths, variables) is the crate `contract`.
+//! The image's promises (exit codes, phases, log lines, paths, variables) are the crate `contract`.
 //! Everything else serves the boot: [`boot`] has its phases, one file each, and puts them in order; [`reconcile`] decides what
 //! is left to do; [`witness`] sees what was done. The others are what these work with: [`config`], [`database`],
 //! [`migrations`], [`directus`].

@@ -1,4 +1,4 @@
-//! Where the boot's lines go: standard output, in the form of [`contract::LogLine`].
+//! The boot's log: lines on standard output, in the form of [`contract::LogLine`].
 
 use std::cell::Cell;
 use std::io::Write as _;

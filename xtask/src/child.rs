@@ -8,9 +8,9 @@ use anyhow::Context as _;
 
 use crate::workspace;
 
-/// How long a child may take to end when asked to, before it is made to.
+/// Time for a child to end when asked to, before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
-/// How often it is looked at meanwhile.
+/// Interval at which it is looked at meanwhile.
 const POLL: Duration = Duration::from_millis(20);
 /// The process group of the running child; 0 if there is none.
 static GROUP: AtomicU32 = AtomicU32::new(0);
@@ -27,7 +27,7 @@ pub(crate) fn end_with_us() -> anyhow::Result<()> {
 
 /// Runs a program in the workspace's folder with its output shown, and returns whether it succeeded.
 ///
-/// What cargo told xtask about xtask's own package is kept from it: the build script of ring asks for these variables,
+/// Cargo's variables about xtask's own package are kept from it: the build script of ring asks for these variables,
 /// so ring would be built anew whenever `cargo xtask` and a plain `cargo` take turns.
 pub(crate) fn succeeds(
     program: impl AsRef<OsStr>,

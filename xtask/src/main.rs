@@ -1,6 +1,6 @@
 //! `cargo xtask`: the commands of this repository.
 //!
-//! What a command needs beyond cargo and docker's own command line is in a program of its own ([`tool`]), so that
+//! A command that needs more than cargo and docker's command line is in a program of its own ([`tool`]), so that
 //! `cargo xtask --help` is there in seconds on a fresh clone.
 
 mod child;

@@ -13,7 +13,7 @@ const LAYERS: &[&[(&str, &str)]] = &[
     &[("bench", "crates/bench"), ("xtask", "xtask")],
 ];
 
-/// What xtask itself may be made of, so that it is built in seconds.
+/// The packages of this workspace that xtask may depend on, so that it is built in seconds.
 const XTASK: [&str; 2] = ["contract", "grammar"];
 
 #[test]
@@ -172,7 +172,7 @@ fn paths(text: &str, only_passed_on: bool) -> Vec<Vec<String>> {
     paths
 }
 
-/// Whether a `use` item passes its names on, and what it names; `None` for other items.
+/// True for a `use` item that passes its names on, and the names; `None` for other items.
 fn use_tree(item: &str) -> Option<(bool, &str)> {
     if let Some(tree) = item.strip_prefix("use ") {
         return Some((false, tree));

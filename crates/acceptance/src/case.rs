@@ -1,4 +1,4 @@
-//! Where one check looks: a network, databases and containers of its own, and the evidence that it gathers.
+//! The surroundings of one check: a network, databases and containers of its own, and the evidence that it gathers.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -15,16 +15,16 @@ use crate::setting::{PATIENCE, Setting};
 
 /// The name of a case's own server in its network; the shared one is `db` there.
 pub const OWN_SERVER: &str = "own-db";
-/// How many lines of a container's log go into a report.
+/// Number of lines of a container's log in a report.
 const EXCERPT: usize = 40;
 
-/// Where one check looks.
+/// The surroundings of one check.
 pub struct Case {
-    /// What all checks of a run share.
+    /// Shared by all checks of a run.
     pub setting: Rc<Setting>,
     /// The database servers.
     pub servers: Rc<Servers>,
-    /// What it has seen.
+    /// The evidence so far.
     pub evidence: Evidence,
     name: &'static str,
     network: Option<String>,
@@ -109,13 +109,13 @@ impl Case {
         self.servers.booted(&network, &format!("{}-{name}", self.name)).await
     }
 
-    /// What a boot of the image that nothing disturbed leaves.
+    /// The end state of an undisturbed boot of the image.
     pub async fn undisturbed(&mut self) -> anyhow::Result<EndState> {
         let network = self.network().await?;
         self.servers.undisturbed(&network).await
     }
 
-    /// What `pg_dump` writes of a database on the server that the checks share.
+    /// The output of `pg_dump` for a database on the server that the checks share.
     pub async fn dump(&self, database: &Database) -> anyhow::Result<String> {
         self.servers.dump(database).await
     }
@@ -166,7 +166,7 @@ impl Case {
         excerpts
     }
 
-    /// How somebody can look into what is left, when it is kept.
+    /// Commands that show the logs of containers that are kept.
     pub fn how_to_look(&self) -> Vec<String> {
         self.containers.iter().map(|container| format!("docker logs {}  # {}", container.id, container.name)).collect()
     }

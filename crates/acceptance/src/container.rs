@@ -14,12 +14,12 @@ use crate::database::{self, Database};
 use crate::model::{BootTimeline, PhaseTime};
 use crate::setting::{ADMIN, PATIENCE, Secrets, Setting};
 
-/// How often the engine asks a container for its health that no check looks at: each time a process starts in it, and
-/// takes from the others what they need.
+/// Interval of the engine's health checks where no check looks at the health: each of them starts a process, and takes
+/// time from the others.
 const NEVER: Duration = Duration::from_secs(86_400);
-/// How often a container is asked whether it serves.
+/// Interval at which a container is asked whether it serves.
 const ASK: Duration = Duration::from_millis(50);
-/// How often the engine is asked whether a container still runs that something else is expected of.
+/// Interval at which the engine is asked whether a container still runs.
 const STILL_RUNS: Duration = Duration::from_millis(500);
 
 /// A container of the image that is not started yet.
@@ -189,7 +189,7 @@ impl Container {
     /// Waits until it has ended, and returns how.
     pub async fn ended(&self, patience: Duration) -> anyhow::Result<Ended> {
         let began = Instant::now();
-        // The engine closes the log when the container ends: nobody has to ask it again and again, which takes from twenty
+        // The engine closes the log when the container ends: it need not be asked again and again, which takes from twenty
         // boots at once what they need. Should it not close it, it is asked after all.
         let mut closed = std::pin::pin!(self.setting.engine.log(&self.id).try_collect());
         let mut lines: Option<Vec<String>> = None;
@@ -242,7 +242,7 @@ impl Container {
         Ok(served)
     }
 
-    /// What it does.
+    /// Its state.
     pub async fn state(&self) -> anyhow::Result<State> {
         self.setting.engine.state(&self.id).await
     }
@@ -289,7 +289,7 @@ impl Container {
     }
 }
 
-/// How a container ended.
+/// The end of a container.
 #[derive(Clone, Debug)]
 pub struct Ended {
     /// Its exit code.

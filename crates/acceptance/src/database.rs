@@ -12,7 +12,7 @@ use crate::setting::PATIENCE;
 pub const USER: &str = "directus";
 /// The database that a server begins with.
 pub(crate) const FIRST: &str = "directus";
-/// How long a server may take to answer.
+/// Time for a server to answer.
 pub(crate) const START: Duration = Duration::from_secs(120);
 
 /// A database, as containers and as this machine reach it.
@@ -36,7 +36,7 @@ impl Database {
         let (client, connection) =
             config.connect(NoTls).await.with_context(|| format!("failed to connect to database {}", self.name))?;
         tokio::spawn(async move {
-            // Checks kill servers on purpose; whoever uses the client sees it.
+            // Checks kill servers on purpose; the client's user sees it.
             connection.await.ok();
         });
         Ok(client)
@@ -95,19 +95,19 @@ impl Database {
         Database { port, ..self.clone() }
     }
 
-    /// Where its server is published on this machine.
+    /// The address of its server on this machine.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
-    /// Makes a copy on the same server. Nobody may be connected to this one.
+    /// Makes a copy on the same server. No session may be connected to this one.
     pub async fn copy(&self, name: &str) -> anyhow::Result<Database> {
         let first = self.other(FIRST);
         first.execute(&format!(r#"create database "{name}" template "{}""#, self.name)).await?;
         Ok(self.other(name))
     }
 
-    /// Removes it, whoever is connected.
+    /// Removes it, and ends all sessions in it.
     pub async fn remove(self) -> anyhow::Result<()> {
         self.other(FIRST).execute(&format!(r#"drop database "{}" with (force)"#, self.name)).await
     }

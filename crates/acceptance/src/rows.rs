@@ -11,16 +11,16 @@ use crate::database::Database;
 /// A table that no migration, snapshot or Directus knows.
 pub(crate) const UNTRACKED: &str = "team_spreadsheet";
 
-/// What is in a table.
+/// The content of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
-    /// How many rows.
+    /// Number of rows.
     rows: i64,
     /// Over all of them.
     hash: String,
 }
 
-/// Every table that is not Directus' own and what is in it: whatever anybody could miss.
+/// The content of every table that is not Directus' own.
 pub(crate) async fn fingerprints(database: &Database) -> anyhow::Result<BTreeMap<String, Fingerprint>> {
     let client = database.connect().await?;
     let tables = client
@@ -73,7 +73,7 @@ pub(crate) fn describe(tables: &BTreeMap<String, Fingerprint>) -> String {
     format!("{rows} rows in {} of {} tables: {}", filled.len(), tables.len(), each.join(", "))
 }
 
-/// Puts rows into every table that is not Directus' own, and makes a table that nobody told the image of.
+/// Puts rows into every table that is not Directus' own, and makes a table that the image does not know.
 pub(crate) async fn fill(database: &Database) -> anyhow::Result<()> {
     let client = database.connect().await?;
     let columns: Vec<Column> = client.query(COLUMNS, &[]).await?.iter().map(Column::of).collect();
@@ -100,7 +100,7 @@ pub(crate) async fn fill(database: &Database) -> anyhow::Result<()> {
         .await
 }
 
-/// How many rows each table gets, if its keys allow that.
+/// Number of rows for each table, if its keys allow that.
 const ROWS: usize = 5;
 
 /// The columns of all tables that are not Directus' own.
@@ -131,7 +131,7 @@ struct Column {
     target: Option<(String, String)>,
     /// Its place in the table: later columns get later times and larger numbers, as a check may ask for.
     place: i16,
-    /// Whether PostgreSQL gives its values.
+    /// True if PostgreSQL itself gives its values.
     is_given: bool,
 }
 

@@ -37,7 +37,7 @@ struct Template {
     ended: Ended,
     /// From before its container was made until it had ended.
     took: Duration,
-    /// What it left.
+    /// Its end state.
     state: EndState,
 }
 
@@ -53,19 +53,19 @@ impl Servers {
         Servers { setting: Rc::clone(setting), shared, template, joined }
     }
 
-    /// What the boot said that others are copied from; nothing, if none was wanted yet.
+    /// The log of the boot that others are copied from; empty, if none was wanted yet.
     pub fn template_log(&self) -> Vec<String> {
         self.made().map(|template| template.ended.lines.clone()).unwrap_or_default()
     }
 
-    /// How long that boot took, from before its container was made until it had ended.
+    /// Duration of that boot, from before its container was made until it had ended.
     pub fn template_took(&self) -> Option<Duration> {
         self.made().map(|template| template.took)
     }
 
     /// Starts a server, in a network if one is given, and waits until it answers.
     pub async fn start(&self, network: Option<(String, String)>) -> anyhow::Result<(String, Database)> {
-        // A client that is killed is noticed as in production; durability is nobody's concern here, except after a crash
+        // A client that is killed is noticed as in production; durability does not matter here, except after a crash
         // of the server alone, for which the operating system's cache is enough.
         self.start_with(network, &["-c", "fsync=off"]).await
     }
@@ -150,7 +150,7 @@ impl Servers {
         self.template.get()?.as_ref().ok()
     }
 
-    /// What a boot that nothing disturbed leaves.
+    /// The end state of an undisturbed boot.
     pub async fn undisturbed(&self, network: &str) -> anyhow::Result<EndState> {
         Ok(self.template(network).await?.state.clone())
     }
@@ -168,7 +168,7 @@ impl Servers {
         Ok(shared)
     }
 
-    /// What `pg_dump` writes of a database on the shared server.
+    /// The output of `pg_dump` for a database on the shared server.
     pub async fn dump(&self, database: &Database) -> anyhow::Result<String> {
         let shared = self.shared.get().context("there is no shared server yet")?;
         let command = ["pg_dump", "--username", USER, "--dbname", &database.name];

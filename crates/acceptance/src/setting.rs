@@ -1,4 +1,4 @@
-//! What all checks of a run share: the engine, what is judged, and the secrets that must not be seen.
+//! Shared by all checks of a run: the engine, the image under test, and the secrets that must not be seen.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,16 +10,16 @@ use tokio::sync::OnceCell;
 
 use crate::model::Subject;
 
-/// How long a boot, or the server's start, may take before a check gives up on it. Generous: machines are shared.
+/// Time for a boot, or for the server's start, before a check gives up on it. Generous: machines are shared.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
-/// What all checks of a run share.
+/// Shared by all checks of a run.
 pub struct Setting {
     /// The engine.
     pub engine: Engine,
     /// Owns everything that is made.
     pub run: Rc<Run>,
-    /// What is judged.
+    /// The image under test.
     pub subject: Subject,
     /// The SQL files of the checkout.
     pub migrations: Rc<Migrations>,

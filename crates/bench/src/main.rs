@@ -65,12 +65,12 @@ async fn run(flags: &grammar::Bench) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a run is to measure.
+/// Options of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     /// The parts; empty: all.
     pub(crate) only: Vec<Part>,
-    /// How often each is measured.
+    /// Number of measurements of each.
     pub(crate) runs: usize,
     /// The image.
     pub(crate) image: String,

@@ -1,4 +1,4 @@
-//! What a run of the benchmark found, as data; [`super::table`] and [`super::document`] show it.
+//! The results of a benchmark, as data; [`super::table`] and [`super::document`] show it.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use grammar::Part;
 /// A whole run. The JSON result is exactly this; fields are only ever added.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
-    /// Where the figures are from.
+    /// The origin of the figures.
     #[serde(flatten)]
     pub(crate) origin: Origin,
     /// How often each was measured at least.
@@ -30,14 +30,14 @@ pub(crate) struct Origin {
     pub(crate) machine: Machine,
 }
 
-/// What came of one promise.
+/// The verdict on one promise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Verdict {
-    /// What is promised.
+    /// The promise.
     pub(crate) promise: String,
-    /// What was measured, with its unit.
+    /// The measurement, with its unit.
     pub(crate) measured: String,
-    /// Whether it holds.
+    /// True if it holds.
     pub(crate) met: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What each part of the benchmark is called, and how it is measured.
+//! The title and the method of each part of the benchmark.
 
 use grammar::Part;
 
@@ -18,7 +18,7 @@ pub(crate) fn title(part: Part) -> &'static str {
     }
 }
 
-/// How it is measured.
+/// The method of measurement.
 pub(crate) fn method(part: Part) -> &'static str {
     match part {
         Part::Gate => {

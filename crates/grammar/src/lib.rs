@@ -98,7 +98,7 @@ pub struct DevReset {
     /// The image's name
     #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
     pub tag: String,
-    /// Which stack.
+    /// The stack.
     #[command(flatten)]
     pub project: Project,
     /// Print one JSON object as the last line of stdout
@@ -112,7 +112,7 @@ pub struct Down {
     /// Remove the volumes too: the database and the uploads
     #[arg(long)]
     pub volumes: bool,
-    /// Which stack.
+    /// The stack.
     #[command(flatten)]
     pub project: Project,
 }
@@ -251,7 +251,7 @@ pub struct Ci {
 /// The flags of `snapshot`.
 #[derive(Debug, Args)]
 pub struct Snapshot {
-    /// Which stack.
+    /// The stack.
     #[command(flatten)]
     pub project: Project,
 }
@@ -342,7 +342,7 @@ impl EditKind {
     }
 }
 
-/// What an image is made on.
+/// The base of an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Variant {
     /// What scripts/slim/prune.tsv leaves of upstream's image

@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 
 use crate::cmd::{Cmd, Talk};
 
-/// How long a page may take to show what it is waited for.
+/// Time for a page to show what is waited for.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// How long one command may take.

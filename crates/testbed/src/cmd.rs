@@ -17,7 +17,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use crate::ui;
 use crate::workspace;
 
-/// How long a child may take to end when asked to, before it is made to.
+/// Time for a child to end when asked to, before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// A command that is not running yet.
@@ -53,7 +53,7 @@ impl Cmd {
 
     /// The cargo that runs xtask, so that both use one toolchain.
     ///
-    /// What cargo told xtask about xtask's own package is kept from it: the build script of ring asks for these
+    /// Cargo's variables about xtask's own package are kept from it: the build script of ring asks for these
     /// variables, so ring would be built anew whenever `cargo xtask` and a plain `cargo` take turns.
     pub fn cargo() -> Self {
         let mut cmd = Cmd::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

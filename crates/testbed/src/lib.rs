@@ -1,4 +1,4 @@
-//! What the tools work with: containers, databases, images, the compose stack, child processes, HTTP and a browser.
+//! The tools' means: containers, databases, images, the compose stack, child processes, HTTP and a browser.
 //!
 //! Everything here is made so that it goes away again: a [`run::Run`] removes its containers, a [`cmd::Cmd`] ends its
 //! process group.

@@ -1,6 +1,6 @@
-//! How large this machine is.
+//! The size of this machine.
 
-/// How many processors this machine lends to this process.
+/// Number of processors that this process may use.
 #[must_use]
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)

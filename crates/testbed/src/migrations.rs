@@ -27,7 +27,7 @@ impl Migrations {
         &self.0
     }
 
-    /// How many there are in both phases.
+    /// Number of files in both phases.
     #[must_use]
     pub fn count(&self) -> usize {
         [Phase::DbInit, Phase::PostSchema].map(|phase| self.0.of(phase).len()).iter().sum()

@@ -111,7 +111,7 @@ impl Schema {
         tables.map(|collection| collection.collection.as_str()).filter(|name| !is_system(name)).collect()
     }
 
-    /// How many collections are not Directus' own, with folders.
+    /// Number of collections that are not Directus' own, with folders.
     #[must_use]
     pub fn own_collections(&self) -> usize {
         self.collections.iter().filter(|collection| !is_system(&collection.collection)).count()

@@ -12,7 +12,7 @@ pub fn path(relative: &str) -> Utf8PathBuf {
     root().join(relative)
 }
 
-/// Where cargo puts what it builds.
+/// The folder of cargo's output.
 pub fn target_dir() -> Utf8PathBuf {
     std::env::var("CARGO_TARGET_DIR").map_or_else(|_| path("target"), |folder| path(&folder))
 }

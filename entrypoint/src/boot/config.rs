@@ -8,7 +8,7 @@ use crate::migrations::Migrations;
 use crate::migrations::file::hex_sha256;
 use contract::Phase;
 
-/// What phase 1 found: the configuration and the image's own parts, read and checked.
+/// The result of phase 1: the configuration and the image's own parts, read and checked.
 #[derive(Debug)]
 pub struct Prepared {
     /// The variables.

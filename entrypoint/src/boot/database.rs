@@ -10,7 +10,7 @@ use crate::error::{BootError, ConnectionLoss};
 use crate::log::Log;
 use contract::Phase;
 
-/// How long a failure waits for the news that the connection is gone, which would be its cause.
+/// Time that a failure waits for the news that the connection is gone, which would be its cause.
 pub(super) const CAUSE: Duration = Duration::from_secs(1);
 
 /// Phase 2.
@@ -44,7 +44,7 @@ pub(crate) async fn explained<T>(
     })
 }
 
-/// Whether an error is only the shadow of a lost connection, and if so why that was lost.
+/// The loss of a connection that explains an error; `None` if the error stands for itself.
 async fn lost_connection(error: &BootError, session: &Session) -> Option<Lost> {
     let ConnectionLoss { context, said, seen } = error.connection_loss()?;
     let lost = match said {

@@ -1,5 +1,7 @@
 //! Names that look like ours and are not: a slip of the pen, or somebody else's.
 
+use strsim::levenshtein;
+
 use super::{Env, Problems};
 use contract::VARIABLES;
 
@@ -21,8 +23,7 @@ pub(super) fn unknown_names(env: &Env, problems: &mut Problems) -> Vec<String> {
             continue;
         }
         // The whole name first: `…_FILE` is the end of some names themselves.
-        let near =
-            known().flat_map(|known| [(distance(full_name, known), known), (distance(name, known), known)]).min();
+        let near = known().flat_map(|known| [full_name, name].map(|name| (levenshtein(name, known), known))).min();
         match near {
             Some((slip, known)) if slip <= SLIP => {
                 problems.add(format!("{full_name} is unknown: did you mean {known}?"));
@@ -31,21 +32,6 @@ pub(super) fn unknown_names(env: &Env, problems: &mut Problems) -> Vec<String> {
         }
     }
     warnings
-}
-
-/// How many letters must be put in, taken out or replaced to come from one word to the other (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, right) in b.bytes().enumerate() {
-            let replaced = diagonal + usize::from(left != right);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

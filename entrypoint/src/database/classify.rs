@@ -99,7 +99,7 @@ fn io_error(error: &tokio_postgres::Error) -> Option<&io::Error> {
     error.source()?.downcast_ref()
 }
 
-/// What to do about it; ends every message.
+/// The remedy; ends every message.
 const REMEDY: &str = "let the boot go past it with BOOT_DB_HOST and BOOT_DB_PORT, or BOOT_DB_CONNECTION_STRING (the \
                       server keeps its own DB_*), or set the pooler's pool_mode=session";
 
@@ -109,11 +109,11 @@ const REMEDY: &str = "let the boot go past it with BOOT_DB_HOST and BOOT_DB_PORT
 pub struct Pooled {
     /// `host:port`.
     pub target: String,
-    /// How it was found out.
+    /// The evidence.
     pub evidence: String,
 }
 
-/// What in an error only comes from behind a pooler: a prepared statement that is on another connection now, a startup
+/// The trace of a pooler in an error: a prepared statement that is on another connection now, a startup
 /// parameter that PostgreSQL knows and the pooler does not, a transaction that statement mode does not allow.
 #[must_use]
 pub fn trace_of_pooler(error: &tokio_postgres::Error) -> Option<String> {

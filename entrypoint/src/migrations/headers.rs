@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use strsim::levenshtein;
+
 use super::extension::{self, RequiredExtension};
 use crate::witness::Announcement;
 use crate::witness::announced::FORMS;
@@ -124,16 +126,18 @@ impl Headers {
 fn meant(line: &str) -> Option<usize> {
     let before_colon = line.split(':').next().unwrap_or(line);
     let first_word = before_colon.split_whitespace().next().unwrap_or("");
-    let plain = |text: &str| -> Vec<char> {
-        text.trim().chars().map(|c| if c == ' ' || c == '_' { '-' } else { c.to_ascii_lowercase() }).collect()
-    };
     let distances = [before_colon, first_word]
         .into_iter()
         // Prose is long; comparing it would only cost time.
         .filter(|text| text.len() <= 32)
         .flat_map(|text| KNOWN.iter().enumerate().map(move |(index, (name, _))| (text, index, *name)))
-        .map(|(text, index, name)| (distance(&plain(text), &plain(name)), index));
+        .map(|(text, index, name)| (levenshtein(&as_header(text), name), index));
     distances.min().filter(|(distance, _)| *distance <= SLIP).map(|(_, index)| index)
+}
+
+/// A comment's words in the form of a header's name.
+fn as_header(text: &str) -> String {
+    text.trim().to_ascii_lowercase().replace([' ', '_'], "-")
 }
 
 /// A header as it is written: `-- statement-timeout: 30s`, in back quotes.
@@ -142,21 +146,6 @@ fn example(index: usize) -> String {
         (name, None) => format!("`-- {name}`, alone in its line"),
         (name, Some(value)) => format!("`-- {name}: {value}`"),
     }
-}
-
-/// How many letters must be put in, taken out or replaced to make one word of the other (Levenshtein's distance).
-fn distance(a: &[char], b: &[char]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// `500ms`, `30s`, `5min`, as PostgreSQL writes them.

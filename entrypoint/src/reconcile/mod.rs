@@ -1,4 +1,4 @@
-//! What there is against what there should be, and what is left to do: decisions, without effects.
+//! Compares a database with the image and decides what is left to do, without effects.
 //!
 //! [`standing`] reads where a database stands and says what a boot has to do; [`lineage`] whether it has seen a newer
 //! snapshot; [`destructive`] judges Directus' plan, and [`changes`] puts it into words.

@@ -1,4 +1,4 @@
-//! Whether another transaction has changed anything between two readings of the catalog.
+//! Detects changes by other transactions between two readings of the catalog.
 
 use super::link::{Link, LinkError};
 

@@ -1,4 +1,4 @@
-//! What a table is known by.
+//! The name and the number of a table.
 
 use std::fmt;
 

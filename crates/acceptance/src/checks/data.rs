@@ -29,7 +29,7 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         name: "ten-boots",
-        promise: "A table that nobody told it of, and all others, keep their rows through ten boots.",
+        promise: "A table that it does not know, and all others, keep their rows through ten boots.",
         needs: Need::Nothing,
         run: |case| Box::pin(ten_boots(case)),
     },

@@ -97,7 +97,7 @@ async fn five_at_once(case: &mut Case) -> anyhow::Result<()> {
 async fn twenty_at_once(case: &mut Case) -> anyhow::Result<()> {
     // Before any other check has wanted one, so nothing runs beside the boot that it is a copy of either.
     let warm = case.booted_database().await?;
-    let one = case.servers.template_took().context("nobody has booted alone")?;
+    let one = case.servers.template_took().context("no boot ran alone before")?;
     for number in [2, 20] {
         let (took, database) = crowd(case, number, &format!("crowd-{number}")).await?;
         let times = took.as_secs_f64() / one.as_secs_f64();

@@ -1,19 +1,19 @@
-//! What a breakage is, and the image that has it.
+//! One breakage, and the image that has it.
 
 /// One way to break what a check looks at.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Breakage {
     /// The check that must notice it.
     pub(super) check: &'static str,
-    /// What is broken, in words.
+    /// The breakage in words.
     pub(super) how: &'static str,
-    /// How.
+    /// The change that breaks it.
     pub(super) change: Change,
-    /// What the check's reason must contain.
+    /// Words that the check's reason must contain.
     pub(super) expect: &'static str,
 }
 
-/// How something is broken.
+/// A change that breaks something.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Change {
     /// Instructions of a Dockerfile, as root, after `FROM` the image.
@@ -24,7 +24,7 @@ pub(super) enum Change {
     Sql(&'static str),
 }
 
-/// What every script begins with. The server's own client library is the only one that is there.
+/// The beginning of every script. The server's own client library is the only one that is there.
 const PROLOGUE: &str = r#"#!/bin/sh
 real=/usr/local/bin/entrypoint.real
 case "$1" in healthcheck) exec "$real" "$@";; esac

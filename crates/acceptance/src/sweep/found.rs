@@ -9,7 +9,7 @@ use super::point::{Kind, Point};
 use crate::container::Ended;
 use testbed::ui;
 
-/// How long a boot may take from a fault to its end. Directus gives a lost connection up by itself within seconds.
+/// Time for a boot from a fault to its end. Directus gives a lost connection up by itself within seconds.
 pub(super) const BOUND: Duration = Duration::from_secs(15);
 
 /// A whole sweep.

@@ -26,7 +26,7 @@ pub use layers::LayerFile;
 
 /// How long an engine may take to answer at all.
 const ANSWER: Duration = Duration::from_secs(5);
-/// How many seconds one request may take to be answered; bollard's own default.
+/// Seconds for the answer to one request; bollard's own default.
 const ANSWER_SECONDS: u64 = 120;
 
 /// A connection to the engine.

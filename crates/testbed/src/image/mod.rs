@@ -48,9 +48,9 @@ impl Binary {
 /// How an image is built; by default, as it ships.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Recipe {
-    /// How the boot binary is built.
+    /// The way to build the boot binary.
     pub binary: Binary,
-    /// What it is made on.
+    /// Its base.
     pub variant: Variant,
 }
 
@@ -61,12 +61,12 @@ pub struct Built {
     pub image: String,
     /// `sha256:…`.
     pub id: String,
-    /// How large it is.
+    /// Its size.
     #[serde(flatten)]
     pub sizes: Sizes,
     /// The image that it is made on.
     pub base: String,
-    /// What is left of that.
+    /// The variant of that.
     pub variant: &'static str,
     /// Whether the base is a stand-in.
     pub stand_in: bool,

@@ -1,8 +1,8 @@
-//! Which version of the sources an image is built from.
+//! The version of the sources of an image.
 
 use crate::cmd::Cmd;
 
-/// Which version of the sources an image is built from. It depends on the commit alone, not on the time of the build:
+/// The version of the sources of an image. It depends on the commit alone, not on the time of the build:
 /// the same sources give the same image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revision {

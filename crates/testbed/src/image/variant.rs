@@ -8,7 +8,7 @@ use crate::engine::{Engine, ImageInfo};
 /// The label by which an image says it.
 const LABEL: &str = "trm.variant";
 
-/// What an image says that it is made on.
+/// The variant by an image's label.
 fn variant_of(image: &ImageInfo) -> Variant {
     let is_slim = image.labels.get(LABEL).is_some_and(|label| label == Variant::Slim.name());
     if is_slim { Variant::Slim } else { Variant::Full }

@@ -16,26 +16,26 @@ pub use self::plan::obtain;
 use self::step::Step;
 use crate::ui;
 
-/// What became of a step.
+/// The outcome of a step.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
     /// The step's name.
     pub name: &'static str,
-    /// How it stands now.
+    /// Its state now.
     pub state: State,
-    /// What was found.
+    /// The finding.
     pub found: String,
-    /// What would be done about it, when it is missing.
+    /// The action that would be taken, when it is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub would: Option<String>,
-    /// What was done about it.
+    /// The action that was taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub did: Option<String>,
-    /// How long looking and doing took.
+    /// Duration of looking and doing.
     pub seconds: f64,
 }
 
-/// How a step stands.
+/// The state of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -45,12 +45,12 @@ pub enum State {
     Missing,
 }
 
-/// What of a machine's setup is wanted.
+/// The parts of a machine's setup that are wanted.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
     /// Do what is missing, not only say it.
     pub act: bool,
-    /// What only tests need, too.
+    /// Also the parts that only tests need.
     pub tests: bool,
     /// A browser too, which only one check needs.
     pub browser: bool,

@@ -1,4 +1,4 @@
-//! What can be done about something that is missing on a machine.
+//! Ways to get something that is missing on a machine.
 
 use anyhow::bail;
 
@@ -8,21 +8,21 @@ use crate::cmd::Cmd;
 use crate::engine::{Engine, Pull};
 use crate::ui;
 
-/// What a step sees when it looks.
+/// The finding of a step.
 #[derive(Debug)]
 pub(super) enum Probe {
     /// All is well, and this is what was found.
     Ok(String),
     /// Something is missing.
     Missing {
-        /// What was found instead.
+        /// The finding instead.
         found: String,
-        /// What can be done about it.
+        /// The way to get it.
         plan: Plan,
     },
 }
 
-/// What can be done about something that is missing.
+/// A way to get something that is missing.
 #[derive(Debug)]
 pub(super) enum Plan {
     /// Commands, one after the other.
