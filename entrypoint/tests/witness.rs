@@ -36,6 +36,9 @@ const ROWS: &str = "
     create table logs (id int primary key generated always as identity, mood mood default 'good');
     insert into logs (mood) values ('good'), ('bad');
     create function doubled(int) returns int immutable language sql as 'select 2 * $1';
+    create function forget() returns trigger language plpgsql as 'begin delete from plain; return null; end';
+    create constraint trigger forget after update of driver on laps deferrable initially deferred
+        for each row execute function forget();
     create domain pace as real;
     create table sums (id int primary key, twice int generated always as (doubled(id)) stored, pace pace);
     insert into sums (id, pace) values (1, 1.5), (2, 2.5);";
@@ -146,6 +149,8 @@ const DESTRUCTIVE: &[(&str, &str)] = &[
     ("drop function doubled cascade", "column sums.twice (2 values)"),
     ("drop domain pace cascade", "column sums.pace (2 values)"),
     ("drop table plain; alter schema public rename to old; alter schema old rename to public", "table plain (2 rows)"),
+    // At COMMIT, if the boot did not have it done before.
+    ("update laps set driver = 'unknown' where id = 1", "rows of plain (2 rows)"),
     // A superuser in the catalog itself.
     (
         "update pg_attribute set attisdropped = true, atttypid = 0 where attrelid = 'plain'::regclass and attname = 'b'",
