@@ -31,6 +31,14 @@ pub(super) async fn socket() -> anyhow::Result<Option<String>> {
     }
 }
 
+/// Words for an engine that the environment or a context names; `None` for the default one.
+pub(super) fn named() -> Option<String> {
+    let host = env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+    let context = || current(&None, &env::var("DOCKER_CONTEXT").ok(), &config());
+    host.map(|host| format!("DOCKER_HOST={host}"))
+        .or_else(|| context().map(|name| format!("the docker context {name}")))
+}
+
 /// The context that the docker command uses; `None` for the default one, and where `DOCKER_HOST` stands above it.
 fn current(host: &Option<String>, variable: &Option<String>, config: &Config) -> Option<String> {
     let is_set = |text: &&String| !text.is_empty();

@@ -55,6 +55,12 @@ impl Engine {
         Ok(Engine { docker })
     }
 
+    /// Words for an engine that `DOCKER_HOST` or a context names; `None` for the default one.
+    #[must_use]
+    pub fn named() -> Option<String> {
+        context::named()
+    }
+
     /// The engine's version.
     pub async fn version(&self) -> anyhow::Result<String> {
         let version = self.docker.version().await.context("failed to ask the engine for its version")?;

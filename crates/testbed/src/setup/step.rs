@@ -82,7 +82,12 @@ async fn engine(machine: &Machine) -> Probe {
             let installed = is_on_path("dockerd") && is_on_path("docker");
             let found = if installed { "installed, does not answer" } else { "none" };
             let found = format!("{found} ({})", error.root_cause());
-            Probe::Missing { found, plan: plan_engine(machine, installed) }
+            // A second engine would not be the one that is spoken to.
+            let plan = match Engine::named() {
+                Some(named) => Plan::Tell(format!("start the engine that {named} names")),
+                None => plan_engine(machine, installed),
+            };
+            Probe::Missing { found, plan }
         }
     }
 }
