@@ -38,9 +38,9 @@ pub(crate) const CHECKS: &[Check] = &[
 async fn restart_keeps_rows(case: &mut Case) -> anyhow::Result<()> {
     let database = case.booted_database().await?;
     rows::fill(&database).await?;
+    let before = rows::fingerprints(&database).await?;
     let container = case.start(case.boot("directus", &database)).await?;
     container.serving().await?;
-    let before = rows::fingerprints(&database).await?;
 
     let stopped = container.stop().await?;
     let again = Instant::now();
