@@ -109,7 +109,7 @@ impl Boot<'_> {
     }
 }
 
-/// Warns where anybody may become the administrator.
+/// Warns if there is no administrator.
 pub(super) fn about_administrators(there_is_one: bool, log: &Log) {
     if !there_is_one {
         log.warn(

@@ -25,7 +25,9 @@ impl Boot<'_> {
         self.migrate(session, Phase::DbInit, &work.db_init).await?;
         log.done(work.db_init.summary());
         let required = prepared.migrations.manifest().required_extensions();
-        extension::warn_of_missing(&session.client, required, log).await?;
+        if !required.is_empty() {
+            extension::warn(required, &extension::read_missing(&session.client, required).await?, log);
+        }
         Ok(())
     }
 

@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::database::{self as postgres, BootLock, Session, VerifyError};
 use crate::error::BootError;
 use crate::log::Log;
+use crate::migrations::extension;
 use crate::reconcile::{Current, Standing, is_current};
 use crate::witness::LastCatalog;
 use contract::Phase;
@@ -93,10 +94,7 @@ fn nothing_to_do(prepared: &Prepared, current: Current, log: &Log) {
         log.warn(acceptance.idle());
     }
     log.done(skipped(Phase::DbInit));
-    let required = prepared.migrations.manifest().required_extensions().iter();
-    for extension in required.filter(|extension| current.missing_extensions.contains(&extension.name)) {
-        extension.warn(log);
-    }
+    extension::warn(prepared.migrations.manifest().required_extensions(), &current.missing_extensions, log);
     log.begin(Phase::Bootstrap);
     about_administrators(current.administrator, log);
     log.done("nothing to do");

@@ -41,17 +41,6 @@ impl RequiredExtension {
         };
         is_word(name).then(|| RequiredExtension { name: name.to_owned(), optional })
     }
-
-    /// Warns that the database does not have it.
-    pub fn warn(&self, log: &Log) {
-        log.warn(match &self.optional {
-            Some(setting) => format!(
-                "the database has no extension {}, and the SQL files do without it (PGOPTIONS=\"-c {setting}\")",
-                self.name
-            ),
-            None => format!("the database has no extension {}, which the SQL files require", self.name),
-        });
-    }
 }
 
 impl fmt::Display for RequiredExtension {
@@ -64,25 +53,33 @@ impl fmt::Display for RequiredExtension {
     }
 }
 
-/// Warns of each that the database does not have.
+/// Warns of each that the database does not have. `missing` are the names of those.
+pub fn warn(required: &[RequiredExtension], missing: &[String], log: &Log) {
+    for RequiredExtension { name, optional } in required.iter().filter(|extension| missing.contains(&extension.name)) {
+        log.warn(match optional {
+            Some(setting) => format!(
+                "the database has no extension {name}, and the SQL files do without it (PGOPTIONS=\"-c {setting}\")"
+            ),
+            None => format!("the database has no extension {name}, which the SQL files require"),
+        });
+    }
+}
+
+/// The names of those that the database does not have.
 ///
 /// # Errors
 /// The driver's.
-pub async fn warn_of_missing(
+pub async fn read_missing(
     client: &Client,
     required: &[RequiredExtension],
-    log: &Log,
-) -> Result<(), tokio_postgres::Error> {
-    if required.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<&str> = required.iter().map(|extension| extension.name.as_str()).collect();
-    let row = client.query_one(&format!("select {}", missing("$1::text[]")), &[&names]).await?;
-    let missing: Vec<String> = row.get(0);
-    for extension in required.iter().filter(|extension| missing.contains(&extension.name)) {
-        extension.warn(log);
-    }
-    Ok(())
+) -> Result<Vec<String>, tokio_postgres::Error> {
+    Ok(client.query_one(&format!("select {}", missing("$1::text[]")), &[&names(required)]).await?.get(0))
+}
+
+/// Their names, as a parameter for [`missing`].
+#[must_use]
+pub fn names(required: &[RequiredExtension]) -> Vec<&str> {
+    required.iter().map(|extension| extension.name.as_str()).collect()
 }
 
 #[cfg(test)]

@@ -14,8 +14,7 @@ use crate::directus::fingerprint::{FINGERPRINT, fingerprint};
 use crate::directus::inventory::{self, HAS_ADMINISTRATOR};
 use crate::error::BootError;
 use crate::log::Log;
-use crate::migrations::extension::missing as missing_extensions;
-use crate::migrations::{self, LEDGER_STAMPS, Ledger, MigrationSet, Plan};
+use crate::migrations::{self, LEDGER_STAMPS, Ledger, MigrationSet, Plan, extension};
 use crate::reconcile::{LineageRow, Position, lineage};
 use contract::Phase;
 
@@ -45,10 +44,9 @@ pub async fn is_current(client: &Client, prepared: &Prepared) -> Result<Option<C
              {}
          from (select * from boot.snapshots order by id desc limit 1) newest
          where digest = $3 and directus_version = $4",
-        missing_extensions("$5")
+        extension::missing("$5")
     );
-    let extensions: Vec<&str> =
-        migrations.manifest().required_extensions().iter().map(|extension| extension.name.as_str()).collect();
+    let extensions = extension::names(migrations.manifest().required_extensions());
     let (salt, ledger) = (prepared.seal(""), migrations.manifest().ledger_digest());
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 5] = [
         (&salt, Type::TEXT),
