@@ -35,10 +35,8 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         | Command::Image(_)
         | Command::InspectUser(_)
         | Command::Test(_)
-        | Command::Snapshot(_) => Tool::Devtools.become_it(std::env::args_os().skip(1)),
-        Command::Verify(_) | Command::Sweep(_) | Command::Search(_) => {
-            Tool::Acceptance.become_it(std::env::args_os().skip(1))
-        }
-        Command::Bench(_) => Tool::Bench.become_it(std::env::args_os().skip(1)),
+        | Command::Snapshot(_) => Tool::Devtools.become_it(),
+        Command::Verify(_) | Command::Sweep(_) | Command::Search(_) => Tool::Acceptance.become_it(),
+        Command::Bench(_) => Tool::Bench.become_it(),
     }
 }

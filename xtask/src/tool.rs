@@ -33,23 +33,24 @@ impl Tool {
         cargo.into_iter().chain(arguments).collect()
     }
 
-    /// Builds it and lets it take the place of this process: a signal to xtask is then a signal to it.
+    /// Builds it and lets it take the place of this process, with the same command line: a signal to xtask is then a
+    /// signal to it.
     #[cfg(unix)]
-    pub(crate) fn become_it(self, arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<ExitCode> {
+    pub(crate) fn become_it(self) -> anyhow::Result<ExitCode> {
         use std::os::unix::process::CommandExt as _;
 
         let mut cargo = std::process::Command::new(child::cargo());
         for name in child::variables_of_our_package() {
             cargo.env_remove(name);
         }
-        let error = cargo.args(self.cargo_arguments(arguments)).exec();
+        let error = cargo.args(self.cargo_arguments(std::env::args_os().skip(1))).exec();
         Err(error).context("failed to run cargo")
     }
 
-    /// Builds and runs it.
+    /// Builds and runs it, with the same command line.
     #[cfg(not(unix))]
-    pub(crate) fn become_it(self, arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<ExitCode> {
-        let ok = child::succeeds(&child::cargo(), self.cargo_arguments(arguments))?;
+    pub(crate) fn become_it(self) -> anyhow::Result<ExitCode> {
+        let ok = child::succeeds(child::cargo(), self.cargo_arguments(std::env::args_os().skip(1)))?;
         Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

@@ -253,7 +253,7 @@ pub fn setting(
         secrets: Secrets::new(run.id()),
         run,
         subject,
-        options: if database.stand_in { migrations.without_optional_extensions() } else { None },
+        options: migrations.options_for(database),
         migrations: Rc::new(migrations),
         contents: OnceCell::new(),
         added_files: OnceCell::new(),

@@ -138,7 +138,7 @@ impl Servers {
             let took = began.elapsed();
             self.setting.engine.remove(&container.id).await?;
             ensure!(ended.code == 0, "the boot that others are copied from failed: {}", ended.last_line());
-            // Before anybody wants a copy: a database that somebody is connected to cannot be copied.
+            // Before the first copy is made: PostgreSQL copies no database that a session is connected to.
             let state = EndState::of(&database).await?;
             anyhow::Ok(Template { ended, took, state })
         };

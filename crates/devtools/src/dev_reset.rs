@@ -60,9 +60,9 @@ pub(crate) async fn run(flags: &grammar::DevReset) -> anyhow::Result<ExitCode> {
     }
 
     let mut stack = Compose::new(&flags.project.name);
-    stack.set("POSTGRES_IMAGE", database.name);
+    stack.set("POSTGRES_IMAGE", database.name.as_str());
     stack.set("IMAGE", flags.tag.as_str());
-    if let Some(options) = Migrations::read()?.without_optional_extensions().filter(|_| database.stand_in) {
+    if let Some(options) = Migrations::read()?.options_for(&database) {
         let own = dotenv::variable("PGOPTIONS")?.unwrap_or_default();
         stack.set("PGOPTIONS", format!("{own} {options}").trim());
     }

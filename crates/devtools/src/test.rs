@@ -24,8 +24,8 @@ async fn test(arguments: &[String]) -> anyhow::Result<()> {
     ui::status("Starting", &format!("PostgreSQL ({})", image.name));
     let url = postgres::start(&engine, &run, &image).await?;
     let cmd = cargo_test(arguments).env("TEST_DATABASE_URL", url).env("TEST_IMAGE", &image.name).stdout_is_the_result();
-    let options = if image.stand_in { Migrations::read()?.without_optional_extensions() } else { None };
-    let cmd = if let Some(options) = options { cmd.env("PGOPTIONS", options) } else { cmd };
+    let cmd =
+        if let Some(options) = Migrations::read()?.options_for(&image) { cmd.env("PGOPTIONS", options) } else { cmd };
     cmd.run().await
 }
 

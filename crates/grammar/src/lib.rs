@@ -345,7 +345,7 @@ impl EditKind {
 /// The base of an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Variant {
-    /// What scripts/slim/prune.tsv leaves of upstream's image
+    /// Upstream's image without the files that scripts/slim/prune.tsv lists
     #[default]
     Slim,
     /// All of upstream's image
@@ -371,7 +371,7 @@ pub enum Part {
     Gate,
     /// The same with one thing undone that makes it fast
     Steps,
-    /// The boot alone, as a process of a running container, beside the least that anybody can do
+    /// The boot alone, as a process of a running container, next to a bare connection
     Process,
     /// A warm boot with ever more applied migrations
     Ledger,
@@ -383,7 +383,7 @@ pub enum Part {
     Replicas,
     /// The most memory that a boot takes
     Memory,
-    /// What is added to the base, and rebuilds
+    /// The size that is added to the base, and rebuilds
     Image,
     /// xtask's own start
     Xtask,

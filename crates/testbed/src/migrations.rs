@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use contract::{DB_INIT_DIR, Phase};
 use entrypoint::migrations::MigrationSet;
 
+use crate::base_images::Resolved;
 use crate::workspace;
 
 /// The files of the checkout.
@@ -45,16 +46,13 @@ impl Migrations {
         format!("0 applied, {} skipped", self.0.of(phase).len())
     }
 
-    /// Session options (`-c trm.timescaledb=optional`) for a server that lacks the extensions which files can do without;
-    /// `None` if there are none.
+    /// Session options (`-c trm.timescaledb=optional`) by which the files do without extensions that a stand-in for the
+    /// database lacks; `None` if none are needed.
     #[must_use]
-    pub fn without_optional_extensions(&self) -> Option<String> {
-        let settings: Vec<String> = self
-            .0
-            .required_extensions()
-            .iter()
-            .filter_map(|extension| Some(format!("-c {}", extension.optional.as_deref()?)))
-            .collect();
-        (!settings.is_empty()).then(|| settings.join(" "))
+    pub fn options_for(&self, database: &Resolved) -> Option<String> {
+        let required = self.0.required_extensions();
+        let optional = required.iter().filter_map(|extension| extension.optional.as_deref());
+        let settings: Vec<String> = optional.map(|setting| format!("-c {setting}")).collect();
+        (database.stand_in && !settings.is_empty()).then(|| settings.join(" "))
     }
 }

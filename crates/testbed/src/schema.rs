@@ -67,22 +67,24 @@ struct ForeignKey {
     on_delete: Option<String>,
 }
 
+fn read_snapshot<T: DeserializeOwned>() -> anyhow::Result<T> {
+    let path = workspace::path(workspace::in_tree(contract::SNAPSHOT_FILE));
+    let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
+    serde_saphyr::from_str(&text).with_context(|| format!("{path} is not a snapshot"))
+}
+
 /// What is said of one thing: each property with its value.
 type Properties = BTreeMap<&'static str, String>;
 
 impl Schema {
     /// The checkout's snapshot.
     pub fn snapshot() -> anyhow::Result<Schema> {
-        let path = workspace::path(workspace::in_tree(contract::SNAPSHOT_FILE));
-        let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
-        serde_saphyr::from_str(&text).with_context(|| format!("{path} is no snapshot"))
+        read_snapshot()
     }
 
     /// The checkout's snapshot as it is, for edits of it.
     pub fn snapshot_document() -> anyhow::Result<Value> {
-        let path = workspace::path(workspace::in_tree(contract::SNAPSHOT_FILE));
-        let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
-        serde_saphyr::from_str(&text).with_context(|| format!("{path} is no snapshot"))
+        read_snapshot()
     }
 
     /// The type of a collection's primary key, in Directus' words.

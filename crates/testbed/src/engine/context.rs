@@ -3,7 +3,7 @@
 
 use std::env;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use serde::Deserialize;
 
 use crate::cmd::Cmd;
@@ -15,14 +15,21 @@ struct Config {
     current_context: Option<String>,
 }
 
-/// The socket of the current context; `None` where the default one counts.
+/// An engine other than the default one.
+#[derive(Debug, PartialEq, Eq)]
+enum Named {
+    /// By `DOCKER_HOST`, which bollard reads too.
+    Host(String),
+    /// By a context.
+    Context(String),
+}
+
+/// The socket of the current context; `None` where `DOCKER_HOST` or the default one counts.
 ///
 /// # Errors
 /// A context that is not there, or that names no socket of this machine.
 pub(super) async fn socket() -> anyhow::Result<Option<String>> {
-    let Some(context) = current(&env::var("DOCKER_HOST").ok(), &env::var("DOCKER_CONTEXT").ok(), &config()) else {
-        return Ok(None);
-    };
+    let Some(Named::Context(context)) = of_environment() else { return Ok(None) };
     let format = "{{.Endpoints.docker.Host}}";
     let host = Cmd::new("docker").args(["context", "inspect", "--format", format, &context]).read().await?;
     match host.strip_prefix("unix://").or_else(|| host.strip_prefix("npipe://")) {
@@ -33,44 +40,52 @@ pub(super) async fn socket() -> anyhow::Result<Option<String>> {
 
 /// Words for an engine that the environment or a context names; `None` for the default one.
 pub(super) fn named() -> Option<String> {
-    let host = env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
-    let context = || current(&None, &env::var("DOCKER_CONTEXT").ok(), &config());
-    host.map(|host| format!("DOCKER_HOST={host}"))
-        .or_else(|| context().map(|name| format!("the docker context {name}")))
+    of_environment().map(|named| match named {
+        Named::Host(host) => format!("DOCKER_HOST={host}"),
+        Named::Context(context) => format!("the docker context {context}"),
+    })
 }
 
-/// The context that the docker command uses; `None` for the default one, and where `DOCKER_HOST` stands above it.
-fn current(host: &Option<String>, variable: &Option<String>, config: &Config) -> Option<String> {
-    let is_set = |text: &&String| !text.is_empty();
-    if host.as_ref().is_some_and(|host| is_set(&host)) {
-        return None;
+fn of_environment() -> Option<Named> {
+    let variable = |name: &str| env::var(name).unwrap_or_default();
+    choose(&variable("DOCKER_HOST"), &variable("DOCKER_CONTEXT"), config())
+}
+
+/// The engine that the docker command uses. An empty text counts as not set.
+fn choose(host: &str, context: &str, config: Config) -> Option<Named> {
+    if !host.is_empty() {
+        return Some(Named::Host(host.to_owned()));
     }
-    let context = variable.as_ref().filter(is_set).or(config.current_context.as_ref().filter(is_set))?;
-    (context != "default").then(|| context.clone())
+    let context = if context.is_empty() { config.current_context.unwrap_or_default() } else { context.to_owned() };
+    (!context.is_empty() && context != "default").then_some(Named::Context(context))
 }
 
-/// A file that is not there, or that nobody can read, names no context: the docker command itself will complain.
+/// The docker command's configuration. A file that is missing or cannot be read names no context: the docker command
+/// itself complains about it.
 fn config() -> Config {
     let folder = env::var("DOCKER_CONFIG").ok().or_else(|| Some(format!("{}/.docker", env::var("HOME").ok()?)));
     let text = folder.and_then(|folder| std::fs::read_to_string(format!("{folder}/config.json")).ok());
-    text.and_then(|text| serde_json::from_str(&text).context("no configuration").ok()).unwrap_or_default()
+    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Config, current};
+    use super::{Named, choose};
 
-    fn of(host: &str, variable: &str, config: &str) -> Option<String> {
-        let text = |text: &str| Some(text.to_owned());
-        current(&text(host), &text(variable), &serde_json::from_str::<Config>(config).unwrap())
+    fn of(host: &str, variable: &str, config: &str) -> Option<Named> {
+        choose(host, variable, serde_json::from_str(config).unwrap())
+    }
+
+    fn context(name: &str) -> Option<Named> {
+        Some(Named::Context(name.to_owned()))
     }
 
     #[test]
     fn the_context_is_that_of_the_docker_command() {
         let colima = r#"{"currentContext": "colima", "auths": {}}"#;
-        assert_eq!(of("", "", colima).as_deref(), Some("colima"));
-        assert_eq!(of("", "rootless", colima).as_deref(), Some("rootless"));
-        assert_eq!(of("unix:///x", "rootless", colima), None);
+        assert_eq!(of("", "", colima), context("colima"));
+        assert_eq!(of("", "rootless", colima), context("rootless"));
+        assert_eq!(of("unix:///x", "rootless", colima), Some(Named::Host("unix:///x".to_owned())));
         assert_eq!(of("", "", "{}"), None);
         assert_eq!(of("", "", r#"{"currentContext": "default"}"#), None);
     }
