@@ -3,8 +3,8 @@
 //! A command that needs more than cargo and docker's command line is in a program of its own ([`tool`]), so that
 //! `cargo xtask --help` is there in seconds on a fresh clone.
 
-mod child;
 mod commands;
+mod foreground;
 mod tool;
 mod workspace;
 

@@ -5,8 +5,6 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::child;
-
 /// A program of this workspace, named like its package. It takes the same command line as xtask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tool {
@@ -50,7 +48,7 @@ impl Tool {
     /// Builds and runs it, with the same command line.
     #[cfg(not(unix))]
     pub(crate) fn become_it(self) -> anyhow::Result<ExitCode> {
-        let ok = child::succeeds(child::cargo(), self.cargo_arguments(std::env::args_os().skip(1)))?;
+        let ok = foreground::succeeds(child::cargo(), self.cargo_arguments(std::env::args_os().skip(1)))?;
         Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

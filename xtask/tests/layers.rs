@@ -6,7 +6,12 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 /// The packages, the lowest layer first, each with its folder. One may depend on those of earlier lines.
 const LAYERS: &[&[(&str, &str)]] = &[
-    &[("contract", "crates/contract"), ("grammar", "crates/grammar"), ("pg-fault-proxy", "crates/pg-fault-proxy")],
+    &[
+        ("child", "crates/child"),
+        ("contract", "crates/contract"),
+        ("grammar", "crates/grammar"),
+        ("pg-fault-proxy", "crates/pg-fault-proxy"),
+    ],
     &[("entrypoint", "entrypoint")],
     &[("testbed", "crates/testbed")],
     &[("acceptance", "crates/acceptance"), ("devtools", "crates/devtools")],
@@ -14,7 +19,7 @@ const LAYERS: &[&[(&str, &str)]] = &[
 ];
 
 /// The packages of this workspace that xtask may depend on, so that it is built in seconds.
-const XTASK: [&str; 2] = ["contract", "grammar"];
+const XTASK: [&str; 3] = ["child", "contract", "grammar"];
 
 #[test]
 fn a_package_depends_only_on_lower_layers() {

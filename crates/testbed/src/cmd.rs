@@ -7,7 +7,6 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::process::{ExitStatus, Stdio};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use camino::Utf8Path;
@@ -16,9 +15,6 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::ui;
 use crate::workspace;
-
-/// Time for a child to end when asked to, before it is killed.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// A command that is not running yet.
 #[derive(Debug)]
@@ -51,15 +47,9 @@ impl Cmd {
         }
     }
 
-    /// The cargo that runs xtask, so that both use one toolchain.
-    ///
-    /// Cargo's variables about xtask's own package are kept from it: the build script of ring asks for these
-    /// variables, so ring would be built anew whenever `cargo xtask` and a plain `cargo` take turns.
+    /// The cargo that runs xtask, so that both use one toolchain; without [`child::variables_of_our_package`].
     pub fn cargo() -> Self {
-        let mut cmd = Cmd::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        let names = std::env::vars_os().map(|(name, _)| name);
-        cmd.hidden_variables = names.filter(|name| name.to_str().is_some_and(is_about_our_package)).collect();
-        cmd
+        Cmd { hidden_variables: child::variables_of_our_package().collect(), ..Cmd::new(child::cargo()) }
     }
 
     /// Adds an argument.
@@ -183,11 +173,6 @@ impl fmt::Display for Cmd {
     }
 }
 
-/// Whether a variable is one that `cargo run` sets for the package that it runs.
-fn is_about_our_package(name: &str) -> bool {
-    name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
-}
-
 /// What a child said, and how it ended.
 #[derive(Debug)]
 pub struct Captured {
@@ -220,37 +205,14 @@ impl Drop for Group {
     fn drop(&mut self) {
         // No id any more: it was waited for.
         let Some(id) = self.child.id() else { return };
-        end_group(id, || matches!(self.child.try_wait(), Ok(None)));
+        child::end_group(id, || matches!(self.child.try_wait(), Ok(None)));
     }
-}
-
-/// Asks a process group to end, waits until it has, and makes it end when it does not.
-#[cfg(unix)]
-fn end_group(leader: u32, mut leader_runs: impl FnMut() -> bool) {
-    use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
-
-    let Some(group) = i32::try_from(leader).ok().and_then(Pid::from_raw) else { return };
-    // Each of these fails when the group is gone, which is what is wanted.
-    kill_process_group(group, Signal::TERM).ok();
-    let deadline = Instant::now() + GRACE;
-    // The leader must be waited for, else it stays in the group as a zombie.
-    while leader_runs() || test_kill_process_group(group).is_ok() {
-        if Instant::now() > deadline {
-            kill_process_group(group, Signal::KILL).ok();
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Elsewhere the child alone is ended, by `kill_on_drop`.
-#[cfg(not(unix))]
-fn end_group(_leader: u32, _leader_runs: impl FnMut() -> bool) {
-    let _: (Duration, Instant) = (GRACE, Instant::now());
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -261,12 +223,6 @@ mod tests {
     fn the_command_line_is_shown_as_it_could_be_typed_and_without_values_of_variables() {
         let cmd = Cmd::new("/usr/bin/docker").args(["run", "a b", "", "it's"]).env("PASSWORD", "hidden");
         assert_eq!(cmd.to_string(), r"docker run 'a b' '' 'it'\''s'");
-    }
-
-    #[test]
-    fn what_cargo_says_of_our_package_is_told_from_what_a_user_sets() {
-        assert!(is_about_our_package("CARGO_PKG_VERSION_MAJOR") && is_about_our_package("CARGO_MANIFEST_DIR"));
-        assert!(!is_about_our_package("CARGO_TARGET_DIR") && !is_about_our_package("CARGO_HOME"));
     }
 
     #[test]
@@ -296,6 +252,6 @@ mod tests {
         // Gone, or a zombie that only its adopter can take away.
         let state = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
         assert!(state.is_empty() || state.contains(") Z "), "{state}");
-        assert!(began.elapsed() < GRACE, "{:?}", began.elapsed());
+        assert!(began.elapsed() < child::GRACE, "{:?}", began.elapsed());
     }
 }

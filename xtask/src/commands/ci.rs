@@ -7,7 +7,7 @@ use anyhow::Context as _;
 
 use super::docs;
 use crate::tool::Tool;
-use crate::{child, workspace};
+use crate::{foreground, workspace};
 
 /// Documentation whose links lead somewhere; a warning is an error.
 const RUSTDOC: [&str; 8] = [
@@ -71,20 +71,20 @@ fn test_scripts() -> anyhow::Result<bool> {
         files.push(entry.with_context(|| format!("failed to read {folder}"))?.into_path().into_string());
     }
     files[1..].sort();
-    child::succeeds("node", files)
+    foreground::succeeds("node", files)
 }
 
 fn cargo(arguments: &[&str]) -> anyhow::Result<bool> {
-    child::succeeds(child::cargo(), arguments)
+    foreground::succeeds(child::cargo(), arguments)
 }
 
 fn tool(tool: Tool, arguments: &[&str]) -> anyhow::Result<bool> {
-    child::succeeds(child::cargo(), tool.cargo_arguments(arguments.iter().map(Into::into)))
+    foreground::succeeds(child::cargo(), tool.cargo_arguments(arguments.iter().map(Into::into)))
 }
 
 /// Runs `ci`.
 pub(crate) fn run(flags: &grammar::Ci) -> anyhow::Result<ExitCode> {
-    child::end_with_us()?;
+    foreground::end_with_us()?;
     let steps = [Step::Format, Step::Lint, Step::Rustdoc, Step::Docs, Step::Scripts, Step::Test, Step::Verify];
     let mut rows = Vec::new();
     let mut failed = false;

@@ -1,0 +1,83 @@
+//! Child processes that a signal to xtask ends, with all that they have started.
+
+use std::ffi::{OsStr, OsString};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::Context as _;
+
+use crate::workspace;
+
+/// The process group of the running child; 0 if there is none.
+static GROUP: AtomicU32 = AtomicU32::new(0);
+
+/// Ends the running child, and then xtask, on Ctrl-C, SIGTERM and SIGHUP. To be called once.
+#[cfg(unix)]
+pub(crate) fn end_with_us() -> anyhow::Result<()> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::iterator::Signals;
+
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("failed to listen for signals")?;
+    std::thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            // The main thread waits for the child itself.
+            child::end_group(GROUP.load(Ordering::SeqCst), || false);
+            eprintln!("error: ended by {}", signal_hook::low_level::signal_name(signal).unwrap_or("a signal"));
+            // As a shell expects it of a process that the signal ended.
+            std::process::exit(128 + signal);
+        }
+    });
+    Ok(())
+}
+
+/// Ctrl-C reaches the child by itself.
+#[cfg(not(unix))]
+pub(crate) fn end_with_us() -> anyhow::Result<()> {
+    Ok(())
+}
+
+/// Runs a program in the workspace's folder with its output shown, and returns whether it succeeded.
+pub(crate) fn succeeds(
+    program: impl AsRef<OsStr>,
+    arguments: impl IntoIterator<Item = impl Into<OsString>>,
+) -> anyhow::Result<bool> {
+    let program = program.as_ref();
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let name = std::path::Path::new(program).file_name().unwrap_or(program).to_string_lossy();
+    let words: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+    eprintln!("{:>12} {name} {}", "Running", words.join(" "));
+
+    let mut command = duct::cmd(program, &arguments).dir(workspace::root()).stdin_null().unchecked();
+    for name in child::variables_of_our_package() {
+        command = command.env_remove(name);
+    }
+    let handle = command.before_spawn(lead_a_group).start().with_context(|| format!("failed to run {name}"))?;
+    GROUP.store(handle.pids().first().copied().unwrap_or(0), Ordering::SeqCst);
+    let output = handle.wait().with_context(|| format!("failed to wait for {name}"))?;
+    GROUP.store(0, Ordering::SeqCst);
+    Ok(output.status.success())
+}
+
+#[cfg(unix)]
+fn lead_a_group(command: &mut std::process::Command) -> std::io::Result<()> {
+    use std::os::unix::process::CommandExt as _;
+
+    command.process_group(0);
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn lead_a_group(_command: &mut std::process::Command) -> std::io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::succeeds;
+
+    #[test]
+    fn a_child_that_fails_is_no_error_and_one_that_is_not_there_is() {
+        assert!(succeeds("true", [""; 0]).unwrap());
+        assert!(!succeeds("false", [""; 0]).unwrap());
+        assert!(succeeds("no-such-program", [""; 0]).unwrap_err().to_string().contains("no-such-program"));
+    }
+}
