@@ -11,6 +11,7 @@ fn read(path: &str) -> String {
 
 const GITEA: &str = ".gitea/workflows/image.yml";
 const GITHUB: &str = ".github/workflows/image.yml";
+const NIGHTLY: &str = ".github/workflows/nightly.yml";
 
 fn paths(workflow: &Value, event: &str) -> Vec<String> {
     let paths = workflow["on"][event]["paths"].as_array().unwrap_or_else(|| panic!("{event} has no paths"));
@@ -46,12 +47,15 @@ fn a_change_of_anything_that_goes_into_the_image_starts_them() {
 }
 
 #[test]
-fn actions_are_pinned_to_a_commit_and_the_job_may_only_read() {
-    for file in [GITEA, GITHUB] {
+fn actions_are_pinned_to_a_commit_and_the_jobs_may_only_read() {
+    for file in [GITEA, GITHUB, NIGHTLY] {
         let workflow: Value = serde_saphyr::from_str(&read(file)).unwrap();
         assert_eq!(workflow["permissions"], serde_json::json!({ "contents": "read" }), "{file}");
-        let steps = workflow["jobs"]["image"]["steps"].as_array().unwrap();
-        for action in steps.iter().filter_map(|step| step["uses"].as_str()) {
+        let jobs = workflow["jobs"].as_object().unwrap().values();
+        let actions: Vec<&str> =
+            jobs.flat_map(|job| job["steps"].as_array().unwrap()).filter_map(|step| step["uses"].as_str()).collect();
+        assert!(!actions.is_empty(), "{file} uses no action");
+        for action in actions {
             let is_commit = |name: &str| name.len() == 40 && name.chars().all(|c| c.is_ascii_hexdigit());
             assert!(action.split_once('@').is_some_and(|(_, name)| is_commit(name)), "{file}: {action}");
         }

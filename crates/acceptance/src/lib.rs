@@ -7,6 +7,7 @@
 pub mod case;
 pub mod check;
 mod checks;
+mod columns;
 pub mod commands;
 pub mod container;
 mod critical_path;

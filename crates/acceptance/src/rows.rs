@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use testbed::api::Api;
 use testbed::schema::Schema;
 
+use crate::columns::Column;
 use crate::database::Database;
 
 /// A table that no migration, snapshot or Directus knows.
@@ -76,7 +77,7 @@ pub(crate) fn describe(tables: &BTreeMap<String, Fingerprint>) -> String {
 /// Puts rows into every table that is not Directus' own, and makes a table that the image does not know.
 pub(crate) async fn fill(database: &Database) -> anyhow::Result<()> {
     let client = database.connect().await?;
-    let columns: Vec<Column> = client.query(COLUMNS, &[]).await?.iter().map(Column::of).collect();
+    let columns = Column::all(&client).await?;
     for table in in_order(&columns) {
         let own = || columns.iter().filter(|column| column.table == table);
         let (names, values): (Vec<_>, Vec<_>) =
@@ -102,93 +103,6 @@ pub(crate) async fn fill(database: &Database) -> anyhow::Result<()> {
 
 /// Number of rows for each table, if its keys allow that.
 const ROWS: usize = 5;
-
-/// The columns of all tables that are not Directus' own.
-const COLUMNS: &str = r"
-    select c.relname::text, a.attname::text, format_type(coalesce(nullif(t.typbasetype, 0), t.oid), null), t.typtype = 'e',
-        a.atttypmod - 4, f.confrelid::regclass::text,
-        (select k.attname::text from pg_attribute k where k.attrelid = f.confrelid and k.attnum = f.confkey[1]),
-        a.attnum, a.attgenerated <> '' or a.attidentity <> '' or coalesce(pg_get_expr(d.adbin, d.adrelid) like 'nextval%', false)
-    from pg_class c
-    join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-    join pg_type t on t.oid = a.atttypid
-    left join pg_constraint f on f.conrelid = c.oid and f.contype = 'f' and f.conkey = array[a.attnum]
-    left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
-    where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and not c.relispartition
-      and c.relname not like 'directus\_%'
-      and not exists (select from pg_depend e where e.objid = c.oid and e.deptype = 'e')
-    order by c.relname, a.attnum";
-
-/// A column that gets values.
-struct Column {
-    table: String,
-    name: String,
-    data_type: String,
-    is_enum: bool,
-    /// Of a text; 0 or less: any.
-    length: i32,
-    /// The table and column that it refers to.
-    target: Option<(String, String)>,
-    /// Its place in the table: later columns get later times and larger numbers, as a check may ask for.
-    place: i16,
-    /// True if PostgreSQL itself gives its values.
-    is_given: bool,
-}
-
-impl Column {
-    fn of(row: &tokio_postgres::Row) -> Column {
-        Column {
-            table: row.get(0),
-            name: row.get(1),
-            data_type: row.get(2),
-            is_enum: row.get(3),
-            length: row.get(4),
-            target: row.get::<_, Option<String>>(5).zip(row.get(6)),
-            place: row.get(7),
-            is_given: row.get(8),
-        }
-    }
-
-    /// An expression over the row's number `i`; `None` for what stays empty.
-    fn value(&self) -> Option<String> {
-        let Column { name, data_type, length, place, .. } = self;
-        if self.is_given {
-            return None;
-        }
-        if let Some((table, column)) = &self.target {
-            return Some(format!(
-                "(select \"{column}\" from {table} order by 1
-                  offset (i - 1) % (select greatest(count(*), 1) from {table}) limit 1)"
-            ));
-        }
-        if self.is_enum {
-            return Some(format!("(enum_range(null::{data_type}))[1]"));
-        }
-        Some(match data_type.as_str() {
-            "uuid" => format!("md5('{name}' || i)::uuid"),
-            "integer" | "bigint" | "smallint" => format!("i * 100 + {place}"),
-            "real" | "double precision" => format!("i + {place} + 0.625"),
-            "numeric" => format!("i + {place} + 0.25"),
-            "boolean" => "i % 2 = 0".to_owned(),
-            "timestamp with time zone" => {
-                format!("'2026-06-06 06:00:00+00'::timestamptz + (i + {place}) * interval '1 hour'")
-            }
-            "timestamp without time zone" => {
-                format!("'2026-06-06 06:00:00'::timestamp + (i + {place}) * interval '1 hour'")
-            }
-            "date" => format!("'2026-06-06'::date + i + {place}"),
-            "time without time zone" => "'06:00:00'::time + i * interval '1 minute'".to_owned(),
-            "json" => "json_build_object('n', i, 'text', 'größer')".to_owned(),
-            "jsonb" => "jsonb_build_object('n', i)".to_owned(),
-            "bytea" => "('bytes ' || i)::bytea".to_owned(),
-            "text" | "character varying" | "character" if *length > 0 => {
-                format!("left(i || ' {name} größer', {length})")
-            }
-            "text" | "character varying" | "character" => format!("i || ' {name} größer'"),
-            _ => return None,
-        })
-    }
-}
 
 /// The tables, each after those that it refers to; a circle of references is broken at its first table.
 fn in_order(columns: &[Column]) -> Vec<&str> {
@@ -247,6 +161,8 @@ mod tests {
             data_type: "uuid".to_owned(),
             is_enum: false,
             length: -5,
+            is_needed: false,
+            is_key: true,
             target: target.map(|table| (table.to_owned(), "id".to_owned())),
             place: 1,
             is_given: false,

@@ -5,6 +5,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::case::List;
+use crate::columns::Column;
 use crate::database::Database;
 
 const SNAPSHOT: &str = include_str!("../versions/11.17.4.yaml");
@@ -48,43 +49,24 @@ impl Model {
 pub(super) async fn fill(database: &Database, model: &Model) -> anyhow::Result<()> {
     database.execute(FILL).await?;
     let client = database.connect().await?;
-    let columns = client
-        .query(
-            "select c.relname, a.attname, format_type(a.atttypid, null), a.attnotnull, a.atttypmod - 4,
-                 f.confrelid::regclass::text, (select attname from pg_attribute k where k.attrelid = f.confrelid and k.attnum = f.confkey[1]),
-                 coalesce(pg_get_expr(d.adbin, d.adrelid) like 'nextval%', false),
-                 exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary and a.attnum = any (i.indkey))
-             from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-             left join pg_constraint f on f.conrelid = c.oid and f.contype = 'f' and f.conkey = array[a.attnum]
-             left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
-             where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' order by c.relname, a.attnum",
-            &[],
-        )
-        .await
-        .context("failed to list columns")?;
+    let columns = Column::all(&client).await?;
     let mut references = Vec::new();
     for table in model.tables() {
         let (mut names, mut values) = (Vec::new(), Vec::new());
-        let mut key = String::from("id");
-        for row in columns.iter().filter(|row| row.get::<_, String>(0) == table) {
-            let name: String = row.get(1);
-            if row.get(8) {
-                key.clone_from(&name);
-            }
-            let target: Option<String> = row.get(5);
-            if let Some(target) = target {
-                let column: String = row.get(6);
+        let own = || columns.iter().filter(|column| column.table == table);
+        let key = own().find(|column| column.is_key).map_or("id", |column| column.name.as_str());
+        for column in own() {
+            let value = match &column.target {
                 // Set later, when there is something to refer to; a default could refer to nothing.
-                let is_needed = row.get(3);
-                let first = format!("(select \"{column}\" from {target} order by 1 offset i - 1 limit 1)");
-                values.push(if is_needed { first } else { "null".to_owned() });
-                names.push(format!("\"{name}\""));
-                if !is_needed {
-                    references.push((table, name, target, column));
+                Some((target, id)) if !column.is_needed => {
+                    references.push((table, key, column.name.as_str(), target.as_str(), id.as_str()));
+                    Some("null".to_owned())
                 }
-            } else if !row.get::<_, bool>(7) {
-                values.push(value(&name, &row.get::<_, String>(2), row.get(4)));
-                names.push(format!("\"{name}\""));
+                _ => column.value(),
+            };
+            if let Some(value) = value {
+                values.push(value);
+                names.push(format!("\"{}\"", column.name));
             }
         }
         let insert = if names.is_empty() {
@@ -94,11 +76,8 @@ pub(super) async fn fill(database: &Database, model: &Model) -> anyhow::Result<(
             format!("insert into \"{table}\" ({names}) select {values} from generate_series(1, {ROWS}) i")
         };
         client.batch_execute(&insert).await.with_context(|| format!("failed to fill {table}: {insert}"))?;
-        references.iter_mut().filter(|one| one.0 == table).for_each(|one| one.1 = format!("{key}|{}", one.1));
     }
-    for (table, names, target, column) in references {
-        let (key, name) = names.rsplit_once('|').unwrap_or(("id", &names));
-        let key = key.split('|').next().unwrap_or(key);
+    for (table, key, name, target, column) in references {
         let update = format!(
             "update \"{table}\" t set \"{name}\" = x.v from
              (select {key} as k, row_number() over (order by {key}) as n from \"{table}\") o
@@ -112,24 +91,4 @@ pub(super) async fn fill(database: &Database, model: &Model) -> anyhow::Result<(
                update directus_files set alt_text = 'Alternative'";
     client.batch_execute(own).await.context("failed to fill system fields")?;
     client.batch_execute("vacuum analyze").await.context("failed to analyze")
-}
-
-/// An expression over `i`.
-fn value(name: &str, data_type: &str, length: i32) -> String {
-    match data_type {
-        "uuid" => format!("md5('{name}' || i)::uuid"),
-        "integer" | "bigint" | "smallint" => "i * 100 + 7".to_owned(),
-        "real" | "double precision" => "i + 0.625".to_owned(),
-        "numeric" => "i + 0.25".to_owned(),
-        "boolean" => "i % 2 = 0".to_owned(),
-        "timestamp with time zone" => "'2026-03-01 12:34:56+00'::timestamptz + i * interval '1 day'".to_owned(),
-        "timestamp without time zone" => "'2026-03-01 12:34:56'::timestamp + i * interval '1 day'".to_owned(),
-        "date" => "'2026-03-01'::date + i".to_owned(),
-        "time without time zone" => "'12:34:56'::time + i * interval '1 minute'".to_owned(),
-        "json" => "json_build_object('n', i, 'text', 'it''s')".to_owned(),
-        "jsonb" => "jsonb_build_object('n', i)".to_owned(),
-        "bytea" => "('bytes ' || i)::bytea".to_owned(),
-        _ if length > 0 => format!("left(i || ' {name} of a row', {length})"),
-        _ => format!("i || ' {name} of a row'"),
-    }
 }
