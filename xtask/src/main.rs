@@ -30,6 +30,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Down(flags) => commands::down::run(flags),
         Command::Ci(flags) => commands::ci::run(flags),
         Command::Docs(flags) => commands::docs::run(flags),
+        Command::Language(flags) => commands::language::run(flags),
         Command::Setup(_)
         | Command::DevReset(_)
         | Command::Image(_)

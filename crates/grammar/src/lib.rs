@@ -41,6 +41,8 @@ pub enum Command {
     Snapshot(Snapshot),
     /// Write the README's generated tables, or check that they are up to date
     Docs(Docs),
+    /// Check that comments, messages and documents are written in plain English
+    Language(Language),
 }
 
 /// The flags of `setup`.
@@ -255,6 +257,10 @@ pub struct Snapshot {
     #[command(flatten)]
     pub project: Project,
 }
+
+/// The flags of `language`.
+#[derive(Debug, Args)]
+pub struct Language {}
 
 /// The flags of `docs`.
 #[derive(Debug, Args)]

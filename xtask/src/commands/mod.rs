@@ -3,3 +3,4 @@
 pub(crate) mod ci;
 pub(crate) mod docs;
 pub(crate) mod down;
+pub(crate) mod language;

@@ -1,0 +1,342 @@
+//! `language`: checks that comments, messages and documents are written in plain English.
+//!
+//! A rule finds what a word or a pattern gives away; it does not replace a reader. Each rule allows nothing, so that a
+//! change needs no count of what was there before.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::workspace;
+
+/// Folders and files that are not written by hand, or not in sentences.
+const SKIPPED: [&str; 7] = [
+    "target",
+    ".git",
+    "Cargo.lock",
+    "entrypoint/fuzz/Cargo.lock",
+    "snapshots",
+    "crates/acceptance/models",
+    "crates/acceptance/src/versions",
+];
+
+/// The file that spells out the forbidden words.
+const THIS_FILE: &str = "xtask/src/commands/language.rs";
+
+/// Words that open a relative clause where a noun phrase or a verb phrase is plainer.
+const OPENERS: [&str; 7] = ["What", "Who", "Whose", "Whether", "How", "Which", "Where"];
+
+/// Words that hide the actor.
+const ACTORS: [&str; 4] = ["somebody", "nobody", "whoever", "whatever"];
+
+/// Verbs of speech. Software does not speak.
+const SPEECH: [&str; 6] = ["says", "said", "tells", "told", "wants", "believes"];
+
+/// Phrases that are translated word by word from another language.
+const IDIOMS: [&str; 12] = [
+    "in vain",
+    "leave away",
+    "left away",
+    "leaves away",
+    "came of it",
+    "comes of it",
+    "at every turn",
+    "none of ours",
+    "takes it as it is",
+    "nothing of it",
+    "bears no",
+    "beside that",
+];
+
+/// A pattern that plain English does without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rule {
+    Opener,
+    Actor,
+    Speech,
+    Idiom,
+    RepeatsTheName,
+    TestName,
+}
+
+impl Rule {
+    const ALL: [Rule; 6] = [Rule::Opener, Rule::Actor, Rule::Speech, Rule::Idiom, Rule::RepeatsTheName, Rule::TestName];
+
+    fn advice(self) -> &'static str {
+        match self {
+            Rule::Opener => "open the sentence with a noun or a verb, not with a relative clause",
+            Rule::Actor => "name the actor: the operator, the boot, Directus, PostgreSQL",
+            Rule::Speech => "software does not speak: it contains, reports, prints, is passed",
+            Rule::Idiom => "an idiom of another language: use the plain English word",
+            Rule::RepeatsTheName => "the comment repeats the name: delete it, or add what the reader cannot see",
+            Rule::TestName => "name a test by a sentence, not by a relative clause",
+        }
+    }
+}
+
+/// A place that breaks a rule.
+#[derive(Debug, PartialEq, Eq)]
+struct Finding {
+    rule: Rule,
+    /// Counted from 1.
+    line: usize,
+    /// The words that were found.
+    words: String,
+}
+
+/// A passage of consecutive lines that belong together: one paragraph of a comment or a document.
+#[derive(Debug)]
+struct Passage {
+    /// The line of its beginning, counted from 1.
+    line: usize,
+    /// The lines, without the comment's marks.
+    lines: Vec<String>,
+}
+
+/// Runs `language`.
+pub(crate) fn run(_flags: &grammar::Language) -> anyhow::Result<ExitCode> {
+    Ok(if check()? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Prints every finding and the number for each rule, and returns whether there is none.
+pub(crate) fn check() -> anyhow::Result<bool> {
+    let mut counts: BTreeMap<Rule, usize> = BTreeMap::new();
+    let mut lines = 0;
+    for path in files(workspace::root())? {
+        let Ok(text) = std::fs::read_to_string(workspace::root().join(&path)) else {
+            continue; // A picture.
+        };
+        let Some(form) = Form::of(&path) else { continue };
+        let passages = form.passages(&text);
+        lines += passages.iter().map(|passage| passage.lines.len()).sum::<usize>();
+        for Finding { rule, line, words } in findings(form, &text, &passages) {
+            println!("{path}:{line}: `{words}`: {}", rule.advice());
+            *counts.entry(rule).or_default() += 1;
+        }
+    }
+    println!("{lines} lines of comments and documents");
+    for rule in Rule::ALL {
+        println!("  {:<16} {}", format!("{rule:?}"), counts.get(&rule).copied().unwrap_or(0));
+    }
+    Ok(counts.is_empty())
+}
+
+/// The files below a folder, relative to the workspace, in order.
+fn files(folder: &Utf8Path) -> anyhow::Result<Vec<Utf8PathBuf>> {
+    let mut files = Vec::new();
+    for entry in folder.read_dir_utf8().with_context(|| format!("failed to read {folder}"))? {
+        let path = entry.with_context(|| format!("failed to read {folder}"))?.into_path();
+        let relative = path.strip_prefix(workspace::root()).expect("a path below the workspace");
+        if SKIPPED.contains(&relative.as_str()) || relative == THIS_FILE {
+            continue;
+        }
+        if path.is_dir() {
+            files.extend(self::files(&path)?);
+        } else {
+            files.push(relative.to_owned());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The form of a file's sentences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// Comments behind one of these marks, the longest first.
+    Comments(&'static [&'static str]),
+    /// Paragraphs, outside of fenced blocks.
+    Markdown,
+}
+
+impl Form {
+    /// None for a file without sentences of ours.
+    fn of(path: &Utf8Path) -> Option<Form> {
+        const SLASHES: Form = Form::Comments(&["///", "//!", "//", "/**", "*/", "*"]);
+        const HASHES: Form = Form::Comments(&["#"]);
+        match path.extension() {
+            Some("rs" | "mjs" | "cjs" | "js") => Some(SLASHES),
+            Some("sh" | "yml" | "yaml" | "toml") => Some(HASHES),
+            Some("sql") => Some(Form::Comments(&["--"])),
+            Some("md") => Some(Form::Markdown),
+            _ if matches!(path.file_name(), Some("Dockerfile" | "run")) => Some(HASHES),
+            _ => None,
+        }
+    }
+
+    fn passages(self, text: &str) -> Vec<Passage> {
+        let mut passages: Vec<Passage> = Vec::new();
+        let mut open = false;
+        let mut fenced = false;
+        for (index, line) in text.lines().enumerate() {
+            let trimmed = line.trim();
+            fenced ^= self == Form::Markdown && trimmed.starts_with("```");
+            let content = match self {
+                Form::Markdown if fenced => None,
+                Form::Markdown => Some(trimmed),
+                Form::Comments(marks) => marks.iter().find_map(|mark| trimmed.strip_prefix(mark)).map(str::trim),
+            };
+            // A heading, an item and a row of a table each begin a sentence.
+            let item = content.map(|content| content.trim_start_matches(['-', '*', '|', '#', '>', ' ']));
+            let begins = content.is_some_and(|content| item != Some(content));
+            match item {
+                None | Some("") => open = false,
+                Some(item) if open && !begins => {
+                    passages.last_mut().expect("an open one").lines.push(item.to_owned());
+                }
+                Some(item) => {
+                    passages.push(Passage { line: index + 1, lines: vec![item.to_owned()] });
+                    open = true;
+                }
+            }
+        }
+        passages
+    }
+}
+
+fn findings(form: Form, text: &str, passages: &[Passage]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for passage in passages {
+        findings.extend(openers(passage));
+        for (index, line) in passage.lines.iter().enumerate() {
+            let line_number = passage.line + index;
+            findings.extend(words(line, &SPEECH).map(|word| Finding {
+                rule: Rule::Speech,
+                line: line_number,
+                words: word.to_owned(),
+            }));
+            let idioms = IDIOMS.iter().filter(|idiom| line.contains(**idiom));
+            findings.extend(idioms.map(|idiom| Finding {
+                rule: Rule::Idiom,
+                line: line_number,
+                words: (*idiom).to_owned(),
+            }));
+        }
+        if let [line] = passage.lines.as_slice()
+            && form != Form::Markdown
+            && repeats_the_name(line)
+        {
+            findings.push(Finding { rule: Rule::RepeatsTheName, line: passage.line, words: line.clone() });
+        }
+    }
+    for (index, line) in text.lines().enumerate() {
+        // Messages too, not only comments.
+        findings.extend(words(line, &ACTORS).map(|word| Finding {
+            rule: Rule::Actor,
+            line: index + 1,
+            words: word.to_owned(),
+        }));
+    }
+    findings.extend(test_names(text));
+    findings
+}
+
+/// Sentences that open with a relative clause. A question may.
+fn openers(passage: &Passage) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut begins = true;
+    for (index, line) in passage.lines.iter().enumerate() {
+        for (position, word) in line.split(' ').enumerate() {
+            let instruction = word == "How" && line.split(' ').nth(position + 1) == Some("to");
+            if begins && !instruction && OPENERS.contains(&word) {
+                let rest = line
+                    .split(' ')
+                    .skip(position)
+                    .chain(passage.lines.iter().skip(index + 1).flat_map(|line| line.split(' ')));
+                let last = rest.into_iter().find(|word| word.ends_with(['.', '?', ':']));
+                if !last.is_some_and(|last| last.ends_with('?')) {
+                    findings.push(Finding {
+                        rule: Rule::Opener,
+                        line: passage.line + index,
+                        words: line.split(' ').skip(position).take(4).collect::<Vec<_>>().join(" "),
+                    });
+                }
+            }
+            begins = word.ends_with(['.', '?', '!']) || word == "|" || word.ends_with(".**");
+        }
+    }
+    findings
+}
+
+/// The words of a line that are in a list, in any case.
+fn words<'a>(line: &'a str, list: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
+    line.split(|letter: char| !letter.is_alphanumeric() && letter != '_')
+        .filter(|word| list.iter().any(|listed| word.eq_ignore_ascii_case(listed)))
+}
+
+/// "Its name.", "The port.": nothing that the declaration below does not show.
+fn repeats_the_name(line: &str) -> bool {
+    let mut words = line.trim_end_matches('.').split(' ');
+    let possessive = words.next().is_some_and(|word| matches!(word, "Its" | "Their" | "His"));
+    possessive && words.next().is_some() && words.next().is_none() && line.ends_with('.')
+}
+
+/// Tests that are named by a relative clause.
+fn test_names(text: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut test = false;
+    for (index, line) in text.lines().enumerate() {
+        let trimmed = line.trim();
+        if trimmed.starts_with("#[test]") || trimmed.starts_with("#[tokio::test") {
+            test = true;
+        } else if let Some(name) = trimmed.trim_start_matches("async ").strip_prefix("fn ").filter(|_| test) {
+            test = false;
+            let name = name.split('(').next().unwrap_or(name);
+            let first = name.split('_').next().unwrap_or_default();
+            if OPENERS.iter().any(|opener| opener.eq_ignore_ascii_case(first)) {
+                findings.push(Finding { rule: Rule::TestName, line: index + 1, words: name.to_owned() });
+            }
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Form, Rule, findings};
+
+    const RUST: Form = Form::Comments(&["///", "//!", "//"]);
+
+    fn rules(form: Form, text: &str) -> Vec<(Rule, usize)> {
+        findings(form, text, &form.passages(text)).into_iter().map(|finding| (finding.rule, finding.line)).collect()
+    }
+
+    #[test]
+    fn sentences_that_open_with_a_relative_clause_are_found() {
+        assert_eq!(rules(RUST, "/// What a check needs.\nfn a() {}\n"), [(Rule::Opener, 1)]);
+        assert_eq!(rules(RUST, "// It waits. Whether it\n// serves is another thing.\n"), [(Rule::Opener, 1)]);
+        assert_eq!(rules(Form::Markdown, "| a | What it does |\n"), [(Rule::Opener, 1)]);
+        assert_eq!(rules(Form::Markdown, "- How it boots: fast.\n"), [(Rule::Opener, 1)]);
+        assert_eq!(rules(RUST, "/// Knows how it boots and\n/// Where is a name.\n"), []);
+    }
+
+    #[test]
+    fn questions_and_fenced_blocks_are_left_alone() {
+        assert_eq!(rules(Form::Markdown, "## Which image\n is it?\n"), []);
+        assert_eq!(rules(Form::Markdown, "## How to add a check\n"), []);
+        assert_eq!(rules(Form::Markdown, "```\nWhat a log contains\n```\n"), []);
+        assert_eq!(rules(RUST, "let what = \"What is this\";\n"), []);
+    }
+
+    #[test]
+    fn hidden_actors_are_found_in_messages_too() {
+        assert_eq!(rules(RUST, "bail!(\"nobody answers\")\n"), [(Rule::Actor, 1)]);
+        assert_eq!(rules(RUST, "// Somebody answers\n"), [(Rule::Actor, 1)]);
+    }
+
+    #[test]
+    fn speech_and_idioms_are_found_in_comments_only() {
+        assert_eq!(rules(RUST, "// The log says so, in vain.\n"), [(Rule::Speech, 1), (Rule::Idiom, 1)]);
+        assert_eq!(rules(RUST, "let said = 1;\n"), []);
+    }
+
+    #[test]
+    fn comments_and_test_names_that_add_nothing_are_found() {
+        assert_eq!(rules(RUST, "/// Its name.\nname: String,\n"), [(Rule::RepeatsTheName, 1)]);
+        assert_eq!(rules(RUST, "/// Its name, in lower case.\nname: String,\n"), []);
+        assert_eq!(rules(RUST, "#[test]\nfn what_is_old_is_kept() {}\n"), [(Rule::TestName, 2)]);
+        assert_eq!(rules(RUST, "#[test]\nfn old_files_are_kept() {}\n"), []);
+    }
+}
