@@ -4,17 +4,14 @@ mod common;
 
 use std::process::Command;
 
-use common::pgbouncer::PgBouncer;
-use common::{Database, Image, Place, binary, run};
+use common::{Database, Image, Place, binary, pgbouncer, run};
 use contract::ExitCode;
 
-/// A database with the pooler's place in front of it.
-async fn pooled(mode: &str, more: &str) -> (Database, PgBouncer, Place) {
+/// A database, and its place behind the pooler of that name.
+async fn pooled(pooler: &str) -> (Database, Place) {
     let database = Database::bootstrapped().await;
-    let mut place = database.place();
-    let bouncer = PgBouncer::start(&place, mode, more);
-    (place.host, place.port) = ("127.0.0.1".to_owned(), bouncer.port);
-    (database, bouncer, place)
+    let place = pgbouncer::through(pooler, &database.place());
+    (database, place)
 }
 
 fn boot(image: &Image, place: &Place) -> Command {
@@ -30,19 +27,18 @@ async fn has_our_schema(database: &Database) -> bool {
 
 #[tokio::test]
 async fn a_pooler_in_transaction_mode_is_refused_before_anything_changes() {
-    for more in ["", "default_pool_size = 1", "server_round_robin = 1\ndefault_pool_size = 5\nmin_pool_size = 5"] {
-        let (database, bouncer, place) = pooled("transaction", more).await;
+    for pooler in ["transaction", "one-connection", "round-robin"] {
+        let (database, place) = pooled(pooler).await;
         let ended = run(&mut boot(&Image::new(), &place));
         let remedy = ["a pooler at 127.0.0.1", "BOOT_DB_HOST", "BOOT_DB_CONNECTION_STRING", "pool_mode=session"];
         ended.assert_failed("lock", ExitCode::DatabasePooled, &remedy);
-        assert!(!has_our_schema(&database).await, "with {more}");
-        drop(bouncer);
+        assert!(!has_our_schema(&database).await, "through {pooler}");
     }
 }
 
 #[tokio::test]
 async fn a_pooler_in_statement_mode_is_refused_too() {
-    let (database, _bouncer, place) = pooled("statement", "").await;
+    let (database, place) = pooled("statement").await;
     let ended = run(&mut boot(&Image::new(), &place));
     assert_eq!(ended.code, i32::from(ExitCode::DatabasePooled.code()), "{}", ended.output);
     assert!(!has_our_schema(&database).await);
@@ -50,7 +46,7 @@ async fn a_pooler_in_statement_mode_is_refused_too() {
 
 #[tokio::test]
 async fn a_pooler_in_session_mode_is_fine() {
-    let (database, _bouncer, place) = pooled("session", "").await;
+    let (database, place) = pooled("session").await;
     let ended = run(&mut boot(&Image::new(), &place));
     assert_eq!(ended.code, 0, "{}", ended.output);
     assert!(has_our_schema(&database).await);
@@ -58,7 +54,7 @@ async fn a_pooler_in_session_mode_is_fine() {
 
 #[tokio::test]
 async fn a_pooler_that_takes_no_startup_options_is_named() {
-    let (_database, _bouncer, place) = pooled("session", "").await;
+    let (_database, place) = pooled("session").await;
     for variable in [("PGOPTIONS", "-c statement_timeout=0"), ("DB_SEARCH_PATH", "public")] {
         let ended = run(boot(&Image::new(), &place).envs([variable]));
         ended.assert_failed("database", ExitCode::DatabasePooled, &["unsupported startup parameter", "BOOT_DB_HOST"]);
@@ -67,7 +63,7 @@ async fn a_pooler_that_takes_no_startup_options_is_named() {
 
 #[tokio::test]
 async fn the_boot_and_its_bridge_go_past_the_pooler_and_the_server_does_not() {
-    let (database, _bouncer, place) = pooled("transaction", "").await;
+    let (database, place) = pooled("transaction").await;
     let image = Image::new();
     let bridge = format!(
         "import {{ writeFileSync }} from 'node:fs';\nwriteFileSync({:?}, JSON.stringify(process.env));\n{}",

@@ -6,6 +6,7 @@
 #   build.sh debian   [--tag NAME[:TAG]]     the root file system that the others start from
 #   build.sh directus --tag NAME[:TAG]       Directus from npm, in upstream's layout
 #   build.sh postgres --tag NAME[:TAG]       PostgreSQL from the distribution, with upstream's environment variables
+#   build.sh pgbouncer --tag NAME[:TAG]      PgBouncer from the distribution
 #   build.sh rust     --tag NAME[:TAG]       this machine's Rust toolchain and a C compiler
 #
 #   --version X.Y.Z   of Directus (needed for directus; the others take what this machine or its release has)
@@ -32,7 +33,7 @@ usage() {
 }
 
 kind=${1:-}
-case $kind in debian | directus | postgres | rust) shift ;; *) usage ;; esac
+case $kind in debian | directus | pgbouncer | postgres | rust) shift ;; *) usage ;; esac
 
 tag='' version='' stands_for='' force='' labels=()
 while [ $# -gt 0 ]; do
@@ -74,6 +75,7 @@ docker version --format '{{.Server.Version}}' >/dev/null 2>&1 || die 'no contain
 case $kind in
   debian) build_debian "$tag" ;;
   directus) build_directus ;;
+  pgbouncer) build_pgbouncer ;;
   postgres) build_postgres ;;
   rust) build_rust ;;
 esac

@@ -243,14 +243,18 @@ build_directus() {
     --build-arg "DIRECTUS_VERSION=$version" "${arguments[@]+"${arguments[@]}"}"
 }
 
-build_postgres() {
-  local recipe
+# build_packaged TITLE: an image of the distribution's packages, from the folder of its kind.
+build_packaged() {
+  local recipe title=$1
   make_work_dir
   need_base
   recipe=$(recipe_of "$(docker image inspect --format '{{.Id}}' "$base")")
   stop_if_current "$tag" "$recipe"
-  image_build "$recipe" "stand-in: PostgreSQL of $codename" "$here/postgres"
+  image_build "$recipe" "stand-in: $title of $codename" "$here/$kind"
 }
+
+build_postgres() { build_packaged PostgreSQL; }
+build_pgbouncer() { build_packaged PgBouncer; }
 
 # The toolchain that cargo uses here, without its documentation.
 build_rust() {

@@ -6,9 +6,9 @@ use testbed::base_images::BaseImage;
 use testbed::cmd::Cmd;
 use testbed::engine::Engine;
 use testbed::migrations::Migrations;
-use testbed::postgres;
 use testbed::run::Run;
 use testbed::ui;
+use testbed::{pooler, postgres};
 
 /// Runs `test`.
 pub(crate) async fn run(flags: &grammar::Test) -> anyhow::Result<ExitCode> {
@@ -22,8 +22,14 @@ async fn test(arguments: &[String]) -> anyhow::Result<()> {
     let image = BaseImage::postgres().await?.resolve(&engine).await?;
     let run = Run::start(&engine, "test").await?;
     ui::status("Starting", &format!("PostgreSQL ({})", image.name));
-    let url = postgres::start(&engine, &run, &image).await?;
-    let cmd = cargo_test(arguments).env("TEST_DATABASE_URL", url).env("TEST_IMAGE", &image.name).stdout_is_the_result();
+    let network = engine.create_network(run.id(), run.labels()).await?;
+    let url = postgres::start(&engine, &run, &image, &network).await?;
+    let poolers = pooler::start(&engine, &run, &BaseImage::pooler().resolve(&engine).await?, &network).await?;
+    let cmd = cargo_test(arguments)
+        .env("TEST_DATABASE_URL", url)
+        .env("TEST_POOLERS", poolers)
+        .env("TEST_IMAGE", &image.name)
+        .stdout_is_the_result();
     let cmd =
         if let Some(options) = Migrations::read()?.options_for(&image) { cmd.env("PGOPTIONS", options) } else { cmd };
     cmd.run().await

@@ -18,6 +18,8 @@ use crate::workspace;
 
 /// How long a registry may take to answer before it counts as unreachable.
 const REGISTRY_ANSWER: Duration = Duration::from_secs(5);
+/// PgBouncer publishes no image; this one is the most used.
+const POOLER: &str = "edoburu/pgbouncer:v1.23.1-p2";
 const STAND_IN_LABEL: &str = "trm.standin";
 const RECIPE_LABEL: &str = "trm.standin.sources";
 
@@ -28,6 +30,8 @@ pub enum Kind {
     Directus,
     /// PostgreSQL with TimescaleDB.
     Postgres,
+    /// PgBouncer.
+    Pooler,
     /// A Rust toolchain.
     Rust,
 }
@@ -37,6 +41,7 @@ impl Kind {
         match self {
             Kind::Directus => "directus",
             Kind::Postgres => "postgres",
+            Kind::Pooler => "pgbouncer",
             Kind::Rust => "rust",
         }
     }
@@ -75,6 +80,11 @@ impl BaseImage {
     pub async fn postgres() -> anyhow::Result<BaseImage> {
         let config = Compose::new(grammar::DEFAULT_PROJECT).config().await?;
         Ok(BaseImage { kind: Kind::Postgres, name: config.service(compose::DATABASE)?.image.clone() })
+    }
+
+    /// The pooler that the boot's tests connect through.
+    pub fn pooler() -> BaseImage {
+        BaseImage { kind: Kind::Pooler, name: POOLER.to_owned() }
     }
 
     /// The name of its stand-in: the last part of its own name, in a namespace that nobody publishes.
@@ -134,7 +144,7 @@ impl BaseImage {
         let cmd = Cmd::new("scripts/standin/build.sh").arg(self.kind.recipe()).args(["--tag", &self.stand_in()]);
         let cmd = match self.kind {
             Kind::Directus => cmd.args(["--version", self.version()]),
-            Kind::Postgres | Kind::Rust => cmd,
+            Kind::Postgres | Kind::Pooler | Kind::Rust => cmd,
         };
         Ok(cmd.args(["--for", &self.name]).arg("--label").arg(format!("{RECIPE_LABEL}={}", recipe_digest()?)))
     }

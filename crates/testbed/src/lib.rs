@@ -15,6 +15,7 @@ pub mod http;
 pub mod image;
 pub mod machine;
 pub mod migrations;
+pub mod pooler;
 pub mod ports;
 pub mod postgres;
 pub mod program;

@@ -6,8 +6,10 @@ use crate::base_images::Resolved;
 use crate::engine::{ContainerSpec, Engine};
 use crate::run::Run;
 
-const USER: &str = "test";
-const PASSWORD: &str = "test";
+/// Name of the server in its network.
+pub(crate) const NAME: &str = "postgres";
+pub(crate) const USER: &str = "test";
+pub(crate) const PASSWORD: &str = "test";
 const DATABASE: &str = "test";
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -27,8 +29,8 @@ pub fn server(image: &str, user: &str, password: &str, database: &str) -> Contai
     }
 }
 
-/// Starts a server that lives as long as the run, and returns its URL. The user is a superuser.
-pub async fn start(engine: &Engine, run: &Run, image: &Resolved) -> anyhow::Result<String> {
+/// Starts a server in a network; it lives as long as the run. Returns its URL; the user is a superuser.
+pub async fn start(engine: &Engine, run: &Run, image: &Resolved, network: &str) -> anyhow::Result<String> {
     // No durability: nobody needs the data of a test after a crash. Many connections: tests run at once.
     let command = ["postgres", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=300"];
     let spec = ContainerSpec {
@@ -37,6 +39,7 @@ pub async fn start(engine: &Engine, run: &Run, image: &Resolved) -> anyhow::Resu
         tmpfs: vec![("/home/postgres/pgdata", "mode=1777")],
         // Over TCP: over the socket the temporary server of the first start answers already.
         healthcheck: Some(r#"PGPASSWORD="$POSTGRES_PASSWORD" psql -h 127.0.0.1 -U "$POSTGRES_USER" -Atc 'select 1'"#),
+        network: Some((network.to_owned(), NAME.to_owned())),
         ..server(&image.name, USER, PASSWORD, DATABASE)
     };
     let id = engine.create(run, spec).await?;

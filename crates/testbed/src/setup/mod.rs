@@ -61,7 +61,7 @@ pub struct Wanted {
 pub async fn go_through(Wanted { act, tests, browser }: Wanted) -> anyhow::Result<Vec<Outcome>> {
     let machine = Machine::detect();
     let mut outcomes = Vec::new();
-    let steps = Step::ALL.into_iter().filter(|step| tests || *step != Step::Pooler);
+    let steps = Step::ALL.into_iter().filter(|step| tests || *step != Step::PoolerImage);
     for step in steps.chain(browser.then_some(Step::Browser)) {
         let outcome = one(step, &machine, act).await.with_context(|| format!("setup: {}", step.name()))?;
         show(&outcome);

@@ -20,12 +20,12 @@ pub(super) enum Step {
     MuslTarget,
     /// A C compiler, for the C inside the TLS library.
     Compiler,
-    /// The pooler that the boot's tests run through.
-    Pooler,
     /// The base of our image.
     DirectusImage,
     /// The database of the development stack.
     DatabaseImage,
+    /// The pooler that the boot's tests connect through.
+    PoolerImage,
     /// A Chromium, for the check that looks at the admin UI. Not in [`Step::ALL`].
     Browser,
 }
@@ -37,9 +37,9 @@ impl Step {
         Step::Buildx,
         Step::MuslTarget,
         Step::Compiler,
-        Step::Pooler,
         Step::DirectusImage,
         Step::DatabaseImage,
+        Step::PoolerImage,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -49,9 +49,9 @@ impl Step {
             Step::Buildx => "buildx plugin",
             Step::MuslTarget => "static Rust target",
             Step::Compiler => "C compiler",
-            Step::Pooler => "pooler",
             Step::DirectusImage => "Directus image",
             Step::DatabaseImage => "database image",
+            Step::PoolerImage => "pooler image",
             Step::Browser => "browser",
         }
     }
@@ -63,9 +63,9 @@ impl Step {
             Step::Buildx => plugin(machine, &BUILDX).await,
             Step::MuslTarget => musl_target_installed(machine).await,
             Step::Compiler => compiler(machine).await,
-            Step::Pooler => Ok(judge_pooler(machine, pooler())),
             Step::DirectusImage => image(BaseImage::directus()).await,
             Step::DatabaseImage => image(BaseImage::postgres().await).await,
+            Step::PoolerImage => image(Ok(BaseImage::pooler())).await,
             Step::Browser => Ok(judge_browser(machine, browser())),
         }
     }
@@ -191,21 +191,6 @@ async fn compiler(machine: &Machine) -> anyhow::Result<Probe> {
     Ok(Probe::Missing { found: "no gcc".to_owned(), plan })
 }
 
-/// Where packages put PgBouncer, which is on no ordinary user's path; the tests look there, too.
-fn pooler() -> Option<&'static str> {
-    let places = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/opt/homebrew/bin/pgbouncer"];
-    places.into_iter().find(|path| camino::Utf8Path::new(path).exists())
-}
-
-fn judge_pooler(machine: &Machine, found: Option<&str>) -> Probe {
-    let plan = match found {
-        Some(path) => return Probe::Ok(path.to_owned()),
-        None if machine.debian && machine.root => install(&["pgbouncer"]),
-        None => Plan::Tell("install PgBouncer with your distribution's packages: tests run through it".to_owned()),
-    };
-    Probe::Missing { found: "no pgbouncer".to_owned(), plan }
-}
-
 fn judge_browser(machine: &Machine, found: Option<&str>) -> Probe {
     match found {
         Some(name) => Probe::Ok(name.to_owned()),
@@ -292,16 +277,6 @@ mod tests {
         let user = Machine { root: false, ..DEBIAN };
         let Probe::Missing { found, plan } = judge_plugin(&user, &COMPOSE, "") else { panic!() };
         assert_eq!((found.as_str(), plan.describe().as_str()), ("none", "install docker compose 2.0 or newer"));
-    }
-
-    #[test]
-    fn a_pooler_is_installed_where_its_package_is_known_and_asked_for_elsewhere() {
-        assert!(matches!(judge_pooler(&DEBIAN, Some("/usr/sbin/pgbouncer")), Probe::Ok(_)));
-        let Probe::Missing { plan, .. } = judge_pooler(&DEBIAN, None) else { panic!() };
-        assert!(plan.describe().ends_with("`apt-get install -q -y --no-install-recommends pgbouncer`"));
-        let user = Machine { root: false, ..DEBIAN };
-        let Probe::Missing { plan, .. } = judge_pooler(&user, None) else { panic!() };
-        assert!(plan.describe().starts_with("install PgBouncer"));
     }
 
     #[test]
