@@ -1,13 +1,14 @@
-//! `plan` and `status`: what a boot would do, and what was done. Both read only.
+//! `plan` and `status`: the work of a boot that is still to do, and the work that was done. Both only read.
 //!
 //! The report goes to standard output, as text or as one JSON object; the log goes to standard error.
 
 mod plan;
 mod status;
 
+use std::fmt;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::boot::rehearse::rehearse;
 use crate::boot::{Prepared, connect, explained, prepare};
@@ -17,55 +18,120 @@ use crate::error::BootError;
 use crate::log::Log;
 use contract::ExitCode;
 
-/// Which report.
+pub use self::plan::{BootstrapReport, MigrationsReport, PlanReport, SchemaReport, SchemaState, Verdict};
+pub use self::status::{AppliedMigration, AppliedSnapshot, DirectusReport, LockHolder, StatusReport};
+
+/// The two reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// What a boot would do.
+    /// See [`PlanReport`].
     Plan,
-    /// What was done.
+    /// See [`StatusReport`].
     Status,
 }
 
 /// The form of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// For people.
+    /// Lines for a reader.
     Text,
-    /// One object.
+    /// One JSON object.
     Json,
 }
 
-/// A report, and what the process exits with.
+impl Format {
+    fn render(self, report: &(impl Serialize + fmt::Display)) -> String {
+        match self {
+            Format::Json => serde_json::to_string(report).expect("plain data"),
+            Format::Text => report.to_string().trim_end().to_owned(),
+        }
+    }
+}
+
+/// A rendered report, and the exit code of the process.
 #[derive(Debug)]
 pub struct Report {
-    /// What goes to standard output, without the last line break.
+    /// The text for standard output, without the last line break.
     pub text: String,
     /// The verdict.
     pub exit: ExitCode,
 }
 
-/// Makes a report. Nothing is changed: the connections, also those of Directus, are read-only.
+/// The image that makes a report.
+#[derive(Clone, Debug, Serialize)]
+pub struct ImageReport {
+    /// Version and revision.
+    pub name: String,
+    /// The version of its Directus.
+    pub directus: String,
+    /// SHA-256 of its snapshot.
+    pub snapshot: String,
+}
+
+/// The database of a report.
+#[derive(Clone, Debug, Serialize)]
+pub struct DatabaseReport {
+    /// `host:port`.
+    pub target: String,
+    /// The version of PostgreSQL.
+    pub server: String,
+}
+
+/// The subjects of both reports.
+#[derive(Clone, Debug, Serialize)]
+pub struct Heading {
+    /// The image.
+    pub image: ImageReport,
+    /// The database.
+    pub database: DatabaseReport,
+}
+
+impl Heading {
+    fn new(prepared: &Prepared, session: &Session) -> Heading {
+        Heading {
+            image: ImageReport {
+                name: prepared.config.image.clone(),
+                directus: prepared.directus.version.clone(),
+                snapshot: prepared.snapshot.digest.clone(),
+            },
+            database: DatabaseReport {
+                target: prepared.config.database.target.clone(),
+                server: session.server_version.clone(),
+            },
+        }
+    }
+}
+
+/// Makes a report. Nothing is changed: all connections, those of Directus included, are read-only.
 ///
 /// # Errors
-/// As a boot's, up to the point where that would begin to change something.
+/// Those of a boot, up to the point where it would begin to change something.
 pub async fn report(kind: Kind, format: Format, env: &Env, log: &Log) -> Result<Report, BootError> {
     let prepared = prepare(env, log)?;
     let session = connect(&prepared, log).await?;
-    let result = async {
-        session.client.batch_execute("set default_transaction_read_only = on").await?;
-        match kind {
-            Kind::Plan => plan::make(&prepared, &session, log).await,
-            Kind::Status => status::make(&prepared, &session).await,
+    let report = explained(rendered(kind, format, &prepared, &session, log).await, &prepared, &session).await?;
+    session.close().await;
+    Ok(report)
+}
+
+async fn rendered(
+    kind: Kind,
+    format: Format,
+    prepared: &Prepared,
+    session: &Session,
+    log: &Log,
+) -> Result<Report, BootError> {
+    session.client.batch_execute("set default_transaction_read_only = on").await?;
+    match kind {
+        Kind::Plan => {
+            let report = PlanReport::make(prepared, session, log).await?;
+            Ok(Report { text: format.render(&report), exit: report.verdict.exit() })
+        }
+        Kind::Status => {
+            let report = StatusReport::make(prepared, session).await?;
+            Ok(Report { text: format.render(&report), exit: ExitCode::Ok })
         }
     }
-    .await;
-    let (document, text, exit) = explained(result, &prepared, &session).await?;
-    session.close().await;
-    let text = match format {
-        Format::Json => document.to_string(),
-        Format::Text => text,
-    };
-    Ok(Report { text, exit })
 }
 
 /// Rehearses a boot within a time limit: exit 0 if it would succeed, 43 if it would be refused, 44 if it would diverge.
@@ -83,29 +149,13 @@ pub async fn rehearsal(format: Format, env: &Env, limit: Duration, log: &Log) ->
         (false, _) => ExitCode::SchemaRefused,
         (true, false) => ExitCode::SchemaDiverged,
     };
-    let text = match format {
-        Format::Json => serde_json::to_string(&rehearsal).expect("plain data"),
-        Format::Text => rehearsal.to_string(),
-    };
-    Ok(Report { text, exit })
+    Ok(Report { text: format.render(&rehearsal), exit })
 }
 
-/// What both reports begin with.
-fn heading(prepared: &Prepared, session: &Session) -> (Value, Value) {
-    let image = json!({
-        "name": prepared.config.image,
-        "directus": prepared.directus.version,
-        "snapshot": prepared.snapshot.digest,
-    });
-    let database = json!({ "target": prepared.config.database.target, "server": session.server_version });
-    (image, database)
-}
-
-/// `name` padded, then the first of the lines, the others under it.
-fn paragraph(name: &str, lines: &[String]) -> String {
-    lines
-        .iter()
-        .enumerate()
-        .map(|(index, line)| format!("{:<12} {line}\n", if index == 0 { name } else { "" }))
-        .collect()
+/// Writes a name, padded, before the first of the lines, and the other lines under it.
+fn write_paragraph(f: &mut fmt::Formatter<'_>, name: &str, lines: &[String]) -> fmt::Result {
+    for (index, line) in lines.iter().enumerate() {
+        writeln!(f, "{:<12} {line}", if index == 0 { name } else { "" })?;
+    }
+    Ok(())
 }

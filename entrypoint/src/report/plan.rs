@@ -1,185 +1,312 @@
-//! `plan`: what a boot of this image would do to this database.
+//! `plan`: the changes that a boot of this image would make to this database.
 
-use serde_json::{Value, json};
+use std::fmt;
 
-use super::{heading, paragraph};
+use serde::Serialize;
+
+use super::{Heading, write_paragraph};
 use crate::boot::{Prepared, bounded, start_node, weighed_words};
 use crate::database::Session;
 use crate::directus::protocol::Change;
 use crate::error::BootError;
 use crate::log::Log;
 use crate::migrations::Plan;
-use crate::reconcile::{Bootstrap, Schema, Standing};
-use crate::reconcile::{Expectation, LineageRow, Position, Verdict, changes, check_destructive, lineage};
+use crate::reconcile::{self, Expectation, LineageRow, Position, Schema, Standing, check_destructive, lineage};
+use crate::reconcile::{Bootstrap, changes};
 use crate::witness::{Catalog, Link};
 use contract::ExitCode;
 
-/// What a look at the schema gave.
-#[derive(Default)]
-struct Look {
-    /// `in-place`, `older`, `skipped`, `installs` or `compared`.
-    state: &'static str,
-    /// Lines for people.
+/// The outcome of a boot, foreseen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// The boot would change nothing.
+    Nothing,
+    /// The boot would apply something.
+    Changes,
+    /// The boot would undo edits of the schema that were made since the last one, and nothing else.
+    Drift,
+    /// The boot would be refused, because its schema changes lose data.
+    Refused,
+}
+
+impl Verdict {
+    /// The exit code of `plan`.
+    #[must_use]
+    pub fn exit(self) -> ExitCode {
+        match self {
+            Verdict::Nothing => ExitCode::Ok,
+            Verdict::Changes => ExitCode::ChangesPending,
+            Verdict::Drift => ExitCode::Drift,
+            Verdict::Refused => ExitCode::SchemaRefused,
+        }
+    }
+}
+
+/// The SQL files of one phase.
+#[derive(Clone, Debug, Serialize)]
+pub struct MigrationsReport {
+    /// Names of the files to apply, in order.
+    pub apply: Vec<String>,
+    /// Number of files that were applied before.
+    pub skipped: usize,
+    /// Names of applied files that only a newer image has.
+    pub newer: Vec<String>,
+}
+
+/// The work of the phase `bootstrap`.
+#[derive(Clone, Debug, Serialize)]
+pub struct BootstrapReport {
+    /// Directus' tables are missing.
+    pub install: bool,
+    /// Versions of Directus' own migrations to run.
+    pub migrations: Vec<String>,
+    /// The administrator is missing.
+    pub admin: bool,
+}
+
+/// How the plan of the schema was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SchemaState {
+    /// The snapshot was applied last, and the schema has not changed since.
+    InPlace,
+    /// The image is older than the database's newest snapshot.
+    Older,
+    /// `SCHEMA_APPLY_MODE=skip`.
+    Skipped,
+    /// Directus is not installed yet: all of the snapshot is new.
+    Installs,
+    /// Directus compared the database with the snapshot.
+    Compared,
+}
+
+/// The work of the phase `schema`.
+#[derive(Clone, Debug, Serialize)]
+pub struct SchemaReport {
+    /// How the plan was made.
+    pub state: SchemaState,
+    /// The schema was edited since its last boot.
+    pub drift: bool,
+    /// Directus' own description of each change.
+    pub changes: Vec<Change>,
+    /// Losses in words, with row counts.
+    pub losses: Vec<String>,
+    /// The digest that allows the losses as `SCHEMA_ALLOW_DESTRUCTIVE`; none if nothing is lost or all is allowed.
+    pub digest: Option<String>,
+    /// The lines of the text.
+    #[serde(skip)]
     lines: Vec<String>,
-    /// What would change.
-    changes: Vec<Change>,
-    /// What would be lost, with row counts.
-    losses: Vec<String>,
-    /// Names the plan in `SCHEMA_ALLOW_DESTRUCTIVE`; none: nothing would be lost, or it is allowed.
-    refused: Option<String>,
-    /// Whether the schema was edited since its last boot.
-    drift: bool,
 }
 
-/// The document, the text, and the verdict.
-///
-/// # Errors
-/// See [`super::report`].
-pub(super) async fn make(
-    prepared: &Prepared,
-    session: &Session,
-    log: &Log,
-) -> Result<(Value, String, ExitCode), BootError> {
-    let files = prepared.migrations.files()?;
-    let standing = Standing::read(&session.client, files).await?;
-    let work = standing.work(prepared, files).map_err(|refusal| refusal.told(log))?;
-    let nothing_else = work.db_init.apply.is_empty() && work.post_schema.apply.is_empty() && work.bootstrap.is_empty();
-    let look = look(prepared, session, &standing, &work.bootstrap, &work.schema, log).await?;
+/// The changes that a boot would make.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanReport {
+    /// The outcome.
+    pub verdict: Verdict,
+    /// The exit code of the outcome.
+    pub exit: u8,
+    /// Image and database.
+    #[serde(flatten)]
+    pub heading: Heading,
+    /// Phase 4.
+    pub db_init: MigrationsReport,
+    /// Phase 5.
+    pub bootstrap: BootstrapReport,
+    /// Phase 6.
+    pub schema: SchemaReport,
+    /// Phase 7.
+    pub post_schema: MigrationsReport,
+}
 
-    let (verdict, exit) = if look.refused.is_some() {
-        ("refused", ExitCode::SchemaRefused)
-    } else if !look.changes.is_empty() && look.drift && nothing_else {
-        ("drift", ExitCode::Drift)
-    } else if !look.changes.is_empty() || !nothing_else {
-        ("changes", ExitCode::ChangesPending)
-    } else {
-        ("nothing", ExitCode::Ok)
-    };
-    let (image, database) = heading(prepared, session);
-    let document = json!({
-        "verdict": verdict,
-        "exit": exit.code(),
-        "image": image,
-        "database": database,
-        "dbInit": listed(&work.db_init),
-        "bootstrap": {
-            "install": work.bootstrap.install,
-            "migrations": work.bootstrap.migrations,
-            "admin": work.bootstrap.admin,
-        },
-        "schema": {
-            "state": look.state,
-            "drift": look.drift,
-            "changes": look.changes,
-            "losses": look.losses,
-            "digest": look.refused,
-        },
-        "postSchema": listed(&work.post_schema),
-    });
-    let closing = match exit {
-        ExitCode::Ok => "a boot would change nothing".to_owned(),
-        ExitCode::Drift => {
-            "the schema was edited since its last boot: save the edits in the image's snapshot, or boot to undo them"
-                .to_owned()
+impl PlanReport {
+    /// Compares the database with the image.
+    ///
+    /// # Errors
+    /// See [`super::report`].
+    pub(super) async fn make(prepared: &Prepared, session: &Session, log: &Log) -> Result<PlanReport, BootError> {
+        let files = prepared.migrations.files()?;
+        let standing = Standing::read(&session.client, files).await?;
+        let work = standing.work(prepared, files).map_err(|refusal| refusal.told(log))?;
+        let schema = SchemaReport::make(prepared, session, &standing, &work, log).await?;
+        let only_schema =
+            work.db_init.apply.is_empty() && work.post_schema.apply.is_empty() && work.bootstrap.is_empty();
+        let verdict = if schema.digest.is_some() {
+            Verdict::Refused
+        } else if schema.changes.is_empty() && only_schema {
+            Verdict::Nothing
+        } else if schema.drift && only_schema {
+            Verdict::Drift
+        } else {
+            Verdict::Changes
+        };
+        Ok(PlanReport {
+            verdict,
+            exit: verdict.exit().code(),
+            heading: Heading::new(prepared, session),
+            db_init: MigrationsReport::new(&work.db_init),
+            bootstrap: BootstrapReport::new(&work.bootstrap),
+            schema,
+            post_schema: MigrationsReport::new(&work.post_schema),
+        })
+    }
+}
+
+impl fmt::Display for PlanReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_paragraph(f, "db-init", &self.db_init.lines())?;
+        write_paragraph(f, "bootstrap", &[self.bootstrap.line()])?;
+        write_paragraph(f, "schema", &self.schema.lines)?;
+        write_paragraph(f, "post-schema", &self.post_schema.lines())?;
+        match self.verdict {
+            Verdict::Nothing => f.write_str("a boot would change nothing"),
+            Verdict::Changes => f.write_str("a boot would change this database"),
+            Verdict::Drift => f.write_str(
+                "the schema was edited since its last boot: save the edits in the image's snapshot, or boot to undo them",
+            ),
+            Verdict::Refused => write!(
+                f,
+                "a boot would be refused: save a newer snapshot, or allow this plan once with SCHEMA_ALLOW_DESTRUCTIVE={}",
+                self.schema.digest.as_deref().unwrap_or_default(),
+            ),
+        }?;
+        write!(f, " (exit {})", self.exit)
+    }
+}
+
+impl MigrationsReport {
+    fn new(plan: &Plan<'_>) -> MigrationsReport {
+        MigrationsReport {
+            apply: plan.apply.iter().map(|file| file.filename.clone()).collect(),
+            skipped: plan.skipped,
+            newer: plan.newer.clone(),
         }
-        ExitCode::SchemaRefused => format!(
-            "a boot would refuse: save a newer snapshot, or allow this plan once with SCHEMA_ALLOW_DESTRUCTIVE={}",
-            look.refused.as_deref().unwrap_or_default(),
-        ),
-        _ => "a boot would change this database".to_owned(),
-    };
-    let text = [
-        paragraph("db-init", &lines_of(&work.db_init)),
-        paragraph("bootstrap", &[bootstrap_line(&work.bootstrap)]),
-        paragraph("schema", &look.lines),
-        paragraph("post-schema", &lines_of(&work.post_schema)),
-        format!("{closing} (exit {})", exit.code()),
-    ]
-    .concat();
-    Ok((document, text, exit))
-}
-
-fn listed(plan: &Plan<'_>) -> Value {
-    let apply: Vec<&str> = plan.apply.iter().map(|file| file.filename.as_str()).collect();
-    json!({ "apply": apply, "skipped": plan.skipped, "newer": plan.newer })
-}
-
-fn lines_of(plan: &Plan<'_>) -> Vec<String> {
-    let mut lines = vec![format!("{} to apply, {} applied", plan.apply.len(), plan.skipped)];
-    lines.extend(plan.apply.iter().map(|file| format!("+ {}", file.filename)));
-    lines.extend(plan.newer.iter().map(|name| format!("  {name} is not in this image, which is older")));
-    lines
-}
-
-fn bootstrap_line(work: &Bootstrap) -> String {
-    let mut parts = Vec::new();
-    if work.install {
-        parts.push("install Directus".to_owned());
-    } else if !work.migrations.is_empty() {
-        parts.push(format!("run Directus' migrations {}", work.migrations.join(", ")));
     }
-    if work.admin {
-        parts.push("make the administrator".to_owned());
+
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("{} to apply, {} applied", self.apply.len(), self.skipped)];
+        lines.extend(self.apply.iter().map(|name| format!("+ {name}")));
+        lines.extend(self.newer.iter().map(|name| format!("  {name} is not in this image, which is older")));
+        lines
     }
-    if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") }
 }
 
-async fn look(
-    prepared: &Prepared,
-    session: &Session,
-    standing: &Standing,
-    bootstrap: &Bootstrap,
-    schema: &Schema,
-    log: &Log,
-) -> Result<Look, BootError> {
-    let quiet = |state: &'static str, line: String| Look { state, lines: vec![line], ..Look::default() };
-    match schema {
-        Schema::InPlace { .. } => return Ok(quiet("in-place", "no changes".to_owned())),
-        Schema::Skip => return Ok(quiet("skipped", "SCHEMA_APPLY_MODE=skip: nobody looks".to_owned())),
-        Schema::Older(LineageRow { image, .. }) => {
-            return Ok(quiet("older", format!("this image is older than {image}, which was here: nothing to apply")));
+impl BootstrapReport {
+    fn new(work: &Bootstrap) -> BootstrapReport {
+        BootstrapReport { install: work.install, migrations: work.migrations.clone(), admin: work.admin }
+    }
+
+    fn line(&self) -> String {
+        let mut parts = Vec::new();
+        if self.install {
+            parts.push("install Directus".to_owned());
+        } else if !self.migrations.is_empty() {
+            parts.push(format!("run Directus' migrations {}", self.migrations.join(", ")));
         }
-        Schema::Compare => {}
+        if self.admin {
+            parts.push("create the administrator".to_owned());
+        }
+        if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") }
     }
-    let mut node = start_node(prepared, session, log, true).await?;
-    if bootstrap.install {
-        let snapshot = &node.snapshot;
-        let line = format!(
-            "+ all of the snapshot: {} collections, {} fields, {} relations",
-            snapshot.tables.len() + snapshot.folders.len(),
-            snapshot.columns.len() + snapshot.aliases.len(),
-            snapshot.relations.len(),
-        );
-        return Ok(quiet("installs", line));
+}
+
+impl SchemaReport {
+    /// A report without changes.
+    fn unchanged(state: SchemaState, line: impl Into<String>) -> SchemaReport {
+        SchemaReport {
+            state,
+            drift: false,
+            changes: Vec::new(),
+            losses: Vec::new(),
+            digest: None,
+            lines: vec![line.into()],
+        }
     }
-    let plan = bounded(prepared, session, log, node.bridge.plan()).await?.map_err(BootError::Schema)?;
-    node.bridge.finish().await;
-    let catalog = Catalog::read(&mut Link::Session(&session.client)).await?;
-    let schema: String = session.client.query_one("select coalesce(current_schema(), 'public')", &[]).await?.get(0);
-    let expectation = Expectation::new(&plan.changes, &catalog, &schema);
-    let verdict = check_destructive(&plan.changes, &expectation, prepared.config.allow_destructive.as_deref());
-    let (losses, refused) = match &verdict {
-        Verdict::Refused { losses, digest } => (losses.as_slice(), Some(digest.clone())),
-        Verdict::Allowed(losses) => (losses.as_slice(), None),
-        Verdict::Harmless | Verdict::Empty => (&[][..], None),
-    };
-    let losses = weighed_words(session, losses).await?;
-    let mut lines = vec![match changes::summary(&plan.changes).as_str() {
-        "" => "no changes".to_owned(),
-        summary => format!("{summary} to change"),
-    }];
-    lines.extend(changes::sentences(&plan.changes));
-    lines.extend(losses.iter().map(|loss| format!("! {loss}")));
-    for warning in &plan.warnings {
-        log.warn(warning);
+
+    async fn make(
+        prepared: &Prepared,
+        session: &Session,
+        standing: &Standing,
+        work: &reconcile::Work<'_>,
+        log: &Log,
+    ) -> Result<SchemaReport, BootError> {
+        match &work.schema {
+            Schema::InPlace { .. } => Ok(SchemaReport::unchanged(SchemaState::InPlace, "no changes")),
+            Schema::Skip => Ok(SchemaReport::unchanged(
+                SchemaState::Skipped,
+                "SCHEMA_APPLY_MODE=skip: not compared with the snapshot",
+            )),
+            Schema::Older(LineageRow { image, .. }) => Ok(SchemaReport::unchanged(
+                SchemaState::Older,
+                format!(
+                    "this image is older than {image}, which brought the database to a newer snapshot: nothing to apply"
+                ),
+            )),
+            Schema::Compare if work.bootstrap.install => {
+                let node = start_node(prepared, session, log, true).await?;
+                let snapshot = &node.snapshot;
+                let line = format!(
+                    "+ all of the snapshot: {} collections, {} fields, {} relations",
+                    snapshot.tables.len() + snapshot.folders.len(),
+                    snapshot.columns.len() + snapshot.aliases.len(),
+                    snapshot.relations.len(),
+                );
+                Ok(SchemaReport::unchanged(SchemaState::Installs, line))
+            }
+            Schema::Compare => SchemaReport::compared(prepared, session, standing, log).await,
+        }
     }
-    let newest = lineage::position(&standing.lineage, &prepared.snapshot.digest);
-    Ok(Look {
-        state: "compared",
-        drift: matches!(newest, Position::Newest(_)) && !plan.changes.is_empty(),
-        lines,
-        changes: plan.changes,
-        losses,
-        refused,
-    })
+
+    /// Directus' comparison, with the losses weighed.
+    async fn compared(
+        prepared: &Prepared,
+        session: &Session,
+        standing: &Standing,
+        log: &Log,
+    ) -> Result<SchemaReport, BootError> {
+        let mut node = start_node(prepared, session, log, true).await?;
+        let plan = bounded(prepared, session, log, node.bridge.plan()).await?.map_err(BootError::Schema)?;
+        node.bridge.finish().await;
+        let catalog = Catalog::read(&mut Link::Session(&session.client)).await?;
+        let schema: String = session.client.query_one("select coalesce(current_schema(), 'public')", &[]).await?.get(0);
+        let expectation = Expectation::new(&plan.changes, &catalog, &schema);
+        let verdict = check_destructive(&plan.changes, &expectation, prepared.config.allow_destructive.as_deref());
+        let (losses, digest) = match &verdict {
+            reconcile::Verdict::Refused { losses, digest } => (losses.as_slice(), Some(digest.clone())),
+            reconcile::Verdict::Allowed(losses) => (losses.as_slice(), None),
+            reconcile::Verdict::Harmless | reconcile::Verdict::Empty => (&[][..], None),
+        };
+        let losses = weighed_words(session, losses).await?;
+        let mut lines = vec![match changes::summary(&plan.changes).as_str() {
+            "" => "no changes".to_owned(),
+            summary => format!("{summary} to change"),
+        }];
+        lines.extend(changes::sentences(&plan.changes));
+        lines.extend(losses.iter().map(|loss| format!("! {loss}")));
+        for warning in &plan.warnings {
+            log.warn(warning);
+        }
+        let newest = lineage::position(&standing.lineage, &prepared.snapshot.digest);
+        Ok(SchemaReport {
+            state: SchemaState::Compared,
+            drift: matches!(newest, Position::Newest(_)) && !plan.changes.is_empty(),
+            changes: plan.changes,
+            losses,
+            digest,
+            lines,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Verdict;
+    use contract::ExitCode;
+
+    #[test]
+    fn each_verdict_has_its_own_exit_code() {
+        let exits = [Verdict::Nothing, Verdict::Changes, Verdict::Drift, Verdict::Refused].map(Verdict::exit);
+        assert_eq!(exits, [ExitCode::Ok, ExitCode::ChangesPending, ExitCode::Drift, ExitCode::SchemaRefused]);
+    }
 }

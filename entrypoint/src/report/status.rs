@@ -1,111 +1,205 @@
-//! `status`: what was done to this database, and whether anything is pending.
+//! `status`: the work that was done to this database, and the work that is pending.
 
-use serde_json::{Value, json};
+use std::fmt;
 
-use super::{heading, paragraph};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Heading, write_paragraph};
 use crate::boot::Prepared;
 use crate::database::{self, Session, state};
 use crate::error::BootError;
-use crate::reconcile::{Position, lineage};
-use crate::reconcile::{Refusal, Schema, Standing, Work};
-use contract::ExitCode;
+use crate::reconcile::{LineageRow, Position, Refusal, Schema, Standing, Work, lineage};
 
-/// The document, the text, and exit code 0.
-///
-/// # Errors
-/// See [`super::report`].
-pub(super) async fn make(prepared: &Prepared, session: &Session) -> Result<(Value, String, ExitCode), BootError> {
-    let client = &session.client;
-    let files = prepared.migrations.files()?;
-    let standing = Standing::read(client, files).await?;
-    let ledger = state::ledger_as_json(client).await?;
-    let holder = database::holder(client).await?;
-    let work = standing.work(prepared, files);
+/// Directus in this database.
+#[derive(Clone, Debug, Serialize)]
+pub struct DirectusReport {
+    /// Its tables exist.
+    pub installed: bool,
+    /// Versions of its migrations that this image has and the database lacks.
+    pub pending: Vec<String>,
+    /// Versions of its migrations that the database has and this image lacks.
+    pub newer: Vec<String>,
+}
 
-    let applied = standing.directus.as_deref().unwrap_or_default();
-    let (pending, newer) = (prepared.directus.pending(applied), prepared.directus.newer(applied));
-    let schema = schema(prepared, &standing, &work);
-    let (to_apply, refusal) = match &work {
-        Ok(Work { db_init, post_schema, .. }) => {
-            let files = db_init.apply.iter().chain(&post_schema.apply);
-            (files.map(|file| file.filename.clone()).collect::<Vec<_>>(), None)
-        }
-        Err(Refusal { phase, error }) => (Vec::new(), Some(format!("{phase}: {error}"))),
-    };
-    let snapshots: Vec<Value> = standing
-        .lineage
-        .iter()
-        .map(|row| {
-            json!({
-                "digest": row.digest,
-                "directus": row.directus,
-                "appliedAt": row.applied_at,
-                "image": row.image,
-            })
+/// A row of the ledger.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AppliedMigration {
+    /// `db-init` or `post-schema`.
+    pub phase: String,
+    /// Name of the file, without its folder.
+    pub filename: String,
+    /// Time in the format of PostgreSQL's JSON (ISO 8601).
+    pub applied_at: String,
+    /// Version and revision of the image that applied it.
+    pub image: String,
+    /// The other columns of `boot.migrations`.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
+}
+
+/// A snapshot that was applied.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AppliedSnapshot {
+    /// SHA-256 of the file.
+    pub digest: String,
+    /// The version of Directus that applied it.
+    pub directus: String,
+    /// Time in UTC, to the second.
+    pub applied_at: String,
+    /// Version and revision of the image that applied it.
+    pub image: String,
+}
+
+/// The session that holds the boot lock.
+#[derive(Clone, Debug, Serialize)]
+pub struct LockHolder {
+    /// Process number of the session in PostgreSQL.
+    pub pid: i32,
+    /// Its `application_name`: `boot of HOST` for a boot.
+    pub application: String,
+    /// Age of its connection.
+    pub seconds: i64,
+}
+
+/// The state of a database.
+#[derive(Clone, Debug, Serialize)]
+pub struct StatusReport {
+    /// Image and database.
+    #[serde(flatten)]
+    pub heading: Heading,
+    /// Directus' own migrations.
+    pub directus: DirectusReport,
+    /// An active administrator exists; none if Directus is not installed.
+    pub administrator: Option<bool>,
+    /// The ledger, by phase and name.
+    pub migrations: Vec<AppliedMigration>,
+    /// Names of the SQL files that the next boot applies.
+    pub pending: Vec<String>,
+    /// The snapshots, the newest last.
+    pub snapshots: Vec<AppliedSnapshot>,
+    /// The relation of the image's snapshot to the newest one.
+    pub schema: &'static str,
+    /// Digest of the live schema; none if Directus is not installed.
+    pub fingerprint: Option<String>,
+    /// The running boot, if there is one.
+    pub lock: Option<LockHolder>,
+    /// The phase and the reason of a boot that would be refused before its first change.
+    pub refusal: Option<String>,
+}
+
+impl StatusReport {
+    /// Reads the state.
+    ///
+    /// # Errors
+    /// See [`super::report`].
+    pub(super) async fn make(prepared: &Prepared, session: &Session) -> Result<StatusReport, BootError> {
+        let client = &session.client;
+        let files = prepared.migrations.files()?;
+        let standing = Standing::read(client, files).await?;
+        let migrations = serde_json::from_value(state::ledger_as_json(client).await?).unwrap_or_default();
+        let holder = database::holder(client).await?;
+        let work = standing.work(prepared, files);
+        let schema = schema_state(prepared, &standing, &work);
+        let (pending, refusal) = match &work {
+            Ok(Work { db_init, post_schema, .. }) => {
+                let files = db_init.apply.iter().chain(&post_schema.apply);
+                (files.map(|file| file.filename.clone()).collect(), None)
+            }
+            Err(Refusal { phase, error }) => (Vec::new(), Some(format!("{phase}: {error}"))),
+        };
+        let installed = standing.directus.as_deref().unwrap_or_default();
+        Ok(StatusReport {
+            heading: Heading::new(prepared, session),
+            directus: DirectusReport {
+                installed: standing.directus.is_some(),
+                pending: prepared.directus.pending(installed),
+                newer: prepared.directus.newer(installed).into_iter().map(str::to_owned).collect(),
+            },
+            administrator: standing.administrator,
+            migrations,
+            pending,
+            snapshots: standing.lineage.into_iter().map(AppliedSnapshot::from).collect(),
+            schema,
+            fingerprint: standing.fingerprint,
+            lock: holder.map(LockHolder::from),
+            refusal,
         })
-        .collect();
-    let (image, database) = heading(prepared, session);
-    let document = json!({
-        "image": image,
-        "database": database,
-        "directus": { "installed": standing.directus.is_some(), "pending": pending, "newer": newer },
-        "administrator": standing.administrator,
-        "migrations": ledger,
-        "pending": to_apply,
-        "snapshots": snapshots,
-        "schema": schema,
-        "fingerprint": standing.fingerprint,
-        "lock": holder.as_ref().map(|holder| json!({
-            "pid": holder.pid, "application": holder.application, "seconds": holder.seconds,
-        })),
-        "refusal": refusal,
-    });
-
-    let mut migrations = vec![format!("{} applied, {} pending", rows(&ledger).len(), to_apply.len())];
-    migrations.extend(rows(&ledger).iter().map(|row| {
-        let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
-        format!("  {} {} ({}, by {})", text("phase"), text("filename"), text("applied_at"), text("image"))
-    }));
-    migrations.extend(to_apply.iter().map(|name| format!("+ {name}")));
-    let mut lineage = vec![format!("{schema}; {} applied so far", standing.lineage.len())];
-    lineage.extend(standing.lineage.iter().map(|row| {
-        format!("  {} by Directus {} ({} UTC, by {})", row.short_digest(), row.directus, row.applied_at, row.image)
-    }));
-    let directus = match (&standing.directus, pending.len()) {
-        (None, _) => "not installed".to_owned(),
-        (Some(_), 0) => "installed, all of its migrations are in".to_owned(),
-        (Some(_), pending) => format!("installed, {pending} of its migrations are pending"),
-    };
-    let administrator = match standing.administrator {
-        Some(true) => "there is one",
-        Some(false) => "there is none",
-        None => "not known",
-    };
-    let lock = holder.map_or_else(|| "free".to_owned(), |holder| format!("held by {holder}"));
-    let mut text = [
-        paragraph(
-            "database",
-            &[format!("PostgreSQL {} at {}", session.server_version, prepared.config.database.target)],
-        ),
-        paragraph("directus", &[directus]),
-        paragraph("admin", &[administrator.to_owned()]),
-        paragraph("migrations", &migrations),
-        paragraph("snapshots", &lineage),
-        paragraph("lock", &[lock]),
-    ]
-    .concat();
-    if let Some(refusal) = refusal {
-        text.push_str(&paragraph("refusal", &[refusal]));
     }
-    Ok((document, text.trim_end().to_owned(), ExitCode::Ok))
 }
 
-fn rows(ledger: &Value) -> &[Value] {
-    ledger.as_array().map_or(&[], Vec::as_slice)
+impl From<LineageRow> for AppliedSnapshot {
+    fn from(row: LineageRow) -> AppliedSnapshot {
+        let LineageRow { digest, directus, applied_at, image, .. } = row;
+        AppliedSnapshot { digest, directus, applied_at, image }
+    }
 }
 
-/// Where the image's snapshot stands.
-fn schema(prepared: &Prepared, standing: &Standing, work: &Result<Work<'_>, Refusal>) -> &'static str {
+impl From<database::Holder> for LockHolder {
+    fn from(holder: database::Holder) -> LockHolder {
+        let database::Holder { pid, application, seconds } = holder;
+        LockHolder { pid, application, seconds }
+    }
+}
+
+impl fmt::Display for StatusReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Heading { database, .. } = &self.heading;
+        write_paragraph(f, "database", &[format!("PostgreSQL {} at {}", database.server, database.target)])?;
+        write_paragraph(f, "directus", &[self.directus.to_string()])?;
+        let administrator = match self.administrator {
+            Some(true) => "exists",
+            Some(false) => "missing",
+            None => "unknown",
+        };
+        write_paragraph(f, "admin", &[administrator.to_owned()])?;
+        let mut migrations = vec![format!("{} applied, {} pending", self.migrations.len(), self.pending.len())];
+        migrations.extend(self.migrations.iter().map(|row| format!("  {row}")));
+        migrations.extend(self.pending.iter().map(|name| format!("+ {name}")));
+        write_paragraph(f, "migrations", &migrations)?;
+        let mut snapshots = vec![format!("{}; {} applied so far", self.schema, self.snapshots.len())];
+        snapshots.extend(self.snapshots.iter().map(|row| format!("  {row}")));
+        write_paragraph(f, "snapshots", &snapshots)?;
+        let lock = self.lock.as_ref().map_or_else(|| "free".to_owned(), |holder| format!("held by {holder}"));
+        write_paragraph(f, "lock", &[lock])?;
+        write_paragraph(f, "refusal", self.refusal.as_slice())
+    }
+}
+
+impl fmt::Display for DirectusReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.installed, self.pending.len()) {
+            (false, _) => f.write_str("not installed"),
+            (true, 0) => f.write_str("installed, none of its migrations is pending"),
+            (true, pending) => write!(f, "installed, {pending} of its migrations are pending"),
+        }
+    }
+}
+
+impl fmt::Display for AppliedMigration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ({}, by {})", self.phase, self.filename, self.applied_at, self.image)
+    }
+}
+
+impl fmt::Display for AppliedSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let AppliedSnapshot { digest, directus, applied_at, image } = self;
+        let short = digest.get(..12).unwrap_or(digest);
+        write!(f, "{short} by Directus {directus} ({applied_at} UTC, by {image})")
+    }
+}
+
+impl fmt::Display for LockHolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (pid {}, connected for {} s)", self.application, self.pid, self.seconds)
+    }
+}
+
+/// The relation of the image's snapshot to the newest one that was applied.
+fn schema_state(prepared: &Prepared, standing: &Standing, work: &Result<Work<'_>, Refusal>) -> &'static str {
     match (work.as_ref().map(|work| &work.schema), lineage::position(&standing.lineage, &prepared.snapshot.digest)) {
         (Ok(Schema::InPlace { .. }), _) => "in place",
         (_, Position::Newest(_)) => "applied, and edited since",
