@@ -23,7 +23,7 @@ pub use crate::witness::compare::ATTIC as SCHEMA;
 /// if nothing does.
 ///
 /// # Errors
-/// The connection's.
+/// Fails if the connection does.
 pub async fn dangling(link: &mut Link<'_>) -> Result<Option<String>, LinkError> {
     let query = format!(
         "with inside as (
@@ -60,7 +60,7 @@ pub async fn dangling(link: &mut Link<'_>) -> Result<Option<String>, LinkError> 
 /// Drops what has been in the attic for longer than `days`. Called by boots that had other work.
 ///
 /// # Errors
-/// The driver's.
+/// Fails if a query does.
 pub async fn purge(client: &Client, days: u32, log: &Log) -> Result<(), tokio_postgres::Error> {
     let expired = client
         .query(

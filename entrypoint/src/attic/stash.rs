@@ -64,7 +64,7 @@ impl Stash {
     /// For the allowed losses of a plan: tables are moved, columns copied. `source` is the image's name.
     ///
     /// # Errors
-    /// The connection's.
+    /// Fails if the connection does.
     pub async fn of_plan(
         link: &mut Link<'_>,
         catalog: &Catalog,
@@ -95,7 +95,7 @@ impl Stash {
     /// if `may_move` is false, because an earlier attempt has shown that the file gets round the quick ways.
     ///
     /// # Errors
-    /// The connection's.
+    /// Fails if the connection does.
     pub async fn of_file(
         link: &mut Link<'_>,
         catalog: &Catalog,
@@ -287,7 +287,7 @@ impl Stash {
     /// witness reads the catalog.
     ///
     /// # Errors
-    /// The connection's.
+    /// Fails if the connection does.
     pub async fn end_work(&self, link: &mut Link<'_>) -> Result<(), LinkError> {
         if self.how == How::Rows {
             let function = identifier(&self.function());
@@ -319,7 +319,7 @@ impl Stash {
     /// Returns true if it holds every row that was deleted; a file may have silenced the triggers.
     ///
     /// # Errors
-    /// The connection's.
+    /// Fails if the connection does.
     pub async fn is_complete(&self, link: &mut Link<'_>, losses: &[Loss]) -> Result<bool, LinkError> {
         let Some(table) = self.subject.table().filter(|_| self.how == How::Rows) else { return Ok(true) };
         let rows = link.number(&format!("select count(*) from {}", self.target())).await?;
@@ -348,7 +348,7 @@ impl Stash {
 /// Keeps what was removed and drops the rest of the stashes. Returns a sentence for each.
 ///
 /// # Errors
-/// The connection's.
+/// Fails if the connection does.
 pub async fn settle(link: &mut Link<'_>, stashes: Vec<Stash>, losses: &[Loss]) -> Result<Vec<String>, LinkError> {
     let mut sentences = Vec::with_capacity(stashes.len());
     for stash in stashes {

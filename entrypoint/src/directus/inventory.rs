@@ -10,7 +10,7 @@ use crate::witness::{Link, LinkError};
 /// Whether Directus counts this database as installed; it looks at this one table only.
 ///
 /// # Errors
-/// The driver's.
+/// Fails if a query does.
 pub async fn is_installed(client: &Client) -> Result<bool, tokio_postgres::Error> {
     let row = client.query_one("select to_regclass('directus_collections') is not null", &[]).await?;
     Ok(row.get(0))
@@ -19,7 +19,7 @@ pub async fn is_installed(client: &Client) -> Result<bool, tokio_postgres::Error
 /// Versions of the migrations that Directus has applied, its own and others.
 ///
 /// # Errors
-/// The connection's.
+/// Fails if the connection does.
 pub async fn applied_migrations(link: &mut Link<'_>) -> Result<Vec<String>, LinkError> {
     let rows = link.rows("select version::text from directus_migrations order by 1").await?;
     Ok(rows.into_iter().flatten().flatten().collect())
@@ -54,7 +54,7 @@ pub async fn has_administrator(client: &Client) -> Result<bool, tokio_postgres::
 /// The parts of the snapshot that are not in the database: tables, columns, and Directus' own rows about them.
 ///
 /// # Errors
-/// The connection's.
+/// Fails if the connection does.
 pub async fn missing_from(link: &mut Link<'_>, snapshot: &Snapshot) -> Result<Vec<String>, LinkError> {
     let columns = pairs(
         link,

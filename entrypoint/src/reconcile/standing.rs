@@ -104,7 +104,7 @@ impl Standing {
     /// Reads it.
     ///
     /// # Errors
-    /// The driver's.
+    /// Fails if a query does.
     pub async fn read(client: &Client, migrations: &MigrationSet) -> Result<Standing, tokio_postgres::Error> {
         let mut standing = Standing { ledger: Ledger::read(client, migrations).await?, ..Standing::default() };
         if state::exists(client).await? {

@@ -1,11 +1,11 @@
-//! The losses that were announced before the work: by directives of a SQL file, or by a plan of Directus.
+//! Losses announced before the work: by directives of a SQL file, or by a plan of Directus.
 
 use std::fmt;
 
 use super::loss::Loss;
 use super::name::TableName;
 
-/// What may be lost, and what the witness does about the rest.
+/// The losses that were announced, and the treatment of all others.
 pub trait Announced {
     /// The decision about one loss.
     fn permission(&self, loss: &Loss) -> Permission;
@@ -16,9 +16,9 @@ pub trait Announced {
 pub enum Permission {
     /// It was announced.
     Announced,
-    /// It does not count here.
+    /// It is not counted as a loss here.
     Ignored,
-    /// It counts only if data was really destroyed, which has to be measured.
+    /// It counts only if data was destroyed, which has to be measured.
     Measured,
     /// It was not announced.
     Refused,
@@ -39,11 +39,11 @@ enum Kind {
     Rows,
 }
 
-/// How a directive is written; for messages.
+/// The forms of an announcement, for messages.
 pub const FORMS: &str = "`table laps`, `column laps.speed` or `rows of laps`";
 
 impl Announcement {
-    /// Reads `table laps`, `column laps.speed`, `rows of laps`; a schema may stand before the table.
+    /// Reads `table laps`, `column laps.speed`, `rows of laps`; a schema may precede the table.
     #[must_use]
     pub fn parse(text: &str) -> Option<Announcement> {
         let (kind, name) = text.trim().split_once(char::is_whitespace)?;
@@ -62,7 +62,7 @@ impl Announcement {
         parts.is_empty().then_some(Announcement { kind, schema, table })
     }
 
-    /// The schema, if one was given, and the table.
+    /// The schema, if the announcement names one, and the table.
     #[must_use]
     pub fn table(&self) -> (Option<&str>, &str) {
         (self.schema.as_deref(), &self.table)
@@ -74,19 +74,16 @@ impl Announcement {
         if let Kind::Column(column) = &self.kind { Some(column) } else { None }
     }
 
-    /// Returns true if it names the rows of a table only.
+    /// Returns true if it announces only the loss of rows.
     #[must_use]
     pub fn is_rows(&self) -> bool {
         self.kind == Kind::Rows
     }
 
-    /// Returns true if it announces that loss. A table stands for everything in it.
+    /// Returns true if it announces that loss. A table includes everything in it.
     #[must_use]
     pub fn covers(&self, loss: &Loss) -> bool {
-        let is_table = |table: &TableName| {
-            self.table == table.name && self.schema.as_ref().is_none_or(|schema| *schema == table.schema)
-        };
-        if !loss.table().is_some_and(is_table) {
+        if !loss.table().is_some_and(|table| self.names(table)) {
             return false;
         }
         match (&self.kind, loss) {
@@ -95,6 +92,10 @@ impl Announcement {
             (Kind::Rows, Loss::Rows(..) | Loss::Rewritten(_)) => true,
             _ => false,
         }
+    }
+
+    fn names(&self, table: &TableName) -> bool {
+        self.table == table.name && self.schema.as_ref().is_none_or(|schema| *schema == table.schema)
     }
 }
 
@@ -110,7 +111,7 @@ impl fmt::Display for Announcement {
     }
 }
 
-/// `a.b` and `"A b".c` as names; without quotes in lower case, as PostgreSQL reads them.
+/// Splits `a.b` or `"A b".c` into names. Names without quotes are folded to lower case, as in PostgreSQL.
 fn name_parts(text: &str) -> Option<Vec<String>> {
     let mut parts = Vec::new();
     let mut rest = text.trim();
@@ -136,7 +137,7 @@ fn name_parts(text: &str) -> Option<Vec<String>> {
     }
 }
 
-/// The directives of a SQL file. Only data counts: an old history must still run on an empty database.
+/// The directives of a SQL file. Only lost data counts, so that an old history still runs on an empty database.
 impl Announced for [Announcement] {
     fn permission(&self, loss: &Loss) -> Permission {
         if self.iter().any(|announcement| announcement.covers(loss)) {
@@ -149,7 +150,7 @@ impl Announced for [Announcement] {
     }
 }
 
-/// Directus' installation and its own migrations: its own tables are its business, everything else is not.
+/// Directus' installation and its own migrations, which may change Directus' own tables and nothing else.
 #[derive(Clone, Copy, Debug)]
 pub struct DirectusMigrations;
 
@@ -159,7 +160,7 @@ impl Announced for DirectusMigrations {
             Loss::Object(_, name) => name.as_str(),
             _ => loss.table().map_or("", |table| &table.name),
         };
-        // A trigger's or policy's name ends with its table; a schema is part of a table's name.
+        // The name of a trigger or policy ends with its table, and the name of a table may begin with its schema.
         let is_own = name.rsplit([' ', '.']).next().is_some_and(|name| name.starts_with("directus_"));
         match loss {
             _ if is_own => Permission::Ignored,
@@ -177,14 +178,22 @@ mod tests {
         TableName { schema: "public".to_owned(), name: "laps".to_owned() }
     }
 
+    fn parse(text: &str) -> Announcement {
+        Announcement::parse(text).expect(text)
+    }
+
+    fn permission_for_object(kind: &str, name: &str) -> Permission {
+        DirectusMigrations.permission(&Loss::Object(kind.to_owned(), name.to_owned()))
+    }
+
     #[test]
-    fn announcements_are_read_as_they_are_displayed() {
+    fn parsing_an_announcement_reverses_displaying_it() {
         for text in ["table laps", "column laps.speed", "rows of laps", "column timing.laps.speed", "table timing.laps"]
         {
-            assert_eq!(Announcement::parse(text).expect(text).to_string(), text);
+            assert_eq!(parse(text).to_string(), text);
         }
-        assert_eq!(Announcement::parse("table \"Laps 1\"").expect("quoted").table(), (None, "Laps 1"));
-        assert_eq!(Announcement::parse("table Laps").expect("folded").table(), (None, "laps"));
+        assert_eq!(parse("table \"Laps 1\"").table(), (None, "Laps 1"));
+        assert_eq!(parse("table Laps").table(), (None, "laps"));
     }
 
     #[test]
@@ -197,8 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_stands_for_everything_in_it_and_a_column_for_itself() {
-        let parse = |text: &str| Announcement::parse(text).expect(text);
+    fn a_table_covers_everything_in_it_and_a_column_only_itself() {
         let column = Loss::Column(laps(), "speed".to_owned());
         assert!(parse("table laps").covers(&Loss::Table(laps())) && parse("table laps").covers(&column));
         assert!(parse("column laps.speed").covers(&column) && !parse("column laps.pace").covers(&column));
@@ -213,10 +221,7 @@ mod tests {
         assert_eq!(DirectusMigrations.permission(&Loss::Table(own)), Permission::Ignored);
         assert_eq!(DirectusMigrations.permission(&Loss::Table(laps())), Permission::Refused);
         assert_eq!(DirectusMigrations.permission(&Loss::Rows(laps(), 1)), Permission::Measured);
-        let object = |kind: &str, name: &str| Loss::Object(kind.to_owned(), name.to_owned());
-        let own = object("trigger", "stamp on directus_files");
-        assert_eq!(DirectusMigrations.permission(&own), Permission::Ignored);
-        let view = object("view", "laps_of_directus_users");
-        assert_eq!(DirectusMigrations.permission(&view), Permission::Refused);
+        assert_eq!(permission_for_object("trigger", "stamp on directus_files"), Permission::Ignored);
+        assert_eq!(permission_for_object("view", "laps_of_directus_users"), Permission::Refused);
     }
 }

@@ -1,4 +1,4 @@
-//! The part of PostgreSQL's catalog that a boot must not make smaller, and the row counts of the open transaction.
+//! The part of PostgreSQL's catalog that a boot must not shrink, and the row counts of the open transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -7,33 +7,33 @@ use super::moment::Moment;
 pub use super::name::Oid;
 use super::name::TableName;
 
-/// A table, partition, view, sequence or foreign table, with everything that is on it.
+/// A table, partition, view, sequence or foreign table, with its columns, constraints and triggers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Relation {
-    /// Its name.
+    /// Schema and name.
     pub name: TableName,
     /// `r` table, `p` partitioned table, `v` view, `m` materialized view, `f` foreign table, `S` sequence.
     pub kind: char,
-    /// The file that holds its rows; another one after TRUNCATE and after a rewriting ALTER TABLE.
+    /// The file that contains its rows; replaced by TRUNCATE and by an ALTER TABLE that rewrites the table.
     pub filenode: Oid,
     /// The table that it is a partition of, or inherits from.
     pub parent: Option<Oid>,
-    /// By number; empty for a part, whose columns are those of its parent.
+    /// Columns by number; empty for a part, which has the columns of its parent.
     pub columns: BTreeMap<i16, Column>,
-    /// By definition, without the name.
+    /// Constraints and indexes by definition, without the name.
     pub constraints: BTreeMap<String, Constraint>,
-    /// Triggers and policies: kind and name.
+    /// Triggers and policies, as pairs of kind and name.
     pub objects: BTreeSet<(String, String)>,
 }
 
 impl Relation {
-    /// Whether it holds rows of its own or of its partitions.
+    /// Returns true if it contains rows, itself or in its partitions.
     #[must_use]
     pub fn is_table(&self) -> bool {
         matches!(self.kind, 'r' | 'p')
     }
 
-    /// Words for the kind of a relation that is no table.
+    /// The word for the kind of a relation that is not a table.
     #[must_use]
     pub fn kind_of_object(&self) -> Option<&'static str> {
         match self.kind {
@@ -45,40 +45,40 @@ impl Relation {
         }
     }
 
-    /// The names of columns by their numbers.
+    /// The names of the columns with these numbers.
     #[must_use]
     pub fn column_names(&self, numbers: &[i16]) -> Vec<String> {
         numbers.iter().filter_map(|number| Some(self.columns.get(number)?.name.clone())).collect()
     }
 }
 
-/// A column.
+/// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
-    /// Its name.
+    /// Name without quotes.
     pub name: String,
-    /// Its type with length and precision, as PostgreSQL writes it.
+    /// Type with length and precision, as PostgreSQL formats it.
     pub data_type: String,
-    /// Whether it is NOT NULL.
+    /// True for NOT NULL.
     pub not_null: bool,
-    /// Its default, generation expression or identity.
+    /// Default, generation expression or identity.
     pub default: Option<String>,
 }
 
 /// A constraint or index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Constraint {
-    /// Its name.
+    /// Name without quotes.
     pub name: String,
     /// `p`, `u`, `f`, `c`, `x` as in `pg_constraint.contype`, or `i` for an index without a constraint.
     pub kind: char,
-    /// Numbers of its columns; 0 stands for an expression.
+    /// Column numbers; 0 for an expression.
     pub columns: Vec<i16>,
     /// The referenced table of a foreign key.
     pub references: Option<Oid>,
 }
 
-/// Rows that a session's unreported statistics count: those of this transaction, and of earlier ones.
+/// Row counts in a session's unreported statistics: of this transaction, and of earlier ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// Inserted rows.
@@ -89,23 +89,23 @@ pub struct Written {
     pub deleted: u64,
 }
 
-/// The catalog at one moment of a transaction. The next one shares every relation that has not changed.
+/// The catalog at one moment of a transaction. The next reading shares every relation that has not changed.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    /// By number.
+    /// Relations by number.
     pub relations: BTreeMap<Oid, Rc<Relation>>,
-    /// The names of enum types.
+    /// Names of the enum types.
     pub enum_types: BTreeSet<String>,
-    /// Row counts, for tables that have any.
+    /// Row counts by table; tables without any are omitted.
     pub written: BTreeMap<Oid, Written>,
-    /// When it was read.
+    /// The time of the reading.
     pub(super) moment: Moment,
-    /// Two numbers for each relation with its parts that change with every change of their entries.
+    /// Two numbers per relation and its parts; they change whenever one of their catalog entries changes.
     pub(super) stamps: BTreeMap<Oid, (u64, u64)>,
 }
 
 impl Catalog {
-    /// The name of a table.
+    /// The name of the table with that number.
     #[must_use]
     pub fn table_name(&self, table: Oid) -> Option<&TableName> {
         self.relations.get(&table).map(|relation| &relation.name)
@@ -117,7 +117,7 @@ impl Catalog {
         self.find_table(Some(&table.schema), &table.name)
     }
 
-    /// The number of the table with that name; without a schema, of the first one with it, `public` before others.
+    /// The number of the table with that name; without a schema, of the first match, `public` before other schemas.
     #[must_use]
     pub fn find_table(&self, schema: Option<&str>, name: &str) -> Option<Oid> {
         let named = self.relations.iter().filter(|(_, relation)| {
@@ -128,7 +128,7 @@ impl Catalog {
         named.min_by_key(|(_, relation)| (relation.name.schema != "public", &relation.name)).map(|(oid, _)| *oid)
     }
 
-    /// Deleted rows by the row counts.
+    /// The number of deleted rows according to the row counts.
     #[must_use]
     pub fn deleted(&self, table: Oid) -> u64 {
         self.written.get(&table).map_or(0, |written| written.deleted)
@@ -149,12 +149,12 @@ impl Catalog {
         self.children(table).any(|child| self.is_part(child))
     }
 
-    /// Tables that inherit from this one, or are its partitions.
+    /// The tables that inherit from this one, and its partitions.
     pub fn children(&self, table: Oid) -> impl Iterator<Item = Oid> {
         self.relations.iter().filter(move |(_, relation)| relation.parent == Some(table)).map(|(oid, _)| *oid)
     }
 
-    /// The table whose part it is; itself, if it is none.
+    /// The table that it is ultimately a part of; the table itself if it is not a part.
     #[must_use]
     pub fn root(&self, table: Oid) -> Oid {
         let mut root = table;
@@ -165,7 +165,7 @@ impl Catalog {
         root
     }
 
-    /// The rows of a table and its parts, for FROM: without those of tables of their own that inherit from it.
+    /// A table and its parts as an item of FROM, without the rows of separate tables that inherit from it.
     #[must_use]
     pub fn rows_of(&self, table: Oid) -> String {
         let name = self.relations[&table].name.quoted();
@@ -180,7 +180,7 @@ impl Catalog {
         columns.iter().find(|(_, column)| column.name == name).map(|(number, column)| (*number, column))
     }
 
-    /// The columns of the primary key; empty without one.
+    /// The columns of the primary key; empty if there is none.
     #[must_use]
     pub fn primary_key(&self, table: Oid) -> Vec<String> {
         let key = self.relations.get(&table).and_then(|relation| {
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_is_found_by_name_with_its_key() {
+    fn a_table_its_key_and_its_columns_are_found_by_name() {
         let mut catalog = Catalog::default();
         with_table(&mut catalog, 10, "laps", &[("speed", "real")]);
         assert_eq!(catalog.find_table(None, "laps"), Some(10));

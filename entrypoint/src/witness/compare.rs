@@ -1,4 +1,4 @@
-//! The differences between two catalogs by which the second one holds less. A pure function.
+//! The losses between two readings of the catalog. A pure function.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -6,22 +6,24 @@ use std::rc::Rc;
 use super::catalog::{Catalog, Constraint, Oid, Relation};
 use super::loss::Loss;
 
-/// The schema that removed data is kept in; a table that was moved there is gone for everybody else.
+/// The schema for removed data. A table that was moved there counts as lost.
 pub const ATTIC: &str = "attic";
 
-/// What `after` lacks of `before`, the largest first: a lost table stands for everything that was in it.
+/// Returns the parts of `before` that `after` lacks, the largest first. A lost table includes everything in it.
 #[must_use]
 pub fn compare(before: &Catalog, after: &Catalog) -> Vec<Loss> {
     let mut losses = BTreeSet::new();
-    let changed = || before.relations.iter().filter(|(oid, relation)| !is_same(relation, after.relations.get(oid)));
-    let gone: BTreeSet<Oid> = changed()
+    let mut changed: Vec<_> = before.relations.iter().collect();
+    changed.retain(|(oid, relation)| !is_same(relation, after.relations.get(oid)));
+    let gone: BTreeSet<Oid> = changed
+        .iter()
         .filter(|(oid, relation)| relation.is_table() && is_gone(relation, after.relations.get(oid)))
-        .map(|(oid, _)| *oid)
+        .map(|(oid, _)| **oid)
         .collect();
     for table in &gone {
         losses.insert(table_loss(before, *table, &gone));
     }
-    for (oid, relation) in changed().filter(|(oid, _)| !gone.contains(oid)) {
+    for (oid, relation) in changed.into_iter().filter(|(oid, _)| !gone.contains(oid)) {
         if let Some(loss) = object_loss(relation, after) {
             losses.insert(loss);
         }
@@ -31,7 +33,7 @@ pub fn compare(before: &Catalog, after: &Catalog) -> Vec<Loss> {
         }
         losses.extend(column_losses(relation, now, || is_tree_rewritten(before, after, *oid)));
         losses.extend(relation.constraints.iter().filter_map(|(definition, constraint)| {
-            // PostgreSQL writes an expression anew when the type of a column changes.
+            // PostgreSQL rewrites an expression when the type of a column changes.
             let is_kept =
                 now.constraints.contains_key(definition) || now.constraints.values().any(|other| other == constraint);
             (!is_kept).then(|| constraint_loss(relation, constraint))
@@ -45,7 +47,7 @@ pub fn compare(before: &Catalog, after: &Catalog) -> Vec<Loss> {
     losses.into_iter().collect()
 }
 
-/// Returns true if both are the same reading, or equal.
+/// Returns true if both are from the same reading, or equal.
 fn is_same(relation: &Rc<Relation>, now: Option<&Rc<Relation>>) -> bool {
     now.is_some_and(|now| Rc::ptr_eq(relation, now) || relation == now)
 }
@@ -55,7 +57,7 @@ fn is_gone(relation: &Relation, now: Option<&Rc<Relation>>) -> bool {
     now.is_none_or(|now| now.name.schema == ATTIC && relation.name.schema != ATTIC)
 }
 
-/// A view, sequence or foreign table is lost unless there is one with its name.
+/// The loss of a view, sequence or foreign table, unless another one has its name.
 fn object_loss(relation: &Relation, after: &Catalog) -> Option<Loss> {
     let kind = relation.kind_of_object()?;
     let is_kept = after.relations.values().any(|now| now.kind == relation.kind && now.name == relation.name);
@@ -89,14 +91,14 @@ fn column_losses(relation: &Relation, now: &Relation, is_rewritten: impl Fn() ->
     losses
 }
 
-/// A lost partition of a table that remains is a loss of that table's rows.
+/// The loss of a table. If only a partition is lost, it is a loss of rows of the partitioned table.
 fn table_loss(before: &Catalog, table: Oid, gone: &BTreeSet<Oid>) -> Loss {
     let root = before.root(table);
     let name = before.relations[&root].name.clone();
     if root == table || gone.contains(&root) { Loss::Table(name) } else { Loss::Rows(name, 0) }
 }
 
-/// Deleted rows, by the table at the top of a tree of partitions.
+/// Deleted rows, summed over each tree of partitions.
 fn deleted_rows(before: &Catalog, after: &Catalog, gone: &BTreeSet<Oid>) -> Vec<Loss> {
     let mut deleted: BTreeMap<Oid, u64> = BTreeMap::new();
     for (oid, now) in after.written.iter().filter(|(oid, _)| before.relations.contains_key(oid) && !gone.contains(oid))
@@ -109,7 +111,7 @@ fn deleted_rows(before: &Catalog, after: &Catalog, gone: &BTreeSet<Oid>) -> Vec<
     deleted.into_iter().map(|(root, number)| Loss::Rows(before.relations[&root].name.clone(), number)).collect()
 }
 
-/// A partitioned table has no file of its own.
+/// Returns true if the table or a part of it was rewritten; a partitioned table itself has no file.
 fn is_tree_rewritten(before: &Catalog, after: &Catalog, table: Oid) -> bool {
     before.relations.iter().any(|(oid, relation)| {
         let is_rewritten = after.relations.get(oid).is_none_or(|now| now.filenode != relation.filenode);
@@ -148,14 +150,14 @@ mod tests {
     fn losses(change: impl FnOnce(&mut Catalog)) -> Vec<String> {
         let mut after = laps();
         change(&mut after);
-        compare(&laps(), &after).iter().map(Loss::to_string).collect()
+        words(&compare(&laps(), &after))
     }
 
     fn relation(catalog: &mut Catalog, oid: Oid) -> &mut Relation {
-        Rc::make_mut(catalog.relations.get_mut(&oid).expect("there"))
+        Rc::make_mut(catalog.relations.get_mut(&oid).expect("the relation exists"))
     }
 
-    /// Makes the table a part of `laps`: it inherits all of its columns.
+    /// Turns the table into a part of `laps`, with inherited columns only.
     fn make_part(catalog: &mut Catalog, oid: Oid) {
         let part = relation(catalog, oid);
         part.parent = Some(10);
@@ -163,37 +165,56 @@ mod tests {
     }
 
     fn speed(catalog: &mut Catalog) -> &mut Column {
-        relation(catalog, 10).columns.get_mut(&2).expect("there")
+        relation(catalog, 10).columns.get_mut(&2).expect("the column exists")
+    }
+
+    fn words(losses: &[Loss]) -> Vec<String> {
+        losses.iter().map(Loss::to_string).collect()
+    }
+
+    fn with_partition() -> Catalog {
+        let mut catalog = laps();
+        with_table(&mut catalog, 40, "laps_2026", &[]);
+        make_part(&mut catalog, 40);
+        catalog
+    }
+
+    fn with_view(oid: Oid) -> Catalog {
+        let mut catalog = laps();
+        with_table(&mut catalog, oid, "fastest", &[]);
+        relation(&mut catalog, oid).kind = 'v';
+        catalog
+    }
+
+    fn rename_table(schema: &str) -> Vec<String> {
+        let name = TableName { schema: schema.to_owned(), name: "other".to_owned() };
+        losses(|after| relation(after, 10).name = name)
     }
 
     #[test]
-    fn an_unchanged_catalog_and_additions_are_no_loss() {
+    fn an_unchanged_catalog_and_additions_are_not_losses() {
         assert!(losses(|_| {}).is_empty());
         assert!(losses(|after| with_table(after, 30, "events", &[])).is_empty());
     }
 
     #[test]
-    fn a_dropped_table_stands_for_everything_in_it() {
+    fn a_dropped_table_includes_everything_in_it() {
         assert_eq!(losses(|after| drop(after.relations.remove(&10))), ["table laps"]);
     }
 
     #[test]
-    fn a_table_that_was_dropped_and_created_again_is_lost() {
-        let replaced = |after: &mut Catalog| {
+    fn a_dropped_and_recreated_table_is_lost() {
+        let losses = losses(|after| {
             drop(after.relations.remove(&10));
             with_table(after, 11, "laps", &[("speed", "real")]);
-        };
-        assert_eq!(losses(replaced), ["table laps"]);
+        });
+        assert_eq!(losses, ["table laps"]);
     }
 
     #[test]
     fn a_table_in_the_attic_is_lost_and_a_renamed_one_is_not() {
-        let rename = |schema: &str| {
-            let name = TableName { schema: schema.to_owned(), name: "other".to_owned() };
-            losses(|after| relation(after, 10).name = name)
-        };
-        assert_eq!(rename("attic"), ["table laps"]);
-        assert!(rename("public").is_empty());
+        assert_eq!(rename_table("attic"), ["table laps"]);
+        assert!(rename_table("public").is_empty());
     }
 
     #[test]
@@ -207,31 +228,22 @@ mod tests {
     #[test]
     fn deleted_rows_count_from_the_beginning_of_the_work() {
         let mut before = laps();
-        let deleted = |number| Written { deleted: number, ..Written::default() };
-        before.written.insert(10, deleted(2));
+        before.written.insert(10, Written { deleted: 2, ..Written::default() });
         let mut after = before.clone();
         assert!(compare(&before, &after).is_empty());
-        after.written.insert(10, deleted(5));
+        after.written.insert(10, Written { deleted: 5, ..Written::default() });
         let laps = TableName { schema: "public".to_owned(), name: "laps".to_owned() };
         assert_eq!(compare(&before, &after), [Loss::Rows(laps, 3)]);
     }
 
     #[test]
     fn a_lost_partition_is_a_loss_of_rows() {
-        let with_partition = |mut catalog: Catalog| {
-            with_table(&mut catalog, 40, "laps_2026", &[]);
-            make_part(&mut catalog, 40);
-            catalog
-        };
-        let losses: Vec<String> = compare(&with_partition(laps()), &laps()).iter().map(Loss::to_string).collect();
-        assert_eq!(losses, ["rows of laps"]);
+        assert_eq!(words(&compare(&with_partition(), &laps())), ["rows of laps"]);
     }
 
     #[test]
     fn a_column_of_a_partitioned_table_is_rewritten_in_its_partitions() {
-        let mut before = laps();
-        with_table(&mut before, 40, "laps_2026", &[]);
-        make_part(&mut before, 40);
+        let before = with_partition();
         let mut after = before.clone();
         speed(&mut after).data_type = "integer".to_owned();
         relation(&mut after, 40).filenode += 1;
@@ -242,41 +254,32 @@ mod tests {
     #[test]
     fn a_constraint_is_lost_unless_an_equal_one_replaces_it() {
         assert_eq!(losses(|after| relation(after, 10).constraints.clear()).len(), 1);
-        let rewritten = |after: &mut Catalog| {
+        let rewritten = losses(|after| {
             let constraints = &mut relation(after, 10).constraints;
-            let (_, constraint) = constraints.pop_first().expect("there is one");
+            let (_, constraint) = constraints.pop_first().expect("the table has a constraint");
             constraints.insert("with another expression".to_owned(), constraint);
-        };
-        assert!(losses(rewritten).is_empty());
-        let renamed = |after: &mut Catalog| {
+        });
+        assert!(rewritten.is_empty());
+        let renamed = losses(|after| {
             relation(after, 10).constraints.values_mut().for_each(|one| one.name = "x".to_owned());
-        };
-        assert!(losses(renamed).is_empty());
+        });
+        assert!(renamed.is_empty());
     }
 
     #[test]
-    fn a_trigger_is_lost_and_one_on_a_renamed_table_is_not() {
+    fn a_dropped_trigger_is_lost_and_one_on_a_renamed_table_is_not() {
         let trigger = ("trigger".to_owned(), "check_lap".to_owned());
         let mut before = laps();
         relation(&mut before, 10).objects.insert(trigger);
-        assert_eq!(
-            compare(&before, &laps()).iter().map(Loss::to_string).collect::<Vec<_>>(),
-            ["trigger check_lap on laps"]
-        );
+        assert_eq!(words(&compare(&before, &laps())), ["trigger check_lap on laps"]);
         let mut after = before.clone();
         relation(&mut after, 10).name.name = "rounds".to_owned();
         assert!(compare(&before, &after).is_empty());
     }
 
     #[test]
-    fn a_view_that_is_there_again_by_its_name_is_kept() {
-        let with_view = |oid| {
-            let mut catalog = laps();
-            with_table(&mut catalog, oid, "fastest", &[]);
-            relation(&mut catalog, oid).kind = 'v';
-            catalog
-        };
+    fn a_view_that_is_recreated_under_its_name_is_kept() {
         assert!(compare(&with_view(50), &with_view(51)).is_empty());
-        assert_eq!(compare(&with_view(50), &laps()).iter().map(Loss::to_string).collect::<Vec<_>>(), ["view fastest"]);
+        assert_eq!(words(&compare(&with_view(50), &laps())), ["view fastest"]);
     }
 }

@@ -1,4 +1,4 @@
-//! The connection whose transaction is observed: the boot's own, or Directus' through the bridge.
+//! The connection of the observed transaction: the boot's own, or Directus' connection through the bridge.
 
 use tokio_postgres::{Client, SimpleQueryMessage};
 
@@ -25,13 +25,13 @@ pub enum LinkError {
     /// On Directus' connection.
     #[error(transparent)]
     Directus(#[from] BridgeError),
-    /// The answer has another form than the question asks for.
+    /// The result does not have the form that the query returns.
     #[error("the catalog cannot be read: {0}")]
     Malformed(String),
 }
 
 impl LinkError {
-    /// The SQLSTATE, where PostgreSQL gave one.
+    /// The SQLSTATE, if PostgreSQL returned one.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         match self {
@@ -43,11 +43,11 @@ impl LinkError {
 }
 
 impl Link<'_> {
-    /// Runs one or more statements and returns the rows of the last one. Not prepared, so that the same text works on
-    /// both kinds of connection.
+    /// Runs one or more statements and returns the rows of the last one. They are not prepared, so that the same text
+    /// works on both kinds of connection.
     ///
     /// # Errors
-    /// The driver's or the bridge's; the transaction is then aborted.
+    /// Fails if a statement or the connection fails; the transaction is then aborted.
     pub async fn rows(&mut self, sql: &str) -> Result<Rows, LinkError> {
         match self {
             Link::Session(client) => Ok(last_result(&client.simple_query(sql).await?)),
@@ -55,16 +55,16 @@ impl Link<'_> {
         }
     }
 
-    /// The single text that a query answers.
+    /// Returns the first value of a query's result.
     ///
     /// # Errors
-    /// The connection's; [`LinkError::Malformed`] without a row.
+    /// See [`Link::rows`]; [`LinkError::Malformed`] if there is no value.
     pub async fn text(&mut self, sql: &str) -> Result<String, LinkError> {
         let text = self.rows(sql).await?.into_iter().flatten().flatten().next();
         text.ok_or_else(|| LinkError::Malformed("no row".to_owned()))
     }
 
-    /// The first value of the first row as a number; 0 where there is none.
+    /// Returns the first value of the first row as a number; 0 if there is none.
     ///
     /// # Errors
     /// See [`Link::rows`].
@@ -74,10 +74,10 @@ impl Link<'_> {
         Ok(value.and_then(|text| text.parse().ok()).unwrap_or(0))
     }
 
-    /// Runs statements whose failure is an answer, in a savepoint. `None`: PostgreSQL refused them.
+    /// Runs statements in a savepoint. Returns `None` if PostgreSQL refused them.
     ///
     /// # Errors
-    /// The loss of the connection, and a lock that was not available.
+    /// Fails if the connection is lost or a lock was not available.
     pub async fn attempt(&mut self, sql: &str) -> Result<Option<Rows>, LinkError> {
         self.rows("savepoint witness").await?;
         match self.rows(sql).await {

@@ -1,10 +1,10 @@
-//! A difference between two catalogs by which a database holds less than before.
+//! A loss: a difference between two catalogs by which the database contains less than before.
 
 use std::fmt;
 
 use super::name::{Oid, TableName, as_written};
 
-/// One loss. Displays as a directive names it (`table laps`, `column laps.speed`, `rows of laps`).
+/// One loss. Its display form is that of a directive (`table laps`, `column laps.speed`, `rows of laps`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Loss {
     /// The table is gone, or was moved into the attic.
@@ -21,45 +21,45 @@ pub enum Loss {
         from: String,
         /// The type after.
         to: String,
-        /// The table was written anew, so that values may have changed. Without that, every value is what it was.
+        /// True if the table was rewritten, so that values may have changed. Otherwise no value has changed.
         rewritten: bool,
     },
-    /// The table was written anew or truncated.
+    /// The table was rewritten or truncated.
     Rewritten(TableName),
-    /// Rows were deleted; how many, by PostgreSQL's statistics of the transaction. 0: a partition is gone.
+    /// Rows were deleted, with their number from PostgreSQL's statistics of the transaction; 0 if a partition is gone.
     Rows(TableName, u64),
-    /// The column accepts no NULL any more (true), or accepts it now (false).
+    /// The column no longer accepts NULL (true), or accepts it now (false).
     NotNull(TableName, String, bool),
-    /// The column has no default any more.
+    /// The column no longer has a default.
     Default(TableName, String),
     /// A constraint is gone.
     Constraint {
-        /// The table that it was on.
+        /// The table of the constraint.
         table: TableName,
         /// `unique constraint`, `primary key`, `foreign key`, `check` or `exclusion constraint`.
         kind: &'static str,
-        /// Its name.
+        /// The name without quotes.
         name: String,
-        /// Its columns.
+        /// The columns without quotes; expressions are omitted.
         columns: Vec<String>,
-        /// For a foreign key, the table that it referenced.
+        /// The referenced table of a foreign key.
         references: Option<Oid>,
     },
     /// An index that belongs to no constraint is gone.
     Index {
-        /// The table that it was on.
+        /// The table of the index.
         table: TableName,
-        /// Its name.
+        /// The name without quotes.
         name: String,
-        /// Its columns; expressions are left out.
+        /// The columns without quotes; expressions are omitted.
         columns: Vec<String>,
     },
-    /// A view, sequence, type, trigger or policy is gone: what it is, and its name.
+    /// A view, sequence, type, trigger or policy is gone: kind and name.
     Object(String, String),
 }
 
 impl Loss {
-    /// The table that it concerns, if it concerns one.
+    /// The table of the loss, unless it is an object.
     #[must_use]
     pub fn table(&self) -> Option<&TableName> {
         match self {
@@ -76,7 +76,7 @@ impl Loss {
         }
     }
 
-    /// Returns true if it may concern data rather than structure alone.
+    /// Returns true if data may be lost, rather than structure alone.
     #[must_use]
     pub fn may_concern_data(&self) -> bool {
         match self {
@@ -99,7 +99,7 @@ impl Loss {
         }
     }
 
-    /// What its amount counts.
+    /// The unit of its amount, in the singular.
     #[must_use]
     pub fn unit(&self) -> &'static str {
         if matches!(self, Loss::Column(..) | Loss::Retyped { .. }) { "value" } else { "row" }
@@ -139,8 +139,9 @@ mod tests {
     #[test]
     fn the_directive_of_a_loss_announces_it() {
         for name in ["laps", "Laps", "größe x", "2026", "a.b"] {
-            let table = || TableName { schema: "public".to_owned(), name: name.to_owned() };
-            for loss in [Loss::Table(table()), Loss::Column(table(), "Top Speed".to_owned()), Loss::Rows(table(), 3)] {
+            let table = TableName { schema: "public".to_owned(), name: name.to_owned() };
+            let column = Loss::Column(table.clone(), "Top Speed".to_owned());
+            for loss in [column, Loss::Rows(table.clone(), 3), Loss::Table(table)] {
                 let directive = loss.directive();
                 let read = Announcement::parse(&directive).unwrap_or_else(|| panic!("{directive}"));
                 assert!(read.covers(&loss), "{directive}");

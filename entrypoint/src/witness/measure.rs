@@ -1,6 +1,6 @@
 //! Settles a suspicion: reads the data in question before the work of a second attempt, and again after it.
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Oid};
 use super::link::{Link, LinkError};
 use super::loss::Loss;
 use super::name::TableName;
@@ -13,33 +13,33 @@ pub struct Measure {
     before: Before,
 }
 
-/// What was read before the work.
+/// The data before the work.
 #[derive(Debug)]
 enum Before {
-    /// A number of rows or values, all of which would be lost.
+    /// The number of rows or values, all of which would be lost.
     Count(u64),
     /// The number of rows of a table without a primary key.
     Rows(u64),
-    /// The primary keys are in this temporary table.
+    /// The temporary table with the primary keys, and the columns of the key.
     Keys(String, Vec<String>),
-    /// The rows are in this temporary table.
+    /// The temporary table with the rows.
     Content(String),
-    /// The column's values are in this temporary table.
+    /// The temporary table with the column's values.
     Values(String),
 }
 
 impl Measure {
-    /// The suspicion.
+    /// The suspected loss.
     #[must_use]
     pub fn loss(&self) -> &Loss {
         &self.loss
     }
 
-    /// Reads the data before the work. The table is locked against writers first, so that nobody else changes it until
+    /// Reads the data before the work. Locks the table against writers first, so that no other session changes it until
     /// the transaction ends.
     ///
     /// # Errors
-    /// The connection's; 55P03 if the lock was not available within `lock_timeout`.
+    /// Fails if the connection does, or with 55P03 if the lock was not available within `lock_timeout`.
     pub async fn take(
         link: &mut Link<'_>,
         catalog: &Catalog,
@@ -82,11 +82,11 @@ impl Measure {
         Ok(Measure { loss: loss.clone(), before })
     }
 
-    /// How many rows or values the work has destroyed. `after` is the catalog after the work, where the table may have
-    /// another name.
+    /// Returns the number of rows or values that the work has destroyed. In `after`, the catalog after the work, the table
+    /// may have another name.
     ///
     /// # Errors
-    /// The connection's.
+    /// Fails if the connection does.
     pub async fn lost(&self, link: &mut Link<'_>, before: &Catalog, after: &Catalog) -> Result<u64, LinkError> {
         let oid = self.loss.table().and_then(|table| before.number_of(table));
         let now = oid.filter(|oid| after.relations.contains_key(oid)).map(|oid| after.rows_of(oid));
@@ -103,7 +103,7 @@ impl Measure {
                 let missing = format!(
                     "select count(*) from (select {columns} from {copy} except select {columns} from {now}) missing"
                 );
-                // The key itself may have been changed; then only the number of rows can be compared.
+                // If the key itself has changed, only the number of rows can be compared.
                 match link.attempt(&missing).await? {
                     Some(rows) => Ok(first_number(&rows)),
                     None => {
@@ -116,8 +116,8 @@ impl Measure {
         }
     }
 
-    /// Rows of a table that was written anew. Where the work also updated rows, only their number can be compared; else
-    /// every column that is still there with its type must have the same values.
+    /// Lost rows of a table that was rewritten. If the work also updated rows, only their number can be compared; otherwise
+    /// every column that still exists with its type must have the same values.
     async fn lost_content(
         &self,
         link: &mut Link<'_>,
@@ -128,11 +128,10 @@ impl Measure {
     ) -> Result<u64, LinkError> {
         let rows = count(link, "*", copy).await?.saturating_sub(count(link, "*", now).await?);
         let oid = self.loss.table().and_then(|table| before.number_of(table));
-        let updated = |catalog: &Catalog, oid| -> u64 {
-            let parts = catalog.written.iter().filter(|(part, _)| before.root(**part) == oid);
-            parts.map(|(_, written)| written.updated).sum()
+        let Some(oid) = oid.filter(|oid| updated_rows(before, before, *oid) == updated_rows(before, after, *oid))
+        else {
+            return Ok(rows);
         };
-        let Some(oid) = oid.filter(|oid| updated(after, *oid) == updated(before, *oid)) else { return Ok(rows) };
         let (Some(before), Some(after)) = (before.relations.get(&oid), after.relations.get(&oid)) else {
             return Ok(rows);
         };
@@ -153,7 +152,7 @@ impl Measure {
         Ok(link.number(&missing).await?.max(rows))
     }
 
-    /// Values that another type does not hold: cast back, they are not what they were.
+    /// Lost values of a column whose type changed: those that differ when they are cast back.
     async fn lost_values(
         &self,
         link: &mut Link<'_>,
@@ -168,7 +167,7 @@ impl Measure {
             Some(identifier(&after.relations.get(&oid)?.columns.get(&number)?.name))
         });
         let Some(column) = number else { return Ok(1) };
-        // Equal JSON values may be written with other white space.
+        // Equal JSON values may differ in white space.
         let canonical = if from == "json" { "::jsonb::text" } else { "::text" };
         for back in [format!("({column}::{from}){canonical}"), format!("(({column}::text)::{from}){canonical}")] {
             let missing = format!(
@@ -178,12 +177,13 @@ impl Measure {
                 return Ok(first_number(&rows));
             }
         }
-        // No way back at all.
+        // The new type has no cast back.
         count(link, "*", copy).await
     }
 }
 
-/// Without a key, the statistics tell deleted rows; they also count what a savepoint took back, and then do not add up.
+/// Lost rows of a table without a key, from the statistics. These also count rows that a rollback to a savepoint restored;
+/// the sums then do not add up, and only the number of rows is compared.
 fn lost_without_key(rows: u64, left: u64, before: &Catalog, after: &Catalog, table: Option<&TableName>) -> u64 {
     let Some(oid) = table.and_then(|table| before.number_of(table)) else { return 0 };
     let (mut inserted, mut deleted) = (0, 0);
@@ -198,36 +198,42 @@ fn lost_without_key(rows: u64, left: u64, before: &Catalog, after: &Catalog, tab
     if adds_up { deleted } else { rows.saturating_sub(left) }
 }
 
+/// Updated rows of a table and its parts, which are those of the catalog `before`.
+fn updated_rows(before: &Catalog, catalog: &Catalog, table: Oid) -> u64 {
+    let parts = catalog.written.iter().filter(|(part, _)| before.root(**part) == table);
+    parts.map(|(_, written)| written.updated).sum()
+}
+
 fn primary_key(catalog: &Catalog, table: &TableName) -> Vec<String> {
     catalog.number_of(table).map(|oid| catalog.primary_key(oid)).unwrap_or_default()
 }
 
-async fn count(link: &mut Link<'_>, what: &str, table: &str) -> Result<u64, LinkError> {
-    link.number(&format!("select count({what}) from {table}")).await
+async fn count(link: &mut Link<'_>, expression: &str, table: &str) -> Result<u64, LinkError> {
+    link.number(&format!("select count({expression}) from {table}")).await
 }
 
 fn first_number(rows: &[Vec<Option<String>>]) -> u64 {
     rows.first().and_then(|row| row.first()?.as_deref()?.parse().ok()).unwrap_or(0)
 }
 
-/// The amounts of losses in a database that was rolled back, for the message: bounded in time, and an estimate where the
-/// time was too short. `None` for what has no table.
+/// Returns the amount of a loss, counted after the rollback, for the message; an estimate if counting takes too long, and
+/// `None` for a loss without data.
 ///
 /// # Errors
-/// The connection's.
+/// Fails if the connection does.
 pub async fn weigh(link: &mut Link<'_>, loss: &Loss) -> Result<Option<String>, LinkError> {
     let Some(table) = loss.table().filter(|_| loss.may_concern_data()) else { return Ok(None) };
-    let what = match loss {
+    let counted = match loss {
         Loss::Column(_, column) | Loss::Retyped { column, .. } => identifier(column),
         _ => "*".to_owned(),
     };
     link.rows(&format!("begin read only; set local statement_timeout = '{COUNTING}'; set local lock_timeout = '1s'"))
         .await?;
-    let counted = link.rows(&format!("select count({what}) from {}", table.quoted())).await;
+    let result = link.rows(&format!("select count({counted}) from {}", table.quoted())).await;
     link.rows("rollback").await?;
-    match counted {
+    match result {
         Ok(rows) => Ok(Some(super::loss::count(first_number(&rows), loss.unit()))),
-        // Too slow, or the table is locked.
+        // Counting took too long, or the table is locked.
         Err(error) if matches!(error.code(), Some("57014" | "55P03")) => {
             let estimate = format!(
                 "select greatest(reltuples, 0)::bigint from pg_catalog.pg_class where oid = to_regclass({})",
@@ -240,5 +246,5 @@ pub async fn weigh(link: &mut Link<'_>, loss: &Loss) -> Result<Option<String>, L
     }
 }
 
-/// How long counting the rows of one loss may take; after that an estimate is enough.
+/// Time limit for counting the rows of one loss; after that, an estimate is enough.
 const COUNTING: &str = "5s";

@@ -1,4 +1,4 @@
-//! The name and the number of a table.
+//! Names and numbers of tables.
 
 use std::fmt;
 
@@ -10,36 +10,30 @@ pub type Oid = u32;
 /// The name of a table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TableName {
-    /// `public`.
+    /// For example `public`.
     pub schema: String,
-    /// `laps`.
+    /// For example `laps`, without quotes.
     pub name: String,
 }
 
 impl TableName {
-    /// For SQL: `"public"."laps"`.
+    /// The name for SQL: `"public"."laps"`.
     #[must_use]
     pub fn quoted(&self) -> String {
         format!("{}.{}", identifier(&self.schema), identifier(&self.name))
     }
-}
 
-impl TableName {
-    /// As a person writes it: `laps`, `"Laps"`, `timing.laps`.
+    /// The name as in a directive: `laps`, `"Laps"`, `timing.laps`.
     pub(super) fn as_written(&self) -> String {
         let name = as_written(&self.name);
         if self.schema == "public" { name } else { format!("{}.{name}", as_written(&self.schema)) }
     }
 }
 
-/// A name without quotes where PostgreSQL reads it back as the same.
+/// The name, quoted only if PostgreSQL would otherwise read it as another one.
 pub(super) fn as_written(name: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    if name.starts_with(|c: char| !c.is_ascii_digit()) && name.chars().all(is_plain) {
-        name.to_owned()
-    } else {
-        identifier(name)
-    }
+    let is_plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if is_plain && name.starts_with(|c: char| !c.is_ascii_digit()) { name.to_owned() } else { identifier(name) }
 }
 
 impl fmt::Display for TableName {

@@ -1,4 +1,4 @@
-//! Reading the catalog: in full, what has changed since an earlier transaction, and what this transaction has changed.
+//! Reads the catalog: in full, the changes since an earlier transaction, and the changes of this transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use super::link::{Link, LinkError};
 use super::moment::Moment;
 use super::name::TableName;
 
-/// The relations that count: all but those of PostgreSQL's own schemas, temporary tables, and those of extensions.
+/// The observed relations: all except temporary ones and those of PostgreSQL's own schemas and of extensions.
 const RELATION: &str = r"relation as materialized (
     select c.oid, n.nspname, c.relname, c.relkind, c.relfilenode, c.relispartition, c.xmin,
         n.xmin as schema_xmin
@@ -27,7 +27,7 @@ const RELATION: &str = r"relation as materialized (
       /*among c.oid*/
 )";
 
-/// Everything in one query, as the JSON object that [`Answer`] describes. What a part inherits is left out.
+/// The whole catalog in one query, as the JSON object of [`Answer`]. Inherited columns and constraints are omitted.
 const QUERY: &str = r"
 with /*relation*/
 select json_build_object(
@@ -50,7 +50,7 @@ select json_build_object(
         select a.*, every(a.attinhcount > 0) over () as only_inherits from pg_catalog.pg_attribute a
         where a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
     ) a
-    -- A table that only inherits is a part of its parent; one that adds columns is a table of its own.
+    -- A table with inherited columns only is a part of its parent; one that adds columns is a separate table.
     where r.relkind in ('r', 'p', 'f') and not r.relispartition and not a.only_inherits
 ),
 'constraints', (
@@ -86,7 +86,7 @@ select json_build_object(
     where t.typtype = 'e' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
 ))";
 
-/// The answer of [`QUERY`]; a list without entries is null.
+/// The result of [`QUERY`]; a list without entries is null.
 #[derive(Default, Deserialize)]
 struct Answer {
     relations: Option<Vec<RelationRow>>,
@@ -103,14 +103,15 @@ type RelationRow = (Oid, String, String, char, Oid, Option<Oid>);
 /// Relation, number, name, type, NOT NULL, default.
 type ColumnRow = (Oid, i16, String, String, bool, Option<String>);
 
-/// Relation, name, kind, columns, referenced table, and what else the definition consists of.
+/// Relation, name, kind, columns, referenced table, and the other parts of the definition.
 type ConstraintRow = (Oid, String, char, Vec<i16>, Option<Oid>, Vec<Option<String>>);
 
 /// Relation, kind, name.
 type ObjectRow = (Oid, String, String);
 
-/// `head:number+sum` of every family: a relation with its parts. The number is that of its entries in the catalog, the
-/// sum that of the transactions which wrote them: an entry that is changed is written anew, and transactions count up.
+/// `head:entries+writers` of each family, a relation with its parts: the number of its entries in the catalog, and the sum
+/// of the transaction numbers that wrote them. Both change with each change, since a change rewrites the entry and
+/// transaction numbers only increase.
 const STAMPS: &str = r"
 with /*relation*/,
 entry as (
@@ -141,7 +142,7 @@ family as (
 )
 select coalesce(string_agg(concat(head, ':', entries, '+', writers), ' '), '') from family";
 
-/// `number:inserted:updated:deleted` of the tables with row counts.
+/// `number:inserted:updated:deleted` of each table with row counts.
 const COUNTS: &str = r"
 with /*relation*/
 select coalesce(string_agg(concat_ws(':', r.oid, pg_catalog.pg_stat_get_xact_tuples_inserted(r.oid),
@@ -151,9 +152,9 @@ where r.relkind in ('r', 'p')
   and (pg_catalog.pg_stat_get_xact_tuples_inserted(r.oid) > 0 or pg_catalog.pg_stat_get_xact_tuples_updated(r.oid) > 0
        or pg_catalog.pg_stat_get_xact_tuples_deleted(r.oid) > 0)";
 
-/// This transaction's number, and three lists: the relations that it holds a lock on with which it can have changed
-/// rows, those whose definition it can have changed, and the tables of PostgreSQL's own catalog that a statement wrote
-/// to. Such a lock is held until COMMIT. Comments are no definition.
+/// This transaction's number, and three lists by the locks that it holds until COMMIT: relations whose rows it may have
+/// changed, relations whose definition it may have changed, and tables of PostgreSQL's own catalog that a statement wrote
+/// to. Comments do not count as part of a definition.
 const LOCKED: &str = r"
 select pg_catalog.pg_current_xact_id_if_assigned()::text, coalesce(string_agg(relation::text, ','), ''),
     coalesce(string_agg(distinct relation::text, ',') filter (where mode <> 'RowExclusiveLock'), ''),
@@ -164,10 +165,10 @@ where pid = pg_catalog.pg_backend_pid() and locktype = 'relation' and mode not i
   and relation not in ('pg_catalog.pg_description'::regclass, 'pg_catalog.pg_description_o_c_o_index'::regclass)";
 
 impl Catalog {
-    /// Reads it in full, in the open transaction.
+    /// Reads the catalog in full, in the open transaction.
     ///
     /// # Errors
-    /// The connection's.
+    /// Fails if the connection does.
     pub async fn read(link: &mut Link<'_>) -> Result<Catalog, LinkError> {
         let mut catalog =
             Catalog { moment: Moment::read(link).await?, stamps: stamps(link).await?, ..Catalog::default() };
@@ -176,19 +177,19 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Reads it before a transaction's work. `self` is what an earlier transaction left; any session may have changed
-    /// the database since.
+    /// Reads the catalog before a transaction's work. `self` is the catalog after an earlier transaction; any session may
+    /// have changed the database since.
     ///
     /// # Errors
-    /// The connection's.
+    /// Fails if the connection does.
     pub async fn before_work(mut self, link: &mut Link<'_>) -> Result<Catalog, LinkError> {
         let now = Moment::read(link).await?;
         if !now.follows(&self.moment) {
             self.read_changed_families(link).await?;
         }
         self.moment = now;
-        // PostgreSQL may not have reported the counts of this session's last transaction yet; that can only be tables
-        // which the boot is known to have written to. What Directus has written before is not known.
+        // PostgreSQL may not have reported the counts of this session's last transaction yet; these are only of tables
+        // that the boot is known to have written to. Earlier writes of Directus are not known.
         let written: Vec<Oid> = std::mem::take(&mut self.written).into_keys().collect();
         match link {
             Link::Session(_) => self.read_counts(link, Some(&written)).await?,
@@ -197,11 +198,11 @@ impl Catalog {
         Ok(self)
     }
 
-    /// Reads it after a transaction's work. `self` is the catalog before it. PostgreSQL changes nothing without a lock,
-    /// and keeps the lock until COMMIT: the rest need not be read.
+    /// Reads the catalog after a transaction's work. `self` is the catalog before it. Only relations that the transaction
+    /// has locked are read: PostgreSQL changes nothing without a lock, and keeps the lock until COMMIT.
     ///
     /// # Errors
-    /// The connection's.
+    /// Fails if the connection does.
     pub async fn after_work(&self, link: &mut Link<'_>) -> Result<Catalog, LinkError> {
         let rows = link.rows(LOCKED).await?;
         let [number, Some(locked), Some(redefined), Some(system)] = rows.first().map_or(&[][..], Vec::as_slice) else {
@@ -209,7 +210,7 @@ impl Catalog {
         };
         let mut catalog = self.clone();
         catalog.moment.belongs_to(number.as_deref());
-        // A superuser can write to the catalog itself, and a schema is renamed there: both lock no table.
+        // Writes of a superuser to the catalog, and the renaming of a schema, do not lock the tables concerned.
         if !system.is_empty() {
             catalog.read_changed_families(link).await?;
         }
@@ -222,13 +223,15 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Reads every family with another stamp again.
+    /// Rereads every family whose stamp has changed.
     async fn read_changed_families(&mut self, link: &mut Link<'_>) -> Result<(), LinkError> {
         let before = std::mem::replace(&mut self.stamps, stamps(link).await?);
         let all: BTreeSet<Oid> = before.keys().chain(self.stamps.keys()).copied().collect();
         let changed: Vec<Oid> = all.into_iter().filter(|head| before.get(head) != self.stamps.get(head)).collect();
-        let is_changed = |oid: Oid| changed.binary_search(&oid).is_ok();
-        self.relations.retain(|oid, relation| !is_changed(*oid) && !relation.parent.is_some_and(is_changed));
+        self.relations.retain(|oid, relation| {
+            let mut heads = std::iter::once(*oid).chain(relation.parent);
+            !heads.any(|head| changed.binary_search(&head).is_ok())
+        });
         let members = format!(
             "select coalesce(string_agg(oid::text, ','), '') from (
                  select unnest({heads}) as oid
@@ -246,7 +249,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Adds these relations, or all of them, and the types.
+    /// Reads these relations, or all of them, and the enum types.
     async fn read_relations(&mut self, link: &mut Link<'_>, only: Option<&[Oid]>) -> Result<(), LinkError> {
         let answer = link.text(&complete(QUERY, only)).await?;
         self.add(serde_json::from_str(&answer).map_err(|error| LinkError::Malformed(error.to_string()))?);
@@ -282,7 +285,7 @@ impl Catalog {
     }
 }
 
-/// Fills in the parts that the queries share; `only` restricts the relations.
+/// Fills in the shared parts of a query; `only` restricts the relations.
 fn complete(query: &str, only: Option<&[Oid]>) -> String {
     let mut query = query.replace("/*relation*/", RELATION);
     for column in ["c.oid", "inhrelid", "x.indrelid"] {
@@ -292,34 +295,35 @@ fn complete(query: &str, only: Option<&[Oid]>) -> String {
     query
 }
 
-/// The numbers as an array in PostgreSQL.
+/// The numbers as an array in SQL.
 fn array(numbers: &[Oid]) -> String {
     let numbers: Vec<String> = numbers.iter().map(Oid::to_string).collect();
     format!("'{{{}}}'::oid[]", numbers.join(","))
 }
 
-/// The number of entries and the sum of their writers, by the head of the family.
+/// Reads [`STAMPS`]: the number of entries and the sum of their writers, by the head of the family.
 async fn stamps(link: &mut Link<'_>) -> Result<BTreeMap<Oid, (u64, u64)>, LinkError> {
-    let entry = |entry: &str| {
-        let (head, stamp) = entry.split_once(':')?;
-        let (entries, writers) = stamp.split_once('+')?;
-        Some((head.parse().ok()?, (entries.parse().ok()?, writers.parse().ok()?)))
-    };
-    Ok(link.text(&complete(STAMPS, None)).await?.split(' ').filter_map(entry).collect())
+    Ok(link.text(&complete(STAMPS, None)).await?.split(' ').filter_map(stamp).collect())
 }
 
-/// `16385:3:0:1 …` as row counts.
+fn stamp(entry: &str) -> Option<(Oid, (u64, u64))> {
+    let (head, stamp) = entry.split_once(':')?;
+    let (entries, writers) = stamp.split_once('+')?;
+    Some((head.parse().ok()?, (entries.parse().ok()?, writers.parse().ok()?)))
+}
+
+/// Parses the row counts `16385:3:0:1 …`.
 fn counts(text: &str) -> BTreeMap<Oid, Written> {
-    let entry = |entry: &str| {
-        let mut numbers = entry.split(':').map(str::parse::<u64>);
-        let mut next = || numbers.next()?.ok();
-        let oid = u32::try_from(next()?).ok()?;
-        Some((oid, Written { inserted: next()?, updated: next()?, deleted: next()? }))
-    };
-    text.split(' ').filter_map(entry).collect()
+    text.split(' ').filter_map(row_count).collect()
 }
 
-/// The numbers in `1,2`.
+fn row_count(entry: &str) -> Option<(Oid, Written)> {
+    let numbers: Result<Vec<u64>, _> = entry.split(':').map(str::parse).collect();
+    let [oid, inserted, updated, deleted] = numbers.ok()?[..] else { return None };
+    Some((u32::try_from(oid).ok()?, Written { inserted, updated, deleted }))
+}
+
+/// Parses the list `1,2`.
 fn numbers(text: &str) -> Vec<Oid> {
     text.split(',').filter_map(|number| number.parse().ok()).collect()
 }
@@ -331,19 +335,18 @@ pub(crate) mod tests {
     /// Adds a table with an id and these columns (name, type).
     pub(crate) fn with_table(catalog: &mut Catalog, oid: Oid, name: &str, columns: &[(&str, &str)]) {
         let columns = std::iter::once(&("id", "uuid")).chain(columns).zip(1..);
-        let column = |((name, data_type), number): (&(&str, &str), i16)| {
-            (oid, number, (*name).to_owned(), (*data_type).to_owned(), false, None)
-        };
+        let columns = columns
+            .map(|((name, data_type), number)| (oid, number, (*name).to_owned(), (*data_type).to_owned(), false, None));
         catalog.add(Answer {
             relations: Some(vec![(oid, "public".to_owned(), name.to_owned(), 'r', oid, None)]),
-            columns: Some(columns.map(column).collect()),
+            columns: Some(columns.collect()),
             constraints: Some(vec![(oid, format!("{name}_pkey"), 'p', vec![1], None, Vec::new())]),
             ..Answer::default()
         });
     }
 
     #[test]
-    fn row_counts_are_read_from_one_text() {
+    fn row_counts_are_parsed() {
         let written = Written { inserted: 3, updated: 0, deleted: 1 };
         assert_eq!(counts("16385:3:0:1"), BTreeMap::from([(16385, written)]));
         assert!(counts("").is_empty());

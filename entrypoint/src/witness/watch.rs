@@ -3,23 +3,23 @@
 use std::cell::RefCell;
 
 use super::announced::{Announced, Permission};
-use super::catalog::{Catalog, Oid, Written};
+use super::catalog::Catalog;
 use super::compare::compare;
 use super::link::{Link, LinkError};
 use super::loss::{Loss, count};
 use super::measure::Measure;
 use super::name::TableName;
 
-/// How often a suspicion may lead to another attempt; each attempt can only raise suspicions that the one before did
-/// not, and there are few kinds of them.
+/// The limit of attempts at a transaction. Suspicions lead to another attempt, which can only raise new ones, and there
+/// are few kinds of them.
 pub const MAX_ATTEMPTS: usize = 4;
 
-/// The catalog that the last transaction of the boot left, so that the next one reads only what has changed since.
+/// The catalog after the boot's last transaction, so that the next one reads only the changes since then.
 #[derive(Debug, Default)]
 pub struct LastCatalog(RefCell<Option<Catalog>>);
 
 impl LastCatalog {
-    /// Forgets it, where the transaction went on after its observation.
+    /// Forgets the catalog, because the transaction continues after its observation.
     pub fn forget(&self) {
         self.0.take();
     }
@@ -36,30 +36,30 @@ pub struct Witness<'a> {
 /// The result of an observation.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Nothing was lost but what was announced: commit.
+    /// Only announced losses happened: commit.
     Kept {
-        /// The announced losses that happened.
+        /// Announced losses that happened.
         announced: Vec<Loss>,
         /// Rows that the work updated, by table.
         updated: Vec<(TableName, u64)>,
     },
-    /// These may be losses: roll back, and try again with them measured.
+    /// Possible losses: roll back, and try again with these measured.
     Suspected(Vec<Loss>),
-    /// Something was lost without announcement: roll back.
+    /// Unannounced losses: roll back.
     Lost {
-        /// The losses, with the rows or values where they were measured.
+        /// The unannounced losses, with the number of rows or values if it was measured.
         losses: Vec<(Loss, Option<u64>)>,
-        /// The announced losses that happened, too.
+        /// Announced losses that happened.
         announced: Vec<Loss>,
     },
 }
 
 impl<'a> Witness<'a> {
-    /// Reads what has changed of the catalog since the boot's last transaction, and measures earlier suspicions. To be
-    /// called right after BEGIN.
+    /// Reads the changes of the catalog since the boot's last transaction, and measures earlier suspicions. Call it right
+    /// after BEGIN.
     ///
     /// # Errors
-    /// The connection's; 55P03 if a table that has to be measured is locked by another session.
+    /// Fails if the connection does, or with 55P03 if another session has locked a table that has to be measured.
     pub async fn begin(
         link: &mut Link<'_>,
         last: &'a LastCatalog,
@@ -83,12 +83,12 @@ impl<'a> Witness<'a> {
         &self.before
     }
 
-    /// Compares, in the same transaction, before COMMIT.
+    /// Compares the catalog with the one before the work, in the same transaction, before COMMIT.
     ///
     /// # Errors
-    /// The connection's.
+    /// Fails if the connection does.
     pub async fn end(&self, link: &mut Link<'_>, announced: &(impl Announced + ?Sized)) -> Result<Outcome, LinkError> {
-        // Triggers that would run at COMMIT, after this, run now.
+        // Deferred triggers would run at COMMIT, after this comparison: run them now.
         link.rows("set constraints all immediate").await?;
         let after = self.before.after_work(link).await?;
         let (mut expected, mut suspected, mut lost) = (Vec::new(), Vec::new(), Vec::new());
@@ -124,7 +124,7 @@ impl<'a> Witness<'a> {
     }
 }
 
-/// Adds suspicions that are not there yet.
+/// Adds the suspicions that `all` does not contain yet.
 pub fn add_suspicions(all: &mut Vec<Loss>, new: Vec<Loss>) {
     for loss in new {
         if !all.iter().any(|known| is_same_question(known, &loss)) {
@@ -133,7 +133,7 @@ pub fn add_suspicions(all: &mut Vec<Loss>, new: Vec<Loss>) {
     }
 }
 
-/// Returns true if one measure answers both: the number of deleted rows is not part of the question.
+/// Returns true if one measure answers both; they may differ in the number of deleted rows.
 fn is_same_question(one: &Loss, other: &Loss) -> bool {
     std::mem::discriminant(one) == std::mem::discriminant(other) && one.to_string() == other.to_string()
 }
@@ -144,7 +144,7 @@ pub fn with_amount(loss: &Loss, amount: Option<u64>) -> String {
     amount.map_or_else(|| loss.to_string(), |number| format!("{loss} ({})", count(number, loss.unit())))
 }
 
-/// Without row statistics, deleted rows would go unnoticed. Only a superuser can switch them off.
+/// Switches row statistics on, without which deleted rows would go unnoticed. Only a superuser can switch them off.
 async fn require_statistics(link: &mut Link<'_>) -> Result<(), LinkError> {
     if !has_statistics(link).await? {
         link.rows("set local track_counts = on").await?;
@@ -155,17 +155,17 @@ async fn require_statistics(link: &mut Link<'_>) -> Result<(), LinkError> {
 /// Returns true if PostgreSQL counts the rows of this session.
 ///
 /// # Errors
-/// The connection's.
+/// Fails if the connection does.
 pub async fn has_statistics(link: &mut Link<'_>) -> Result<bool, LinkError> {
     Ok(link.number("select (current_setting('track_counts') = 'on')::int").await? == 1)
 }
 
 fn updated(before: &Catalog, after: &Catalog) -> Vec<(TableName, u64)> {
-    let rows = |(oid, now): (&Oid, &Written)| {
+    let mut updated = Vec::new();
+    for (oid, now) in &after.written {
         let earlier = before.written.get(oid).copied().unwrap_or_default();
         let number = now.updated.saturating_sub(earlier.updated);
-        let name = before.table_name(*oid).filter(|_| number > 0)?;
-        Some((name.clone(), number))
-    };
-    after.written.iter().filter_map(rows).collect()
+        updated.extend(before.table_name(*oid).filter(|_| number > 0).map(|name| (name.clone(), number)));
+    }
+    updated
 }
