@@ -1,4 +1,4 @@
-//! `attic`: lists what is in the attic, restores it, or purges it.
+//! `attic`: lists, restores or purges the entries of the attic.
 
 use std::fmt::Write as _;
 
@@ -18,14 +18,14 @@ use crate::witness::loss::count;
 /// A request to the attic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// List the entries, as text or JSON.
+    /// List the entries.
     List {
-        /// As JSON.
+        /// As JSON instead of text.
         json: bool,
     },
-    /// Bring one entry back.
+    /// Restore the entry with this number.
     Restore(i64),
-    /// Drop one entry, or all of them.
+    /// Drop the entry with this number, or all entries.
     Purge(Option<i64>),
 }
 
@@ -33,27 +33,27 @@ pub enum Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Entry {
-    /// Its number.
+    /// The number that commands refer to.
     pub(super) id: i64,
     /// `table`, `column` or `rows`.
     pub(super) kind: String,
-    /// The PostgreSQL schema that it was in.
+    /// The PostgreSQL schema of the table.
     pub(super) schema: String,
-    /// The table.
+    /// The table that was dropped, or that the data was in.
     pub(super) table: String,
-    /// The column of a `column`.
+    /// The column, if the kind is `column`.
     pub(super) column: Option<String>,
-    /// The table in the schema `attic` that holds the data.
+    /// The table with the data, in the schema `attic`.
     pub(super) stored: String,
-    /// When, in UTC, to the second.
+    /// UTC, to the second.
     pub(super) removed_at: String,
-    /// When it was restored.
+    /// UTC, to the second; `None` if it was not restored.
     pub(super) restored_at: Option<String>,
-    /// `schema`, or the SQL file that removed it.
+    /// `schema apply`, or the SQL file that removed the data.
     pub(super) source: String,
-    /// The image that removed it.
+    /// The image that removed the data.
     pub(super) image: String,
-    /// Rows or values.
+    /// The number of rows or values.
     pub(super) rows: i64,
     /// Size on disk in bytes.
     pub(super) bytes: i64,
@@ -84,10 +84,10 @@ impl Entry {
     }
 }
 
-/// Carries out the request. Returns what goes to standard output.
+/// Carries out the request. Returns the text for standard output.
 ///
 /// # Errors
-/// As a boot's up to phase 3; [`BootError::Attic`] if it cannot be done.
+/// Those of a boot up to phase 3; [`BootError::Attic`] if the request cannot be carried out.
 pub async fn run(request: &Request, env: &Env, log: &Log) -> Result<String, BootError> {
     let prepared = prepare(env, log)?;
     let session = connect(&prepared, log).await?;
@@ -101,14 +101,10 @@ pub async fn run(request: &Request, env: &Env, log: &Log) -> Result<String, Boot
     session.ready().await?;
     let other = database::refuse_pooler(&session, &config.database, config.timeouts.database, log).await?;
     let (lock, _) = BootLock::acquire(other, config.timeouts.lock, log).await?;
-    let find = |id: i64| {
-        let entry = entries.iter().find(|entry| entry.id == id);
-        entry.ok_or_else(|| BootError::Attic(format!("the attic has no entry {id}: see `attic`")))
-    };
     let done = match request {
-        Request::Restore(id) => restore(&session, find(*id)?).await?,
+        Request::Restore(id) => restore(&session, find(&entries, *id)?).await?,
         Request::Purge(Some(id)) => {
-            let entry = find(*id)?;
+            let entry = find(&entries, *id)?;
             drop_entry(&session.client, entry.id, &entry.stored).await?;
             format!("purged {}", entry.subject())
         }
@@ -125,15 +121,20 @@ pub async fn run(request: &Request, env: &Env, log: &Log) -> Result<String, Boot
     Ok(done)
 }
 
+fn find(entries: &[Entry], id: i64) -> Result<&Entry, BootError> {
+    let entry = entries.iter().find(|entry| entry.id == id);
+    entry.ok_or_else(|| BootError::Attic(format!("the attic has no entry {id}: see `attic`")))
+}
+
 fn listed(entries: &[Entry]) -> String {
     let mut text = String::new();
     for entry in entries {
-        writeln!(text, "{}", entry.line()).expect("a String takes every write");
+        writeln!(text, "{}", entry.line()).expect("writing to a String does not fail");
     }
     if entries.is_empty() { "the attic is empty".to_owned() } else { text.trim_end().to_owned() }
 }
 
-/// The entries that still have their data, the newest last.
+/// Reads the entries whose data still exists, the newest last.
 async fn list(client: &Client) -> Result<Vec<Entry>, tokio_postgres::Error> {
     let rows = client
         .query(
@@ -174,7 +175,7 @@ async fn list(client: &Client) -> Result<Vec<Entry>, tokio_postgres::Error> {
     Ok(entries)
 }
 
-/// Brings one entry back, in one transaction.
+/// Restores one entry, in one transaction.
 async fn restore(session: &Session, entry: &Entry) -> Result<String, BootError> {
     let client = &session.client;
     client.batch_execute("begin").await?;
@@ -185,7 +186,7 @@ async fn restore(session: &Session, entry: &Entry) -> Result<String, BootError> 
     };
     match restored {
         Ok(sentence) => {
-            // A table that was moved back is not in the attic any more.
+            // A table that was moved back is no longer in the attic.
             let note = "update boot.attic set restored_at = now(), purged_at = case
                             when to_regclass(format('attic.%I', stored)) is null then now() end where id = $1";
             client.execute(note, &[&entry.id]).await?;
@@ -200,14 +201,14 @@ async fn restore(session: &Session, entry: &Entry) -> Result<String, BootError> 
     }
 }
 
-/// The table as it is now: its name for SQL, and whether it exists.
+/// Returns the table's name for SQL, and true if the table exists.
 async fn origin(client: &Client, entry: &Entry) -> Result<(String, bool), BootError> {
     let quoted = format!("{}.{}", identifier(&entry.schema), identifier(&entry.table));
     let row = client.query_one("select to_regclass($1) is not null", &[&quoted]).await?;
     Ok((quoted, row.get(0)))
 }
 
-/// Moves the table back with its foreign keys, or, where there is a table of that name again, puts its rows in there.
+/// Moves the table back with its foreign keys. If a table of that name exists again, inserts the rows into it instead.
 async fn restore_table(client: &Client, entry: &Entry) -> Result<String, BootError> {
     let (quoted, exists) = origin(client, entry).await?;
     if exists {
@@ -226,8 +227,7 @@ async fn restore_table(client: &Client, entry: &Entry) -> Result<String, BootErr
     let mut missing = restore_defaults(client, entry, &quoted).await?;
     let foreign_keys = entry.definition["foreignKeys"].as_array().map_or(&[][..], Vec::as_slice);
     for key in foreign_keys {
-        let text = |name: &str| key[name].as_str().unwrap_or_default();
-        let (table, name, definition) = (text("table"), text("name"), text("definition"));
+        let (table, name, definition) = (text(key, "table"), text(key, "name"), text(key, "definition"));
         client.batch_execute("savepoint foreign_key").await?;
         let add = format!("alter table {table} add constraint {} {definition}", identifier(name));
         if client.batch_execute(&add).await.is_err() {
@@ -243,42 +243,46 @@ async fn restore_table(client: &Client, entry: &Entry) -> Result<String, BootErr
     Ok(format!("restored {} with {}{without}", entry.subject(), count(u64::try_from(rows).unwrap_or(0), "row")))
 }
 
-/// Gives the columns of a copied table their defaults again. Returns what could not be restored.
+/// Restores the defaults of a copied table's columns. Returns the defaults that could not be restored.
 async fn restore_defaults(client: &Client, entry: &Entry, table: &str) -> Result<Vec<String>, BootError> {
     let mut missing = Vec::new();
     for column in entry.definition["defaults"].as_array().map_or(&[][..], Vec::as_slice) {
-        let text = |name: &str| column[name].as_str().unwrap_or_default();
-        let (name, quoted) = (text("column"), identifier(text("column")));
+        let (name, default, identity) = (text(column, "column"), text(column, "default"), text(column, "identity"));
+        let quoted = identifier(name);
         let owned_sequence =
-            text("default").strip_prefix("nextval('").and_then(|rest| rest.split_once('\'')).map(|(name, _)| name);
-        let statements = match (text("identity"), text("generated"), owned_sequence) {
+            default.strip_prefix("nextval('").and_then(|rest| rest.split_once('\'')).map(|(name, _)| name);
+        let statements = match (identity, text(column, "generated"), owned_sequence) {
             ("a", ..) => format!("alter table {table} alter {quoted} add generated always as identity"),
             ("d", ..) => format!("alter table {table} alter {quoted} add generated by default as identity"),
             (_, "s" | "v", _) => String::new(),
             (.., Some(sequence)) => format!(
                 "create sequence if not exists {sequence} owned by {table}.{quoted};
-                 alter table {table} alter {quoted} set default {}",
-                text("default")
+                 alter table {table} alter {quoted} set default {default}"
             ),
-            _ => format!("alter table {table} alter {quoted} set default {}", text("default")),
+            _ => format!("alter table {table} alter {quoted} set default {default}"),
         };
-        let counts_on = format!(
+        let advance_sequence = format!(
             "; select setval(pg_get_serial_sequence({}, {}), max({quoted})) from {table} where {quoted} is not null having count(*) > 0",
             literal(table),
             literal(name)
         );
-        let counts = !text("identity").is_empty() || owned_sequence.is_some();
-        let statements = if counts { statements + &counts_on } else { statements };
+        let has_sequence = !identity.is_empty() || owned_sequence.is_some();
+        let statements = if has_sequence { statements + &advance_sequence } else { statements };
         client.batch_execute("savepoint column_default").await?;
         if statements.is_empty() || client.batch_execute(&statements).await.is_err() {
             client.batch_execute("rollback to savepoint column_default").await?;
-            missing.push(format!("the default of {name} ({})", text("default")));
+            missing.push(format!("the default of {name} ({default})"));
         }
     }
     Ok(missing)
 }
 
-/// Puts rows back into their table; a row whose key is there again is left alone.
+/// The text under that key; empty if there is none.
+fn text<'a>(object: &'a Value, key: &str) -> &'a str {
+    object[key].as_str().unwrap_or_default()
+}
+
+/// Inserts rows into their table again. Rows whose key exists are left alone.
 async fn restore_rows(client: &Client, entry: &Entry) -> Result<String, BootError> {
     let (quoted, exists) = origin(client, entry).await?;
     if !exists {
@@ -302,10 +306,10 @@ async fn restore_rows(client: &Client, entry: &Entry) -> Result<String, BootErro
             &[&quoted],
         )
         .await?;
-    // Without a key, nothing tells which rows are there again.
+    // Without a key, rows that were restored before cannot be recognized.
     if entry.restored_at.is_some() && !has_key.get::<_, bool>(0) {
         return Err(BootError::Attic(format!(
-            "{} were restored already, and {} has no key",
+            "{} were already restored, and {} has no key",
             entry.subject(),
             entry.table
         )));
@@ -321,12 +325,12 @@ async fn restore_rows(client: &Client, entry: &Entry) -> Result<String, BootErro
         )
         .await?;
     let left = u64::try_from(entry.rows).unwrap_or(0).saturating_sub(inserted);
-    let present = if left == 0 { String::new() } else { format!("; {} were there already", count(left, "row")) };
+    let present = if left == 0 { String::new() } else { format!("; {} already existed", count(left, "row")) };
     Ok(format!("restored {} into {}{present}", count(inserted, "row"), entry.table))
 }
 
-/// Puts values back by their keys, where the column is empty or holds a cut value; adds the column if it is gone, and
-/// gives it its type again if that was changed.
+/// Restores values by their keys, where the column is NULL or contains the value as cut by a narrower type. First adds
+/// the column if it does not exist, and restores its type if that was changed.
 async fn restore_column(client: &Client, entry: &Entry) -> Result<String, BootError> {
     let (quoted, exists) = origin(client, entry).await?;
     let column = entry.column.as_deref().unwrap_or_default();
@@ -341,7 +345,7 @@ async fn restore_column(client: &Client, entry: &Entry) -> Result<String, BootEr
         .collect();
     if key.is_empty() {
         return Err(BootError::Attic(format!(
-            "{} has no primary key, so its values cannot be matched with rows: copy them by hand from {SCHEMA}.{}",
+            "{} has no primary key, so the values cannot be matched to rows: copy them by hand from {SCHEMA}.{}",
             entry.table, entry.stored
         )));
     }
@@ -358,23 +362,21 @@ async fn restore_column(client: &Client, entry: &Entry) -> Result<String, BootEr
         )
         .await?
         .get(0);
-    // Rows whose value was changed since are left alone: only empty and cut values are restored.
+    // A value that was changed since then is left alone.
     let is_cut = if present == data_type {
         "false".to_owned()
     } else {
         format!("t.{quoted_column}::text = (a.{quoted_column}::{present})::text")
     };
-    let choose = |condition: &str| {
-        format!(
-            "create temporary table restored on commit drop as select {} from {quoted} t
-             join {stored} a on {joined} where t.{quoted_column} is null or {condition}",
-            key.iter().map(|name| format!("a.{name}")).collect::<Vec<_>>().join(", ")
-        )
-    };
+    let select_rows = format!(
+        "create temporary table restored on commit drop as select {} from {quoted} t
+         join {stored} a on {joined} where t.{quoted_column} is null",
+        key.iter().map(|name| format!("a.{name}")).collect::<Vec<_>>().join(", ")
+    );
     client.batch_execute("savepoint cut_values").await?;
-    // A type may have no cast to the other one.
-    if client.batch_execute(&choose(&is_cut)).await.is_err() {
-        client.batch_execute(&format!("rollback to savepoint cut_values; {}", choose("false"))).await?;
+    // There may be no cast between the types; then only NULLs are replaced.
+    if client.batch_execute(&format!("{select_rows} or {is_cut}")).await.is_err() {
+        client.batch_execute(&format!("rollback to savepoint cut_values; {select_rows}")).await?;
     }
     if present != data_type {
         let back =
@@ -387,12 +389,12 @@ async fn restore_column(client: &Client, entry: &Entry) -> Result<String, BootEr
             ))
         })?;
     }
-    let chosen = key.iter().map(|name| format!("r.{name} = a.{name}")).collect::<Vec<_>>().join(" and ");
+    let selected = key.iter().map(|name| format!("r.{name} = a.{name}")).collect::<Vec<_>>().join(" and ");
     let updated = client
         .execute(
             &format!(
                 "update {quoted} t set {quoted_column} = a.{quoted_column}
-                 from {stored} a join restored r on {chosen} where {joined}"
+                 from {stored} a join restored r on {selected} where {joined}"
             ),
             &[],
         )

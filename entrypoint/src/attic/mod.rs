@@ -1,8 +1,8 @@
-//! The attic: what an allowed plan or a declared SQL file removed, kept for a time in a PostgreSQL schema of its own.
+//! The attic: data that an allowed plan or an announcing SQL file removed, kept for some days in a separate schema.
 //!
-//! Before the work of a transaction, [`Stash`] moves a table there or copies a column's values with their keys; deleted
-//! rows are copied by a trigger. It is part of the same transaction, so that whatever was removed is in the attic, and
-//! nothing else. The list is the table `boot.attic`; the data is in the schema `attic`, which Directus never looks at.
+//! Before the work of a transaction, [`Stash`] moves a table there or copies a column's values with their keys; a trigger
+//! copies deleted rows. All of it is in the same transaction, so that the attic contains exactly the removed data. The
+//! list is the table `boot.attic`; the data is in the schema `attic`, which Directus never reads.
 
 mod command;
 mod stash;
@@ -19,8 +19,8 @@ pub use stash::{Insertion, NEEDS_COPY, Stash, settle};
 /// The PostgreSQL schema of the removed data.
 pub use crate::witness::compare::ATTIC as SCHEMA;
 
-/// Why the transaction must not be committed: something outside of the attic still depends on a table inside it. `None`
-/// if nothing does.
+/// Returns why the transaction must not be committed: an object outside of the attic still depends on a table in it.
+/// `None` if none does.
 ///
 /// # Errors
 /// Fails if the connection does.
@@ -52,12 +52,14 @@ pub async fn dangling(link: &mut Link<'_>) -> Result<Option<String>, LinkError> 
     let rows = link.rows(&query).await?;
     let first = rows.into_iter().next().map(|row| row.into_iter().flatten().collect::<Vec<_>>());
     Ok(first.map(|row| match row.as_slice() {
-        [reason, table] => format!("the table {table} cannot be removed: {reason}; drop that in a SQL file first"),
+        [reason, table] => {
+            format!("the table {table} cannot be removed: {reason}; drop the reference in a SQL file first")
+        }
         _ => "something depends on a removed table".to_owned(),
     }))
 }
 
-/// Drops what has been in the attic for longer than `days`. Called by boots that had other work.
+/// Drops entries that are older than `days`. Called by boots that had other work.
 ///
 /// # Errors
 /// Fails if a query does.
@@ -77,7 +79,7 @@ pub async fn purge(client: &Client, days: u32, log: &Log) -> Result<(), tokio_po
     Ok(())
 }
 
-/// Drops the data of one entry; the entry itself stays in the list as purged.
+/// Drops the data of one entry. The entry itself stays in `boot.attic`, marked as purged.
 async fn drop_entry(client: &Client, id: i64, stored: &str) -> Result<(), tokio_postgres::Error> {
     let table = crate::quote::identifier(stored);
     client

@@ -1,36 +1,37 @@
-//! Keeps what a transaction is about to remove, as part of that transaction.
+//! Keeps the data that a transaction is about to remove, as part of that transaction.
 
 use super::SCHEMA;
 use crate::migrations::MigrationFile;
 use crate::migrations::scan::words;
 use crate::quote::{identifier, literal};
 use crate::witness::catalog::{Catalog, Oid};
+use crate::witness::link::Rows;
 use crate::witness::{Announcement, Link, LinkError, Loss, TableName};
 
-/// Data that is kept until it is known what the work removed.
+/// Data that is kept until the work has shown whether it removes the original.
 #[derive(Debug)]
 pub struct Stash {
     id: u64,
     /// The table in the attic.
     stored: String,
-    /// The loss that it is kept for.
+    /// The expected loss.
     subject: Loss,
     how: How,
 }
 
-/// The way in which data is kept.
+/// The way to keep the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum How {
-    /// The table itself is moved, and an empty one takes its place for the work to drop.
+    /// The table itself is moved. The work drops an empty one in its place.
     Move,
     /// The table's rows are copied.
     Copy,
-    /// The column's values are copied with their keys.
+    /// The column's values are copied with their primary keys.
     Column,
     /// A trigger copies rows as they are deleted.
     Rows,
-    /// All rows are copied, and afterwards those that are still there are removed from the copy: no trigger sees the end of
-    /// a partition.
+    /// All rows are copied, and those that remain are removed from the copy after the work: dropping a partition does not
+    /// fire a trigger.
     AllRows,
 }
 
@@ -45,23 +46,23 @@ impl How {
     }
 }
 
-/// A statement to run right before one of a file's own.
+/// A statement to insert into those of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Insertion {
-    /// The index of the file's statement.
+    /// The index of the file's statement to insert it before.
     pub before: usize,
-    /// The statement.
+    /// The statement to insert.
     pub sql: String,
 }
 
-/// The SQLSTATE by which a statement of [`Stash::of_file`] says that the table was changed before it.
+/// The SQLSTATE of a statement of [`Stash::of_file`] if the file deleted rows of the table before it.
 pub const NEEDS_COPY: &str = "BA001";
 
-/// The longest part of a table's name that its name in the attic repeats; PostgreSQL's limit is 63 bytes.
+/// The number of characters of a table's name that its name in the attic repeats; PostgreSQL's limit is 63 bytes.
 const MAX_NAME: usize = 40;
 
 impl Stash {
-    /// For the allowed losses of a plan: tables are moved, columns copied. `source` is the image's name.
+    /// Keeps the data of a plan's allowed losses: moves tables and copies columns.
     ///
     /// # Errors
     /// Fails if the connection does.
@@ -90,9 +91,9 @@ impl Stash {
         Ok(stashes)
     }
 
-    /// For what a SQL file declares. A table that the file drops in a statement of its own is moved right before that
-    /// statement, and deleted rows are copied by a trigger. Any other table is copied before the file runs; and every one is,
-    /// if `may_move` is false, because an earlier attempt has shown that the file gets round the quick ways.
+    /// Keeps the data that a SQL file announces as lost. A table that the file drops with a separate statement is moved right
+    /// before that statement, and a trigger copies deleted rows. All other data is copied before the file runs, and so is
+    /// everything if `may_move` is false, because an earlier attempt has shown that the file evades the quick ways.
     ///
     /// # Errors
     /// Fails if the connection does.
@@ -106,15 +107,15 @@ impl Stash {
         let (mut stashes, mut insertions) = (Vec::new(), Vec::new());
         for announcement in &file.headers.destroys {
             let (schema, name) = announcement.table();
-            // A missing table cannot be destroyed; the boot warns of it afterwards.
+            // A missing table cannot be destroyed; the boot warns about it afterwards.
             let Some(oid) = catalog.find_table(schema, name) else { continue };
             let Some(table) = catalog.table_name(oid).cloned() else { continue };
-            // The boot's own tables and the attic are not kept a second time.
+            // The boot's own tables and those in the attic are not kept.
             if table.schema == SCHEMA || table.schema == "boot" {
                 continue;
             }
             let has_parts = catalog.has_parts(oid);
-            // Moved, it would take the tables that inherit from it out of the reach of the file's CASCADE.
+            // If it were moved, the file's CASCADE would not drop the tables that inherit from it.
             let is_alone = catalog.children(oid).next().is_none() && catalog.relations[&oid].parent.is_none();
             let drop = dropping_statement(file, announcement).filter(|_| may_move && is_alone);
             let (subject, how) = match announcement.column() {
@@ -136,7 +137,7 @@ impl Stash {
         Ok((stashes, insertions))
     }
 
-    /// Adds the entry to the list, and copies what has to be copied before the work.
+    /// Adds the entry to the list, and copies the data that has to be copied before the work.
     async fn create(
         link: &mut Link<'_>,
         catalog: &Catalog,
@@ -151,8 +152,7 @@ impl Stash {
         let column = column.as_deref();
         let key = catalog.primary_key(oid);
         let definition = definition(link, catalog, oid, column, &key, how == How::Copy).await?;
-        let optional = |text: Option<&str>| text.map_or_else(|| "null".to_owned(), literal);
-        // Asked first, because `if not exists` sends a notice.
+        // Not `if not exists`, because that sends a notice.
         if link.number(&format!("select (to_regnamespace({}) is null)::int", literal(SCHEMA))).await? == 1 {
             link.rows(&format!("create schema {SCHEMA}")).await?;
         }
@@ -162,7 +162,7 @@ impl Stash {
             literal(how.kind()),
             literal(&table.schema),
             literal(&table.name),
-            optional(column),
+            column.map_or_else(|| "null".to_owned(), literal),
             literal(&definition),
             literal(source),
             literal(image),
@@ -176,7 +176,7 @@ impl Stash {
         match how {
             How::Move => {}
             How::Copy => {
-                // A default may need a sequence that is dropped with the table: they are in the definition instead.
+                // The defaults are in the definition instead, because their sequences may be dropped with the table.
                 let like = "including all excluding defaults excluding identity excluding generated";
                 link.rows(&format!(
                     "create table {target} (like {origin} {like}); insert into {target} select * from {origin}"
@@ -186,7 +186,7 @@ impl Stash {
             How::AllRows => drop(link.rows(&format!("create table {target} as select * from {rows}")).await?),
             How::Column => {
                 let column = identifier(column.unwrap_or_default());
-                // Without a key, only whole rows tell which value belonged where.
+                // Without a key, only whole rows show where a value belongs.
                 let columns = match key.as_slice() {
                     [] => "*".to_owned(),
                     key => {
@@ -207,9 +207,9 @@ impl Stash {
         format!("{SCHEMA}.{}", identifier(&self.stored))
     }
 
-    /// Moves the table with its partitions, and puts an empty one in its place. Its own foreign keys go: nothing in the
-    /// attic may hold on to rows that are in use; their definitions are in the list. If `cascades`, the foreign keys to it
-    /// and the views over it go, too. Fails with [`NEEDS_COPY`] if rows were deleted before.
+    /// Moves the table with its partitions, and creates an empty one in its place. Drops its foreign keys, since nothing in
+    /// the attic may reference rows that are in use; their definitions are in the list. If `cascades`, also drops the
+    /// foreign keys to it and the views over it. Fails with [`NEEDS_COPY`] if rows were deleted before.
     fn move_statement(&self, catalog: &Catalog, oid: Oid, cascades: bool) -> String {
         let relation = &catalog.relations[&oid];
         let (table, filenode, deleted) = (&relation.name, relation.filenode, catalog.deleted(oid));
@@ -252,8 +252,8 @@ impl Stash {
         format!("do {}", literal(&body).trim_start())
     }
 
-    /// A trigger for DELETE by row and one for TRUNCATE, also for sessions that replicate. Rows pass through JSON, so that a column that the file adds in
-    /// between does no harm.
+    /// Creates a row trigger for DELETE and one for TRUNCATE, which also fire in sessions that replicate. The rows pass
+    /// through JSON, so that a column that the file adds in the meantime does no harm.
     fn trigger_statements(&self, table: &TableName) -> String {
         let (target, origin) = (self.target(), table.quoted());
         let function = format!("{SCHEMA}.{}", identifier(&self.function()));
@@ -283,15 +283,15 @@ impl Stash {
         format!("attic_keep_{}", self.id)
     }
 
-    /// After the work: removes the triggers, and from a full copy the rows that are still there. To be called before the
-    /// witness reads the catalog.
+    /// Removes the triggers, and the rows that remain in the table from a full copy of it. Call it after the work, before
+    /// the witness reads the catalog.
     ///
     /// # Errors
     /// Fails if the connection does.
     pub async fn end_work(&self, link: &mut Link<'_>) -> Result<(), LinkError> {
         if self.how == How::Rows {
             let function = identifier(&self.function());
-            // With its triggers, if the table still has them; the notice about those is not of interest.
+            // Also drops the triggers, if the table still has them; the notice about those is suppressed.
             link.rows(&format!(
                 "set local client_min_messages = warning; drop function if exists {SCHEMA}.{function}() cascade; \
                  set local client_min_messages to default"
@@ -304,7 +304,7 @@ impl Stash {
             let columns =
                 link.rows(&format!("{columns} where attrelid = {}::regclass and attnum > 0", literal(&target))).await?;
             let columns = columns.into_iter().flatten().flatten().next().unwrap_or_default();
-            // If the table is not what it was, the copy stays complete; a restore leaves rows alone whose key is there.
+            // If the table's columns have changed, the copy stays complete; a restore skips rows whose key exists.
             link.attempt(&format!(
                 "create table {SCHEMA}.{kept} as select * from {target} except all select {columns} from {};
                  drop table {target}; alter table {SCHEMA}.{kept} rename to {}",
@@ -316,14 +316,14 @@ impl Stash {
         Ok(())
     }
 
-    /// Returns true if it holds every row that was deleted; a file may have silenced the triggers.
+    /// Returns true if it contains every deleted row; a file may have disabled the triggers.
     ///
     /// # Errors
     /// Fails if the connection does.
     pub async fn is_complete(&self, link: &mut Link<'_>, losses: &[Loss]) -> Result<bool, LinkError> {
         let Some(table) = self.subject.table().filter(|_| self.how == How::Rows) else { return Ok(true) };
         let rows = link.number(&format!("select count(*) from {}", self.target())).await?;
-        // The rows of a table that was written anew were truncated or cast, which no trigger sees.
+        // The rows of a rewritten table were truncated or cast, and a cast does not fire triggers.
         Ok(losses.iter().all(|loss| match loss {
             Loss::Rows(lost, number) => lost != table || rows >= *number,
             Loss::Rewritten(lost) => lost != table,
@@ -331,7 +331,7 @@ impl Stash {
         }))
     }
 
-    /// Returns true if the work removed what this is kept for.
+    /// Returns true if the work removed the original of the kept data.
     fn happened(&self, losses: &[Loss]) -> bool {
         losses.iter().any(|loss| match (&self.subject, loss) {
             (
@@ -345,7 +345,7 @@ impl Stash {
     }
 }
 
-/// Keeps what was removed and drops the rest of the stashes. Returns a sentence for each.
+/// Keeps the data that was removed and drops the other stashes. Returns one sentence per stash.
 ///
 /// # Errors
 /// Fails if the connection does.
@@ -358,14 +358,14 @@ pub async fn settle(link: &mut Link<'_>, stashes: Vec<Stash>, losses: &[Loss]) -
         } else {
             link.rows(&format!("drop table if exists {}; delete from boot.attic where id = {id}", stash.target()))
                 .await?;
-            sentences.push(format!("{subject} was to be removed and was not"));
+            sentences.push(format!("{subject} was announced as lost, but was not removed"));
         }
     }
     Ok(sentences)
 }
 
-/// The definition that a restore needs next to the data, as JSON: the key and type of a column, the foreign keys of a table in both
-/// directions, and for a copy the defaults of its columns.
+/// The definition that a restore needs in addition to the data, as JSON: the key and type of a column, the foreign keys
+/// from and to a table, and for a copy the defaults of its columns.
 async fn definition(
     link: &mut Link<'_>,
     catalog: &Catalog,
@@ -394,62 +394,55 @@ async fn definition(
     } else {
         Vec::new()
     };
-    let json = |rows: Vec<Vec<Option<String>>>| -> serde_json::Value {
-        let text = rows.into_iter().flatten().flatten().next();
-        text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
-    };
-    let (foreign_keys, defaults) = (json(foreign_keys), json(defaults));
     let column = column.and_then(|column| catalog.find_column(oid, column)).map(|(_, column)| column);
     Ok(serde_json::json!({
         "key": key,
         "type": column.map(|column| &column.data_type),
         "notNull": column.map(|column| column.not_null),
         "default": column.and_then(|column| column.default.as_ref()),
-        "foreignKeys": foreign_keys,
-        "defaults": defaults,
+        "foreignKeys": first_json(foreign_keys),
+        "defaults": first_json(defaults),
     })
     .to_string())
+}
+
+/// The first value of a result as JSON; null if there is none.
+fn first_json(rows: Rows) -> serde_json::Value {
+    let text = rows.into_iter().flatten().flatten().next();
+    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
 /// A statement of a file that drops tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Drop {
-    /// Its index.
+    /// The index of the statement in the file.
     statement: usize,
-    /// Drops what depends on them, too.
+    /// True for CASCADE.
     cascades: bool,
 }
 
-/// The first statement of a file that drops this table, if it is a DROP TABLE of its own.
+/// The first DROP TABLE of a file that names this table.
 fn dropping_statement(file: &MigrationFile, announcement: &Announcement) -> Option<Drop> {
     let (_, table) = announcement.table();
-    let drops = |(statement, range): (usize, &std::ops::Range<usize>)| {
+    file.statements.iter().enumerate().find_map(|(statement, range)| {
         let (names, cascades) = dropped_tables(&file.sql[range.clone()])?;
         names.iter().any(|name| name.table().1 == table).then_some(Drop { statement, cascades })
-    };
-    file.statements.iter().enumerate().find_map(drops)
+    })
 }
 
-/// The tables of a DROP TABLE without comments, and whether it cascades.
+/// The tables of a DROP TABLE, and true if it cascades. `None` for other statements and those with comments.
 fn dropped_tables(statement: &str) -> Option<(Vec<Announcement>, bool)> {
     let mut first = words(statement).map(str::to_ascii_lowercase);
     if first.next()? != "drop" || first.next()? != "table" || statement.contains("--") || statement.contains("/*") {
         return None;
     }
-    // The rest after the words, whose spelling and spaces vary.
+    // The words may differ in case and white space.
     let mut rest = statement.trim_start().get("drop".len()..)?.trim_start().get("table".len()..)?.trim();
     if let Some(after) = strip_word(rest, "if").and_then(|rest| strip_word(rest, "exists")) {
         rest = after;
     }
-    let without = |text: &str, word: &str| -> Option<usize> {
-        let at = text.len().checked_sub(word.len())?;
-        let ends = text.is_char_boundary(at) && text[at..].eq_ignore_ascii_case(word);
-        (ends && text[..at].ends_with(char::is_whitespace)).then_some(at)
-    };
-    let cascade = without(rest, "cascade");
-    if let Some(at) = cascade.or_else(|| without(rest, "restrict")) {
-        rest = rest[..at].trim_end();
-    }
+    let cascade = strip_last_word(rest, "cascade");
+    rest = cascade.or_else(|| strip_last_word(rest, "restrict")).unwrap_or(rest);
     let mut names = Vec::new();
     let mut in_quotes = false;
     for name in rest.split(|c: char| {
@@ -459,6 +452,11 @@ fn dropped_tables(statement: &str) -> Option<(Vec<Announcement>, bool)> {
         names.push(Announcement::parse(&format!("table {}", name.trim()))?);
     }
     Some((names, cascade.is_some()))
+}
+
+fn strip_last_word<'a>(text: &'a str, word: &str) -> Option<&'a str> {
+    let (head, last) = text.split_at_checked(text.len().checked_sub(word.len())?)?;
+    (last.eq_ignore_ascii_case(word) && head.ends_with(char::is_whitespace)).then(|| head.trim_end())
 }
 
 fn strip_word<'a>(text: &'a str, word: &str) -> Option<&'a str> {
@@ -472,9 +470,13 @@ mod tests {
     use super::*;
 
     fn drop_in(sql: &str) -> Option<(usize, bool)> {
-        let file = MigrationFile::parse("001_a.sql", sql.as_bytes()).expect("a good file");
-        let announcement = Announcement::parse("table laps").expect("a good announcement");
+        let file = MigrationFile::parse("001_a.sql", sql.as_bytes()).expect("the file is valid");
+        let announcement = Announcement::parse("table laps").expect("the announcement is valid");
         dropping_statement(&file, &announcement).map(|drop| (drop.statement, drop.cascades))
+    }
+
+    fn happened(subject: Loss, loss: Loss) -> bool {
+        Stash { id: 1, stored: "laps_1".to_owned(), subject, how: How::Copy }.happened(&[loss])
     }
 
     #[test]
@@ -490,13 +492,12 @@ mod tests {
     }
 
     #[test]
-    fn a_stash_is_kept_for_its_own_loss_only() {
+    fn a_stash_is_kept_only_for_its_own_loss() {
         let laps = TableName { schema: "public".to_owned(), name: "laps".to_owned() };
-        let stash = |subject: Loss| Stash { id: 1, stored: "laps_1".to_owned(), subject, how: How::Copy };
-        let column = Loss::Column(laps.clone(), "speed".to_owned());
-        assert!(stash(column.clone()).happened(&[Loss::Table(laps.clone())]));
-        assert!(stash(column.clone()).happened(std::slice::from_ref(&column)));
-        assert!(!stash(Loss::Table(laps.clone())).happened(&[column]));
-        assert!(stash(Loss::Rows(laps.clone(), 0)).happened(&[Loss::Rewritten(laps)]));
+        let (table, column) = (Loss::Table(laps.clone()), Loss::Column(laps.clone(), "speed".to_owned()));
+        assert!(happened(column.clone(), table.clone()));
+        assert!(happened(column.clone(), column.clone()));
+        assert!(!happened(table, column));
+        assert!(happened(Loss::Rows(laps.clone(), 0), Loss::Rewritten(laps)));
     }
 }

@@ -1,27 +1,28 @@
-//! A plan in words.
+//! Descriptions of a plan for the operator.
 
 use crate::directus::protocol::{Change, Difference, DifferenceKind, Entity};
 
-/// `11 collections, 83 fields, 16 relations`: how much a plan touches.
+const ENTITIES: [(Entity, &str); 4] = [
+    (Entity::Collection, "collection"),
+    (Entity::Field, "field"),
+    (Entity::SystemField, "system field"),
+    (Entity::Relation, "relation"),
+];
+
+/// The number of changed entities: `11 collections, 83 fields, 16 relations`; empty if there are none.
 #[must_use]
 pub fn summary(changes: &[Change]) -> String {
-    let count = |entity: Entity, one: &str| {
+    let mut parts = Vec::new();
+    for (entity, noun) in ENTITIES {
         let number = changes.iter().filter(|change| change.entity == entity).count();
-        (number > 0).then(|| format!("{number} {one}{}", if number == 1 { "" } else { "s" }))
-    };
-    let parts: Vec<String> = [
-        count(Entity::Collection, "collection"),
-        count(Entity::Field, "field"),
-        count(Entity::SystemField, "system field"),
-        count(Entity::Relation, "relation"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+        if number > 0 {
+            parts.push(format!("{number} {noun}{}", if number == 1 { "" } else { "s" }));
+        }
+    }
     parts.join(", ")
 }
 
-/// Changes for an operator: `laps`, `laps.speed (schema.is_nullable)`.
+/// The changed entities: `laps`, `laps.speed (schema.is_nullable)`.
 #[must_use]
 pub fn names(changes: &[Change]) -> Vec<String> {
     changes
@@ -34,23 +35,24 @@ pub fn names(changes: &[Change]) -> Vec<String> {
         .collect()
 }
 
-/// Changes for an operator, one a line: `+ collection laps`, `- field laps.speed`, `~ field laps.speed (schema.is_nullable)`.
+/// One line per change: `+ collection laps`, `- field laps.speed`, `~ field laps.speed (schema.is_nullable)`.
 #[must_use]
 pub fn sentences(changes: &[Change]) -> Vec<String> {
-    let sentence = |(change, name): (&Change, String)| {
-        let sign = if change.is_whole(DifferenceKind::New) {
-            '+'
-        } else if change.is_deletion() {
-            '-'
-        } else {
-            '~'
-        };
-        let entity = match change.entity {
-            Entity::Collection => "collection",
-            Entity::Field | Entity::SystemField => "field",
-            Entity::Relation => "relation",
-        };
-        format!("{sign} {entity} {name}")
+    changes.iter().zip(names(changes)).map(|(change, name)| sentence(change, &name)).collect()
+}
+
+fn sentence(change: &Change, name: &str) -> String {
+    let sign = if change.is_whole(DifferenceKind::New) {
+        '+'
+    } else if change.is_deletion() {
+        '-'
+    } else {
+        '~'
     };
-    changes.iter().zip(names(changes)).map(sentence).collect()
+    let entity = match change.entity {
+        Entity::Collection => "collection",
+        Entity::Field | Entity::SystemField => "field",
+        Entity::Relation => "relation",
+    };
+    format!("{sign} {entity} {name}")
 }

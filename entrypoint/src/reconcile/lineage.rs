@@ -1,40 +1,40 @@
-//! The snapshots that a database has seen, and where an image's own stands among them.
+//! The history of the snapshots that were applied to a database, and an image's position in it.
 
-/// One snapshot that was applied; the newest is the last.
+/// One applied snapshot; the newest row of a history is the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineageRow {
     /// SHA-256 of the snapshot file.
     pub digest: String,
-    /// The Directus that applied it.
+    /// The version of Directus that applied it.
     pub directus: String,
-    /// The schema's fingerprint after the last boot that found it in place; none: that boot did not get so far.
+    /// The schema's fingerprint after the last boot that verified it; `None` if that boot failed before recording one.
     pub fingerprint: Option<String>,
-    /// When, as PostgreSQL writes it in UTC, to the second.
+    /// UTC, to the second, in PostgreSQL's format.
     pub applied_at: String,
-    /// The image that did it.
+    /// The image that applied it.
     pub image: String,
 }
 
 impl LineageRow {
-    /// Enough of the digest to tell two snapshots apart by eye.
+    /// The first digits of the digest, enough to distinguish two snapshots by eye.
     #[must_use]
     pub fn short_digest(&self) -> &str {
         self.digest.get(..12).unwrap_or(&self.digest)
     }
 }
 
-/// Where a snapshot stands in a lineage.
+/// The position of a snapshot in a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Position<'a> {
-    /// It was never applied here.
+    /// It was never applied.
     New,
     /// It was applied last.
     Newest(&'a LineageRow),
-    /// Another one was applied after it; this is the newest.
+    /// Others were applied after it; this is the newest.
     Older(&'a LineageRow),
 }
 
-/// Finds a digest in a lineage.
+/// Finds a digest in a history.
 #[must_use]
 pub fn position<'a>(lineage: &'a [LineageRow], digest: &str) -> Position<'a> {
     match lineage.last() {
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_is_new_newest_or_older() {
+    fn snapshot_is_new_newest_or_older() {
         let lineage = [row("a"), row("b")];
         assert_eq!(position(&[], "a"), Position::New);
         assert_eq!(position(&lineage, "c"), Position::New);
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_brought_back_is_the_newest_again() {
+    fn reapplied_snapshot_is_the_newest_again() {
         let lineage = [row("a"), row("b"), row("a")];
         assert!(matches!(position(&lineage, "a"), Position::Newest(_)));
         assert!(matches!(position(&lineage, "b"), Position::Older(_)));

@@ -1,7 +1,7 @@
-//! Compares a database with the image and decides what is left to do, without effects.
+//! Compares a database with the image and plans the remaining work, without changing anything.
 //!
-//! [`standing`] reads where a database stands and says what a boot has to do; [`lineage`] whether it has seen a newer
-//! snapshot; [`destructive`] judges Directus' plan, and [`changes`] puts it into words.
+//! [`standing`] reads the state of a database and plans a boot's work; [`lineage`] detects that a newer snapshot was
+//! applied; [`destructive`] judges Directus' plan, and [`changes`] describes it.
 
 pub mod changes;
 pub mod destructive;

@@ -1,7 +1,7 @@
-//! Where a database stands in relation to the image, and what is left to do.
+//! The state of a database in relation to the image, and the work that is left to do.
 //!
-//! [`is_current`] asks in one query whether there is nothing to do at all. Otherwise [`Standing::read`] reads what the
-//! decision needs, and [`Standing::work`] decides: a pure function, which the boot, `plan` and `status` share.
+//! [`is_current`] finds out in one query if there is nothing to do at all. Otherwise [`Standing::read`] reads the state,
+//! and [`Standing::work`] plans the work: a pure function, which the boot, `plan` and `status` share.
 
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -18,21 +18,21 @@ use crate::migrations::{self, LEDGER_STAMPS, Ledger, MigrationSet, Plan, extensi
 use crate::reconcile::{LineageRow, Position, lineage};
 use contract::Phase;
 
-/// What a database that has everything says beside that.
+/// Facts about an up-to-date database that the log reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Current {
-    /// The extensions that the SQL files require and the database does not have.
+    /// Extensions that the SQL files require and the database lacks.
     pub missing_extensions: Vec<String>,
-    /// Whether there is an active administrator.
+    /// True if there is an active administrator.
     pub administrator: bool,
 }
 
-/// Whether the database has everything that the image stands for: every migration, unchanged; every migration of
-/// Directus; the snapshot as the newest one, and a schema that nobody has edited since; an administrator, if one is
-/// asked for. One query; of the ledger it counts rows and adds up their stamps.
+/// Returns `Some` if the database is up to date: every migration was applied and is unchanged, Directus' migrations are
+/// complete, the snapshot is the newest one, the schema was not edited since, and there is an administrator if one is
+/// configured. One query; of the ledger it only counts rows and adds up their stamps.
 ///
 /// # Errors
-/// The driver's. A database where one of the tables is missing is simply not current.
+/// Fails if the query does. A database that lacks one of the tables is not up to date, which is not an error.
 pub async fn is_current(client: &Client, prepared: &Prepared) -> Result<Option<Current>, tokio_postgres::Error> {
     let Prepared { config, migrations, snapshot, directus } = prepared;
     if config.schema_mode != SchemaMode::Auto {
@@ -79,29 +79,29 @@ async fn installed_versions(client: &Client) -> Result<Vec<String>, tokio_postgr
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Whether a query met a schema, table or column that is not there yet.
+/// Returns true if the error is that a schema, table or column does not exist.
 fn is_missing(error: &tokio_postgres::Error) -> bool {
     let missing = [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN, SqlState::INVALID_SCHEMA_NAME];
     error.code().is_some_and(|code| missing.contains(code))
 }
 
-/// What a database says of itself. Reading it changes nothing.
+/// The state of a database. Reading it changes nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Standing {
-    /// The versions in `directus_migrations`; none where Directus is not installed.
+    /// The versions in `directus_migrations`; `None` if Directus is not installed.
     pub directus: Option<Vec<String>>,
-    /// The SQL files that were applied.
+    /// The applied SQL files.
     pub ledger: Ledger,
-    /// The snapshots that were applied, the newest last.
+    /// The applied snapshots, the newest last.
     pub lineage: Vec<LineageRow>,
-    /// Whether there is an active administrator; none where Directus is not installed, or is older than 11.
+    /// True if there is an active administrator; `None` if Directus is not installed, or older than 11.
     pub administrator: Option<bool>,
-    /// The schema's fingerprint; none where Directus is not installed.
+    /// The schema's fingerprint; `None` if Directus is not installed.
     pub fingerprint: Option<String>,
 }
 
 impl Standing {
-    /// Reads it.
+    /// Reads the state.
     ///
     /// # Errors
     /// Fails if a query does.
@@ -114,7 +114,7 @@ impl Standing {
             standing.directus = Some(installed_versions(client).await?);
             standing.fingerprint = Some(fingerprint(client).await?);
             standing.administrator = match inventory::has_administrator(client).await {
-                Ok(there_is) => Some(there_is),
+                Ok(has_administrator) => Some(has_administrator),
                 Err(error) if is_missing(&error) => None,
                 Err(error) => return Err(error),
             };
@@ -122,13 +122,12 @@ impl Standing {
         Ok(standing)
     }
 
-    /// What a boot of the image has to do here.
+    /// Plans a boot of the image.
     ///
     /// # Errors
-    /// What forbids it to do anything, and the phase that it concerns.
+    /// The reason why the boot must not change anything, with its phase.
     pub fn work<'a>(&self, prepared: &Prepared, files: &'a MigrationSet) -> Result<Work<'a>, Refusal> {
         let Prepared { config, snapshot, directus, .. } = prepared;
-        let refuse = |phase: Phase| move |error: BootError| Refusal { phase, error };
 
         let applied = self.directus.as_deref().unwrap_or_default();
         let newer = directus.newer(applied);
@@ -137,29 +136,17 @@ impl Standing {
                 .lineage
                 .last()
                 .map_or_else(String::new, |row| format!(" (Directus {} of {})", row.directus, row.image));
-            return Err(refuse(Phase::Bootstrap)(BootError::ImageTooOld(format!(
-                "a newer Directus{by} has been at this database: it applied {}, which Directus {} does not know; \
+            let reason = format!(
+                "a newer Directus{by} has migrated this database: it applied {}, which Directus {} does not know; \
                  start that image, or a newer one",
                 newer.join(", "),
                 directus.version,
-            ))));
+            );
+            return Err(Refusal::too_old(Phase::Bootstrap, reason));
         }
 
-        let plan = |phase: Phase| {
-            let rows = self.ledger.of(phase);
-            let plan = migrations::plan(files.of(phase), rows, config.migration_accept.as_ref())
-                .map_err(|error| refuse(phase)(error.into()))?;
-            let breaking = rows.iter().find(|row| row.breaks_older_images && plan.newer.contains(&row.filename));
-            match breaking {
-                Some(row) => Err(refuse(phase)(BootError::ImageTooOld(format!(
-                    "{} was applied by {}, is not in this image, and breaks older images; start that image, or a newer one",
-                    row.filename, row.image,
-                )))),
-                None => Ok(plan),
-            }
-        };
-        let db_init = plan(Phase::DbInit)?;
-        let post_schema = plan(Phase::PostSchema)?;
+        let db_init = self.plan_files(Phase::DbInit, prepared, files)?;
+        let post_schema = self.plan_files(Phase::PostSchema, prepared, files)?;
 
         let pending = directus.pending(applied);
         let bootstrap = Bootstrap {
@@ -169,17 +156,18 @@ impl Standing {
         };
         let nothing_new = db_init.apply.is_empty() && post_schema.apply.is_empty() && bootstrap.migrations.is_empty();
         let position = lineage::position(&self.lineage, &snapshot.digest);
-        // A newer image's SQL, and a snapshot that no image has brought: two branches met in one database.
+        // SQL of a newer image together with a new snapshot: images of two branches share the database.
         if let (Position::New, Some(name)) = (position, db_init.newer.iter().chain(&post_schema.newer).next()) {
-            return Err(refuse(Phase::Schema)(BootError::ImageTooOld(format!(
-                "the database has {name} of a newer image, which this one lacks, while its snapshot {} was never applied \
-                 here: the two come from different branches, merge them",
+            let reason = format!(
+                "the database has {name} of a newer image, which this image lacks, while this image's snapshot {} was never \
+                 applied here: the two come from different branches, merge them",
                 snapshot.short_digest(),
-            ))));
+            );
+            return Err(Refusal::too_old(Phase::Schema, reason));
         }
         let schema = match (config.schema_mode, position) {
             (SchemaMode::Skip, _) => Schema::Skip,
-            // Whoever allows a plan wants it, also when it leads back.
+            // An operator who allows a plan intends to apply it, even if it leads back to an older snapshot.
             (_, Position::Older(newest)) if nothing_new && config.allow_destructive.is_none() => {
                 Schema::Older(newest.clone())
             }
@@ -189,7 +177,24 @@ impl Standing {
         Ok(Work { db_init, bootstrap, schema, post_schema })
     }
 
-    /// [`Schema::InPlace`], if the schema is as the newest boot left it.
+    fn plan_files<'a>(&self, phase: Phase, prepared: &Prepared, files: &'a MigrationSet) -> Result<Plan<'a>, Refusal> {
+        let rows = self.ledger.of(phase);
+        let plan = migrations::plan(files.of(phase), rows, prepared.config.migration_accept.as_ref())
+            .map_err(|error| Refusal { phase, error: error.into() })?;
+        let breaking = rows.iter().find(|row| row.breaks_older_images && plan.newer.contains(&row.filename));
+        match breaking {
+            Some(row) => Err(Refusal::too_old(
+                phase,
+                format!(
+                    "{} was applied by {}, is not in this image, and breaks older images; start that image, or a newer one",
+                    row.filename, row.image,
+                ),
+            )),
+            None => Ok(plan),
+        }
+    }
+
+    /// Returns [`Schema::InPlace`] if the schema is unchanged since the newest boot.
     fn in_place(&self, row: &LineageRow, prepared: &Prepared) -> Option<Schema> {
         let now = prepared.seal(self.fingerprint.as_deref()?);
         let same = row.directus == prepared.directus.version && row.fingerprint.as_ref() == Some(&now);
@@ -197,73 +202,77 @@ impl Standing {
     }
 }
 
-/// What a boot of the image has to do on a database.
+/// The work of a boot on a database.
 #[derive(Debug)]
 pub struct Work<'a> {
-    /// Phase 4.
+    /// Phase 4: the SQL files before the schema.
     pub db_init: Plan<'a>,
-    /// Phase 5.
+    /// Phase 5: Directus' own tables.
     pub bootstrap: Bootstrap,
-    /// Phase 6.
+    /// Phase 6: the snapshot.
     pub schema: Schema,
-    /// Phase 7.
+    /// Phase 7: the SQL files after the schema.
     pub post_schema: Plan<'a>,
 }
 
 impl Work<'_> {
-    /// Whether it takes a Node process.
+    /// Returns true if the work needs a Node process.
     #[must_use]
     pub fn needs_directus(&self) -> bool {
         !self.bootstrap.is_empty() || self.schema == Schema::Compare
     }
 }
 
-/// What phase 5 has to do.
+/// The work of phase 5.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bootstrap {
-    /// Install the system tables.
+    /// True if the system tables are to be installed.
     pub install: bool,
-    /// Run these of Directus' migrations.
+    /// Directus' migrations to run, by version.
     pub migrations: Vec<String>,
-    /// Make the administrator.
+    /// True if the administrator is to be created.
     pub admin: bool,
 }
 
 impl Bootstrap {
-    /// Whether it has nothing to do.
+    /// Returns true if there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         !self.install && self.migrations.is_empty() && !self.admin
     }
 }
 
-/// What phase 6 has to do.
+/// The work of phase 6.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Schema {
-    /// Nothing: the snapshot was applied last and nobody has edited the schema since.
+    /// Nothing: the snapshot was applied last, and the schema was not edited since.
     InPlace {
         /// See [`Prepared::seal`].
         seal: String,
     },
-    /// Nothing: the image is older than the database, which was last brought to this.
+    /// Nothing: the image is older than the database, to which this snapshot was applied last.
     Older(LineageRow),
-    /// Nothing, because the operator says so.
+    /// Nothing, as configured by the operator.
     Skip,
-    /// Have Directus compare, then apply.
+    /// Directus compares, then applies.
     Compare,
 }
 
-/// Why nothing may be done.
+/// The reason why a boot must not change anything.
 #[derive(Debug)]
 pub struct Refusal {
-    /// The phase that it concerns.
+    /// The phase that is not possible.
     pub phase: Phase,
-    /// Why.
+    /// The reason.
     pub error: BootError,
 }
 
 impl Refusal {
-    /// The error, once the log is in the phase that it concerns.
+    fn too_old(phase: Phase, reason: String) -> Refusal {
+        Refusal { phase, error: BootError::ImageTooOld(reason) }
+    }
+
+    /// Switches the log to the phase of the refusal, and returns the error.
     pub(crate) fn told(self, log: &Log) -> BootError {
         log.begin(self.phase);
         self.error
