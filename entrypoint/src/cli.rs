@@ -1,36 +1,35 @@
-//! The command line. By hand: five words do not need a parser that is larger than the rest of the binary.
+//! The command line. Parsed by hand, because a parser crate would be larger than the rest of the binary.
 
 use std::ffi::OsString;
-
 use std::time::Duration;
 
 use crate::attic;
 use crate::report::{Format, Kind};
 
-/// What the process was asked to do.
+/// A parsed command line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
     /// Phases 1 to 8. The server command is upstream's unless one is given after `--`.
     Start(Vec<OsString>),
     /// Phases 1 to 7, then exit 0.
     Boot,
-    /// Tell what a boot would do, or what was done; change nothing.
+    /// Report the changes that a boot would make, or the state of the database. Changes nothing.
     Report(Kind, Format),
-    /// Boot in a transaction that is rolled back, within a time limit, and report what it did.
+    /// Boot in a transaction that is rolled back, within a time limit, and report the effects.
     Rehearse(Format, Duration),
-    /// List, restore or purge what earlier boots removed.
+    /// List, restore or purge data that earlier boots removed.
     Attic(attic::Request),
-    /// Convert a snapshot of another version to this image's form; the path, or `-` for standard input.
+    /// Convert a snapshot of another version to this image's form. The path, or `-` for standard input.
     ConvertSnapshot(OsString),
-    /// Check the SQL files and leave the note about them; a step of the image's build.
+    /// Check the SQL files and write the manifest; a step of the image's build.
     Manifest,
-    /// Ask the server whether it serves.
+    /// Check that the server answers.
     Healthcheck,
     /// Print the help.
     Help,
     /// Print the version.
     Version,
-    /// No boot: become this command (`docker run IMAGE id`).
+    /// Execute this command without a boot (`docker run IMAGE id`).
     Exec(Vec<OsString>),
 }
 
@@ -53,18 +52,18 @@ Usage: entrypoint [COMMAND]
   snapshot --convert [FILE]
                       print a snapshot of another version (FILE or standard input) in the form of this image
   healthcheck         exit 0 if the server on this host answers, 50 if not
-  manifest            check the SQL files and note what they are; a step of the image's build
+  manifest            check the SQL files and write the manifest; a step of the image's build
   help                this text
-  version             the version and the image it was built into
-  anything else       is run as a command of its own, without a boot: docker run IMAGE id
+  version             the version of the entrypoint and of the image
+  anything else       is executed as a command, without a boot: docker run IMAGE id
 
 Variables and exit codes: see the README's tables.
 ";
 
-/// Reads the arguments (without the program's own name).
+/// Parses the arguments, without the name of the program.
 ///
 /// # Errors
-/// The complaint about arguments that a subcommand does not take.
+/// A message about invalid arguments.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
     let mut args = args.into_iter();
     let Some(first) = args.next() else { return Ok(Command::Start(Vec::new())) };
@@ -107,11 +106,11 @@ fn report(kind: Kind, rest: &[OsString]) -> Result<Command, String> {
     }
 }
 
-/// How long a rehearsal may take where the command line does not say.
-const REHEARSAL: Duration = Duration::from_secs(30);
+/// The default time limit of a rehearsal.
+const REHEARSAL_LIMIT: Duration = Duration::from_secs(30);
 
 fn rehearse(rest: &[OsString]) -> Result<Command, String> {
-    let (mut format, mut limit) = (Format::Text, REHEARSAL);
+    let (mut format, mut limit) = (Format::Text, REHEARSAL_LIMIT);
     let mut flags = rest.iter();
     while let Some(flag) = flags.next() {
         match flag.to_str() {
@@ -130,15 +129,18 @@ fn rehearse(rest: &[OsString]) -> Result<Command, String> {
 
 fn attic_request(rest: &[OsString]) -> Result<attic::Request, String> {
     let words: Option<Vec<&str>> = rest.iter().map(|word| word.to_str()).collect();
-    let number = |word: &str| word.parse().map_err(|_| format!("{word} is not the number of an entry: see `attic`"));
     match words.as_deref() {
         Some([] | ["list"]) => Ok(attic::Request::List { json: false }),
         Some(["--json"] | ["list", "--json"]) => Ok(attic::Request::List { json: true }),
-        Some(["restore", id]) => Ok(attic::Request::Restore(number(id)?)),
+        Some(["restore", id]) => Ok(attic::Request::Restore(entry_number(id)?)),
         Some(["purge", "--all"]) => Ok(attic::Request::Purge(None)),
-        Some(["purge", id]) => Ok(attic::Request::Purge(Some(number(id)?))),
+        Some(["purge", id]) => Ok(attic::Request::Purge(Some(entry_number(id)?))),
         _ => Err("attic takes nothing, --json, restore N, purge N or purge --all".to_owned()),
     }
+}
+
+fn entry_number(word: &str) -> Result<i64, String> {
+    word.parse().map_err(|_| format!("{word} is not the number of an entry: see `attic`"))
 }
 
 #[cfg(test)]
@@ -153,14 +155,18 @@ mod tests {
         words.iter().map(OsString::from).collect()
     }
 
+    fn rehearsal_within(seconds: u64) -> Command {
+        Command::Rehearse(Format::Text, Duration::from_secs(seconds))
+    }
+
     #[test]
-    fn without_arguments_it_starts() {
+    fn start_is_the_default() {
         assert_eq!(parsed(&[]), Ok(Command::Start(vec![])));
         assert_eq!(parsed(&["start"]), Ok(Command::Start(vec![])));
     }
 
     #[test]
-    fn start_takes_another_server_after_two_dashes() {
+    fn start_accepts_another_server_after_two_dashes() {
         assert_eq!(parsed(&["start", "--", "sleep", "1"]), Ok(Command::Start(words(&["sleep", "1"]))));
         assert!(parsed(&["start", "sleep"]).is_err());
         assert!(parsed(&["start", "--"]).is_err());
@@ -175,9 +181,8 @@ mod tests {
 
     #[test]
     fn a_rehearsal_has_a_time_limit() {
-        let seconds = |limit| Command::Rehearse(Format::Text, Duration::from_secs(limit));
-        assert_eq!(parsed(&["plan", "--rehearse"]), Ok(seconds(30)));
-        assert_eq!(parsed(&["plan", "--rehearse", "--timeout", "5"]), Ok(seconds(5)));
+        assert_eq!(parsed(&["plan", "--rehearse"]), Ok(rehearsal_within(30)));
+        assert_eq!(parsed(&["plan", "--rehearse", "--timeout", "5"]), Ok(rehearsal_within(5)));
         assert!(parsed(&["plan", "--rehearse", "--timeout", "0"]).is_err());
         assert!(parsed(&["plan", "--rehearse", "now"]).is_err());
     }
@@ -187,8 +192,8 @@ mod tests {
         assert_eq!(parsed(&["attic"]), Ok(Command::Attic(attic::Request::List { json: false })));
         assert_eq!(parsed(&["attic", "restore", "3"]), Ok(Command::Attic(attic::Request::Restore(3))));
         assert_eq!(parsed(&["attic", "purge", "--all"]), Ok(Command::Attic(attic::Request::Purge(None))));
-        for wrong in [&["attic", "restore"][..], &["attic", "restore", "x"], &["attic", "empty"]] {
-            assert!(parsed(wrong).is_err());
+        for invalid in [&["attic", "restore"][..], &["attic", "restore", "x"], &["attic", "empty"]] {
+            assert!(parsed(invalid).is_err());
         }
     }
 
@@ -200,13 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_subcommand_is_run_as_it_is() {
+    fn unknown_first_argument_is_executed() {
         assert_eq!(parsed(&["id", "-u"]), Ok(Command::Exec(words(&["id", "-u"]))));
         assert_eq!(parsed(&["node", "boot"]), Ok(Command::Exec(words(&["node", "boot"]))));
     }
 
     #[test]
-    fn a_typing_error_in_an_option_is_no_command() {
+    fn unknown_options_and_superfluous_arguments_are_errors() {
         assert_eq!(parsed(&["--hlep"]), Err("unknown option --hlep".to_owned()));
         assert_eq!(parsed(&["boot", "now"]), Err("boot takes no arguments".to_owned()));
     }

@@ -1,4 +1,4 @@
-//! Why a boot ended, and the exit code of each reason.
+//! The reasons why a boot ends, and their exit codes.
 
 use std::time::Duration;
 
@@ -8,69 +8,69 @@ use crate::database::{LockError, Lost, PoolError, Pooled, VerifyError, WaitError
 use crate::directus::snapshot::InvalidSnapshot;
 use crate::directus::{BridgeError, NoDirectus};
 use crate::migrations::{ApplyError, InvalidMigrations};
-use crate::signals::Asked;
+use crate::signals::ShutdownSignal;
 use crate::witness::LinkError;
 use contract::{ExitCode, Phase};
 
-/// Why a boot ended before the server. Displays as the last line that an operator reads: cause and way out.
+/// The reason why a boot ended before the server. Its display form is the last line of the log: cause and remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
-    /// Phase 1: variables.
+    /// Phase 1: the variables are not valid.
     #[error("{0}")]
     Config(#[from] Problems),
-    /// Phase 1: the image's SQL files.
+    /// Phase 1: the image's SQL files are not valid.
     #[error("{0}")]
     Migrations(#[from] InvalidMigrations),
-    /// Phase 1: the image's snapshot.
+    /// Phase 1: the image's snapshot is not valid.
     #[error("{0}")]
     Snapshot(#[from] InvalidSnapshot),
-    /// Phase 1: the image's Directus.
+    /// Phase 1: the image's Directus was not found.
     #[error("{0}")]
     NoDirectus(#[from] NoDirectus),
-    /// Phase 2.
+    /// Phase 2: PostgreSQL is not reachable, or refuses the connection.
     #[error("{0}")]
     Wait(#[from] WaitError),
-    /// Phase 3.
+    /// Phase 3: another boot holds the lock.
     #[error("{0}")]
     Lock(#[from] LockError),
-    /// Phase 3, or whenever it shows: a pooler.
+    /// Phase 3, or later if it is detected then: the connection goes through a pooler.
     #[error("{0}")]
     Pooled(#[from] Pooled),
-    /// Phases 4 and 7.
+    /// Phases 4 and 7: a SQL file failed.
     #[error("{0}")]
     Apply(#[from] ApplyError),
-    /// Phase 5: Directus could not, or did not.
-    #[error("{0}; nothing of it was kept")]
+    /// Phase 5: Directus failed.
+    #[error("{0}; the transaction was rolled back")]
     Bootstrap(BridgeError),
-    /// Phase 5: Directus said it was done and it is not.
+    /// Phase 5: Directus reported success, but part of its work is missing.
     #[error("Directus reports success, but {0}; start again, the boot goes on where it stopped")]
     BootstrapIncomplete(String),
-    /// Phases 4 and 5: the database has moved on.
+    /// Phases 4 to 7: a newer image or a newer Directus has migrated the database.
     #[error("{0}")]
     ImageTooOld(String),
-    /// Phase 6: Directus could not.
-    #[error("{0}; nothing of the plan was kept: correct the snapshot")]
+    /// Phase 6: Directus failed.
+    #[error("{0}; the plan was rolled back: correct the snapshot")]
     Schema(BridgeError),
-    /// Phase 6: the guard.
+    /// Phase 6: the plan is destructive.
     #[error(
-        "this would {}; nothing of the plan was applied: save a newer snapshot, or allow this plan once with \
+        "this would {}; the plan was not applied: save a newer snapshot, or allow this plan once with \
          SCHEMA_ALLOW_DESTRUCTIVE={digest}",
         losses.join("; ")
     )]
     Refused {
-        /// What the plan would delete or narrow, and how much that is.
+        /// The data that the plan would delete or narrow, with amounts.
         losses: Vec<String>,
         /// The plan's digest.
         digest: String,
     },
-    /// Phase 5: Directus destroyed something outside of its own tables.
+    /// Phase 5 or 6: Directus destroyed data outside of its own tables.
     #[error(
         "Directus would destroy {}, which is not its own; everything was rolled back: run the previous image and report \
          this to Directus",
         .0.join("; ")
     )]
     DirectusDestroyed(Vec<String>),
-    /// Phase 6: the witness.
+    /// Phase 6: the witness detected unannounced losses.
     #[error(
         "Directus destroyed more than its plan announced: {}; everything was rolled back: correct the snapshot, or allow \
          exactly this once with SCHEMA_ALLOW_DESTRUCTIVE={digest}",
@@ -79,19 +79,19 @@ pub enum BootError {
     Unannounced {
         /// The losses, each with its amount.
         losses: Vec<String>,
-        /// The value that allows it.
+        /// The value of `SCHEMA_ALLOW_DESTRUCTIVE` that allows these losses.
         digest: String,
     },
-    /// Phase 6: Directus reported success, and the database is not what the snapshot describes.
+    /// Phase 6: Directus reported success, but the database does not match the snapshot.
     #[error("Directus applied the snapshot, but {0}; everything was rolled back, the database is as before")]
     Diverged(String),
-    /// Phase 7: the SQL after the schema changed what the snapshot describes.
+    /// Phase 7: the SQL after the schema changed a part of the snapshot's schema.
     #[error(
         "the SQL after the schema changed {0}, which the snapshot describes; the files stay applied: run the previous image, \
          and make this change in the snapshot instead"
     )]
     ChangedBySql(String),
-    /// The boot lock was lost.
+    /// Phases 4 to 7: the boot lock was lost.
     #[error("{0}; start again, the boot goes on where it stopped")]
     LockLost(VerifyError),
     /// PostgreSQL's catalog could not be read.
@@ -106,32 +106,32 @@ pub enum BootError {
     /// `attic`: the request cannot be carried out.
     #[error("{0}")]
     Attic(String),
-    /// Phases 5 and 6 together took too long.
+    /// Directus took too long.
     #[error("Directus did not finish within {} s; see its lines above, or raise BOOT_DIRECTUS_TIMEOUT", after.as_secs())]
     DirectusTimeout {
-        /// The phase that was cut.
+        /// The interrupted phase.
         phase: Phase,
         /// The deadline that passed.
         after: Duration,
     },
-    /// The connection ended in the middle.
+    /// The boot's connection was lost.
     #[error("the connection to PostgreSQL was lost: {0}; start again, the boot goes on where it stopped")]
     Lost(Lost),
-    /// A query of the boot's own failed.
+    /// One of the boot's own queries failed.
     #[error("{}", describe(.0))]
     Query(#[from] tokio_postgres::Error),
-    /// Phase 8.
+    /// Phase 8: the server could not be executed.
     #[error("{0}")]
     Exec(#[from] ExecError),
-    /// A signal.
-    #[error("{} asked the boot to end; the next one goes on where it stopped", .0.name())]
-    Asked(Asked),
-    /// The system refused something a boot cannot do without.
+    /// A signal ended the boot.
+    #[error("{} ended the boot; the next one goes on where it stopped", .0.name())]
+    Shutdown(ShutdownSignal),
+    /// The system failed at an operation that every boot needs.
     #[error("{what}: {source}")]
     System {
-        /// What was tried.
+        /// The operation, for example `cannot handle signals`.
         what: &'static str,
-        /// Its answer.
+        /// The error of the system.
         source: std::io::Error,
     },
 }
@@ -167,12 +167,12 @@ impl BootError {
             BootError::Refused { .. } => ExitCode::SchemaRefused,
             BootError::Diverged(_) | BootError::ChangedBySql(_) => ExitCode::SchemaDiverged,
             BootError::Exec(error) => error.exit_code(),
-            BootError::Asked(asked) => asked.exit_code(),
+            BootError::Shutdown(signal) => signal.exit_code(),
             BootError::System { .. } | BootError::Witness(_) => ExitCode::Internal,
         }
     }
 
-    /// The trace that a pooler left in it, if it did.
+    /// The evidence of a pooler in the error, if any.
     #[must_use]
     pub fn trace_of_pooler(&self) -> Option<String> {
         match self {
@@ -181,28 +181,28 @@ impl BootError {
         }
     }
 
-    /// Whether the connection may have ended under this error, and what is known of it.
+    /// Details of a lost connection; `None` if the error cannot be the consequence of one.
     #[must_use]
     pub fn connection_loss(&self) -> Option<ConnectionLoss> {
         let (context, error) = match self {
-            BootError::Lock(LockError::Query(error)) | BootError::Query(error) if lost(error) => (None, Some(error)),
+            BootError::Lock(LockError::Query(error)) | BootError::Query(error) if is_connection_lost(error) => {
+                (None, Some(error))
+            }
             BootError::Apply(ApplyError::Connection { filename, source }) => (Some(filename.clone()), Some(source)),
-            // Directus lost its own connection; ours may tell why.
+            // Directus lost its own connection; the boot's connection may have been lost with a more precise message.
             BootError::Bootstrap(BridgeError::Failed(failure)) | BootError::Schema(BridgeError::Failed(failure))
                 if failure.is_lost_connection() =>
             {
-                return Some(ConnectionLoss { context: None, said: None, seen: Some(failure.to_string()) });
+                return Some(ConnectionLoss { context: None, server_message: None, error: Some(failure.to_string()) });
             }
             BootError::Bootstrap(_) | BootError::Schema(_) => (None, None),
             _ => return None,
         };
-        let said = error.filter(|error| error.as_db_error().is_some()).map(describe);
-        Some(ConnectionLoss { context, said, seen: error.map(describe) })
+        let server_message = error.filter(|error| error.as_db_error().is_some()).map(describe);
+        Some(ConnectionLoss { context, server_message, error: error.map(describe) })
     }
-}
 
-impl BootError {
-    /// A query of the boot's own on Directus' connection failed in phase 5.
+    /// Converts the error of one of the boot's own queries in phase 5.
     #[must_use]
     pub fn in_bootstrap(error: LinkError) -> BootError {
         match error {
@@ -212,7 +212,7 @@ impl BootError {
         }
     }
 
-    /// The same in phase 6.
+    /// Converts the error of one of the boot's own queries in phase 6.
     #[must_use]
     pub fn in_schema(error: LinkError) -> BootError {
         match error {
@@ -248,28 +248,28 @@ impl From<PoolError> for BootError {
     }
 }
 
-/// What an error tells of a connection that ended under it.
+/// Details of an error that may be the consequence of a lost connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionLoss {
-    /// The file that was being applied.
+    /// The SQL file that was being applied, if any.
     pub context: Option<String>,
-    /// PostgreSQL's own words (`terminating connection due to administrator command`), if it had time for them.
-    pub said: Option<String>,
-    /// What the statement itself met. All there is to tell when another connection than the session's was lost, such as
-    /// the one that looks for a pooler.
-    pub seen: Option<String>,
+    /// PostgreSQL's message (`terminating connection due to administrator command`), if it sent one.
+    pub server_message: Option<String>,
+    /// The error of the statement. The only source if the lost connection is not the session's, for example the one
+    /// that detects poolers.
+    pub error: Option<String>,
 }
 
 fn query_exit_code(error: &tokio_postgres::Error) -> ExitCode {
     match error.code().map(tokio_postgres::error::SqlState::code) {
-        _ if lost(error) => ExitCode::DatabaseLost,
-        // The role may not create our schema, or read a table.
+        _ if is_connection_lost(error) => ExitCode::DatabaseLost,
+        // The role may not create the boot's schema, or read a table.
         Some("42501") => ExitCode::DatabaseRefused,
         _ => ExitCode::Internal,
     }
 }
 
-/// Whether the connection is gone: closed, or ended by an administrator or a crash (class 57P).
-fn lost(error: &tokio_postgres::Error) -> bool {
+/// Returns true if the connection was closed, or ended by an administrator or a crash (class 57P).
+fn is_connection_lost(error: &tokio_postgres::Error) -> bool {
     error.is_closed() || error.code().is_none_or(|state| state.code().starts_with("57P"))
 }

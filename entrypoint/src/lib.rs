@@ -1,10 +1,9 @@
-//! The boot of a trm-directus container, as a library: the binary is a thin `main` over it, and the integration
-//! tests drive its parts against a real PostgreSQL.
+//! The boot of a trm-directus container as a library. The binary is a thin `main` around it, and the integration tests
+//! run its parts against a real PostgreSQL.
 //!
-//! The image's promises (exit codes, phases, log lines, paths, variables) are the crate `contract`.
-//! Everything else serves the boot: [`boot`] has its phases, one file each, and puts them in order; [`reconcile`] decides what
-//! is left to do; [`witness`] sees what was done. The others are what these work with: [`config`], [`database`],
-//! [`migrations`], [`directus`].
+//! The crate `contract` defines the image's interface (exit codes, phases, log lines, paths, variables). [`boot`]
+//! contains the phases, one file each, in order; [`reconcile`] plans the remaining work; [`witness`] detects the
+//! losses. They use [`config`], [`database`], [`migrations`] and [`directus`].
 
 pub mod attic;
 pub mod boot;

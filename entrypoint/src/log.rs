@@ -13,19 +13,19 @@ pub enum LogStyle {
     /// One readable line.
     #[default]
     Text,
-    /// One JSON object a line, as Directus writes with `LOG_STYLE=raw`.
+    /// One JSON object per line, as written by Directus with `LOG_STYLE=raw`.
     Json,
 }
 
 impl LogStyle {
-    /// The style that Directus' own `LOG_STYLE` asks for.
+    /// The style for a value of Directus' variable `LOG_STYLE`.
     #[must_use]
     pub fn from_variable(value: Option<&str>) -> Self {
         if value == Some("raw") { LogStyle::Json } else { LogStyle::Text }
     }
 }
 
-/// Writes lines and knows which phase the boot is in, so that whatever ends it can say where.
+/// Writes log lines, and records the current phase, which every line names.
 #[derive(Debug)]
 pub struct Log {
     style: LogStyle,
@@ -36,63 +36,63 @@ pub struct Log {
 }
 
 impl Log {
-    /// A log whose first phase begins now.
+    /// Creates a log on standard output. Its first phase begins now.
     #[must_use]
     pub fn new(style: LogStyle) -> Self {
-        Log::without(Redactor::default(), style)
+        Log::with_redactor(Redactor::default(), style)
     }
 
-    /// The same, out of whose lines these secrets are taken, whoever wrote them there.
+    /// Creates a log that redacts secrets in all lines.
     #[must_use]
-    pub fn without(redactor: Redactor, style: LogStyle) -> Self {
+    pub fn with_redactor(redactor: Redactor, style: LogStyle) -> Self {
         Log { style, to_stderr: false, redactor, phase: Cell::new(Phase::Config), began: Cell::new(Instant::now()) }
     }
 
-    /// The same on standard error, where standard output belongs to a report.
+    /// Redirects the log to standard error, because standard output is for a report.
     #[must_use]
-    pub fn beside_a_report(self) -> Self {
+    pub fn to_stderr(self) -> Self {
         Log { to_stderr: true, ..self }
     }
 
-    /// The phase that the boot is in.
+    /// The current phase.
     #[must_use]
     pub fn phase(&self) -> Phase {
         self.phase.get()
     }
 
-    /// How long the present phase has taken so far.
+    /// The time since the start of the current phase.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.began.get().elapsed()
     }
 
-    /// Begins a phase; lines from now on belong to it.
+    /// Begins a phase, which all following lines belong to.
     pub fn begin(&self, phase: Phase) {
         self.phase.set(phase);
         self.began.set(Instant::now());
     }
 
-    /// Goes back to a phase whose clock is to go on: what came between was a part of it.
+    /// Returns to a phase without resetting the clock, so that the phase in between counts as part of it.
     pub fn resume(&self, phase: Phase) {
         self.phase.set(phase);
     }
 
-    /// Says something on the way.
+    /// Writes an informational line.
     pub fn note(&self, message: impl Into<String>) {
         self.write(Level::Info, Event::Note, message.into());
     }
 
-    /// Says something that somebody should look at.
+    /// Writes a warning for the operator.
     pub fn warn(&self, message: impl Into<String>) {
         self.write(Level::Warn, Event::Note, message.into());
     }
 
-    /// Ends the present phase well.
+    /// Ends the current phase successfully.
     pub fn done(&self, message: impl Into<String>) {
         self.write(Level::Info, Event::Done(self.elapsed()), message.into());
     }
 
-    /// Ends the boot in the present phase; the last line of a failed boot.
+    /// Ends the boot in the current phase, with the last line of a failed boot.
     pub fn failed(&self, code: u8, message: impl Into<String>) {
         self.write(Level::Error, Event::Failed(code), message.into());
     }
@@ -105,7 +105,7 @@ impl Log {
                 line.to_json(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis()))
             }
         };
-        // A log that nobody reads any more (closed pipe) is no reason to fail a boot.
+        // A closed pipe must not fail the boot.
         drop(if self.to_stderr {
             writeln!(std::io::stderr().lock(), "{text}")
         } else {

@@ -1,4 +1,4 @@
-//! The boot binary of the image: parses the command line, dispatches, and maps what came of it to an exit code.
+//! The boot binary of the image: parses the command line, dispatches, and maps results to exit codes.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -59,17 +59,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// Boots, then becomes the server; without one (`boot`) exits 0.
+/// Boots, then executes the server, or exits with 0 if there is none (`boot`).
 fn start(server: Option<Vec<OsString>>) -> ExitCode {
     let env = Env::of_process();
-    let log = Log::without(redactor(&env), log_style(&env));
+    let log = Log::with_redactor(redactor(&env), log_style(&env));
     match boot_and_serve(&env, server, &log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error, &log),
     }
 }
 
-/// `manifest`, where the files lie in the image.
+/// `manifest`: checks the SQL files and writes their manifest into the image.
 fn manifest() -> ExitCode {
     let env = Env::of_process();
     match Manifest::write(Path::new(env.plain("BOOT_DB_INIT_DIR").unwrap_or(contract::DB_INIT_DIR))) {
@@ -83,10 +83,10 @@ fn manifest() -> ExitCode {
     }
 }
 
-/// A report on standard output, the log on standard error.
+/// Prints a report to standard output, and the log to standard error.
 fn print_report(report: impl AsyncFnOnce(&Env, &Log) -> Result<Report, BootError>) -> ExitCode {
     let env = Env::of_process();
-    let log = Log::without(redactor(&env), log_style(&env)).beside_a_report();
+    let log = Log::with_redactor(redactor(&env), log_style(&env)).to_stderr();
     match runtime().and_then(|runtime| runtime.block_on(report(&env, &log))) {
         Ok(Report { text, exit }) => {
             println!("{text}");
@@ -96,7 +96,7 @@ fn print_report(report: impl AsyncFnOnce(&Env, &Log) -> Result<Report, BootError
     }
 }
 
-/// `snapshot --convert`: becomes the script that does it. It needs no database and no variables.
+/// `snapshot --convert`: executes the script, which needs neither a database nor variables.
 fn convert_snapshot(path: &OsStr) -> ExitCode {
     let env = Env::of_process();
     let scripts = Path::new(env.plain("BOOT_SCRIPTS_DIR").unwrap_or(contract::SCRIPTS_DIR));
@@ -106,7 +106,7 @@ fn convert_snapshot(path: &OsStr) -> ExitCode {
     error.exit_code().into()
 }
 
-/// The last line of whatever failed.
+/// Writes the last line of the log and returns the exit code.
 fn failed(error: &BootError, log: &Log) -> ExitCode {
     let exit = error.exit_code();
     log.failed(exit.code(), error.to_string());
@@ -128,14 +128,14 @@ fn boot_and_serve(env: &Env, server: Option<Vec<OsString>>, log: &Log) -> Result
             Signals::install().map_err(|source| BootError::System { what: "cannot handle signals", source })?;
         let prepared = prepare(env, log)?;
         tokio::select! {
-            // Dropping the boot kills its Node process and ends its connection.
+            // Dropping the boot's future kills its Node process and closes its connection.
             biased;
-            asked = signals.asked() => return Err(BootError::Asked(asked)),
+            signal = signals.received() => return Err(BootError::Shutdown(signal)),
             result = boot(&prepared, log) => result?,
         }
-        // A signal that came during the very last step is not lost to the exec.
-        match tokio::time::timeout(Duration::ZERO, signals.asked()).await {
-            Ok(asked) => Err(BootError::Asked(asked)),
+        // A signal during the very last step must not be lost at the exec.
+        match tokio::time::timeout(Duration::ZERO, signals.received()).await {
+            Ok(signal) => Err(BootError::Shutdown(signal)),
             Err(_) => Ok(prepared),
         }
     })?;
@@ -144,13 +144,13 @@ fn boot_and_serve(env: &Env, server: Option<Vec<OsString>>, log: &Log) -> Result
     match server {
         Some(server) => Err(become_server(server, &prepared, began, log)),
         None => {
-            log.done(format!("nothing to become, booted in {} ms", began.elapsed().as_millis()));
+            log.done(format!("booted in {} ms, exiting", began.elapsed().as_millis()));
             Ok(())
         }
     }
 }
 
-/// Phase 8; returns only if it fails.
+/// Phase 8. Returns only on failure.
 fn become_server(server: Vec<OsString>, prepared: &Prepared, began: Instant, log: &Log) -> BootError {
     let Prepared { config, migrations, .. } = prepared;
     let server = if server.is_empty() { server_command(&config.paths.scripts) } else { server };

@@ -1,13 +1,13 @@
-//! Texts and names inside of SQL, where no parameter can stand.
+//! Quotes texts and names in SQL where a parameter is not possible.
 
-/// A text as a literal of SQL.
+/// Quotes a text as a SQL literal.
 #[must_use]
 pub fn literal(text: &str) -> String {
-    // A backslash has no meaning of its own in this form.
+    // In this form, a backslash can be escaped regardless of `standard_conforming_strings`.
     format!(" E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-/// A name as an identifier of SQL.
+/// Quotes a name as a SQL identifier.
 #[must_use]
 pub fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_texts_are_quoted_whatever_is_in_them() {
+    fn special_characters_in_names_and_texts_are_escaped() {
         assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
         assert_eq!(literal("it's \\ it"), " E'it''s \\\\ it'");
     }

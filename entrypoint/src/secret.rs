@@ -1,5 +1,5 @@
-//! A string that does not show itself: passwords, tokens, connection strings. And what keeps such strings out of
-//! words that others wrote: PostgreSQL and Node may repeat in an error what they were given.
+//! Secret strings: passwords, tokens, connection strings. Also redacts them in messages of PostgreSQL and Node, which
+//! may repeat their input in an error.
 
 use std::fmt;
 
@@ -8,13 +8,13 @@ use std::fmt;
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps a value.
+    /// Wraps a secret value.
     #[must_use]
     pub fn new(value: String) -> Self {
         Secret(value)
     }
 
-    /// The value itself, for the one place that needs it.
+    /// The value itself, for the code that sends it.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -33,32 +33,30 @@ impl fmt::Display for Secret {
     }
 }
 
-/// What stands where a secret was.
+/// The replacement of a secret.
 const REDACTED: &str = "[redacted]";
-/// A shorter one is left alone: to take every `s` out of a log would tell it, and the log would say nothing.
-const SHORTEST: usize = 4;
-/// One that is shorter than this is only replaced where it stands alone: a password `post` is not in `postgres`.
-const LONG: usize = 8;
+/// The number of characters below which a secret is not redacted: replacing every `s` would reveal it, and ruin the
+/// log.
+const MIN_LENGTH: usize = 4;
+/// The number of characters below which a secret is only redacted as a whole word: a password `post` not in `postgres`.
+const WORD_LENGTH: usize = 8;
 
-/// Takes secrets out of texts.
+/// Replaces secrets in texts.
 #[derive(Debug, Default)]
 pub struct Redactor(Vec<Secret>);
 
 impl Redactor {
-    /// Knows these values from now on.
+    /// Creates a redactor for these values; too short ones are ignored.
     #[must_use]
     pub fn new(values: impl IntoIterator<Item = Secret>) -> Self {
-        let mut secrets: Vec<Secret> = Vec::new();
-        for value in values.into_iter().filter(|value| value.reveal().chars().count() >= SHORTEST) {
-            // The longest first: a secret within another one would leave the other's rest.
-            let shorter = |other: &Secret| other.reveal().len() < value.reveal().len();
-            let place = secrets.iter().position(shorter).unwrap_or(secrets.len());
-            secrets.insert(place, value);
-        }
+        let mut secrets: Vec<Secret> = values.into_iter().collect();
+        secrets.retain(|secret| secret.reveal().chars().count() >= MIN_LENGTH);
+        // The longest first: replacing a part of another secret would leave the rest of it.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.reveal().len()));
         Redactor(secrets)
     }
 
-    /// The text without them.
+    /// Returns the text without the secrets.
     #[must_use]
     pub fn redact(&self, mut text: String) -> String {
         for secret in &self.0 {
@@ -66,32 +64,36 @@ impl Redactor {
             if !text.contains(secret) {
                 continue;
             }
-            text = if secret.chars().count() >= LONG {
+            text = if secret.chars().count() >= WORD_LENGTH {
                 text.replace(secret, REDACTED)
             } else {
-                replace_alone(&text, secret)
+                replace_words(&text, secret)
             };
         }
         text
     }
 }
 
-fn replace_alone(text: &str, secret: &str) -> String {
-    let in_word =
-        |character: Option<char>| character.is_some_and(|character| character.is_alphanumeric() || character == '_');
+fn replace_words(text: &str, secret: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut end = 0;
     for (start, _) in text.match_indices(secret) {
         let after = start + secret.len();
-        // A secret that begins with a sign is not part of the word before it.
-        let joined_before = in_word(secret.chars().next()) && in_word(text[..start].chars().next_back());
-        let joined_after = in_word(secret.chars().next_back()) && in_word(text[after..].chars().next());
+        // A secret that begins with punctuation does not continue the word before it.
+        let joined_before =
+            is_word_character(secret.chars().next()) && is_word_character(text[..start].chars().next_back());
+        let joined_after =
+            is_word_character(secret.chars().next_back()) && is_word_character(text[after..].chars().next());
         kept.push_str(&text[end..start]);
         kept.push_str(if joined_before || joined_after { secret } else { REDACTED });
         end = after;
     }
     kept.push_str(&text[end..]);
     kept
+}
+
+fn is_word_character(character: Option<char>) -> bool {
+    character.is_some_and(|character| character.is_alphanumeric() || character == '_')
 }
 
 #[cfg(test)]
@@ -103,28 +105,28 @@ mod tests {
     }
 
     #[test]
-    fn a_long_secret_is_taken_out_of_words_too() {
+    fn long_secret_is_redacted_inside_words() {
         assert_eq!(redact(&["hunter2-hunter2"], "xhunter2-hunter2y"), "x[redacted]y");
     }
 
     #[test]
-    fn a_short_one_only_where_it_stands_alone() {
+    fn short_secret_is_only_redacted_as_a_whole_word() {
         assert_eq!(redact(&["post"], "postgres: password `post`, post"), "postgres: password `[redacted]`, [redacted]");
         assert_eq!(redact(&["p@s!"], "ap@s!b p@s!"), "ap@s!b [redacted]");
     }
 
     #[test]
-    fn one_of_a_few_letters_is_left_alone() {
+    fn secret_of_a_few_characters_is_not_redacted() {
         assert_eq!(redact(&["s", "3"], "waiting, 3 s"), "waiting, 3 s");
     }
 
     #[test]
-    fn a_secret_within_another_leaves_nothing_of_it() {
+    fn secret_that_contains_another_is_redacted_completely() {
         assert_eq!(redact(&["hunter22", "hunter22-and-more"], "hunter22-and-more, hunter22"), "[redacted], [redacted]");
     }
 
     #[test]
-    fn a_secret_shows_itself_in_no_format() {
+    fn secret_is_redacted_in_all_formats() {
         let secret = Secret::new("hunter2".to_owned());
         assert!(!format!("{secret} {secret:?} {:#?}", Some(&secret)).contains("hunter2"));
     }

@@ -1,6 +1,6 @@
 //! SIGTERM and SIGINT during a boot.
 //!
-//! As PID 1 a process without handlers ignores both, and `docker stop` then waits for its whole grace period.
+//! A process without handlers ignores both if it is PID 1, and `docker stop` then waits for its whole grace period.
 
 use std::io;
 
@@ -8,36 +8,36 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use contract::ExitCode;
 
-/// The signal that asked the boot to end.
+/// A signal that ends the boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum ShutdownSignal {
     /// SIGTERM, `docker stop`.
     Terminate,
     /// SIGINT, Ctrl-C.
     Interrupt,
 }
 
-impl Asked {
-    /// Its name.
+impl ShutdownSignal {
+    /// The name with the prefix `SIG`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Asked::Terminate => "SIGTERM",
-            Asked::Interrupt => "SIGINT",
+            ShutdownSignal::Terminate => "SIGTERM",
+            ShutdownSignal::Interrupt => "SIGINT",
         }
     }
 
-    /// What the process exits with.
+    /// The process' exit code after the signal.
     #[must_use]
     pub fn exit_code(self) -> ExitCode {
         match self {
-            Asked::Terminate => ExitCode::Terminated,
-            Asked::Interrupt => ExitCode::Interrupted,
+            ShutdownSignal::Terminate => ExitCode::Terminated,
+            ShutdownSignal::Interrupt => ExitCode::Interrupted,
         }
     }
 }
 
-/// Handlers for both. The handlers stay for the life of the process; `exec` resets them.
+/// The handlers of both signals. They remain for the life of the process; `exec` resets them.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
@@ -48,17 +48,17 @@ impl Signals {
     /// Installs the handlers.
     ///
     /// # Errors
-    /// The system's.
+    /// Fails if the system does not allow it.
     pub fn install() -> io::Result<Signals> {
         Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits until one comes; one that came before is not missed.
-    pub async fn asked(&mut self) -> Asked {
+    /// Waits for a signal; one that came before the call is not missed.
+    pub async fn received(&mut self) -> ShutdownSignal {
         tokio::select! {
             biased;
-            _ = self.terminate.recv() => Asked::Terminate,
-            _ = self.interrupt.recv() => Asked::Interrupt,
+            _ = self.terminate.recv() => ShutdownSignal::Terminate,
+            _ = self.interrupt.recv() => ShutdownSignal::Interrupt,
         }
     }
 }

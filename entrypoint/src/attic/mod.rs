@@ -1,8 +1,8 @@
 //! The attic: data that an allowed plan or an announcing SQL file removed, kept for some days in a separate schema.
 //!
-//! Before the work of a transaction, [`Stash`] moves a table there or copies a column's values with their keys; a trigger
-//! copies deleted rows. All of it is in the same transaction, so that the attic contains exactly the removed data. The
-//! list is the table `boot.attic`; the data is in the schema `attic`, which Directus never reads.
+//! Before the work of a transaction, [`Stash`] moves a table there or copies a column's values with their keys; a
+//! trigger copies deleted rows. All of it is in the same transaction, so that the attic contains exactly the removed
+//! data. The list is the table `boot.attic`; the data is in the schema `attic`, which Directus never reads.
 
 mod command;
 mod stash;

@@ -30,8 +30,8 @@ enum How {
     Column,
     /// A trigger copies rows as they are deleted.
     Rows,
-    /// All rows are copied, and those that remain are removed from the copy after the work: dropping a partition does not
-    /// fire a trigger.
+    /// All rows are copied, and those that remain are removed from the copy after the work: dropping a partition does
+    /// not fire a trigger.
     AllRows,
 }
 
@@ -91,9 +91,10 @@ impl Stash {
         Ok(stashes)
     }
 
-    /// Keeps the data that a SQL file announces as lost. A table that the file drops with a separate statement is moved right
-    /// before that statement, and a trigger copies deleted rows. All other data is copied before the file runs, and so is
-    /// everything if `may_move` is false, because an earlier attempt has shown that the file evades the quick ways.
+    /// Keeps the data that a SQL file announces as lost. A table that the file drops with a separate statement is moved
+    /// right before that statement, and a trigger copies deleted rows. All other data is copied before the file runs,
+    /// and so is everything if `may_move` is false, because an earlier attempt has shown that the file evades the quick
+    /// ways.
     ///
     /// # Errors
     /// Fails if the connection does.
@@ -207,9 +208,9 @@ impl Stash {
         format!("{SCHEMA}.{}", identifier(&self.stored))
     }
 
-    /// Moves the table with its partitions, and creates an empty one in its place. Drops its foreign keys, since nothing in
-    /// the attic may reference rows that are in use; their definitions are in the list. If `cascades`, also drops the
-    /// foreign keys to it and the views over it. Fails with [`NEEDS_COPY`] if rows were deleted before.
+    /// Moves the table with its partitions, and creates an empty one in its place. Drops its foreign keys, since
+    /// nothing in the attic may reference rows that are in use; their definitions are in the list. If `cascades`, also
+    /// drops the foreign keys to it and the views over it. Fails with [`NEEDS_COPY`] if rows were deleted before.
     fn move_statement(&self, catalog: &Catalog, oid: Oid, cascades: bool) -> String {
         let relation = &catalog.relations[&oid];
         let (table, filenode, deleted) = (&relation.name, relation.filenode, catalog.deleted(oid));
@@ -283,8 +284,8 @@ impl Stash {
         format!("attic_keep_{}", self.id)
     }
 
-    /// Removes the triggers, and the rows that remain in the table from a full copy of it. Call it after the work, before
-    /// the witness reads the catalog.
+    /// Removes the triggers, and the rows that remain in the table from a full copy of it. Call it after the work,
+    /// before the witness reads the catalog.
     ///
     /// # Errors
     /// Fails if the connection does.

@@ -1,6 +1,6 @@
 //! Phase 5: Directus' system tables, its own migrations and the first administrator, in one observed transaction.
 
-use super::locked::{Boot, weighed};
+use super::locked::{Boot, with_amounts};
 use super::node::Node;
 use crate::database::Session;
 use crate::directus::protocol::Bootstrapped;
@@ -14,11 +14,11 @@ use contract::Phase;
 
 /// The result of one attempt.
 enum Attempt {
-    /// It was committed.
+    /// Committed, with warnings.
     Committed(Bootstrapped, Vec<String>),
-    /// It was rolled back, to measure these first.
+    /// Rolled back, to measure these first.
     Suspected(Vec<Loss>),
-    /// It was rolled back because of these.
+    /// Rolled back because of these.
     Lost(Vec<(Loss, Option<u64>)>),
 }
 
@@ -34,7 +34,7 @@ impl Boot<'_> {
         let Boot { prepared, log, .. } = self;
         log.begin(Phase::Bootstrap);
         let Some(Node { bridge, .. }) = node.filter(|_| !work.is_empty()) else {
-            about_administrators(standing.administrator == Some(true), log);
+            warn_without_administrator(standing.administrator == Some(true), log);
             log.done("nothing to do");
             return Ok(());
         };
@@ -48,10 +48,10 @@ impl Boot<'_> {
                 Attempt::Suspected(new) if attempts < MAX_ATTEMPTS => add_suspicions(&mut suspicions, new),
                 Attempt::Suspected(new) => {
                     let losses = new.into_iter().map(|loss| (loss, None)).collect::<Vec<_>>();
-                    return Err(BootError::DirectusDestroyed(weighed(session, &losses).await?));
+                    return Err(BootError::DirectusDestroyed(with_amounts(session, &losses).await?));
                 }
                 Attempt::Lost(losses) => {
-                    return Err(BootError::DirectusDestroyed(weighed(session, &losses).await?));
+                    return Err(BootError::DirectusDestroyed(with_amounts(session, &losses).await?));
                 }
             }
         };
@@ -59,10 +59,10 @@ impl Boot<'_> {
             log.warn(warning);
         }
         let admin = match (done.admin, email) {
-            (Admin::Made, email) => format!(", administrator {} made", email.unwrap_or_default()),
+            (Admin::Made, email) => format!(", administrator {} created", email.unwrap_or_default()),
             (Admin::Present | Admin::None, Some(_)) | (Admin::Present, None) => String::new(),
             (Admin::None, None) => {
-                about_administrators(false, log);
+                warn_without_administrator(false, log);
                 String::new()
             }
         };
@@ -74,8 +74,8 @@ impl Boot<'_> {
         Ok(())
     }
 
-    /// One transaction: commits only if nothing outside of Directus' own tables was lost, and if what Directus reports
-    /// is true.
+    /// One transaction. Commits only if nothing outside of Directus' own tables was lost, and if Directus has done what
+    /// it reports.
     async fn attempt_bootstrap(self, bridge: &mut Bridge, suspicions: &[Loss]) -> Result<Attempt, BootError> {
         let email = self.prepared.config.admin_email.as_deref();
         bridge.begin().await.map_err(BootError::Bootstrap)?;
@@ -91,7 +91,7 @@ impl Boot<'_> {
         let outcome = witness.end(&mut link, &DirectusMigrations).await.map_err(BootError::in_bootstrap)?;
         if let Outcome::Kept { .. } = outcome {
             if !missing.is_empty() {
-                let reason = format!("its migrations {} are not in", missing.join(", "));
+                let reason = format!("its migrations {} are missing", missing.join(", "));
                 return Err(BootError::BootstrapIncomplete(reason));
             }
             if let (Admin::None, Some(email)) = (done.admin, email) {
@@ -109,11 +109,10 @@ impl Boot<'_> {
     }
 }
 
-/// Warns if there is no administrator.
-pub(super) fn about_administrators(there_is_one: bool, log: &Log) {
-    if !there_is_one {
+pub(super) fn warn_without_administrator(has_administrator: bool, log: &Log) {
+    if !has_administrator {
         log.warn(
-            "there is no administrator: whoever opens the app first becomes it; set ADMIN_EMAIL and ADMIN_PASSWORD",
+            "there is no administrator: the first visitor of the app becomes it; set ADMIN_EMAIL and ADMIN_PASSWORD",
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Phase 1: the configuration and the image's own parts.
+//! Phase 1: the configuration and the image's own files.
 
 use crate::config::{Config, Env, SchemaMode};
 use crate::directus::{Release, SnapshotFile};
@@ -8,22 +8,22 @@ use crate::migrations::Migrations;
 use crate::migrations::file::hex_sha256;
 use contract::Phase;
 
-/// The result of phase 1: the configuration and the image's own parts, read and checked.
+/// The result of phase 1: the configuration and the image's own files, read and checked.
 #[derive(Debug)]
 pub struct Prepared {
-    /// The variables.
+    /// The configuration from the variables.
     pub config: Config,
-    /// The SQL files.
+    /// The SQL files of phases 4 and 7.
     pub migrations: Migrations,
-    /// The snapshot.
+    /// The snapshot file of phase 6.
     pub snapshot: SnapshotFile,
-    /// Directus.
+    /// The version of Directus and its migrations.
     pub directus: Release,
 }
 
 impl Prepared {
-    /// A schema's fingerprint, together with what else decides what Directus sees of the schema: which tables are
-    /// hidden from it.
+    /// A schema's fingerprint together with a hash of the tables that are hidden from Directus. The two determine how
+    /// Directus sees the schema.
     #[must_use]
     pub fn seal(&self, fingerprint: &str) -> String {
         let hidden = self.config.excluded_tables(self.migrations.owned_tables()).join(",");
@@ -31,7 +31,7 @@ impl Prepared {
     }
 }
 
-/// Phase 1. Needs nothing but the environment and the image.
+/// Phase 1. Needs only the environment and the image.
 ///
 /// # Errors
 /// [`BootError::Config`], [`BootError::Migrations`], [`BootError::Snapshot`] or [`BootError::NoDirectus`].
@@ -43,7 +43,6 @@ pub fn prepare(env: &Env, log: &Log) -> Result<Prepared, BootError> {
     }
     let migrations = Migrations::open(&config.paths.db_init)?;
     let snapshot = match SnapshotFile::read(&config.paths.snapshot) {
-        // It is not needed.
         Err(invalid) if config.schema_mode == SchemaMode::Skip => {
             log.warn(format!("{invalid}; SCHEMA_APPLY_MODE=skip, so it is not needed"));
             SnapshotFile::unread(&config.paths.snapshot)

@@ -1,4 +1,4 @@
-//! Phase 2: the connection to PostgreSQL, and what its loss explains.
+//! Phase 2: the connection to PostgreSQL, and errors that its loss explains.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::error::{BootError, ConnectionLoss};
 use crate::log::Log;
 use contract::Phase;
 
-/// Time that a failure waits for the news that the connection is gone, which would be its cause.
-pub(super) const CAUSE: Duration = Duration::from_secs(1);
+/// The time to wait after a failure for the loss of the connection, which may be the cause of the failure.
+pub(super) const CAUSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Phase 2.
 ///
@@ -25,7 +25,7 @@ pub async fn connect(prepared: &Prepared, log: &Log) -> Result<Session, BootErro
     Ok(session)
 }
 
-/// An error that is only the shadow of something else (a pooler, a lost connection) is replaced by that.
+/// Replaces an error by its root cause if that is a pooler or a lost connection.
 pub(crate) async fn explained<T>(
     result: Result<T, BootError>,
     prepared: &Prepared,
@@ -44,14 +44,14 @@ pub(crate) async fn explained<T>(
     })
 }
 
-/// The loss of a connection that explains an error; `None` if the error stands for itself.
+/// The loss of a connection that explains the error; `None` if the error has another cause.
 async fn lost_connection(error: &BootError, session: &Session) -> Option<Lost> {
-    let ConnectionLoss { context, said, seen } = error.connection_loss()?;
-    let lost = match said {
-        Some(words) => Lost(words),
-        None => match timeout(CAUSE, session.lost()).await {
+    let ConnectionLoss { context, server_message, error } = error.connection_loss()?;
+    let lost = match server_message {
+        Some(message) => Lost(message),
+        None => match timeout(CAUSE_TIMEOUT, session.lost()).await {
             Ok(lost) => lost,
-            Err(_) => Lost(seen?),
+            Err(_) => Lost(error?),
         },
     };
     Some(match context {

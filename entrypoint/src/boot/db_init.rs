@@ -1,4 +1,4 @@
-//! Phase 4: the SQL files before the schema, and what phase 7 shares with it.
+//! Phase 4: the SQL files before the schema, and the code that phase 7 shares.
 
 use super::locked::Boot;
 use crate::config::Config;
@@ -31,7 +31,7 @@ impl Boot<'_> {
         Ok(())
     }
 
-    /// The files of phases 4 and 7.
+    /// Applies the files of phase 4 or 7.
     pub(super) async fn migrate(
         self,
         session: &mut Session,

@@ -1,4 +1,4 @@
-//! A boot that has something to do: what phases 4 to 7 share.
+//! The code that phases 4 to 7 share.
 
 use super::config::Prepared;
 use super::node::{Node, bounded, start_node};
@@ -7,7 +7,7 @@ use crate::error::BootError;
 use crate::log::Log;
 use crate::witness::{self, LastCatalog, Link, Loss, measure};
 
-/// A boot that has something to do, with the boot lock held.
+/// A boot that has work to do and holds the boot lock.
 #[derive(Clone, Copy)]
 pub(super) struct Boot<'a> {
     pub(super) prepared: &'a Prepared,
@@ -17,13 +17,13 @@ pub(super) struct Boot<'a> {
 }
 
 impl Boot<'_> {
-    /// Bounds the work of Directus' process.
+    /// See [`bounded`].
     pub(super) async fn bounded<T>(self, session: &Session, work: impl Future<Output = T>) -> Result<T, BootError> {
         bounded(self.prepared, session, self.log, work).await
     }
 
-    /// Directus' process, started now if it does not run yet.
-    pub(super) async fn running<'n>(
+    /// Returns Directus' process; starts it if it is not running yet.
+    pub(super) async fn ensure_node<'n>(
         self,
         session: &Session,
         node: &'n mut Option<Node>,
@@ -37,18 +37,17 @@ impl Boot<'_> {
     }
 }
 
-/// Losses of a transaction that was rolled back, each with the number of rows or values that are there: `table laps (12
-/// rows)`.
-pub(super) async fn weighed(session: &Session, losses: &[(Loss, Option<u64>)]) -> Result<Vec<String>, BootError> {
-    let mut weighed = Vec::with_capacity(losses.len());
+/// Losses of a transaction that was rolled back, each with its number of rows or values: `table laps (12 rows)`.
+pub(super) async fn with_amounts(session: &Session, losses: &[(Loss, Option<u64>)]) -> Result<Vec<String>, BootError> {
+    let mut sentences = Vec::with_capacity(losses.len());
     for (loss, measured) in losses {
-        weighed.push(match measured {
+        sentences.push(match measured {
             Some(number) => witness::watch::with_amount(loss, Some(*number)),
-            None => match measure::weigh(&mut Link::Session(&session.client), loss).await? {
+            None => match measure::count_affected_rows(&mut Link::Session(&session.client), loss).await? {
                 Some(amount) => format!("{loss} ({amount})"),
                 None => loss.to_string(),
             },
         });
     }
-    Ok(weighed)
+    Ok(sentences)
 }

@@ -1,4 +1,4 @@
-//! The boot: the phases in order, each ending in one line of the log.
+//! The boot: the phases in order. Each one ends with one line in the log.
 
 mod bootstrap;
 mod config;
@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use self::bootstrap::about_administrators;
-use self::database::CAUSE;
+use self::bootstrap::warn_without_administrator;
+use self::database::CAUSE_TIMEOUT;
 use self::locked::Boot;
 use self::node::Node;
 use crate::config::Config;
@@ -38,7 +38,7 @@ pub(crate) use self::schema::weighed_words;
 /// Phases 2 to 7.
 ///
 /// # Errors
-/// The first failure; the log's phase says where.
+/// The first failure; the log is then in the phase that failed.
 pub async fn boot(prepared: &Prepared, log: &Log) -> Result<(), BootError> {
     let config = &prepared.config;
     let mut session = connect(prepared, log).await?;
@@ -61,21 +61,21 @@ async fn phases(prepared: &Prepared, session: &mut Session, log: &Log) -> Result
     }
     session.ready().await?;
     let Config { database, timeouts, .. } = &prepared.config;
-    // The lock is on a connection of its own, where no SQL file can release it.
+    // The lock is held by a separate connection, where no SQL file can release it.
     let other = postgres::refuse_pooler(session, database, timeouts.database, log).await?;
     let last = LastCatalog::default();
     let (lock, waited) = BootLock::acquire(other, timeouts.lock, log).await?;
     log.done(if waited < Duration::from_millis(100) { "free" } else { "free now" });
-    // Another boot may have done it all while this one waited.
+    // Another boot may have finished the work while this one waited.
     match is_current(&session.client, prepared).await? {
         Some(current) => nothing_to_do(prepared, current, log),
         None => {
             let mut phases = std::pin::pin!(Boot { prepared, lock: &lock, last: &last, log }.locked_phases(session));
             tokio::select! {
                 done = &mut phases => done?,
-                // Where the whole server went down, the phase's own error names the file. Without the lock nothing is
-                // committed, and dropping the phases ends Directus' process, and that its transaction.
-                lost = lock.lost() => match timeout(CAUSE, &mut phases).await {
+                // If the whole server went down, prefer the phase's own error, which names the file. Without the lock,
+                // nothing is committed. Dropping the phases ends Directus' process, and thereby its transaction.
+                lost = lock.lost() => match timeout(CAUSE_TIMEOUT, &mut phases).await {
                     Ok(done) => done?,
                     Err(_) => return Err(VerifyError::Lost(lost).into()),
                 },
@@ -86,22 +86,25 @@ async fn phases(prepared: &Prepared, session: &mut Session, log: &Log) -> Result
     Ok(())
 }
 
-/// Phases 4 to 7 of a boot that finds everything in place.
+/// Phases 4 to 7 of a boot without work, for the log.
 fn nothing_to_do(prepared: &Prepared, current: Current, log: &Log) {
-    let skipped = |phase: Phase| format!("0 applied, {} skipped", prepared.migrations.manifest().of_phase(phase).files);
     log.begin(Phase::DbInit);
     if let Some(acceptance) = &prepared.config.migration_accept {
         log.warn(acceptance.idle());
     }
-    log.done(skipped(Phase::DbInit));
+    log.done(skipped(prepared, Phase::DbInit));
     extension::warn(prepared.migrations.manifest().required_extensions(), &current.missing_extensions, log);
     log.begin(Phase::Bootstrap);
-    about_administrators(current.administrator, log);
+    warn_without_administrator(current.administrator, log);
     log.done("nothing to do");
     log.begin(Phase::Schema);
     log.done("no changes");
     log.begin(Phase::PostSchema);
-    log.done(skipped(Phase::PostSchema));
+    log.done(skipped(prepared, Phase::PostSchema));
+}
+
+fn skipped(prepared: &Prepared, phase: Phase) -> String {
+    format!("0 applied, {} skipped", prepared.migrations.manifest().of_phase(phase).files)
 }
 
 impl Boot<'_> {
@@ -111,8 +114,8 @@ impl Boot<'_> {
         let files = prepared.migrations.files()?;
         let standing = Standing::read(&session.client, files).await?;
         let work = standing.work(prepared, files).map_err(|refusal| refusal.told(log))?;
-        // Whatever is wrong with the image's own parts is found before the first of them changes anything. And Node
-        // imports Directus while the SQL runs.
+        // Starting Node now finds an invalid snapshot before anything is changed, and Node imports Directus while the
+        // SQL runs.
         let mut node: Option<Node> =
             if work.needs_directus() { Some(start_node(prepared, session, log, false).await?) } else { None };
 

@@ -10,13 +10,13 @@ use crate::error::BootError;
 use crate::log::Log;
 use contract::Phase;
 
-/// Directus' process, and the snapshot as it read it.
+/// Directus' process, and the contents of the snapshot file.
 pub(crate) struct Node {
     pub(crate) bridge: Bridge,
     pub(crate) snapshot: Snapshot,
 }
 
-/// Starts Directus' process, and has it read the snapshot. For a report its sessions are read-only, and its log goes to
+/// Starts Directus' process, which reads the snapshot. For a report, its sessions are read-only and its log goes to
 /// standard error.
 pub(crate) async fn start_node(
     prepared: &Prepared,
@@ -49,7 +49,7 @@ pub(crate) async fn start_node(
     }
 }
 
-/// Bounds the work of Directus' process by its time and by the boot's connection.
+/// Runs the work of Directus' process until its time limit, or until the boot's connection is lost.
 pub(crate) async fn bounded<T>(
     prepared: &Prepared,
     session: &Session,

@@ -1,4 +1,4 @@
-//! Phase 7: the SQL files after the schema, old entries of the attic, and the note that there is nothing left to do.
+//! Phase 7: the SQL files after the schema, the purge of old entries in the attic, and the record that all is in sync.
 
 use super::config::Prepared;
 use super::locked::Boot;
@@ -24,18 +24,18 @@ impl Boot<'_> {
         self.migrate(session, Phase::PostSchema, plan).await?;
         attic::purge(&session.client, self.prepared.config.attic_days, self.log).await?;
         if let SchemaOutcome::InSync { fingerprint } = outcome {
-            self.seal(session, &fingerprint, node).await?;
+            self.record_in_sync(session, &fingerprint, node).await?;
         }
         self.log.done(plan.summary());
         Ok(())
     }
 
-    /// Notes what the schema now is, so that a boot that finds it so has nothing to do.
-    async fn seal(self, session: &Session, verified: &str, node: &mut Option<Node>) -> Result<(), BootError> {
+    /// Records the schema's fingerprint, so that a boot that finds it unchanged has nothing to do.
+    async fn record_in_sync(self, session: &Session, verified: &str, node: &mut Option<Node>) -> Result<(), BootError> {
         let now = fingerprint(&session.client).await?;
         if now != verified {
-            // The SQL after the schema touched what the snapshot describes: most of it adds what Directus does not see.
-            let Node { bridge, .. } = self.running(session, node).await?;
+            // The SQL after the schema changed something; mostly additions that Directus does not track.
+            let Node { bridge, .. } = self.ensure_node(session, node).await?;
             let plan = self.bounded(session, bridge.plan()).await?.map_err(BootError::Schema)?;
             if !plan.changes.is_empty() {
                 let changes = changes::names(&plan.changes).join(", ");

@@ -1,5 +1,5 @@
-//! `plan --rehearse`: a boot in one transaction that is always rolled back. It reports what would really be lost and
-//! which locks would be held, at the price of holding them: for copies of a database and quiet hours.
+//! `plan --rehearse`: a boot in one transaction that is always rolled back. It reports the actual losses and locks of a
+//! boot, but holds these locks itself: for copies of a database and quiet hours.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -23,19 +23,19 @@ use crate::witness::{Announced, DirectusMigrations, LastCatalog, Link, Loss, Out
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rehearsal {
-    /// Changes of Directus in phase 6, in words.
+    /// Changes by Directus in phase 6, one line each.
     pub changes: Vec<String>,
-    /// Announced losses that really happened.
+    /// Announced losses that happened.
     pub losses: Vec<String>,
-    /// Losses that nothing announced: a boot would be refused with exit code 43.
+    /// Unannounced losses: a boot would end with exit code 43.
     pub unannounced: Vec<String>,
-    /// Changes that a second plan still has, or parts of the snapshot that would be missing: exit code 44.
+    /// Changes that remain in a second plan, and missing parts of the snapshot: a boot would end with exit code 44.
     pub diverged: Vec<String>,
-    /// Locks that writers or readers would wait for: `laps: AccessExclusiveLock`.
+    /// Locks that block writers or readers: `laps: AccessExclusiveLock`.
     pub locks: Vec<String>,
-    /// Files that cannot be rehearsed, because they run without a transaction.
+    /// Files that are not rehearsed, because they run without a transaction.
     pub skipped: Vec<String>,
-    /// How long the transaction took, and so how long its locks would be held at most, in milliseconds.
+    /// Duration of the transaction in milliseconds, and so the longest time that its locks would be held.
     pub milliseconds: u64,
 }
 
@@ -56,8 +56,8 @@ impl fmt::Display for Rehearsal {
         let parts = [
             ("changes", &self.changes),
             ("announced losses", &self.losses),
-            ("losses without announcement", &self.unannounced),
-            ("not as in the snapshot", &self.diverged),
+            ("unannounced losses", &self.unannounced),
+            ("differences from the snapshot", &self.diverged),
             ("locks", &self.locks),
             ("not rehearsed", &self.skipped),
         ];
@@ -71,13 +71,13 @@ impl fmt::Display for Rehearsal {
     }
 }
 
-/// How long a rehearsal waits for a lock; readers queue up behind it for as long.
+/// `lock_timeout` of a rehearsal; readers queue behind a waiting lock for as long.
 const LOCK_TIMEOUT: &str = "1s";
 
 /// Rehearses the boot and rolls it back, within `limit`.
 ///
 /// # Errors
-/// As a boot's, and [`BootError::RehearsalTimeout`].
+/// Those of a boot, and [`BootError::RehearsalTimeout`].
 pub async fn rehearse(
     prepared: &Prepared,
     session: &Session,
@@ -93,7 +93,7 @@ pub async fn rehearse(
     let work = standing.work(prepared, files).map_err(|refusal| refusal.told(log))?;
     let mut node = start_node(prepared, session, log, false).await?;
     let began = Instant::now();
-    // Dropping the process at the time limit ends its connection, and that its transaction.
+    // At the time limit, dropping the process ends its connection, and thereby its transaction.
     let work = async {
         let bridge = &mut node.bridge;
         bridge.begin().await.map_err(BootError::Schema)?;
@@ -137,7 +137,7 @@ async fn rehearse_files(
         let witness = Witness::begin(&mut link, &fresh, &[]).await?;
         let path = link.rows("select current_setting('search_path')").await?;
         link.rows(&migrations::apply::as_statements(file)).await?;
-        // Directus' session goes on with the same settings as before.
+        // Directus' session continues with the same settings as before.
         let path = path.into_iter().flatten().flatten().next().unwrap_or_default();
         let reset = format!("reset role; select set_config('search_path',{}, true)", crate::quote::literal(&path));
         link.rows(&reset).await?;
@@ -173,7 +173,7 @@ async fn rehearse_schema(bridge: &mut Bridge, snapshot: &Snapshot, rehearsal: &m
     Ok(())
 }
 
-/// The locks of the open transaction that others could wait for.
+/// The locks of the open transaction that other sessions may have to wait for.
 async fn locks(bridge: &mut Bridge) -> Result<Vec<String>, BootError> {
     let rows = Link::Directus(bridge)
         .rows(
@@ -184,6 +184,5 @@ async fn locks(bridge: &mut Bridge) -> Result<Vec<String>, BootError> {
              order by 1, 2",
         )
         .await?;
-    let line = |row: Vec<Option<String>>| row.into_iter().flatten().collect::<Vec<_>>().join(": ");
-    Ok(rows.into_iter().map(line).collect())
+    Ok(rows.into_iter().map(|row| row.into_iter().flatten().collect::<Vec<_>>().join(": ")).collect())
 }

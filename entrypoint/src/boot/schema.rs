@@ -1,10 +1,10 @@
 //! Phase 6: Directus brings the schema to the snapshot, in one observed transaction.
 //!
-//! Inside the transaction, before COMMIT: the plan is judged, what it will destroy is moved into the attic, Directus
-//! applies it, a second plan must be empty, everything that the snapshot names must exist, and the witness compares. So
-//! every exit code but 0 leaves the database as it was.
+//! Inside the transaction, before COMMIT: the plan is judged, the data that it will destroy is moved into the attic,
+//! Directus applies the plan, a second plan must be empty, everything in the snapshot must exist, and the witness
+//! compares. So every exit code other than 0 leaves the database as it was.
 
-use super::locked::{Boot, weighed};
+use super::locked::{Boot, with_amounts};
 use super::node::Node;
 use crate::attic::{self, Stash};
 use crate::config::SchemaMode;
@@ -18,13 +18,14 @@ use crate::witness::watch::{MAX_ATTEMPTS, add_suspicions};
 use crate::witness::{Link, Loss, Outcome, Witness};
 use contract::Phase;
 
-/// How often a plan is applied and compared again; Directus needs a second round for some fields (directus 20439).
+/// The limit of rounds of applying a plan and planning again; Directus needs a second round for some fields (directus
+/// 20439).
 const MAX_ROUNDS: usize = 5;
 
 /// The result of phase 6.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SchemaOutcome {
-    /// The database is what the snapshot describes.
+    /// The database matches the snapshot.
     InSync {
         /// The schema's fingerprint.
         fingerprint: String,
@@ -38,7 +39,7 @@ pub enum SchemaOutcome {
 struct Doubts {
     /// Possible losses, to be measured.
     suspicions: Vec<Loss>,
-    /// Losses without announcement that the operator's digest allows, to be kept in the attic.
+    /// Unannounced losses that the operator's digest allows, to be kept in the attic.
     witnessed: Vec<Loss>,
 }
 
@@ -48,15 +49,15 @@ enum Attempt {
     InSync { plan: SchemaPlan, warnings: Vec<String>, destroyed: Vec<String> },
     /// `SCHEMA_APPLY_MODE=plan`: rolled back before anything was applied.
     Planned(SchemaPlan),
-    /// Rolled back before anything was applied: it is destructive.
+    /// Rolled back before anything was applied: the plan is destructive.
     Refused { losses: Vec<DataLoss>, digest: String },
     /// Rolled back: Directus did not do what it reported.
     Diverged(String),
     /// Rolled back, to measure these first.
     Suspected(Vec<Loss>),
-    /// Rolled back, to keep these in the attic: they were lost without announcement, and the operator's digest allows them.
+    /// Rolled back, to keep these unannounced losses in the attic; the operator's digest allows them.
     Witnessed(Vec<Loss>),
-    /// Rolled back: these were lost without announcement. The digest allows them.
+    /// Rolled back because of these unannounced losses, which this digest would allow.
     Lost { losses: Vec<(Loss, Option<u64>)>, digest: String },
 }
 
@@ -86,7 +87,7 @@ impl Boot<'_> {
                 log.done("older image, nothing applied");
                 Ok(SchemaOutcome::NotApplied)
             }
-            // The SQL files of phase 4 may have touched the schema.
+            // The SQL files of phase 4 may have changed the schema.
             Schema::InPlace { seal } => {
                 let fingerprint = fingerprint(&session.client).await?;
                 if prepared.seal(&fingerprint) == *seal {
@@ -102,7 +103,7 @@ impl Boot<'_> {
 
     async fn compare_and_apply(self, session: &Session, node: &mut Option<Node>) -> Result<SchemaOutcome, BootError> {
         let Boot { prepared, log, .. } = self;
-        let Node { bridge, snapshot } = self.running(session, node).await?;
+        let Node { bridge, snapshot } = self.ensure_node(session, node).await?;
         let mut doubts = Doubts::default();
         let mut attempts = 0;
         let (plan, warnings, destroyed) = loop {
@@ -126,10 +127,10 @@ impl Boot<'_> {
                 Attempt::Witnessed(losses) if attempts < MAX_ATTEMPTS => doubts.witnessed = losses,
                 Attempt::Suspected(new) | Attempt::Witnessed(new) => {
                     let losses: Vec<_> = new.into_iter().map(|loss| (loss, None)).collect();
-                    return Err(BootError::DirectusDestroyed(weighed(session, &losses).await?));
+                    return Err(BootError::DirectusDestroyed(with_amounts(session, &losses).await?));
                 }
                 Attempt::Lost { losses, digest } => {
-                    return Err(BootError::Unannounced { losses: weighed(session, &losses).await?, digest });
+                    return Err(BootError::Unannounced { losses: with_amounts(session, &losses).await?, digest });
                 }
             }
         };
@@ -149,7 +150,7 @@ impl Boot<'_> {
         Ok(SchemaOutcome::InSync { fingerprint })
     }
 
-    /// One transaction.
+    /// One transaction; commits only if the result is [`Attempt::InSync`].
     async fn attempt_apply(
         self,
         bridge: &mut Bridge,
@@ -210,19 +211,19 @@ impl Boot<'_> {
         let announced = match witness.end(&mut link, &expectation).await? {
             Outcome::Suspected(losses) => return Ok(Attempt::Suspected(losses)),
             Outcome::Lost { losses, announced } => {
-                let seen: Vec<Loss> = losses.iter().map(|(loss, _)| loss.clone()).collect();
-                let digest = digest_with_witnessed(&plan.changes, &expectation, &seen);
+                let witnessed: Vec<Loss> = losses.iter().map(|(loss, _)| loss.clone()).collect();
+                let digest = digest_with_witnessed(&plan.changes, &expectation, &witnessed);
                 if config.allow_destructive.as_deref() != Some(digest.as_str()) {
                     return Ok(Attempt::Lost { losses, digest });
                 }
-                if seen != doubts.witnessed {
-                    return Ok(Attempt::Witnessed(seen));
+                if witnessed != doubts.witnessed {
+                    return Ok(Attempt::Witnessed(witnessed));
                 }
-                announced.into_iter().chain(seen).collect()
+                announced.into_iter().chain(witnessed).collect()
             }
             Outcome::Kept { announced, .. } => announced,
         };
-        // A loss says more than a difference, so it is reported first.
+        // Reported after the losses, which are more informative than differences.
         if !rounds.rest.is_empty() {
             let rest = changes::names(&rounds.rest).join(", ");
             return Ok(Attempt::Diverged(format!("a new plan still has {rest}")));
@@ -243,25 +244,25 @@ impl Boot<'_> {
     }
 }
 
-/// The rounds after the first plan.
+/// The result of repeated rounds of applying and planning.
 #[derive(Default)]
 pub(super) struct Rounds {
-    /// Changes of the plans after the first one, which were applied too.
+    /// Changes of the plans after the first one, which were also applied.
     pub(super) later: Vec<Change>,
-    /// Changes that no further round made fewer.
+    /// Changes that remain after the last round.
     pub(super) rest: Vec<Change>,
 }
 
-/// Applies until a new plan is empty or no smaller than the one before it.
+/// Applies until the next plan is empty, the same as the one before it, or deletes something.
 pub(super) async fn apply_until_empty(bridge: &mut Bridge, first: &[Change]) -> Result<Rounds, BridgeError> {
     let mut rounds = Rounds { later: Vec::new(), rest: first.to_vec() };
     for _ in 0..MAX_ROUNDS {
         bridge.apply().await?;
         let next = bridge.plan().await?.changes;
-        let is_smaller = next.len() < rounds.rest.len() || next != rounds.rest;
+        let is_stuck = next == rounds.rest;
         rounds.rest = next;
         let deletes = rounds.rest.iter().any(Change::is_deletion);
-        if rounds.rest.is_empty() || !is_smaller || deletes {
+        if rounds.rest.is_empty() || is_stuck || deletes {
             break;
         }
         rounds.later.extend(rounds.rest.iter().cloned());
@@ -269,21 +270,23 @@ pub(super) async fn apply_until_empty(bridge: &mut Bridge, first: &[Change]) -> 
     Ok(rounds)
 }
 
-/// The PostgreSQL schema that Directus creates its tables in.
+/// The PostgreSQL schema in which Directus creates its tables.
 pub(super) async fn current_schema(bridge: &mut Bridge) -> Result<String, BootError> {
     let rows = Link::Directus(bridge).rows("select current_schema()").await?;
     Ok(rows.into_iter().flatten().flatten().next().unwrap_or_else(|| "public".to_owned()))
 }
 
-/// Expected losses in words, with the number of rows or values that each concerns: `delete collection laps (12 rows)`.
+/// Expected losses in words, each with its number of rows or values: `delete collection laps (12 rows)`.
 pub(crate) async fn weighed_words(session: &Session, losses: &[DataLoss]) -> Result<Vec<String>, BootError> {
-    let mut weighed = Vec::with_capacity(losses.len());
+    let mut sentences = Vec::with_capacity(losses.len());
     for DataLoss { words, data } in losses {
         let amount = match data {
-            Some(loss) => crate::witness::measure::weigh(&mut Link::Session(&session.client), loss).await?,
+            Some(loss) => {
+                crate::witness::measure::count_affected_rows(&mut Link::Session(&session.client), loss).await?
+            }
             None => None,
         };
-        weighed.push(amount.map_or_else(|| words.clone(), |amount| format!("{words} ({amount})")));
+        sentences.push(amount.map_or_else(|| words.clone(), |amount| format!("{words} ({amount})")));
     }
-    Ok(weighed)
+    Ok(sentences)
 }

@@ -1,7 +1,8 @@
-//! The one Node process that runs Directus' own code for us.
+//! The Node process that runs Directus' own code.
 //!
-//! It talks over its standard input, which is a socket and so goes both ways: standard output and error stay Directus'
-//! own and end up in the container's log, and when the boot dies, however it dies, the socket ends and Node with it.
+//! Messages go through its standard input, which is a socket and so works in both directions. Standard output and error
+//! remain for Directus' own lines, which go to the container's log. When the boot dies for any reason, the socket is
+//! closed, and Node exits.
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -21,25 +22,25 @@ use super::snapshot::Snapshot;
 
 /// The bridge's file in the scripts folder.
 const SCRIPT: &str = "bridge.mjs";
-/// How long a bridge whose work is done may take to end.
-const END: Duration = Duration::from_secs(10);
+/// The time limit for the process to exit after its work.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why the bridge gave no answer.
+/// The reason why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BridgeError {
-    /// Directus reports that it could not do it.
+    /// Directus reports a failure.
     #[error("{0}")]
     Failed(Failure),
-    /// There is no process to talk to.
+    /// The process could not be started.
     #[error("cannot start node: {0}")]
     Spawn(std::io::Error),
-    /// The process ended before it answered.
-    #[error("the Node process ended in the middle ({0}); its last lines are above")]
+    /// The process ended before it replied.
+    #[error("the Node process ended unexpectedly ({0}); its last lines are above")]
     Ended(ExitStatus),
-    /// The conversation broke.
-    #[error("the conversation with the Node process broke: {0}")]
+    /// The socket failed.
+    #[error("the connection to the Node process broke: {0}")]
     Io(#[from] std::io::Error),
-    /// It said something else than was asked.
+    /// The reply does not belong to the request.
     #[error("the Node process answered out of turn: {0}")]
     OutOfTurn(String),
 }
@@ -53,8 +54,8 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// Starts the process; it imports Directus while we go on. For a `report` its database sessions are read-only, and
-    /// what it logs goes to standard error.
+    /// Starts the process, which imports Directus in the background. For a `report`, its database sessions are
+    /// read-only and its log goes to standard error.
     ///
     /// # Errors
     /// [`BridgeError::Spawn`], [`BridgeError::Io`].
@@ -83,10 +84,10 @@ impl Bridge {
         Ok(Bridge { child, replies: BufReader::new(read).lines(), requests })
     }
 
-    /// Has the snapshot file read. Quick: Directus itself is imported behind it.
+    /// Reads the snapshot file. Returns quickly, because Directus is imported afterwards.
     ///
     /// # Errors
-    /// [`BridgeError::Failed`] if it is no snapshot; else see [`BridgeError`].
+    /// [`BridgeError::Failed`] if the file is not a valid snapshot; otherwise see [`BridgeError`].
     pub async fn read_snapshot(&mut self) -> Result<Snapshot, BridgeError> {
         match self.ask(&Request::ReadSnapshot).await? {
             Reply::Snapshot(snapshot) => Ok(snapshot),
@@ -94,8 +95,8 @@ impl Bridge {
         }
     }
 
-    /// Has the system tables installed and migrated, and the first administrator created if one is wanted, in the open
-    /// transaction.
+    /// Installs and migrates the system tables in the open transaction. With `admin`, also creates the first
+    /// administrator.
     ///
     /// # Errors
     /// See [`BridgeError`].
@@ -106,7 +107,7 @@ impl Bridge {
         }
     }
 
-    /// Has the database compared with the snapshot.
+    /// Compares the database with the snapshot.
     ///
     /// # Errors
     /// See [`BridgeError`].
@@ -121,7 +122,7 @@ impl Bridge {
         }
     }
 
-    /// Has the last plan carried out once, in the open transaction.
+    /// Applies the last plan once, in the open transaction.
     ///
     /// # Errors
     /// See [`BridgeError`].
@@ -141,7 +142,7 @@ impl Bridge {
         self.done(&Request::Begin).await.map(drop)
     }
 
-    /// Runs SQL in the open transaction; the last statement's rows are the answer.
+    /// Runs SQL in the open transaction. Returns the rows of the last statement.
     ///
     /// # Errors
     /// See [`BridgeError`]; the transaction is then aborted.
@@ -152,10 +153,10 @@ impl Bridge {
         }
     }
 
-    /// Commits. Returns warnings about what Directus does after a commit.
+    /// Commits. Returns warnings about problems in Directus' work after the commit.
     ///
     /// # Errors
-    /// See [`BridgeError`]; nothing was committed, unless the connection was lost in this very moment.
+    /// See [`BridgeError`]; nothing was committed, unless the connection was lost during the COMMIT.
     pub async fn commit(&mut self) -> Result<Vec<String>, BridgeError> {
         self.done(&Request::Commit).await
     }
@@ -163,7 +164,7 @@ impl Bridge {
     /// Rolls back.
     ///
     /// # Errors
-    /// See [`BridgeError`]; the transaction then ends with its connection.
+    /// See [`BridgeError`]; the end of the connection then rolls back.
     pub async fn rollback(&mut self) -> Result<(), BridgeError> {
         self.done(&Request::Rollback).await.map(drop)
     }
@@ -175,18 +176,18 @@ impl Bridge {
         }
     }
 
-    /// Lets the process end: it closes its connections and exits. One that does not is killed; its work is done.
+    /// Ends the process: it closes its connections and exits, or is killed after [`EXIT_TIMEOUT`].
     pub async fn finish(mut self) {
-        // Closing our end is the goodbye.
+        // The process exits when our end of the socket is closed.
         drop(self.requests);
         drop(self.replies);
-        if timeout(END, self.child.wait()).await.is_err() {
+        if timeout(EXIT_TIMEOUT, self.child.wait()).await.is_err() {
             drop(self.child.start_kill());
         }
     }
 
     async fn ask(&mut self, request: &Request) -> Result<Reply, BridgeError> {
-        let mut line = serde_json::to_string(request).expect("a request is plain data");
+        let mut line = serde_json::to_string(request).expect("a request serializes");
         line.push('\n');
         let written = self.requests.write_all(line.as_bytes()).await;
         let reply = match written {
@@ -199,8 +200,8 @@ impl Bridge {
                 Ok(reply) => Ok(reply),
                 Err(error) => Err(BridgeError::OutOfTurn(error.to_string())),
             },
-            // The socket is closed: the exit status says more than the broken pipe does.
-            Ok(None) | Err(_) => match timeout(END, self.child.wait()).await {
+            // The socket is closed: the exit status is more informative than the broken pipe.
+            Ok(None) | Err(_) => match timeout(EXIT_TIMEOUT, self.child.wait()).await {
                 Ok(Ok(status)) => Err(BridgeError::Ended(status)),
                 Ok(Err(error)) => Err(BridgeError::Io(error)),
                 Err(_) => Err(BridgeError::Io(std::io::ErrorKind::BrokenPipe.into())),

@@ -1,14 +1,14 @@
-//! Whether somebody edited the schema since the last boot: asked of PostgreSQL in one query, without Node.
+//! The schema's fingerprint, which detects edits since the last boot in one query, without Node.
 //!
-//! Everything that a plan can show lies in rows: Directus' own (`directus_collections`, `directus_fields`,
-//! `directus_relations`) and the catalogue's about the tables that Directus tracks. Each edit writes a new version of a
-//! row, stamped with the transaction that made it (`xmin`), and transactions only count up: so how many rows there are
-//! and the sum of their stamps change with every edit. It costs a tenth of hashing the rows' contents. What changes it
-//! without an edit (a restored dump, a major upgrade, `VACUUM FULL` of a catalogue) only costs a look with Node.
+//! Everything that a plan can contain is in rows: of Directus (`directus_collections`, `directus_fields`,
+//! `directus_relations`) and of the catalog about the tables that Directus tracks. Each edit writes a new version of a
+//! row with the number of its transaction (`xmin`), and these numbers only increase. So every edit changes the number
+//! of rows or the sum of their `xmin`, which costs a tenth of hashing the rows. A change without an edit (a restored
+//! dump, a major upgrade, `VACUUM FULL` of a catalog) only costs a comparison with Node.
 
 use tokio_postgres::Client;
 
-/// An expression, text or null, over the tables that are there when Directus is installed.
+/// The fingerprint as a SQL expression, text or null. It requires that Directus is installed.
 pub(crate) const FINGERPRINT: &str = r"
 (with tracked as materialized (
     select array_agg(oid) as tables, sum(hashtext(relname)::bigint + ascii(relkind::text) + oid::bigint) as names
@@ -33,10 +33,10 @@ select concat_ws(' ',
      where classoid = 'pg_catalog.pg_class'::regclass and objoid = any (array(select unnest(tables) from tracked)))
 ))";
 
-/// The fingerprint of the schema as it is now.
+/// Reads the present fingerprint of the schema.
 ///
 /// # Errors
-/// The driver's; `42P01` where Directus is not installed.
+/// Fails if the query does, with `42P01` if Directus is not installed.
 pub async fn fingerprint(client: &Client) -> Result<String, tokio_postgres::Error> {
     Ok(client.query_one(&format!("select {FINGERPRINT}"), &[]).await?.get(0))
 }

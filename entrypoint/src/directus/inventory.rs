@@ -1,4 +1,4 @@
-//! What is really in the database, asked of PostgreSQL and not of Directus.
+//! The actual contents of the database, read from PostgreSQL and not from Directus.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 use super::snapshot::Snapshot;
 use crate::witness::{Link, LinkError};
 
-/// Whether Directus counts this database as installed; it looks at this one table only.
+/// Returns true if Directus is installed by its own criterion, the existence of this one table.
 ///
 /// # Errors
 /// Fails if a query does.
@@ -16,7 +16,7 @@ pub async fn is_installed(client: &Client) -> Result<bool, tokio_postgres::Error
     Ok(row.get(0))
 }
 
-/// Versions of the migrations that Directus has applied, its own and others.
+/// Reads the versions of the migrations that Directus has applied, its own and custom ones.
 ///
 /// # Errors
 /// Fails if the connection does.
@@ -25,8 +25,8 @@ pub async fn applied_migrations(link: &mut Link<'_>) -> Result<Vec<String>, Link
     Ok(rows.into_iter().flatten().flatten().collect())
 }
 
-/// An expression: whether an active user has administrator's rights, by themselves, by their role, or by a role above
-/// it. It goes from the few policies to the users, not from the many users to their policies.
+/// A SQL expression, true if an active user has administrator's rights, directly, by role, or by a parent role. It goes
+/// from the few policies to the users, not from the many users to their policies.
 pub(crate) const HAS_ADMINISTRATOR: &str = r#"
 (with recursive granted as (
     select access.role, access."user" from directus_access access
@@ -43,15 +43,15 @@ select exists (
     where status = 'active' and (role in (select id from roles) or id in (select "user" from granted))
 ))"#;
 
-/// Whether an active user has administrator's rights.
+/// Returns true if an active user has administrator's rights.
 ///
 /// # Errors
-/// The driver's; `42P01` where Directus is not installed, or is older than 11.
+/// Fails if the query does, with `42P01` if Directus is not installed, or older than 11.
 pub async fn has_administrator(client: &Client) -> Result<bool, tokio_postgres::Error> {
     Ok(client.query_one(&format!("select {HAS_ADMINISTRATOR}"), &[]).await?.get(0))
 }
 
-/// The parts of the snapshot that are not in the database: tables, columns, and Directus' own rows about them.
+/// Returns the parts of the snapshot that the database lacks: tables, columns, and Directus' metadata about them.
 ///
 /// # Errors
 /// Fails if the connection does.
@@ -100,9 +100,11 @@ pub async fn missing_from(link: &mut Link<'_>, snapshot: &Snapshot) -> Result<Ve
 }
 
 async fn pairs(link: &mut Link<'_>, query: &str) -> Result<HashSet<(String, String)>, LinkError> {
-    let pair = |row: Vec<Option<String>>| {
-        let mut values = row.into_iter().map(Option::unwrap_or_default);
-        Some((values.next()?, values.next()?))
-    };
-    Ok(link.rows(query).await?.into_iter().filter_map(pair).collect())
+    let mut pairs = HashSet::new();
+    for row in link.rows(query).await? {
+        if let Ok([first, second]) = <[Option<String>; 2]>::try_from(row) {
+            pairs.insert((first.unwrap_or_default(), second.unwrap_or_default()));
+        }
+    }
+    Ok(pairs)
 }

@@ -1,8 +1,8 @@
-//! Phases 5 and 6: Directus does, the boot decides.
+//! Phases 5 and 6: the boot decides, and Directus carries out.
 //!
-//! One Node process, the [`bridge`], runs Directus' own code and speaks JSON lines ([`protocol`]) with us. What it
-//! reports as done is checked in the database itself ([`inventory`]): Directus' own commands have been seen to fail and
-//! exit 0.
+//! One Node process, the [`bridge`], runs Directus' own code and exchanges JSON lines with the boot ([`protocol`]). Its
+//! reports are verified in the database itself ([`inventory`]), because Directus' own commands have failed with exit
+//! code 0.
 
 pub mod bridge;
 pub mod fingerprint;

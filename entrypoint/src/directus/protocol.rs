@@ -1,4 +1,4 @@
-//! The messages between the boot and its Node bridge, one JSON object a line. `scripts/image/bridge.mjs` is the other
+//! The messages between the boot and its Node bridge, one JSON object per line. `scripts/image/bridge.mjs` is the other
 //! end.
 
 use serde::{Deserialize, Serialize};
@@ -6,36 +6,36 @@ use serde_json::Value;
 
 use super::snapshot::Snapshot;
 
-/// What the boot asks.
+/// A request of the boot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum Request {
-    /// Read the snapshot file; Directus is imported meanwhile.
+    /// Read the snapshot file.
     ReadSnapshot,
-    /// Install the system tables if there are none, run Directus' own migrations, and create the first administrator, in
-    /// the open transaction.
+    /// Install the system tables if there are none, run Directus' own migrations, and create the first administrator,
+    /// in the open transaction.
     Bootstrap {
-        /// Whether an administrator is made from `ADMIN_EMAIL` and `ADMIN_PASSWORD` when there is none.
+        /// Create an administrator from `ADMIN_EMAIL` and `ADMIN_PASSWORD` if there is none.
         admin: bool,
     },
     /// Compare the database with the snapshot.
     Plan,
-    /// Carry out the plan that was compared last, once, in the open transaction.
+    /// Apply the last plan once, in the open transaction.
     Apply,
-    /// Open a transaction, which everything that follows is part of.
+    /// Open a transaction, which all following requests are part of.
     Begin,
     /// Run SQL in the open transaction.
     Query {
-        /// One or more statements; the last one's rows are the answer.
+        /// One or more statements; the reply contains the rows of the last one.
         sql: String,
     },
-    /// Commit it.
+    /// Commit the open transaction.
     Commit,
-    /// Roll it back.
+    /// Roll the open transaction back.
     Rollback,
 }
 
-/// What the bridge answers; one reply a request.
+/// A reply of the bridge; one per request.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Reply {
@@ -49,21 +49,21 @@ pub enum Reply {
     Applied,
     /// To [`Request::Query`].
     Rows {
-        /// The rows, each value as PostgreSQL writes it.
+        /// The rows, each value in PostgreSQL's text form.
         rows: Vec<Vec<Option<String>>>,
     },
     /// To [`Request::Begin`], [`Request::Commit`] and [`Request::Rollback`].
     Done {
-        /// Problems after a commit that was successful.
+        /// Problems after a successful commit.
         #[serde(default)]
         warnings: Vec<String>,
     },
-    /// To any: it failed, and Directus' transaction, if there was one, is rolled back.
+    /// To any request: it failed, and Directus' transaction, if any, was rolled back.
     Error(Failure),
 }
 
 impl Reply {
-    /// Its name on the wire, for messages about a wrong one.
+    /// The `type` of the reply, for messages about an unexpected one.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -78,37 +78,37 @@ impl Reply {
     }
 }
 
-/// What bootstrap did.
+/// The result of [`Request::Bootstrap`].
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Bootstrapped {
-    /// Whether the system tables were made now.
+    /// True if the system tables were created.
     pub installed: bool,
-    /// How many of Directus' migrations ran now.
+    /// The number of Directus' migrations that ran.
     pub migrated: usize,
-    /// Who administrates this Directus.
+    /// The result for the administrator.
     pub admin: Admin,
 }
 
-/// What bootstrap found or did about an administrator: an active user with administrator's rights.
+/// The result of bootstrap for the administrator, an active user with administrator's rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Admin {
-    /// There was none, and one was made.
+    /// There was none, and one was created.
     Made,
-    /// There is one already.
+    /// One existed already.
     Present,
-    /// There is none, and none was asked for.
+    /// There is none, and none was requested.
     None,
 }
 
-/// What an apply would change.
+/// The changes that an apply would make.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct SchemaPlan {
     /// The version of this Directus.
     pub directus: String,
-    /// What would change, in Directus' order.
+    /// The changes in Directus' order.
     pub changes: Vec<Change>,
-    /// Differences that Directus cannot represent and that are left alone, one sentence each.
+    /// Differences that Directus cannot represent, which are left alone; one sentence each.
     #[serde(default)]
     pub warnings: Vec<String>,
 }
@@ -116,19 +116,19 @@ pub struct SchemaPlan {
 /// One entity that would change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {
-    /// What it is.
+    /// The kind of the entity.
     pub entity: Entity,
-    /// The collection that it is, or belongs to.
+    /// The collection itself, or the collection of the entity.
     pub collection: String,
     /// The field, for fields and relations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// What about it, as `deep-diff` says it.
+    /// The differences in `deep-diff`'s form.
     pub diff: Vec<Difference>,
 }
 
 impl Change {
-    /// `laps`, `laps.speed`.
+    /// The name for messages: `laps`, `laps.speed`.
     #[must_use]
     pub fn name(&self) -> String {
         match &self.field {
@@ -137,25 +137,25 @@ impl Change {
         }
     }
 
-    /// Returns true if the entity as a whole is only in the database.
+    /// Returns true if the change deletes the entity as a whole.
     #[must_use]
     pub fn is_deletion(&self) -> bool {
         self.is_whole(DifferenceKind::Deleted)
     }
 
-    /// Returns true if the entity as a whole is new or deleted.
+    /// Returns true if the entity as a whole has a difference of that kind.
     #[must_use]
     pub fn is_whole(&self, kind: DifferenceKind) -> bool {
         self.diff.iter().any(|difference| difference.kind == kind && difference.path.is_empty())
     }
 
-    /// Returns true if a part of the entity is anything but edited.
+    /// Returns true if a part of the entity has any difference other than an edit.
     #[must_use]
     pub fn is_malformed(&self) -> bool {
         self.diff.iter().any(|part| part.kind != DifferenceKind::Edited && !part.path.is_empty())
     }
 
-    /// Returns true if it creates the entity that `deleted` deletes.
+    /// Returns true if the change creates the entity that `deleted` deletes.
     #[must_use]
     pub fn replaces(&self, deleted: &Change) -> bool {
         deleted.is_deletion()
@@ -165,40 +165,40 @@ impl Change {
 }
 
 impl Difference {
-    /// Its path in one text: `schema.is_nullable`; empty for the entity as a whole.
+    /// The path with dots: `schema.is_nullable`; empty for the entity as a whole.
     #[must_use]
     pub fn dotted(&self) -> String {
-        let part = |part: &Value| part.as_str().map_or_else(|| part.to_string(), str::to_owned);
-        self.path.iter().map(part).collect::<Vec<_>>().join(".")
+        let parts = self.path.iter().map(|part| part.as_str().map_or_else(|| part.to_string(), str::to_owned));
+        parts.collect::<Vec<_>>().join(".")
     }
 }
 
-/// What a change is about.
+/// The kind of a changed entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Entity {
-    /// A collection.
+    /// A collection, with or without a table.
     Collection,
-    /// A field.
+    /// A field, with or without a column.
     Field,
-    /// The index of a field of Directus' own.
+    /// The index of a field in a system collection.
     SystemField,
-    /// A relation.
+    /// A relation between two collections.
     Relation,
 }
 
-/// One difference, as the library `deep-diff` says it.
+/// One difference in the form of the library `deep-diff`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
-    /// New, deleted, edited, or changed inside an array.
+    /// The JSON value is `N`, `D`, `E` or `A`.
     pub kind: DifferenceKind,
-    /// Where in the entity; empty: the entity as a whole.
+    /// The path inside the entity; empty for the entity as a whole.
     #[serde(default)]
     pub path: Vec<Value>,
-    /// What is in the database.
+    /// The value in the database.
     #[serde(default)]
     pub lhs: Value,
-    /// What the snapshot says.
+    /// The value in the snapshot.
     #[serde(default)]
     pub rhs: Value,
 }
@@ -212,26 +212,26 @@ pub enum DifferenceKind {
     /// In the database only.
     #[serde(rename = "D")]
     Deleted,
-    /// Different.
+    /// Different in both.
     #[serde(rename = "E")]
     Edited,
-    /// An array's element.
+    /// An element of an array.
     #[serde(rename = "A")]
     Array,
 }
 
-/// Why the bridge could not do what it was asked.
+/// The reason why the bridge could not carry out a request.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Failure {
     /// Directus' or PostgreSQL's message, without the statement and its values.
     pub message: String,
-    /// SQLSTATE or Directus' error code, where there is one.
+    /// SQLSTATE or Directus' error code, if there is one.
     #[serde(default)]
     pub code: Option<String>,
 }
 
 impl Failure {
-    /// Whether it is Directus' connection to PostgreSQL that ended.
+    /// Returns true if Directus' connection to PostgreSQL was lost.
     #[must_use]
     pub fn is_lost_connection(&self) -> bool {
         self.code.as_deref() == Some("connection-lost")
@@ -253,18 +253,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_what_the_bridge_reads() {
-        let line = serde_json::to_string(&Request::Bootstrap { admin: true }).expect("plain data");
+    fn requests_have_the_form_that_the_bridge_reads() {
+        let line = serde_json::to_string(&Request::Bootstrap { admin: true }).expect("a request serializes");
         assert_eq!(line, r#"{"do":"bootstrap","admin":true}"#);
     }
 
     #[test]
-    fn a_plan_is_read_as_the_bridge_writes_it() {
+    fn a_plan_of_the_bridge_is_parsed() {
         let line = r#"{"type":"plan","directus":"11.17.4","changes":[
             {"entity":"system-field","collection":"directus_users","field":"email","diff":[
                 {"kind":"E","path":["schema","is_indexed"],"lhs":false,"rhs":true}]},
             {"entity":"collection","collection":"laps","diff":[{"kind":"D"}]}]}"#;
-        let Ok(Reply::Plan(plan)) = serde_json::from_str(line) else { panic!("no plan") };
+        let Ok(Reply::Plan(plan)) = serde_json::from_str(line) else { panic!("not a plan") };
         assert_eq!(plan.changes[0].entity, Entity::SystemField);
         assert_eq!(plan.changes[1].diff[0].kind, DifferenceKind::Deleted);
         assert!(plan.changes[1].diff[0].path.is_empty());

@@ -1,4 +1,4 @@
-//! The Directus of the image: its version and its own migrations, read from its files without starting Node.
+//! The image's release of Directus: its version and migrations, read from its files without starting Node.
 
 use std::path::{Path, PathBuf};
 
@@ -6,22 +6,23 @@ use serde::Deserialize;
 
 use contract::DIRECTUS_MIGRATIONS_SUBDIR;
 
-/// The Directus of the image.
+/// The image's release of Directus.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Release {
-    /// `11.17.4`.
+    /// For example `11.17.4`.
     pub version: String,
-    /// The versions of its migrations (`20260113A`), ascending; each must be in `directus_migrations`.
+    /// Versions of its migrations (`20260113A`), ascending; a migrated database has all of them in
+    /// `directus_migrations`.
     pub migrations: Vec<String>,
 }
 
-/// Why there is no Directus.
+/// The reason why Directus was not found.
 #[derive(Debug, thiserror::Error)]
-#[error("no Directus in {dir}: {reason}; correct BOOT_DIRECTUS_DIR or build the image anew", dir = dir.display())]
+#[error("no Directus in {dir}: {reason}; correct BOOT_DIRECTUS_DIR or rebuild the image", dir = dir.display())]
 pub struct NoDirectus {
-    /// Where it was looked for.
+    /// The expected directory, `BOOT_DIRECTUS_DIR`.
     pub dir: PathBuf,
-    /// What was not there, or not as expected.
+    /// The path that is missing or invalid, and the error.
     pub reason: String,
 }
 
@@ -36,36 +37,28 @@ impl Release {
     /// # Errors
     /// [`NoDirectus`].
     pub fn read(dir: &Path) -> Result<Release, NoDirectus> {
-        let missing = |path: &Path, reason: String| NoDirectus {
-            dir: dir.to_owned(),
-            reason: format!("{}: {reason}", path.display()),
-        };
-        let package = dir.join("package.json");
-        let text = std::fs::read(&package).map_err(|error| missing(&package, error.to_string()))?;
-        let Package { version } =
-            serde_json::from_slice(&text).map_err(|error| missing(&package, error.to_string()))?;
+        Release::try_read(dir)
+            .map_err(|(path, error)| NoDirectus { dir: dir.to_owned(), reason: format!("{}: {error}", path.display()) })
+    }
 
+    fn try_read(dir: &Path) -> Result<Release, (PathBuf, std::io::Error)> {
+        let package = dir.join("package.json");
+        let Package { version } = std::fs::read(&package)
+            .and_then(|text| serde_json::from_slice(&text).map_err(std::io::Error::from))
+            .map_err(|error| (package, error))?;
         let folder = dir.join(DIRECTUS_MIGRATIONS_SUBDIR);
-        let mut migrations = Vec::new();
-        for entry in std::fs::read_dir(&folder).map_err(|error| missing(&folder, error.to_string()))? {
-            let entry = entry.map_err(|error| missing(&folder, error.to_string()))?;
-            migrations.extend(entry.file_name().to_str().and_then(migration_version).map(str::to_owned));
-        }
-        if migrations.is_empty() {
-            return Err(missing(&folder, "holds no migrations".to_owned()));
-        }
-        migrations.sort_unstable();
+        let migrations = read_migrations(&folder).map_err(|error| (folder, error))?;
         Ok(Release { version, migrations })
     }
 
-    /// The migrations that are not in `applied` (ascending or not).
+    /// The migrations that are not in `applied`, which may be in any order.
     #[must_use]
     pub fn pending(&self, applied: &[String]) -> Vec<String> {
         self.migrations.iter().filter(|version| !applied.contains(version)).cloned().collect()
     }
 
-    /// What a newer Directus has applied: migrations that this one does not have, numbered after its last one. Unknown
-    /// ones in between are somebody's own (`MIGRATIONS_PATH`).
+    /// The migrations in `applied` that a newer Directus has applied: those with a version after the last one here.
+    /// Other unknown ones are custom migrations (`MIGRATIONS_PATH`).
     #[must_use]
     pub fn newer<'a>(&self, applied: &'a [String]) -> Vec<&'a str> {
         let last = self.migrations.last().map_or("", String::as_str);
@@ -73,7 +66,20 @@ impl Release {
     }
 }
 
-/// `20260113A` of `20260113A-add-revisions-index.js`, by the pattern that Directus itself goes by.
+/// The versions of the migrations in a folder, ascending.
+fn read_migrations(folder: &Path) -> std::io::Result<Vec<String>> {
+    let mut migrations = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        migrations.extend(entry?.file_name().to_str().and_then(migration_version).map(str::to_owned));
+    }
+    if migrations.is_empty() {
+        return Err(std::io::Error::other("contains no migrations"));
+    }
+    migrations.sort_unstable();
+    Ok(migrations)
+}
+
+/// Returns `20260113A` for `20260113A-add-revisions-index.js`, by the pattern that Directus itself uses.
 fn migration_version(file: &str) -> Option<&str> {
     let (version, name) = file.strip_suffix(".js")?.split_once('-')?;
     let digits = version.trim_end_matches(|c: char| c.is_ascii_uppercase());
@@ -95,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_directus_takes_for_a_migration_is_one() {
+    fn migration_files_match_the_pattern_of_directus() {
         assert_eq!(migration_version("20260113A-add-revisions-index.js"), Some("20260113A"));
         for other in ["run.js", "run.d.ts", "20260113-no-letter.js", "A-b.js", "20260113A-a.test.js", "20260113A-.js"] {
             assert_eq!(migration_version(other), None, "{other}");
@@ -103,21 +109,21 @@ mod tests {
     }
 
     #[test]
-    fn pending_is_what_the_database_lacks() {
+    fn pending_migrations_are_those_that_the_database_lacks() {
         let release = release(&["20200101A", "20210101A"]);
         assert_eq!(release.pending(&applied(&["20200101A"])), ["20210101A"]);
         assert!(release.pending(&applied(&["20210101A", "20200101A"])).is_empty());
     }
 
     #[test]
-    fn newer_is_what_comes_after_the_last_one_and_not_what_somebody_put_between() {
+    fn newer_migrations_come_after_the_last_one_and_not_in_between() {
         let release = release(&["20200101A", "20210101A"]);
         assert_eq!(release.newer(&applied(&["20200101A", "20200601A", "20210101B"])), ["20210101B"]);
     }
 
     #[test]
     fn a_folder_without_directus_is_named() {
-        let error = Release::read(Path::new("/no/such/folder")).expect_err("nothing there").to_string();
+        let error = Release::read(Path::new("/no/such/folder")).expect_err("the folder does not exist").to_string();
         assert!(error.starts_with("no Directus in /no/such/folder: "), "{error}");
         assert!(error.contains("BOOT_DIRECTUS_DIR"), "{error}");
     }

@@ -1,7 +1,7 @@
-//! The snapshot file: what the image promises that the database has.
+//! The snapshot file: the schema to which the image brings the database.
 //!
-//! The boot itself only hashes it. A YAML parser would be a fifth of the binary, and Node has one at hand: the bridge
-//! reads the file and tells what is in it, before the first migration runs.
+//! The boot itself only hashes the file, since a YAML parser would be a fifth of the binary. The bridge parses it with
+//! Node's parser and returns its contents, before the first migration runs.
 
 use std::path::{Path, PathBuf};
 
@@ -12,76 +12,77 @@ use crate::migrations::file::hex_sha256;
 /// The snapshot file of the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotFile {
-    /// Where it lies.
+    /// The path from `BOOT_SNAPSHOT_FILE`.
     pub path: PathBuf,
-    /// SHA-256 over the EOL-normalised text, in hex.
+    /// SHA-256 of the text with normalized line endings, in hex.
     pub digest: String,
 }
 
-/// The contents of a snapshot, as the bridge read it.
+/// The contents of a snapshot, as read by the bridge.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Snapshot {
-    /// The version of Directus that saved it.
+    /// The version of Directus that saved the snapshot.
     pub directus: String,
-    /// Its collections that have a table.
+    /// Collections with a table.
     pub tables: Vec<String>,
-    /// Its collections that are only folders in the menu.
+    /// Collections without a table, which are folders in the menu.
     pub folders: Vec<String>,
-    /// Its fields that are columns: collection and field.
+    /// Fields with a column: collection and field.
     pub columns: Vec<(String, String)>,
-    /// Its fields that are not (dividers, one-to-many lists).
+    /// Fields without a column (dividers, one-to-many lists).
     pub aliases: Vec<(String, String)>,
-    /// Its relations: collection and field.
+    /// Relations: collection and field.
     pub relations: Vec<(String, String)>,
     /// Warnings about the file, one sentence each.
     #[serde(default)]
     pub warnings: Vec<String>,
 }
 
-/// What is wrong with the file.
+/// An invalid snapshot file.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path} {reason}; nothing was changed, run the previous image until the snapshot is corrected")]
 pub struct InvalidSnapshot {
-    /// The file.
+    /// The path of the file.
     pub path: String,
-    /// What is wrong with it.
+    /// The problem, as a predicate: `is empty`.
     pub reason: String,
 }
 
 impl SnapshotFile {
-    /// Reads the file for its digest.
+    /// Reads the file and computes its digest.
     ///
     /// # Errors
-    /// It is not there, not readable, not UTF-8, or empty.
+    /// Fails if the file does not exist, is not readable, not UTF-8, or empty.
     pub fn read(path: &Path) -> Result<SnapshotFile, InvalidSnapshot> {
-        let invalid = |reason: String| InvalidSnapshot { path: path.display().to_string(), reason };
-        let text = std::fs::read_to_string(path).map_err(|error| invalid(format!("cannot be read: {error}")))?;
+        let mut file = SnapshotFile::unread(path);
+        let text = std::fs::read_to_string(path).map_err(|error| file.invalid(format!("cannot be read: {error}")))?;
         if text.trim().is_empty() {
-            return Err(invalid("is empty".to_owned()));
+            return Err(file.invalid("is empty".to_owned()));
         }
-        Ok(SnapshotFile { path: path.to_owned(), digest: digest(&text) })
+        file.digest = digest(&text);
+        Ok(file)
     }
 
-    /// In place of a file that nothing will read (`SCHEMA_APPLY_MODE=skip`).
+    /// Returns a placeholder for a file that is not needed (`SCHEMA_APPLY_MODE=skip`).
     #[must_use]
     pub fn unread(path: &Path) -> SnapshotFile {
         SnapshotFile { path: path.to_owned(), digest: digest("") }
     }
 
-    /// The complaint about its content.
+    /// The error for this file.
     #[must_use]
     pub fn invalid(&self, reason: String) -> InvalidSnapshot {
         InvalidSnapshot { path: self.path.display().to_string(), reason }
     }
 
-    /// Enough of the digest to tell two snapshots apart by eye.
+    /// The first digits of the digest, enough to distinguish two snapshots by eye.
     #[must_use]
     pub fn short_digest(&self) -> &str {
         &self.digest[..12]
     }
 }
 
-/// The same on a checkout with CRLF line ends.
+/// Hashes the text with LF line endings, so that a checkout with CRLF has the same digest.
 fn digest(text: &str) -> String {
     hex_sha256(text.replace("\r\n", "\n").as_bytes())
 }
@@ -91,14 +92,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_digest_does_not_change_with_line_ends() {
+    fn the_digest_does_not_depend_on_line_endings() {
         assert_eq!(digest("version: 1\r\ndirectus: 11.17.4\r\n"), digest("version: 1\ndirectus: 11.17.4\n"));
         assert_ne!(digest("version: 1\n"), digest("version: 2\n"));
     }
 
     #[test]
-    fn a_missing_file_is_named_with_the_way_out() {
-        let error = SnapshotFile::read(Path::new("/no/such/schema.yaml")).expect_err("not there").to_string();
+    fn error_for_a_missing_file_names_it_and_the_remedy() {
+        let error =
+            SnapshotFile::read(Path::new("/no/such/schema.yaml")).expect_err("the file does not exist").to_string();
         assert!(error.starts_with("/no/such/schema.yaml cannot be read"), "{error}");
         assert!(error.ends_with("until the snapshot is corrected"), "{error}");
     }

@@ -1,9 +1,9 @@
 //! Destructive plans: predicts the data that Directus would delete or narrow, and checks if the operator allowed it.
 //!
-//! `schema apply` deletes every collection and field that Directus tracks and the snapshot lacks, with its data. A stale
-//! snapshot in a freshly built image has destroyed five collections that way. Therefore a plan that deletes or narrows
-//! anything is refused before it runs, unless the operator allowed it by its digest. This prediction serves the message;
-//! the protection is the [witness](crate::witness), which compares the actual losses with the [`Expectation`].
+//! `schema apply` deletes every collection and field that Directus tracks and the snapshot lacks, with its data. A
+//! stale snapshot in a freshly built image has destroyed five collections that way. Therefore a plan that deletes or
+//! narrows anything is refused before it runs, unless the operator allowed it by its digest. This prediction serves the
+//! message; the protection is the [witness](crate::witness), which compares the actual losses with the [`Expectation`].
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,7 @@
 //! The state of a database in relation to the image, and the work that is left to do.
 //!
-//! [`is_current`] finds out in one query if there is nothing to do at all. Otherwise [`Standing::read`] reads the state,
-//! and [`Standing::work`] plans the work: a pure function, which the boot, `plan` and `status` share.
+//! [`is_current`] finds out in one query if there is nothing to do at all. Otherwise [`Standing::read`] reads the
+//! state, and [`Standing::work`] plans the work: a pure function, which the boot, `plan` and `status` share.
 
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;

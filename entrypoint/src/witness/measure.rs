@@ -82,8 +82,8 @@ impl Measure {
         Ok(Measure { loss: loss.clone(), before })
     }
 
-    /// Returns the number of rows or values that the work has destroyed. In `after`, the catalog after the work, the table
-    /// may have another name.
+    /// Returns the number of rows or values that the work has destroyed. In `after`, the catalog after the work, the
+    /// table may have another name.
     ///
     /// # Errors
     /// Fails if the connection does.
@@ -116,8 +116,8 @@ impl Measure {
         }
     }
 
-    /// Lost rows of a table that was rewritten. If the work also updated rows, only their number can be compared; otherwise
-    /// every column that still exists with its type must have the same values.
+    /// Lost rows of a table that was rewritten. If the work also updated rows, only their number can be compared;
+    /// otherwise every column that still exists with its type must have the same values.
     async fn lost_content(
         &self,
         link: &mut Link<'_>,
@@ -182,8 +182,8 @@ impl Measure {
     }
 }
 
-/// Lost rows of a table without a key, from the statistics. These also count rows that a rollback to a savepoint restored;
-/// the sums then do not add up, and only the number of rows is compared.
+/// Lost rows of a table without a key, from the statistics. These also count rows that a rollback to a savepoint
+/// restored; the sums then do not add up, and only the number of rows is compared.
 fn lost_without_key(rows: u64, left: u64, before: &Catalog, after: &Catalog, table: Option<&TableName>) -> u64 {
     let Some(oid) = table.and_then(|table| before.number_of(table)) else { return 0 };
     let (mut inserted, mut deleted) = (0, 0);
@@ -216,12 +216,12 @@ fn first_number(rows: &[Vec<Option<String>>]) -> u64 {
     rows.first().and_then(|row| row.first()?.as_deref()?.parse().ok()).unwrap_or(0)
 }
 
-/// Returns the amount of a loss, counted after the rollback, for the message; an estimate if counting takes too long, and
-/// `None` for a loss without data.
+/// Returns the amount of a loss, counted after the rollback, for the message; an estimate if counting takes too long,
+/// and `None` for a loss without data.
 ///
 /// # Errors
 /// Fails if the connection does.
-pub async fn weigh(link: &mut Link<'_>, loss: &Loss) -> Result<Option<String>, LinkError> {
+pub async fn count_affected_rows(link: &mut Link<'_>, loss: &Loss) -> Result<Option<String>, LinkError> {
     let Some(table) = loss.table().filter(|_| loss.may_concern_data()) else { return Ok(None) };
     let counted = match loss {
         Loss::Column(_, column) | Loss::Retyped { column, .. } => identifier(column),

@@ -109,8 +109,8 @@ type ConstraintRow = (Oid, String, char, Vec<i16>, Option<Oid>, Vec<Option<Strin
 /// Relation, kind, name.
 type ObjectRow = (Oid, String, String);
 
-/// `head:entries+writers` of each family, a relation with its parts: the number of its entries in the catalog, and the sum
-/// of the transaction numbers that wrote them. Both change with each change, since a change rewrites the entry and
+/// `head:entries+writers` of each family, a relation with its parts: the number of its entries in the catalog, and the
+/// sum of the transaction numbers that wrote them. Both change with each change, since a change rewrites the entry and
 /// transaction numbers only increase.
 const STAMPS: &str = r"
 with /*relation*/,
@@ -153,8 +153,8 @@ where r.relkind in ('r', 'p')
        or pg_catalog.pg_stat_get_xact_tuples_deleted(r.oid) > 0)";
 
 /// This transaction's number, and three lists by the locks that it holds until COMMIT: relations whose rows it may have
-/// changed, relations whose definition it may have changed, and tables of PostgreSQL's own catalog that a statement wrote
-/// to. Comments do not count as part of a definition.
+/// changed, relations whose definition it may have changed, and tables of PostgreSQL's own catalog that a statement
+/// wrote to. Comments do not count as part of a definition.
 const LOCKED: &str = r"
 select pg_catalog.pg_current_xact_id_if_assigned()::text, coalesce(string_agg(relation::text, ','), ''),
     coalesce(string_agg(distinct relation::text, ',') filter (where mode <> 'RowExclusiveLock'), ''),
@@ -177,8 +177,8 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Reads the catalog before a transaction's work. `self` is the catalog after an earlier transaction; any session may
-    /// have changed the database since.
+    /// Reads the catalog before a transaction's work. `self` is the catalog after an earlier transaction; any session
+    /// may have changed the database since.
     ///
     /// # Errors
     /// Fails if the connection does.
@@ -198,8 +198,8 @@ impl Catalog {
         Ok(self)
     }
 
-    /// Reads the catalog after a transaction's work. `self` is the catalog before it. Only relations that the transaction
-    /// has locked are read: PostgreSQL changes nothing without a lock, and keeps the lock until COMMIT.
+    /// Reads the catalog after a transaction's work. `self` is the catalog before it. Only relations that the
+    /// transaction has locked are read: PostgreSQL changes nothing without a lock, and keeps the lock until COMMIT.
     ///
     /// # Errors
     /// Fails if the connection does.

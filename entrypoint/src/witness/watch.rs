@@ -55,8 +55,8 @@ pub enum Outcome {
 }
 
 impl<'a> Witness<'a> {
-    /// Reads the changes of the catalog since the boot's last transaction, and measures earlier suspicions. Call it right
-    /// after BEGIN.
+    /// Reads the changes of the catalog since the boot's last transaction, and measures earlier suspicions. Call it
+    /// right after BEGIN.
     ///
     /// # Errors
     /// Fails if the connection does, or with 55P03 if another session has locked a table that has to be measured.

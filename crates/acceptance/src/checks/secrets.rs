@@ -53,7 +53,7 @@ async fn from_files(case: &mut Case) -> anyhow::Result<()> {
     let container = case.start(spec).await?;
     let ready = container.serving().await?;
     case.figure("container start to healthy", format!("{:.1} s", ready.as_secs_f64()));
-    let made = container.says(&format!("administrator {ADMIN} made")).await?;
+    let made = container.says(&format!("administrator {ADMIN} created")).await?;
     case.line(made);
     // The administrator's password came from a file, and only the right secret makes a token that is accepted.
     let api = container.api().await?;

@@ -61,7 +61,7 @@ impl Permits {
     /// Reads the refusal of a boot: `this would delete collection laps (12 rows); narrow field laps.speed: …; nothing of …`.
     /// Returns the number of items that were understood.
     pub(super) fn announce(&mut self, message: &str) -> usize {
-        let list = message.split("; nothing of the plan").next().unwrap_or(message);
+        let list = message.split("; the plan was not").next().unwrap_or(message);
         let list = list.split("; everything was rolled back").next().unwrap_or(list);
         let mut understood = 0;
         for item in list.split("; ") {
