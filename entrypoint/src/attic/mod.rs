@@ -23,7 +23,7 @@ pub use crate::witness::compare::ATTIC as SCHEMA;
 /// `None` if none does.
 ///
 /// # Errors
-/// Fails if the connection does.
+/// Fails if a query does.
 pub async fn dangling(link: &mut Link<'_>) -> Result<Option<String>, LinkError> {
     let query = format!(
         "with inside as (

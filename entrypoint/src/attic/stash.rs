@@ -65,7 +65,7 @@ impl Stash {
     /// Keeps the data of a plan's allowed losses: moves tables and copies columns.
     ///
     /// # Errors
-    /// Fails if the connection does.
+    /// Fails if a query does.
     pub async fn of_plan(
         link: &mut Link<'_>,
         catalog: &Catalog,
@@ -97,7 +97,7 @@ impl Stash {
     /// ways.
     ///
     /// # Errors
-    /// Fails if the connection does.
+    /// Fails if a query does.
     pub async fn of_file(
         link: &mut Link<'_>,
         catalog: &Catalog,
@@ -288,7 +288,7 @@ impl Stash {
     /// before the witness reads the catalog.
     ///
     /// # Errors
-    /// Fails if the connection does.
+    /// Fails if a query does.
     pub async fn end_work(&self, link: &mut Link<'_>) -> Result<(), LinkError> {
         if self.how == How::Rows {
             let function = identifier(&self.function());
@@ -320,7 +320,7 @@ impl Stash {
     /// Returns true if it contains every deleted row; a file may have disabled the triggers.
     ///
     /// # Errors
-    /// Fails if the connection does.
+    /// Fails if a query does.
     pub async fn is_complete(&self, link: &mut Link<'_>, losses: &[Loss]) -> Result<bool, LinkError> {
         let Some(table) = self.subject.table().filter(|_| self.how == How::Rows) else { return Ok(true) };
         let rows = link.number(&format!("select count(*) from {}", self.target())).await?;
@@ -349,7 +349,7 @@ impl Stash {
 /// Keeps the data that was removed and drops the other stashes. Returns one sentence per stash.
 ///
 /// # Errors
-/// Fails if the connection does.
+/// Fails if a query does.
 pub async fn settle(link: &mut Link<'_>, stashes: Vec<Stash>, losses: &[Loss]) -> Result<Vec<String>, LinkError> {
     let mut sentences = Vec::with_capacity(stashes.len());
     for stash in stashes {

@@ -176,7 +176,7 @@ impl Bridge {
         }
     }
 
-    /// Ends the process: it closes its connections and exits, or is killed after [`EXIT_TIMEOUT`].
+    /// Ends the process: it closes its connections and exits, or is killed after a timeout.
     pub async fn finish(mut self) {
         // The process exits when our end of the socket is closed.
         drop(self.requests);

@@ -19,7 +19,7 @@ pub async fn is_installed(client: &Client) -> Result<bool, tokio_postgres::Error
 /// Reads the versions of the migrations that Directus has applied, its own and custom ones.
 ///
 /// # Errors
-/// Fails if the connection does.
+/// Fails if a query does.
 pub async fn applied_migrations(link: &mut Link<'_>) -> Result<Vec<String>, LinkError> {
     let rows = link.rows("select version::text from directus_migrations order by 1").await?;
     Ok(rows.into_iter().flatten().flatten().collect())
@@ -54,7 +54,7 @@ pub async fn has_administrator(client: &Client) -> Result<bool, tokio_postgres::
 /// Returns the parts of the snapshot that the database lacks: tables, columns, and Directus' metadata about them.
 ///
 /// # Errors
-/// Fails if the connection does.
+/// Fails if a query does.
 pub async fn missing_from(link: &mut Link<'_>, snapshot: &Snapshot) -> Result<Vec<String>, LinkError> {
     let columns = pairs(
         link,

@@ -19,7 +19,7 @@ use crate::witness::{Announced, Loss, Permission, TableName};
 pub enum Verdict {
     /// The plan is empty.
     Empty,
-    /// It does not affect existing data.
+    /// No existing data is affected.
     Harmless,
     /// It leads to these losses, and the operator allowed it.
     Allowed(Vec<DataLoss>),
@@ -66,8 +66,8 @@ pub fn digest_with_witnessed(changes: &[Change], expectation: &Expectation<'_>, 
     format!("{plan}-{}", &hex_sha256(witnessed.join("\n").as_bytes())[..12])
 }
 
-/// Twelve hex digits over the plan and its losses, so that a different plan has a different digest, and so has the same
-/// plan on a database with other losses.
+/// Twelve hex digits over the plan and its losses. A different plan has a different digest, and so has the same plan on
+/// a database where it leads to other losses.
 fn digest(changes: &[Change], losses: &[DataLoss]) -> String {
     let plan = serde_json::to_string(changes).expect("a plan serializes");
     let losses: Vec<&str> = losses.iter().map(|loss| loss.words.as_str()).collect();

@@ -79,7 +79,7 @@ async fn installed_versions(client: &Client) -> Result<Vec<String>, tokio_postgr
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Returns true if the error is that a schema, table or column does not exist.
+/// Returns true if a schema, table or column of the query does not exist.
 fn is_missing(error: &tokio_postgres::Error) -> bool {
     let missing = [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN, SqlState::INVALID_SCHEMA_NAME];
     error.code().is_some_and(|code| missing.contains(code))
@@ -159,8 +159,8 @@ impl Standing {
         // SQL of a newer image together with a new snapshot: images of two branches share the database.
         if let (Position::New, Some(name)) = (position, db_init.newer.iter().chain(&post_schema.newer).next()) {
             let reason = format!(
-                "the database has {name} of a newer image, which this image lacks, while this image's snapshot {} was never \
-                 applied here: the two come from different branches, merge them",
+                "the database has {name} of a newer image, which this image lacks, while this image's snapshot {} was \
+                 never applied here: the two come from different branches, merge them",
                 snapshot.short_digest(),
             );
             return Err(Refusal::too_old(Phase::Schema, reason));
@@ -183,13 +183,14 @@ impl Standing {
             .map_err(|error| Refusal { phase, error: error.into() })?;
         let breaking = rows.iter().find(|row| row.breaks_older_images && plan.newer.contains(&row.filename));
         match breaking {
-            Some(row) => Err(Refusal::too_old(
-                phase,
-                format!(
-                    "{} was applied by {}, is not in this image, and breaks older images; start that image, or a newer one",
+            Some(row) => {
+                let reason = format!(
+                    "{} was applied by {}, is not in this image, and breaks older images; start that image, or a newer \
+                     one",
                     row.filename, row.image,
-                ),
-            )),
+                );
+                Err(Refusal::too_old(phase, reason))
+            }
             None => Ok(plan),
         }
     }

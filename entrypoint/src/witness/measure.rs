@@ -39,7 +39,7 @@ impl Measure {
     /// the transaction ends.
     ///
     /// # Errors
-    /// Fails if the connection does, or with 55P03 if the lock was not available within `lock_timeout`.
+    /// Fails if a query does, or with 55P03 if the lock was not available within `lock_timeout`.
     pub async fn take(
         link: &mut Link<'_>,
         catalog: &Catalog,
@@ -86,7 +86,7 @@ impl Measure {
     /// table may have another name.
     ///
     /// # Errors
-    /// Fails if the connection does.
+    /// Fails if a query does.
     pub async fn lost(&self, link: &mut Link<'_>, before: &Catalog, after: &Catalog) -> Result<u64, LinkError> {
         let oid = self.loss.table().and_then(|table| before.number_of(table));
         let now = oid.filter(|oid| after.relations.contains_key(oid)).map(|oid| after.rows_of(oid));
@@ -220,7 +220,7 @@ fn first_number(rows: &[Vec<Option<String>>]) -> u64 {
 /// and `None` for a loss without data.
 ///
 /// # Errors
-/// Fails if the connection does.
+/// Fails if a query does.
 pub async fn count_affected_rows(link: &mut Link<'_>, loss: &Loss) -> Result<Option<String>, LinkError> {
     let Some(table) = loss.table().filter(|_| loss.may_concern_data()) else { return Ok(None) };
     let counted = match loss {

@@ -110,8 +110,8 @@ type ConstraintRow = (Oid, String, char, Vec<i16>, Option<Oid>, Vec<Option<Strin
 type ObjectRow = (Oid, String, String);
 
 /// `head:entries+writers` of each family, a relation with its parts: the number of its entries in the catalog, and the
-/// sum of the transaction numbers that wrote them. Both change with each change, since a change rewrites the entry and
-/// transaction numbers only increase.
+/// sum of the transaction numbers that wrote them. Each change alters at least one of them, since it
+/// rewrites the entry, and transaction numbers only increase.
 const STAMPS: &str = r"
 with /*relation*/,
 entry as (
@@ -168,7 +168,7 @@ impl Catalog {
     /// Reads the catalog in full, in the open transaction.
     ///
     /// # Errors
-    /// Fails if the connection does.
+    /// Fails if a query does.
     pub async fn read(link: &mut Link<'_>) -> Result<Catalog, LinkError> {
         let mut catalog =
             Catalog { moment: Moment::read(link).await?, stamps: stamps(link).await?, ..Catalog::default() };
@@ -181,7 +181,7 @@ impl Catalog {
     /// may have changed the database since.
     ///
     /// # Errors
-    /// Fails if the connection does.
+    /// Fails if a query does.
     pub async fn before_work(mut self, link: &mut Link<'_>) -> Result<Catalog, LinkError> {
         let now = Moment::read(link).await?;
         if !now.follows(&self.moment) {
@@ -202,7 +202,7 @@ impl Catalog {
     /// transaction has locked are read: PostgreSQL changes nothing without a lock, and keeps the lock until COMMIT.
     ///
     /// # Errors
-    /// Fails if the connection does.
+    /// Fails if a query does.
     pub async fn after_work(&self, link: &mut Link<'_>) -> Result<Catalog, LinkError> {
         let rows = link.rows(LOCKED).await?;
         let [number, Some(locked), Some(redefined), Some(system)] = rows.first().map_or(&[][..], Vec::as_slice) else {

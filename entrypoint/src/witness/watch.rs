@@ -59,7 +59,7 @@ impl<'a> Witness<'a> {
     /// right after BEGIN.
     ///
     /// # Errors
-    /// Fails if the connection does, or with 55P03 if another session has locked a table that has to be measured.
+    /// Fails if a query does, or with 55P03 if another session has locked a table that has to be measured.
     pub async fn begin(
         link: &mut Link<'_>,
         last: &'a LastCatalog,
@@ -86,7 +86,7 @@ impl<'a> Witness<'a> {
     /// Compares the catalog with the one before the work, in the same transaction, before COMMIT.
     ///
     /// # Errors
-    /// Fails if the connection does.
+    /// Fails if a query does.
     pub async fn end(&self, link: &mut Link<'_>, announced: &(impl Announced + ?Sized)) -> Result<Outcome, LinkError> {
         // Deferred triggers would run at COMMIT, after this comparison: run them now.
         link.rows("set constraints all immediate").await?;
@@ -155,7 +155,7 @@ async fn require_statistics(link: &mut Link<'_>) -> Result<(), LinkError> {
 /// Returns true if PostgreSQL counts the rows of this session.
 ///
 /// # Errors
-/// Fails if the connection does.
+/// Fails if a query does.
 pub async fn has_statistics(link: &mut Link<'_>) -> Result<bool, LinkError> {
     Ok(link.number("select (current_setting('track_counts') = 'on')::int").await? == 1)
 }
