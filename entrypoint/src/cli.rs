@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::attic;
+use crate::healthcheck::Probe;
 use crate::report::{Format, Kind};
 
 /// A parsed command line.
@@ -23,8 +24,8 @@ pub enum Command {
     ConvertSnapshot(OsString),
     /// Check the SQL files and write the manifest; a step of the image's build.
     Manifest,
-    /// Check that the server answers.
-    Healthcheck,
+    /// Ask whether the server is alive, ready or started.
+    Healthcheck(Probe),
     /// Print the help.
     Help,
     /// Print the version.
@@ -51,7 +52,9 @@ Usage: entrypoint [COMMAND]
   attic purge N|--all drop entry N, or all entries, for good
   snapshot --convert [FILE]
                       print a snapshot of another version (FILE or standard input) in the form of this image
-  healthcheck         exit 0 if the server on this host answers, 50 if not
+  healthcheck [live]  exit 0 if the server in this container answers, 50 if not
+  healthcheck ready   the same, and the database answers and has this image's schema
+  healthcheck startup exit 0 once the boot is over and the server answers
   manifest            check the SQL files and write the manifest; a step of the image's build
   help                this text
   version             the version of the entrypoint and of the image
@@ -86,16 +89,26 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String
                 _ => Err("snapshot takes --convert [FILE]".to_owned()),
             };
         }
+        Some("healthcheck") => return probe(&rest).map(Command::Healthcheck),
         Some("status") => return report(Kind::Status, &rest),
         Some("boot") => Command::Boot,
         Some("manifest") => Command::Manifest,
-        Some("healthcheck") => Command::Healthcheck,
         Some("help" | "--help" | "-h") => Command::Help,
         Some("version" | "--version" | "-V") => Command::Version,
         Some(option) if option.starts_with('-') => return Err(format!("unknown option {option}")),
         _ => return Ok(Command::Exec(std::iter::once(first).chain(rest).collect())),
     };
     if rest.is_empty() { Ok(command) } else { Err(format!("{} takes no arguments", first.display())) }
+}
+
+fn probe(rest: &[OsString]) -> Result<Probe, String> {
+    match rest {
+        [] => Ok(Probe::Live),
+        [probe] if probe == "live" => Ok(Probe::Live),
+        [probe] if probe == "ready" => Ok(Probe::Ready),
+        [probe] if probe == "startup" => Ok(Probe::Startup),
+        _ => Err("healthcheck takes live, ready, startup or nothing".to_owned()),
+    }
 }
 
 fn report(kind: Kind, rest: &[OsString]) -> Result<Command, String> {
@@ -177,6 +190,14 @@ mod tests {
         assert_eq!(parsed(&["plan"]), Ok(Command::Report(Kind::Plan, Format::Text)));
         assert_eq!(parsed(&["status", "--json"]), Ok(Command::Report(Kind::Status, Format::Json)));
         assert!(parsed(&["plan", "--yaml"]).is_err());
+    }
+
+    #[test]
+    fn the_health_check_is_a_live_probe_unless_another_one_is_named() {
+        assert_eq!(parsed(&["healthcheck"]), Ok(Command::Healthcheck(Probe::Live)));
+        assert_eq!(parsed(&["healthcheck", "ready"]), Ok(Command::Healthcheck(Probe::Ready)));
+        assert_eq!(parsed(&["healthcheck", "startup"]), Ok(Command::Healthcheck(Probe::Startup)));
+        assert!(parsed(&["healthcheck", "dead"]).is_err());
     }
 
     #[test]

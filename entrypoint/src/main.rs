@@ -11,7 +11,7 @@ use entrypoint::boot::{Prepared, boot, prepare};
 use entrypoint::cli::{self, Command};
 use entrypoint::config::{Env, log_style, redactor};
 use entrypoint::error::BootError;
-use entrypoint::healthcheck;
+use entrypoint::healthcheck::{self, Probe};
 use entrypoint::log::Log;
 use entrypoint::migrations::Manifest;
 use entrypoint::report::{Report, report};
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         }),
         Ok(Command::ConvertSnapshot(path)) => convert_snapshot(&path),
         Ok(Command::Manifest) => manifest(),
-        Ok(Command::Healthcheck) => match healthcheck::check(&Env::of_process()) {
+        Ok(Command::Healthcheck(probe)) => match check_health(probe) {
             Ok(()) => ExitCode::SUCCESS,
             Err(reason) => {
                 println!("{reason}");
@@ -66,6 +66,19 @@ fn start(server: Option<Vec<OsString>>) -> ExitCode {
     match boot_and_serve(&env, server, &log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error, &log),
+    }
+}
+
+/// `healthcheck`: returns the reason why the answer is no.
+fn check_health(probe: Probe) -> Result<(), String> {
+    let env = Env::of_process();
+    healthcheck::check_server(probe, &env)?;
+    match probe {
+        Probe::Live | Probe::Startup => Ok(()),
+        Probe::Ready => {
+            let runtime = runtime().map_err(|error| error.to_string())?;
+            runtime.block_on(healthcheck::check_database(&env))
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 use tokio_postgres::Client;
+use tokio_postgres::types::Type;
 
 use crate::migrations::{LEDGER_STAMPS, Manifest, ledger_digest};
 use crate::reconcile::LineageRow;
@@ -126,6 +127,15 @@ pub async fn lineage(client: &Client) -> Result<Vec<LineageRow>, tokio_postgres:
             applied_at: row.get(4),
         })
         .collect())
+}
+
+/// Returns true if this snapshot was applied at any time.
+///
+/// # Errors
+/// The driver's; `42P01` where no boot has been.
+pub async fn has_snapshot(client: &Client, digest: &str) -> Result<bool, tokio_postgres::Error> {
+    let query = "select exists (select from boot.snapshots where digest = $1)";
+    Ok(client.query_typed_one(query, &[(&digest, Type::TEXT)]).await?.get(0))
 }
 
 /// Adds a snapshot to the lineage, unless it is the newest already.
