@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::boot::exec::ExecError;
+use crate::boot::exec::{ExecError, NoPm2Home};
 use crate::config::Problems;
 use crate::database::{LockError, Lost, PoolError, Pooled, VerifyError, WaitError, describe, trace_of_pooler};
 use crate::directus::snapshot::InvalidSnapshot;
@@ -123,6 +123,9 @@ pub enum BootError {
     /// Phase 8: the server could not be executed.
     #[error("{0}")]
     Exec(#[from] ExecError),
+    /// Phase 8: there is no folder for pm2.
+    #[error("{0}")]
+    NoPm2Home(#[from] NoPm2Home),
     /// A signal ended the boot.
     #[error("{} ended the boot; the next one goes on where it stopped", .0.name())]
     Shutdown(ShutdownSignal),
@@ -167,6 +170,7 @@ impl BootError {
             BootError::Refused { .. } => ExitCode::SchemaRefused,
             BootError::Diverged(_) | BootError::ChangedBySql(_) => ExitCode::SchemaDiverged,
             BootError::Exec(error) => error.exit_code(),
+            BootError::NoPm2Home(_) => ExitCode::NotExecutable,
             BootError::Shutdown(signal) => signal.exit_code(),
             BootError::System { .. } | BootError::Witness(_) => ExitCode::Internal,
         }

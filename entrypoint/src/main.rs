@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use contract::{self, Phase};
-use entrypoint::boot::exec::{exec, server_command};
+use entrypoint::boot::exec::{exec, pm2_home, server_command};
 use entrypoint::boot::{Prepared, boot, prepare};
 use entrypoint::cli::{self, Command};
 use entrypoint::config::{Env, log_style, redactor};
@@ -155,7 +155,7 @@ fn boot_and_serve(env: &Env, server: Option<Vec<OsString>>, log: &Log) -> Result
     drop(runtime);
     log.begin(Phase::Exec);
     match server {
-        Some(server) => Err(become_server(server, &prepared, began, log)),
+        Some(server) => Err(become_server(server, &prepared, env, began, log)),
         None => {
             log.done(format!("booted in {} ms, exiting", began.elapsed().as_millis()));
             Ok(())
@@ -164,10 +164,21 @@ fn boot_and_serve(env: &Env, server: Option<Vec<OsString>>, log: &Log) -> Result
 }
 
 /// Phase 8. Returns only on failure.
-fn become_server(server: Vec<OsString>, prepared: &Prepared, began: Instant, log: &Log) -> BootError {
+fn become_server(server: Vec<OsString>, prepared: &Prepared, env: &Env, began: Instant, log: &Log) -> BootError {
     let Prepared { config, migrations, .. } = prepared;
-    let server = if server.is_empty() { server_command(&config.paths.scripts) } else { server };
+    let mut variables = config.server_variables(migrations.owned_tables());
+    let server = if server.is_empty() {
+        match pm2_home(env) {
+            Ok(None) => {}
+            Ok(Some(folder)) => {
+                variables.insert("PM2_HOME", Some(folder.display().to_string()));
+            }
+            Err(error) => return error.into(),
+        }
+        server_command(&config.paths.scripts)
+    } else {
+        server
+    };
     log.done(format!("booted in {} ms, becoming {}", began.elapsed().as_millis(), server[0].display()));
-    let variables = config.server_variables(migrations.owned_tables());
     exec(&server, variables.iter().map(|(name, value)| (*name, value.as_deref().map(OsStr::new)))).into()
 }

@@ -3,9 +3,10 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::config::Env;
 use contract::ExitCode;
 
 /// The reason why the command did not run; `exec` only returns on failure.
@@ -33,6 +34,39 @@ pub fn server_command(scripts: &Path) -> Vec<OsString> {
     vec!["pm2-runtime".into(), "start".into(), scripts.join("ecosystem.config.cjs").into_os_string()]
 }
 
+/// pm2 has no folder for its sockets and process list. Without one it would neither serve nor end.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "pm2 cannot write to {}: mount a writable folder at /tmp or at the first of them, or name one in PM2_HOME",
+    tried.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" or ")
+)]
+pub struct NoPm2Home {
+    /// The folders that were tried, in order.
+    tried: Vec<PathBuf>,
+}
+
+/// The value of `PM2_HOME` for the server: `None` if pm2's own choice can be written to, otherwise a folder below the
+/// temporary one. An arbitrary user (`--user 1000650000:0`, as on OpenShift) has no home folder.
+///
+/// # Errors
+/// [`NoPm2Home`].
+pub fn pm2_home(env: &Env) -> Result<Option<PathBuf>, NoPm2Home> {
+    let own =
+        env.plain("PM2_HOME").map_or_else(|| Path::new(env.plain("HOME").unwrap_or("/")).join(".pm2"), PathBuf::from);
+    if is_writable(&own) {
+        return Ok(None);
+    }
+    let temporary = Path::new(env.plain("TMPDIR").unwrap_or("/tmp")).join("pm2");
+    if is_writable(&temporary) { Ok(Some(temporary)) } else { Err(NoPm2Home { tried: vec![own, temporary] }) }
+}
+
+/// Returns true if a file can be created in the folder, which is created if it does not exist.
+fn is_writable(folder: &Path) -> bool {
+    let file = folder.join(".writable");
+    let is_written = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&file, "")).is_ok();
+    is_written && std::fs::remove_file(&file).is_ok()
+}
+
 /// Replaces this process by the command, with these variables set (`Some`) or removed (`None`).
 #[must_use]
 pub fn exec<'a>(command: &[OsString], variables: impl IntoIterator<Item = (&'a str, Option<&'a OsStr>)>) -> ExecError {
@@ -52,6 +86,23 @@ pub fn exec<'a>(command: &[OsString], variables: impl IntoIterator<Item = (&'a s
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn env(variables: &[(&str, &str)]) -> Env {
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn pm2_gets_a_temporary_folder_where_it_has_no_home() {
+        let temporary = std::env::temp_dir().join(format!("entrypoint-pm2-{}", std::process::id()));
+        let folder = temporary.display().to_string();
+        assert_eq!(pm2_home(&env(&[("HOME", &folder)])).expect("the home"), None);
+        let homeless = [("HOME", "/dev/null"), ("TMPDIR", folder.as_str())];
+        assert_eq!(pm2_home(&env(&homeless)).expect("the temporary folder"), Some(temporary.join("pm2")));
+        std::fs::remove_dir_all(&temporary).expect("the folder is ours");
+
+        let error = pm2_home(&env(&[("HOME", "/dev/null"), ("TMPDIR", "/dev/null")])).expect_err("no folder");
+        assert!(error.to_string().starts_with("pm2 cannot write to /dev/null/.pm2 or /dev/null/pm2: "), "{error}");
+    }
 
     #[test]
     fn missing_program_is_127_and_one_that_is_not_executable_126() {
