@@ -1,9 +1,8 @@
-//! The negative suite: what is broken on purpose must be noticed, and for the right reason. A check that cannot fail
-//! proves nothing.
+//! The negative suite: deliberately broken images (mutants), which the checks must catch for the right reason. A check that
+//! cannot fail proves nothing.
 //!
-//! [`BREAKAGES`] says, for every check, how something is broken and what the check must then say. Most are an image made
-//! from the one that is judged, and thrown away afterwards; databases that checks begin with are booted by the unbroken
-//! image.
+//! [`MUTANTS`] lists, for every check, ways to break the image and the words that the check must then report. Each mutant is
+//! an image built from the subject and removed afterwards. The unbroken image boots the databases that checks start from.
 
 mod breakage;
 mod breakages;
@@ -18,8 +17,8 @@ use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
 use tokio::sync::{OnceCell, Semaphore};
 
-use self::breakage::Breakage;
-use self::breakages::BREAKAGES;
+use self::breakage::Mutant;
+use self::breakages::MUTANTS;
 use super::check::Check;
 use super::model::{Status, Subject};
 use super::runner::judge;
@@ -30,63 +29,73 @@ use testbed::cmd::Cmd;
 use testbed::ui;
 use testbed::workspace;
 
-/// What a breakage may take to be noticed.
+/// Time limit of a check for one mutant.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// What came of it. The JSON result is exactly this.
+/// Results of the suite, in the format of the JSON result.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
-    /// The form of this object.
+    /// Version of this format.
     schema: u32,
     run: String,
-    /// What was broken.
+    /// The unbroken image.
     image: String,
     image_id: String,
     seconds: f64,
-    breakages: Vec<Outcome>,
+    #[serde(rename = "breakages")]
+    mutants: Vec<Outcome>,
 }
 
-/// What came of one breakage.
+/// Result of one mutant.
 #[derive(Clone, Debug, Serialize)]
 struct Outcome {
     check: &'static str,
     how: &'static str,
-    /// What the reason must contain.
+    /// Words that the reason must contain.
     expect: &'static str,
     verdict: Verdict,
-    /// What the check said.
+    /// Reason of the check's failure.
     reason: Option<String>,
     seconds: f64,
 }
 
-/// Whether a check noticed what was broken.
+impl Outcome {
+    fn row(&self) -> [String; 5] {
+        let Outcome { check, how, verdict, reason, seconds, .. } = self;
+        let reason = ui::shorten(reason.as_deref().unwrap_or_default());
+        [(*check).to_owned(), (*how).to_owned(), verdict.name().to_owned(), format!("{seconds:.0}"), reason]
+    }
+}
+
+/// Result of a check for one mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Verdict {
-    /// It failed, for the right reason.
-    Noticed,
-    /// It passed.
-    Missed,
-    /// It failed, for another reason.
+    /// The check failed for the right reason.
+    #[serde(rename = "noticed")]
+    Caught,
+    /// The check passed.
+    #[serde(rename = "missed")]
+    Survived,
+    /// The check failed for another reason.
     WrongReason,
-    /// It was not run.
     NotRun,
 }
 
 impl Verdict {
     fn of(status: Status, reason: Option<&str>, expect: &str) -> Verdict {
         match status {
-            Status::Pass => Verdict::Missed,
+            Status::Pass => Verdict::Survived,
             Status::NotRun => Verdict::NotRun,
-            Status::Fail if reason.is_some_and(|reason| reason.contains(expect)) => Verdict::Noticed,
+            Status::Fail if reason.is_some_and(|reason| reason.contains(expect)) => Verdict::Caught,
             Status::Fail => Verdict::WrongReason,
         }
     }
 
     fn name(self) -> &'static str {
         match self {
-            Verdict::Noticed => "noticed",
-            Verdict::Missed => "MISSED",
+            Verdict::Caught => "caught",
+            Verdict::Survived => "SURVIVED",
             Verdict::WrongReason => "WRONG REASON",
             Verdict::NotRun => "not run",
         }
@@ -94,57 +103,58 @@ impl Verdict {
 }
 
 impl Report {
-    /// Whether every check noticed.
+    /// Returns true if every mutant was caught; unless `strict`, checks that could not run do not count.
     pub(crate) fn ok(&self, strict: bool) -> bool {
-        let is_fine = |verdict| verdict == Verdict::Noticed || verdict == Verdict::NotRun && !strict;
-        self.breakages.iter().all(|outcome| is_fine(outcome.verdict))
+        self.mutants.iter().all(|outcome| match outcome.verdict {
+            Verdict::Caught => true,
+            Verdict::NotRun => !strict,
+            Verdict::Survived | Verdict::WrongReason => false,
+        })
     }
 
-    /// Check × breakage × verdict.
+    /// Returns a table with one row per mutant, and the totals.
     pub(crate) fn render(&self) -> String {
-        let header = ["check", "what is broken", "verdict", "s", "what the check says"].map(str::to_owned);
-        let row = |outcome: &Outcome| {
-            let Outcome { check, how, verdict, reason, seconds, .. } = outcome;
-            let reason = ui::shorten(reason.as_deref().unwrap_or_default());
-            [(*check).to_owned(), (*how).to_owned(), verdict.name().to_owned(), format!("{seconds:.0}"), reason]
-        };
-        let rows: Vec<_> = std::iter::once(header).chain(self.breakages.iter().map(row)).collect();
-        let count = |verdict| self.breakages.iter().filter(|outcome| outcome.verdict == verdict).count();
-        let noticed = count(Verdict::Noticed);
-        let rest = self.breakages.len() - noticed;
-        format!("{}\n{noticed} breakages noticed, {rest} not, in {:.0} s", ui::columns(&rows), self.seconds)
+        let header = ["check", "mutant", "verdict", "s", "reason"].map(str::to_owned);
+        let rows: Vec<_> = std::iter::once(header).chain(self.mutants.iter().map(Outcome::row)).collect();
+        let caught = self.mutants.iter().filter(|outcome| outcome.verdict == Verdict::Caught).count();
+        let rest = self.mutants.len() - caught;
+        format!("{}\n{caught} mutants caught, {rest} not, in {:.0} s", ui::columns(&rows), self.seconds)
     }
 
-    /// Writes it as JSON.
+    /// Writes the report as JSON.
     pub(crate) fn write(&self, path: &Utf8Path) -> anyhow::Result<()> {
-        let folder = path.parent().context("a report lies in a folder")?;
+        let folder = path.parent().context("the path of the report has no parent")?;
         std::fs::create_dir_all(folder).with_context(|| format!("failed to create {folder}"))?;
         let text = format!("{}\n", serde_json::to_string_pretty(self)?);
         std::fs::write(path, text).with_context(|| format!("failed to write {path}"))
     }
 }
 
-/// Breaks what the checks look at, each breakage alone.
+/// Returns the mutants of a check.
+fn mutants_of(check: &'static Check) -> impl Iterator<Item = &'static Mutant> {
+    MUTANTS.iter().filter(move |mutant| mutant.check == check.name)
+}
+
+/// Runs the checks against their mutants, each mutant separately.
 pub(crate) async fn run(setting: Rc<Setting>, checks: &[&'static Check], jobs: usize) -> anyhow::Result<Report> {
     let began = Instant::now();
-    let of_check = |name: &'static str| BREAKAGES.iter().filter(move |breakage| breakage.check == name);
     for check in checks {
-        ensure!(of_check(check.name).next().is_some(), "nobody has said how to break what `{}` looks at", check.name);
+        ensure!(mutants_of(check).next().is_some(), "the check `{}` has no mutant", check.name);
     }
     let servers = Rc::new(Servers::new(&setting));
     let permits = Semaphore::new(jobs);
     let live = ui::Live::start();
-    let wanted = checks.iter().flat_map(|check| of_check(check.name).map(move |breakage| (*check, breakage)));
-    let mut running: FuturesUnordered<_> = wanted
+    let selected = checks.iter().flat_map(|check| mutants_of(check).map(move |mutant| (*check, mutant)));
+    let mut running: FuturesUnordered<_> = selected
         .enumerate()
-        .map(|(index, (check, breakage))| {
+        .map(|(index, (check, mutant))| {
             let (permits, live, setting, servers) = (&permits, &live, &setting, &servers);
             async move {
                 let permit = permits.acquire().await;
-                live.still(&format!("{}: {}", check.name, breakage.how));
-                let outcome = one(setting, servers, check, breakage, index).await;
+                live.still(&format!("{}: {}", check.name, mutant.how));
+                let outcome = run_one(setting, servers, check, mutant, index).await;
                 drop(permit);
-                anyhow::Ok((index, outcome.with_context(|| format!("{}: {}", check.name, breakage.how))?))
+                anyhow::Ok((index, outcome.with_context(|| format!("{}: {}", check.name, mutant.how))?))
             }
         })
         .collect();
@@ -154,10 +164,10 @@ pub(crate) async fn run(setting: Rc<Setting>, checks: &[&'static Check], jobs: u
         let reason = outcome.reason.as_deref().unwrap_or("it passed");
         let text = format!("{}: {} ({:.1} s)", outcome.check, outcome.how, outcome.seconds);
         live.line(|| match outcome.verdict {
-            Verdict::Noticed => ui::status("Noticed", &text),
+            Verdict::Caught => ui::status("Caught", &text),
             Verdict::NotRun => ui::warning(&format!("{text}: not run: {reason}")),
-            Verdict::Missed | Verdict::WrongReason => {
-                ui::error(&format!("{text}\n{:>13}`{}` expected, but: {reason}", "", outcome.expect));
+            Verdict::Survived | Verdict::WrongReason => {
+                ui::error(&format!("{text}\n{:>13}expected `{}`, but: {reason}", "", outcome.expect));
             }
         });
         outcomes.push((index, outcome));
@@ -169,22 +179,22 @@ pub(crate) async fn run(setting: Rc<Setting>, checks: &[&'static Check], jobs: u
         image: setting.subject.image.clone(),
         image_id: setting.subject.image_id.clone(),
         seconds: ui::json_seconds(began.elapsed()),
-        breakages: outcomes.into_iter().map(|(_, outcome)| outcome).collect(),
+        mutants: outcomes.into_iter().map(|(_, outcome)| outcome).collect(),
     })
 }
 
-async fn one(
+async fn run_one(
     setting: &Setting,
     servers: &Rc<Servers>,
     check: &Check,
-    breakage: &Breakage,
+    mutant: &Mutant,
     index: usize,
 ) -> anyhow::Result<Outcome> {
     let began = Instant::now();
-    // Networks and databases are named after it; a check may have several breakages at once. A few bytes each, for good.
+    // Networks and databases have this name; several mutants of a check may run at once. Leaks a few bytes per mutant.
     let name: &'static str = format!("{}-{index}", check.name).leak();
-    let image = build(setting, breakage, name).await?;
-    let info = setting.engine.image(&image).await?.with_context(|| format!("there is no image {image}"))?;
+    let image = build(setting, mutant, name).await?;
+    let info = setting.engine.image(&image).await?.with_context(|| format!("the image {image} does not exist"))?;
     let base = info.labels.get("org.opencontainers.image.base.name").cloned().unwrap_or_default();
     let broken = Rc::new(Setting {
         engine: setting.engine.clone(),
@@ -206,33 +216,30 @@ async fn one(
     setting.engine.remove_image(&image).await?;
     Ok(Outcome {
         check: check.name,
-        how: breakage.how,
-        expect: breakage.expect,
-        verdict: Verdict::of(status, reason.as_deref(), breakage.expect),
+        how: mutant.how,
+        expect: mutant.expect,
+        verdict: Verdict::of(status, reason.as_deref(), mutant.expect),
         reason,
         seconds: ui::json_seconds(began.elapsed()),
     })
 }
 
-/// Builds the broken image, which goes with the run.
-async fn build(setting: &Setting, breakage: &Breakage, name: &str) -> anyhow::Result<String> {
-    let (dockerfile, script) = breakage.change.context(&setting.subject.image);
+/// Builds the image of a mutant. Its labels assign it to the run, which removes it at the end.
+async fn build(setting: &Setting, mutant: &Mutant, name: &str) -> anyhow::Result<String> {
+    let (dockerfile, script) = mutant.change.context(&setting.subject.image);
     let folder: Utf8PathBuf = workspace::target_dir().join("verify/negative").join(name);
     std::fs::create_dir_all(&folder).with_context(|| format!("failed to create {folder}"))?;
-    let file = |name: &str, content: &str| {
+    for (name, content) in [("Dockerfile", Some(dockerfile)), ("entrypoint", script)] {
+        let Some(content) = content else { continue };
         let path = folder.join(name);
-        std::fs::write(&path, content).with_context(|| format!("failed to write {path}"))
-    };
-    file("Dockerfile", &dockerfile)?;
-    if let Some(script) = script {
-        file("entrypoint", &script)?;
+        std::fs::write(&path, content).with_context(|| format!("failed to write {path}"))?;
     }
     let tag = format!("trm-negative/{name}:{}", setting.run.id());
     let mut cmd = Cmd::new("docker").args(["buildx", "build", "--load", "--quiet", "--provenance=false"]);
     for (name, value) in setting.run.labels() {
         cmd = cmd.arg("--label").arg(format!("{name}={value}"));
     }
-    // Another builder than the engine's own does not see images that are only here.
+    // Only the engine's own builder can use local images.
     cmd.args(["--tag", &tag]).env("BUILDX_BUILDER", "default").arg(&folder).read().await?;
     Ok(tag)
 }
@@ -243,25 +250,25 @@ mod tests {
     use crate::checks;
 
     #[test]
-    fn every_check_has_something_that_breaks_it() {
+    fn every_check_has_a_mutant() {
         for check in checks::ALL.iter().copied().flatten() {
-            assert!(BREAKAGES.iter().any(|breakage| breakage.check == check.name), "{}", check.name);
+            assert!(mutants_of(check).next().is_some(), "{}", check.name);
         }
     }
 
     #[test]
-    fn a_breakage_says_what_is_broken_and_what_must_be_said() {
-        for breakage in BREAKAGES {
-            assert!(!breakage.how.is_empty() && !breakage.how.ends_with('.'), "{}", breakage.how);
-            assert!(breakage.expect.len() > 5, "{}: any reason would do", breakage.how);
+    fn every_mutant_has_a_description_and_expected_words() {
+        for mutant in MUTANTS {
+            assert!(!mutant.how.is_empty() && !mutant.how.ends_with('.'), "{}", mutant.how);
+            assert!(mutant.expect.len() > 5, "{}: too short to be specific", mutant.how);
         }
     }
 
     #[test]
-    fn only_a_failure_for_the_right_reason_is_noticing() {
-        assert_eq!(Verdict::of(Status::Fail, Some("exit 0, not 23"), "not 23"), Verdict::Noticed);
+    fn only_a_failure_for_the_right_reason_catches_a_mutant() {
+        assert_eq!(Verdict::of(Status::Fail, Some("exit 0, not 23"), "not 23"), Verdict::Caught);
         assert_eq!(Verdict::of(Status::Fail, Some("no network"), "not 23"), Verdict::WrongReason);
-        assert_eq!(Verdict::of(Status::Pass, None, "not 23"), Verdict::Missed);
+        assert_eq!(Verdict::of(Status::Pass, None, "not 23"), Verdict::Survived);
         assert_eq!(Verdict::of(Status::NotRun, Some("no Chromium"), "not 23"), Verdict::NotRun);
     }
 }

@@ -1,30 +1,29 @@
-//! One breakage, and the image that has it.
+//! A mutant, and its build context.
 
-/// One way to break what a check looks at.
+/// A deliberately broken image, which a check must catch.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Breakage {
-    /// The check that must notice it.
+pub(super) struct Mutant {
+    /// Name of the check that must catch it.
     pub(super) check: &'static str,
-    /// The breakage in words.
+    /// Short description of the defect, without a full stop.
     pub(super) how: &'static str,
-    /// The change that breaks it.
     pub(super) change: Change,
-    /// Words that the check's reason must contain.
+    /// Words that the reason of the check's failure must contain.
     pub(super) expect: &'static str,
 }
 
-/// A change that breaks something.
+/// A change to the image.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Change {
-    /// Instructions of a Dockerfile, as root, after `FROM` the image.
+    /// Instructions of a Dockerfile, run as root after `FROM`.
     Image(&'static str),
-    /// A shell script in the place of the boot binary; `$real` is that. Health checks are not its concern.
+    /// A shell script that replaces the boot binary, which is then at `$real`. Does not apply to health checks.
     Binary(&'static str),
-    /// SQL that is run before the boot binary, as often as that is.
+    /// SQL that runs before every start of the boot binary.
     Sql(&'static str),
 }
 
-/// The beginning of every script. The server's own client library is the only one that is there.
+/// Beginning of every script. The image contains no other client than the server's own library.
 const PROLOGUE: &str = r#"#!/bin/sh
 real=/usr/local/bin/entrypoint.real
 case "$1" in healthcheck) exec "$real" "$@";; esac
@@ -41,7 +40,7 @@ sql() {
 "#;
 
 impl Change {
-    /// The Dockerfile, and the script if there is one.
+    /// Returns the Dockerfile and the script that replaces the boot binary, if any.
     pub(super) fn context(self, image: &str) -> (String, Option<String>) {
         let script = match self {
             Change::Image(_) => None,
@@ -66,10 +65,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_broken_image_runs_as_node_unless_that_is_what_is_broken() {
-        let dockerfile = |change: Change| change.context("a:b").0;
-        assert_eq!(dockerfile(Change::Image("RUN x")), "FROM a:b\nUSER root\nRUN x\nUSER node\n");
-        assert_eq!(dockerfile(Change::Image("RUN x\nUSER root")), "FROM a:b\nUSER root\nRUN x\nUSER root\n");
+    fn a_mutant_runs_as_node_unless_its_change_sets_the_user() {
+        let (dockerfile, _) = Change::Image("RUN x").context("a:b");
+        assert_eq!(dockerfile, "FROM a:b\nUSER root\nRUN x\nUSER node\n");
+        let (dockerfile, _) = Change::Image("RUN x\nUSER root").context("a:b");
+        assert_eq!(dockerfile, "FROM a:b\nUSER root\nRUN x\nUSER root\n");
         let (_, script) = Change::Sql("select 1").context("a:b");
         assert!(script.is_some_and(|script| script.ends_with("sql \"select 1\"\nexec \"$real\" \"$@\"\n")));
     }

@@ -1,4 +1,4 @@
--- The tables of a search that are SQL's and not Directus': with and without a key, partitioned, inherited, with all kinds of constraints.
+-- Tables of SQL, not of Directus: with and without a primary key, partitioned, inherited, with all kinds of constraints.
 -- owns-table: sites, site_visits, site_days, readings, measurements, measurements_2025, measurements_2026, measurements_rest
 -- owns-table: archive_base, archive_child, rules
 
@@ -47,7 +47,7 @@ create table public.archive_child (extra text) inherits (public.archive_base);
 create table public.rules (id serial primary key, expression text not null, weight real);
 create view public.site_names as select id, mood from public.sites;
 create sequence public.numbers;
--- Directus sees this one and does not track it.
+-- Directus lists this table but does not track it.
 create table public.notes (id integer primary key, note text, words varchar(100), number integer);
 create function public.touched() returns trigger language plpgsql as $$ begin new.note := coalesce(new.note, ''); return new; end $$;
 create trigger notes_touched before insert or update on public.notes for each row execute function public.touched();

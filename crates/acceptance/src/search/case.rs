@@ -1,4 +1,4 @@
-//! A case as data: the edits that are made before a boot. It can be written down, replayed and made smaller.
+//! A case as data: the edits before a boot. Cases can be saved, replayed and minimised.
 
 use std::fmt;
 
@@ -19,7 +19,6 @@ pub(super) enum List {
 impl List {
     pub(super) const ALL: [List; 4] = [List::Collections, List::Fields, List::SystemFields, List::Relations];
 
-    /// Its key in a snapshot.
     pub(super) fn key(self) -> &'static str {
         match self {
             List::Collections => "collections",
@@ -42,31 +41,55 @@ pub(super) enum Folder {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "edit", rename_all = "kebab-case")]
 pub(super) enum Edit {
-    /// A value in an entry of the snapshot is set; missing objects on the way are created.
-    Set { list: List, entry: String, path: Vec<String>, value: Value },
-    /// A key of an entry is removed; without a path, the entry.
-    Remove { list: List, entry: String, path: Vec<String> },
-    /// An entry is added.
-    Add { list: List, value: Value },
-    /// A whole list is removed.
-    RemoveList { list: List },
-    /// A collection is removed with its fields and relations.
-    RemoveCollection { collection: String },
-    /// A field is removed with its relation.
-    RemoveField { collection: String, field: String },
-    /// The snapshot is wrapped as the REST API answers it.
+    /// Sets a value in an entry of the snapshot and creates missing objects on the path.
+    Set {
+        list: List,
+        entry: String,
+        path: Vec<String>,
+        value: Value,
+    },
+    /// Removes a key of an entry; without a path, the whole entry.
+    Remove {
+        list: List,
+        entry: String,
+        path: Vec<String>,
+    },
+    Add {
+        list: List,
+        value: Value,
+    },
+    RemoveList {
+        list: List,
+    },
+    /// Removes a collection with its fields and relations.
+    RemoveCollection {
+        collection: String,
+    },
+    /// Removes a field with its relation.
+    RemoveField {
+        collection: String,
+        field: String,
+    },
+    /// Wraps the snapshot in the envelope of the REST API, `{"data": …}`.
     Envelope,
     /// SQL that changes the database before the boot, as a user of the admin app would. `touches` names columns and relations
-    /// whose structure the boot sets back.
-    Live { sql: String, touches: Vec<String> },
+    /// that the boot resets to the snapshot.
+    Live {
+        sql: String,
+        touches: Vec<String>,
+    },
     /// A new SQL file. `changes` names the columns whose values it changes without loss: `sites.name`, `sites.*`.
-    Sql { folder: Folder, text: String, changes: Vec<String> },
+    Sql {
+        folder: Folder,
+        text: String,
+        changes: Vec<String>,
+    },
 }
 
-/// Edits, and where they are from.
+/// Edits, and their origin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Case {
-    /// `seed 7, case 3`, or the name of a fixed case.
+    /// For example `seed 7, case 3`, or the name of a fixed case.
     pub(super) name: String,
     pub(super) edits: Vec<Edit>,
 }
@@ -74,7 +97,7 @@ pub(super) struct Case {
 /// A SQL file of a case.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct File {
-    /// Relative to db-init.
+    /// Path relative to db-init.
     pub(super) path: String,
     pub(super) folder: Folder,
     pub(super) text: String,
@@ -82,7 +105,7 @@ pub(super) struct File {
 }
 
 impl File {
-    /// The name in the ledger.
+    /// Returns the name of the file in the ledger.
     pub(super) fn filename(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or(&self.path)
     }
@@ -95,10 +118,10 @@ impl fmt::Display for Case {
 }
 
 impl Case {
-    /// The snapshot that the edits make of another one.
+    /// Applies the edits to a copy of `base`. Edits of missing entries have no effect.
     ///
     /// # Errors
-    /// An edit of an entry that is not there.
+    /// If a path does not exist in a list, or an index is not a number.
     pub(super) fn snapshot(&self, base: &Value) -> anyhow::Result<Value> {
         let mut snapshot = base.clone();
         for edit in &self.edits {
@@ -108,7 +131,7 @@ impl Case {
         Ok(if wrapped { serde_json::json!({ "data": snapshot }) } else { snapshot })
     }
 
-    /// The SQL files, in the order in which a boot applies them.
+    /// Returns the SQL files, in the order in which a boot applies them.
     pub(super) fn files(&self) -> Vec<File> {
         let mut files = Vec::new();
         for (folder, prefix) in [(Folder::DbInit, ""), (Folder::PostSchema, "post-schema/")] {
@@ -124,25 +147,29 @@ impl Case {
         files
     }
 
-    /// The SQL that is run before the boot.
+    /// Returns the SQL to run before the boot.
     pub(super) fn live(&self) -> impl Iterator<Item = &str> {
         self.edits.iter().filter_map(|edit| if let Edit::Live { sql, .. } = edit { Some(sql.as_str()) } else { None })
     }
 
-    /// Returns true if nothing but SQL files is edited.
+    /// Returns true if all edits are SQL files.
     pub(super) fn is_sql_only(&self) -> bool {
         self.edits.iter().all(|edit| matches!(edit, Edit::Sql { .. }))
     }
 }
 
-/// `articles` or `articles.title`.
+/// Returns the name of an entry: `articles` or `articles.title`.
 pub(super) fn name_of(entry: &Value) -> String {
-    let text = |key: &str| entry[key].as_str().unwrap_or_default();
-    if entry.get("field").is_some() {
-        format!("{}.{}", text("collection"), text("field"))
-    } else {
-        text("collection").to_owned()
+    let collection = text(entry, "collection");
+    match entry.get("field") {
+        Some(_) => format!("{collection}.{}", text(entry, "field")),
+        None => collection.to_owned(),
     }
+}
+
+/// Returns the text of a key; empty if it is missing.
+pub(super) fn text<'a>(entry: &'a Value, key: &str) -> &'a str {
+    entry[key].as_str().unwrap_or_default()
 }
 
 fn list_mut(snapshot: &mut Value, list: List) -> Option<&mut Vec<Value>> {
@@ -166,8 +193,8 @@ impl Edit {
                     }
                     at = match at {
                         Value::Array(items) => {
-                            let index: usize = key.parse().context("an index of a list")?;
-                            items.get_mut(index).context("the list is shorter")?
+                            let index: usize = key.parse().context("the index is not a number")?;
+                            items.get_mut(index).context("the index is out of range")?
                         }
                         other => &mut other[key.as_str()],
                     };
@@ -190,7 +217,7 @@ impl Edit {
                 }
                 match at {
                     Value::Array(items) => {
-                        let index: usize = last.parse().context("an index of a list")?;
+                        let index: usize = last.parse().context("the index is not a number")?;
                         if index < items.len() {
                             items.remove(index);
                         }
@@ -199,13 +226,13 @@ impl Edit {
                 }
             }
             Edit::Add { list, value } => match list_mut(snapshot, *list) {
-                // Two edits may add the same.
+                // Two edits may add the same entry.
                 Some(entries) if entries.iter().any(|entry| name_of(entry) == name_of(value)) => {}
                 Some(entries) => entries.push(value.clone()),
                 None => {}
             },
             Edit::RemoveList { list } => {
-                let Some(object) = snapshot.as_object_mut() else { bail!("the snapshot is no object") };
+                let Some(object) = snapshot.as_object_mut() else { bail!("the snapshot is not an object") };
                 object.remove(list.key());
             }
             Edit::RemoveCollection { collection } => {
@@ -216,9 +243,9 @@ impl Edit {
                 });
             }
             Edit::RemoveField { collection, field } => {
-                let is_it = |entry: &Value| entry["collection"] == **collection && entry["field"] == **field;
-                retain(snapshot, List::Fields, |entry| !is_it(entry));
-                retain(snapshot, List::Relations, |entry| !is_it(entry));
+                let name = format!("{collection}.{field}");
+                retain(snapshot, List::Fields, |entry| name_of(entry) != name);
+                retain(snapshot, List::Relations, |entry| name_of(entry) != name);
             }
             Edit::Envelope | Edit::Live { .. } | Edit::Sql { .. } => {}
         }
@@ -253,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_set_and_keys_removed_at_any_depth() {
+    fn values_are_set_and_keys_are_removed_at_any_depth() {
         let (list, entry) = (List::Collections, "laps".to_owned());
         let path = words(&["meta", "translations", "0", "plural"]);
         let set = edited(Edit::Set { list, entry: entry.clone(), path, value: json!("Laps") });
@@ -264,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_removed_with_its_relation_and_a_collection_with_all_of_it() {
+    fn a_field_is_removed_with_its_relation_and_a_collection_with_its_fields() {
         let snapshot = edited(Edit::RemoveField { collection: "laps".to_owned(), field: "speed".to_owned() });
         assert_eq!((&snapshot["fields"], &snapshot["relations"]), (&json!([]), &json!([])));
         let snapshot = edited(Edit::RemoveCollection { collection: "laps".to_owned() });
@@ -272,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_case_is_read_as_it_was_written() {
+    fn a_case_survives_the_round_trip_through_json() {
         let sql = Edit::Sql { folder: Folder::PostSchema, text: "select 1".to_owned(), changes: Vec::new() };
         let case = Case { name: "one".to_owned(), edits: vec![Edit::RemoveList { list: List::SystemFields }, sql] };
         assert_eq!(serde_json::from_str::<Case>(&case.to_string()).expect("its own form"), case);

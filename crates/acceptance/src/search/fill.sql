@@ -1,4 +1,4 @@
--- Three to five rows in every table of SQL, and in those of Directus' own tables that a boot could reach.
+-- A few rows in every table of SQL, and in Directus' own tables that a boot could affect.
 insert into directus_roles (id, name) select md5('role' || i)::uuid, 'Role ' || i from generate_series(1, 3) i;
 insert into directus_users (id, first_name, email, status, role)
 select md5('user' || i)::uuid, 'User ' || i, 'user' || i || '@example.com', 'active', md5('role' || (1 + i % 3))::uuid from generate_series(1, 4) i;

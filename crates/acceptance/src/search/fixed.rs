@@ -1,10 +1,9 @@
-//! Cases that failed once, tried before the random ones.
+//! Cases that failed in the past; the search tries them before the random ones.
 
 use anyhow::Context as _;
 
 use super::case::Case;
 
-/// The file of each, with its name.
 const CASES: &[&str] = &[
     include_str!("cases/cast-and-declared-column.json"),
     include_str!("cases/cast-of-a-key.json"),
@@ -22,9 +21,9 @@ const CASES: &[&str] = &[
     include_str!("cases/truncated-heir.json"),
 ];
 
-/// All of them.
+/// Parses all fixed cases.
 pub(super) fn cases() -> anyhow::Result<Vec<Case>> {
-    CASES.iter().map(|text| serde_json::from_str(text).context("a fixed case cannot be read")).collect()
+    CASES.iter().map(|text| serde_json::from_str(text).context("failed to parse a fixed case")).collect()
 }
 
 #[cfg(test)]
@@ -35,10 +34,10 @@ mod tests {
     #[test]
     fn every_fixed_case_can_be_applied_and_has_its_own_name() {
         let model = Model::new().expect("the model");
-        let all = cases().expect("legible cases");
+        let all = cases().expect("valid cases");
         for (index, case) in all.iter().enumerate() {
             case.snapshot(&model.snapshot).expect("a legal case");
-            assert!(all[..index].iter().all(|other| other.name != case.name), "{} twice", case.name);
+            assert!(all[..index].iter().all(|other| other.name != case.name), "{} exists twice", case.name);
         }
     }
 }

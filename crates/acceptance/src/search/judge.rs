@@ -1,4 +1,4 @@
-//! Judges how a boot ended: whether its exit code is true, and whether everything is there that has to be.
+//! Judges the result of a boot: the exit code must be correct, and no data may be missing without permission.
 
 use anyhow::{Context as _, bail, ensure};
 use contract::{Event, ExitCode, LogLine, Phase};
@@ -11,37 +11,40 @@ use super::permits::Permits;
 use super::state::{Row, State};
 use crate::container::Ended;
 
-/// What a case is compared with.
+/// The case, and the states that a boot's result is compared with.
 pub(super) struct Judge<'a> {
     pub(super) case: &'a Case,
     pub(super) snapshot: &'a Value,
     pub(super) files: &'a [File],
-    /// The state right before the boot.
+    /// State immediately before the boot.
     pub(super) before: &'a State,
-    /// The state after each SQL file, run by PostgreSQL alone, or its error; nothing after an error.
+    /// State after each SQL file when PostgreSQL alone runs it, or its error. The list ends with the first error.
     pub(super) steps: &'a [Result<State, String>],
 }
 
-/// How a boot ended.
+/// The end of a boot.
 pub(super) struct Verdict {
     pub(super) exit: ExitCode,
     pub(super) phase: Phase,
     pub(super) message: String,
 }
 
-/// Reads the end of a boot; its last line has to agree with its exit code.
+/// Reads the end of a boot.
+///
+/// # Errors
+/// If the last line does not agree with the exit code, or no case may end with this code.
 pub(super) fn verdict(ended: &Ended) -> anyhow::Result<Verdict> {
     let exit = ExitCode::from_code(ended.code)
-        .with_context(|| format!("{} is no exit code: {}", ended.code, ended.last_line()))?;
-    let lines = || ended.lines.iter().filter_map(|line| LogLine::parse(line));
+        .with_context(|| format!("unknown exit code {}: {}", ended.code, ended.last_line()))?;
+    let mut lines = ended.lines.iter().filter_map(|line| LogLine::parse(line));
     if exit == ExitCode::Ok {
-        ensure!(!lines().any(|line| matches!(line.event, Event::Failed(_))), "exit code 0, and a phase failed");
+        ensure!(!lines.any(|line| matches!(line.event, Event::Failed(_))), "exit code 0, but a phase failed");
         return Ok(Verdict { exit, phase: Phase::PostSchema, message: String::new() });
     }
-    let line = lines().next_back().context("it wrote no line")?;
+    let line = lines.next_back().context("the boot logged no line")?;
     ensure!(
         line.event == Event::Failed(exit.code()),
-        "the last line is not about exit code {}: {}",
+        "the last line does not report exit code {}: {}",
         ended.code,
         ended.last_line()
     );
@@ -59,50 +62,51 @@ pub(super) fn verdict(ended: &Ended) -> anyhow::Result<Verdict> {
 }
 
 impl Judge<'_> {
-    /// How many of the case's files the ledger has now. They are the first ones.
+    /// Returns the number of the case's files in the ledger.
+    ///
+    /// # Errors
+    /// If the ledger contains a file but not the one before it.
     pub(super) fn applied(&self, after: &State) -> anyhow::Result<usize> {
-        let has = |file: &File| {
-            let phase = if file.folder == Folder::DbInit { Phase::DbInit } else { Phase::PostSchema };
-            after.ledger.contains(&format!("{}/{}", phase.name(), file.filename()))
-        };
-        let count = self.files.iter().take_while(|file| has(file)).count();
-        ensure!(self.files[count..].iter().all(|file| !has(file)), "the ledger skips a file");
+        let count = self.files.iter().take_while(|file| is_in_ledger(file, after)).count();
+        ensure!(!self.files[count..].iter().any(|file| is_in_ledger(file, after)), "the ledger skips a file");
         Ok(count)
     }
 
-    /// The state after so many files, if PostgreSQL alone gets there.
+    /// Returns the state after a number of files when PostgreSQL alone runs them.
     fn plain(&self, files: usize) -> anyhow::Result<&State> {
         let Some(last) = files.checked_sub(1) else { return Ok(self.before) };
         match self.steps.get(last) {
             Some(Ok(state)) => Ok(state),
-            Some(Err(error)) => bail!("the boot applied file {files}, which PostgreSQL refuses: {error}"),
-            None => bail!("the boot applied file {files}, and an earlier one fails"),
+            Some(Err(error)) => bail!("the boot applied file {files}, but PostgreSQL rejects it: {error}"),
+            None => bail!("the boot applied file {files}, but PostgreSQL rejects an earlier file"),
         }
     }
 
-    /// Data that a file destroys without saying so: by PostgreSQL's numbers, and by names.
+    /// Returns the data that a file destroys without declaring it, by PostgreSQL's numbers and by names.
     fn undeclared(&self, index: usize) -> anyhow::Result<[Vec<Lost>; 2]> {
         let (from, to, file) = (self.plain(index)?, self.plain(index + 1)?, &self.files[index]);
         let directives = directives(&file.text);
-        let is_undeclared =
-            |lost: &Lost| lost.is_data() && !lost.is_change(&file.changes) && !lost.is_announced(&directives);
-        Ok([By::Number, By::Name].map(|by| losses(from, to, by).into_iter().filter(is_undeclared).collect()))
+        Ok([By::Number, By::Name].map(|by| {
+            let mut lost = losses(from, to, by);
+            lost.retain(|lost| is_destroyed(lost, file) && !lost.is_announced(&directives));
+            lost
+        }))
     }
 
-    /// Returns true if a file changes values by a cast that ends with the same type. The boot asks for the directive `rows of` then,
-    /// because it does not know the column.
+    /// Returns true if a file changes values by casts that end with the original type. The boot then requires the directive
+    /// `rows of`, because it cannot determine the column.
     fn casts_back(&self, index: usize) -> anyhow::Result<bool> {
         let lost = losses(self.plain(index)?, self.plain(index + 1)?, By::Number);
         let changes = &self.files[index].changes;
         Ok(lost.iter().any(|lost| matches!(lost, Lost::Values { retyped: false, .. }) && !lost.is_change(changes)))
     }
 
-    /// A boot that ended with an error: the database is as after the files that the ledger has.
+    /// Checks the database after a failed boot: it must be in the state after the files in the ledger.
     pub(super) fn unchanged(&self, verdict: &Verdict, after: &State, permits: &Permits) -> anyhow::Result<()> {
         let applied = self.applied(after)?;
         let expected = self.plain(applied)?;
         if matches!(verdict.exit, ExitCode::SnapshotInvalid | ExitCode::MigrationsInvalid) {
-            ensure!(applied == 0, "{:?}, and {applied} files were applied", verdict.exit);
+            ensure!(applied == 0, "{:?}, but {applied} files were applied", verdict.exit);
         }
         if verdict.phase == Phase::PostSchema && !self.case.is_sql_only() {
             return self.kept(expected, after, permits);
@@ -110,53 +114,53 @@ impl Judge<'_> {
         let differences = expected.differences(after);
         ensure!(
             differences.is_empty(),
-            "exit code {}, and the database has changed: {}",
+            "exit code {}, but the database has changed: {}",
             verdict.exit.code(),
             differences.join("; ")
         );
         Ok(())
     }
 
-    /// A SQL file that was refused or failed: PostgreSQL alone gives the same reason.
+    /// Checks the reason for which a SQL file failed or was refused: it must also hold when PostgreSQL alone runs the file.
     pub(super) fn file_failed(&self, verdict: &Verdict, after: &State) -> anyhow::Result<()> {
         let index = self.applied(after)?;
         let is_pure = self.case.is_sql_only() || verdict.phase == Phase::DbInit;
         match (verdict.exit, self.steps.get(index)) {
-            (_, None) => bail!("a file failed, and there is none left"),
+            (_, None) => bail!("the boot reports a failed file, but all files were applied"),
             (ExitCode::MigrationFailed, Some(Ok(_))) if is_pure => {
-                bail!("PostgreSQL runs the file, and the boot does not: {}", verdict.message)
+                bail!("PostgreSQL runs the file, but the boot does not: {}", verdict.message)
             }
             (ExitCode::SchemaRefused, Some(Err(error))) if is_pure => {
-                bail!("the boot refuses the file as destructive, and it fails: {error}")
+                bail!("the boot refuses the file as destructive, but PostgreSQL rejects it: {error}")
             }
             (ExitCode::SchemaRefused, Some(Ok(_))) => {
                 let is_true = self.undeclared(index)?.iter().any(|lost| !lost.is_empty()) || self.casts_back(index)?;
-                ensure!(is_true, "a false alarm, nothing is lost: {}", verdict.message);
+                ensure!(is_true, "false alarm, nothing is lost: {}", verdict.message);
                 Ok(())
             }
             _ => Ok(()),
         }
     }
 
-    /// A boot that ended with 0.
+    /// Checks the database after a boot with exit code 0.
     pub(super) fn succeeded(&self, ended: &Ended, after: &State, permits: &Permits) -> anyhow::Result<()> {
         let applied = self.applied(after)?;
         ensure!(
             applied == self.files.len(),
-            "exit code 0, and only {applied} of {} files are in the ledger",
+            "exit code 0, but only {applied} of {} files are in the ledger",
             self.files.len()
         );
         for index in 0..applied {
             let [by_number, by_name] = self.undeclared(index)?;
-            // A table that is replaced by one of the same name and content is lost in one way alone.
+            // A table that is replaced by one of the same name and content is lost by number, but not by name.
             let is_lost = !by_number.is_empty() && !by_name.is_empty();
             ensure!(
                 !is_lost,
-                "{} destroyed what it does not declare: {}",
+                "{} destroyed data without a directive: {}",
                 self.files[index].filename(),
                 words(&by_number)
             );
-            self.is_kept_in_attic(index, after)?;
+            self.ensure_kept_in_attic(index, after)?;
         }
         let expected = self.plain(applied)?;
         self.kept(expected, after, permits)?;
@@ -168,43 +172,37 @@ impl Judge<'_> {
         }) {
             in_attic(loss, after, true)?;
         }
-        let contradictions = |state: &State| described::contradictions(self.snapshot, expected, state, &ended.lines);
-        // The files after the schema may add to it.
-        let mut of_files = Vec::new();
+        let mut found = described::contradictions(self.snapshot, expected, after, &ended.lines);
+        // Post-schema files run after the schema phase and may contradict the snapshot.
         if self.files.iter().any(|file| file.folder == Folder::PostSchema) {
-            let before = contradictions(self.before);
-            of_files.extend(contradictions(expected).into_iter().filter(|one| !before.contains(one)));
+            let before = described::contradictions(self.snapshot, expected, self.before, &ended.lines);
+            let by_files = described::contradictions(self.snapshot, expected, expected, &ended.lines);
+            found.retain(|one| before.contains(one) || !by_files.contains(one));
         }
-        let contradictions: Vec<String> =
-            contradictions(after).into_iter().filter(|one| !of_files.contains(one)).collect();
-        ensure!(
-            contradictions.is_empty(),
-            "exit code 0, and the database is not what the snapshot says: {}",
-            contradictions.join("; ")
-        );
+        ensure!(found.is_empty(), "exit code 0, but the database contradicts the snapshot: {}", found.join("; "));
         Ok(())
     }
 
-    /// Everything is still there but what may go.
+    /// Checks that everything in `expected` still exists, except for permitted losses.
     fn kept(&self, expected: &State, after: &State, permits: &Permits) -> anyhow::Result<()> {
-        let all = losses(expected, after, By::Name);
+        let mut lost = losses(expected, after, By::Name);
         let since_before = losses(self.before, after, By::Name);
-        // A file changed what the snapshot describes, and the boot set it back to what it was.
-        let is_set_back = |lost: &Lost| {
+        lost.retain(|lost| {
+            // A file changed a property that the snapshot describes, and the boot reset it.
             let is_described = matches!(lost, Lost::Default { .. } | Lost::NotNull { .. } | Lost::Type { .. });
-            is_described && !since_before.contains(lost)
-        };
-        let lost: Vec<Lost> = all.into_iter().filter(|lost| !permits.allow(lost) && !is_set_back(lost)).collect();
+            let is_reset = is_described && !since_before.contains(lost);
+            !permits.allow(lost) && !is_reset
+        });
         ensure!(lost.is_empty(), "lost: {}", words(&lost));
         Ok(())
     }
 
-    /// What a file destroyed as declared can be restored.
-    fn is_kept_in_attic(&self, index: usize, after: &State) -> anyhow::Result<()> {
+    /// Checks that the attic contains the data that a file declared and destroyed.
+    fn ensure_kept_in_attic(&self, index: usize, after: &State) -> anyhow::Result<()> {
         let file = &self.files[index];
         let directives = directives(&file.text);
         for loss in losses(self.plain(index)?, self.plain(index + 1)?, By::Number) {
-            if loss.is_data() && !loss.is_change(&file.changes) && loss.is_announced(&directives) {
+            if is_destroyed(&loss, file) && loss.is_announced(&directives) {
                 in_attic(&loss, after, file.changes.is_empty())?;
             }
         }
@@ -212,34 +210,44 @@ impl Judge<'_> {
     }
 }
 
+/// Returns true if a loss is data, and the file does not change it on purpose.
+fn is_destroyed(lost: &Lost, file: &File) -> bool {
+    lost.is_data() && !lost.is_change(&file.changes)
+}
+
+fn is_in_ledger(file: &File, after: &State) -> bool {
+    let phase = if file.folder == Folder::DbInit { Phase::DbInit } else { Phase::PostSchema };
+    after.ledger.contains(&format!("{}/{}", phase.name(), file.filename()))
+}
+
 fn words(lost: &[Lost]) -> String {
     lost.iter().map(Lost::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// The items of `-- destroys:`.
+/// Returns the items of all `-- destroys:` lines.
 pub(super) fn directives(text: &str) -> Vec<String> {
     let items = text.lines().filter_map(|line| line.strip_prefix("-- destroys:"));
     items.flat_map(|list| list.split(',')).map(|item| item.trim().replace("public.", "")).collect()
 }
 
-/// An error unless the attic has it; `whole`: with every value.
+/// Checks that the attic contains lost data; if `whole`, with every value.
 fn in_attic(lost: &Lost, after: &State, whole: bool) -> anyhow::Result<()> {
-    let of_table = || after.attic.iter().filter(|kept| kept.table == lost.table());
+    let mut of_table = after.attic.iter().filter(|kept| kept.table == lost.table());
     let is_kept = match lost {
         Lost::Table { rows, .. } | Lost::Rows { rows, .. } => {
-            let kept: Vec<&Row> = of_table().filter(|kept| kept.column.is_none()).flat_map(|kept| &kept.rows).collect();
+            let kept: Vec<&Row> = of_table.filter(|kept| kept.column.is_none()).flat_map(|kept| &kept.rows).collect();
             if whole { rows.iter().all(|row| kept.iter().any(|other| holds(other, row))) } else { !kept.is_empty() }
         }
         Lost::Column { column, values, .. } | Lost::Values { column, number: values, .. } => {
-            of_table().any(|kept| kept.column.as_ref().is_none_or(|name| name == column) && kept.rows.len() >= *values)
+            of_table.any(|kept| kept.column.as_ref().is_none_or(|name| name == column) && kept.rows.len() >= *values)
         }
         _ => true,
     };
-    ensure!(is_kept, "the attic does not have {lost}");
+    ensure!(is_kept, "the attic does not contain {lost}");
     Ok(())
 }
 
-/// Returns true if a row of the attic has every value of the lost one.
+/// Returns true if a row of the attic has every value of the lost row.
 fn holds(kept: &Row, lost: &Row) -> bool {
     lost.iter().all(|(name, value)| canonical(kept.get(name)) == canonical(Some(value)))
 }

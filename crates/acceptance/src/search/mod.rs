@@ -1,7 +1,7 @@
-//! The search for the unknown: legal edits at random against the real image, and an oracle that knows nothing of its witness.
+//! Search for unknown defects: random legal edits against the real image, with an oracle independent of the boot's witness.
 //!
-//! A [`case`] is data, made by [`generate`] from a seed. [`trial`] boots it on a copy of a filled database ([`model`]); [`judge`] and
-//! [`oracle`] compare [`state`]s by content, [`permits`] is what may change, [`described`] whether the snapshot came true.
+//! A [`case`] is data that [`generate`] derives from a seed. [`trial`] boots it on a copy of a filled database ([`model`]). [`judge`] and
+//! [`oracle`] compare [`state`]s by content, [`permits`] lists the permitted changes, [`described`] compares database and snapshot.
 
 mod case;
 mod described;
@@ -28,24 +28,24 @@ pub(crate) use self::report::Report;
 use self::report::Result;
 pub(crate) use self::trial::Lab;
 
-/// Which cases are tried.
+/// Selection of the cases to try.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Selection {
     pub(crate) seed: u64,
-    /// How many random cases.
+    /// Number of random cases.
     pub(crate) cases: u64,
-    /// The number of the first one.
+    /// Number of the first random case.
     pub(crate) first: u64,
     pub(crate) only: Option<EditKind>,
-    /// Whether the fixed cases come first.
+    /// Fixed cases are tried before the random ones.
     pub(crate) fixed: bool,
-    /// After how many failures no further case begins.
+    /// Number of failures after which no further case starts.
     pub(crate) most_failures: usize,
-    /// After what time no further case begins.
+    /// Time after which no further case starts.
     pub(crate) limit: Duration,
 }
 
-/// Tries cases, so many at once, and minimises those that fail.
+/// Tries cases, up to `jobs` at once, and minimises those that fail.
 pub(crate) async fn search(lab: &Lab, selection: Selection, jobs: usize) -> anyhow::Result<Report> {
     let began = Instant::now();
     let Selection { seed, cases, first, only, fixed, most_failures, limit } = selection;
@@ -53,7 +53,7 @@ pub(crate) async fn search(lab: &Lab, selection: Selection, jobs: usize) -> anyh
     all.extend((first..first + cases).map(|number| generate::generate(&lab.model, seed, number, only)));
     let (count, live) = (all.len(), ui::Live::start());
     let tries = all.into_iter().enumerate().take_while(|_| began.elapsed() < limit);
-    let tries = tries.map(|(index, case)| one(lab, case, index));
+    let tries = tries.map(|(index, case)| try_and_minimise(lab, case, index));
     let mut running = futures_util::stream::iter(tries).buffer_unordered(jobs.max(1));
     let mut results = Vec::new();
     while let Some(result) = running.next().await {
@@ -70,11 +70,11 @@ pub(crate) async fn search(lab: &Lab, selection: Selection, jobs: usize) -> anyh
     Ok(Report::new(seed, began.elapsed(), results))
 }
 
-async fn one(lab: &Lab, case: Case, index: usize) -> Result {
+async fn try_and_minimise(lab: &Lab, case: Case, index: usize) -> Result {
     let mut tried = lab.try_case(&case).await;
     let mut smallest = case;
     let mut boots = tried.boots;
-    // Edits are dropped one by one while it still fails.
+    // Drop edits one by one while the case still fails.
     let mut at = 0;
     while tried.failure.is_some() && smallest.edits.len() > 1 && at < smallest.edits.len() {
         let edits: Vec<Edit> =

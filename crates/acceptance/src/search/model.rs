@@ -1,5 +1,5 @@
-//! The database and the snapshot that every case begins with: the rich model that Directus itself saved, tables of SQL beside it, and
-//! rows in every table.
+//! Initial database and snapshot of every case: the rich model that Directus itself saved, additional tables of SQL, and rows in
+//! every table.
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -9,15 +9,15 @@ use crate::columns::Column;
 use crate::database::Database;
 
 const SNAPSHOT: &str = include_str!("../versions/11.17.4.yaml");
-/// The SQL file before the schema.
+/// SQL file for db-init, before the schema.
 pub(super) const BASE_SQL: &str = include_str!("base.sql");
-/// The SQL file after it.
+/// SQL file for post-schema.
 pub(super) const BASE_POST_SQL: &str = include_str!("base-post.sql");
 const FILL: &str = include_str!("fill.sql");
-/// Rows of each table that the snapshot describes.
+/// Number of rows in each table that the snapshot describes.
 const ROWS: usize = 4;
 
-/// The snapshot, for edits to begin with.
+/// The unedited snapshot.
 pub(super) struct Model {
     pub(super) snapshot: Value,
 }
@@ -27,25 +27,25 @@ impl Model {
         Ok(Model { snapshot: serde_saphyr::from_str(SNAPSHOT).context("the model's snapshot cannot be read")? })
     }
 
-    /// The entries of one of its lists.
+    /// Returns the entries of a list.
     pub(super) fn entries(&self, list: List) -> &[Value] {
         self.snapshot[list.key()].as_array().map_or(&[], Vec::as_slice)
     }
 
-    /// Fields with a column that is not a primary key.
+    /// Returns the fields with a column that is not a primary key.
     pub(super) fn columns(&self) -> Vec<&Value> {
-        let is_column = |field: &&Value| field["schema"].is_object() && field["schema"]["is_primary_key"] != true;
-        self.entries(List::Fields).iter().filter(is_column).collect()
+        let fields = self.entries(List::Fields).iter();
+        fields.filter(|field| field["schema"].is_object() && field["schema"]["is_primary_key"] != true).collect()
     }
 
-    /// Collections with a table.
+    /// Returns the collections with a table.
     pub(super) fn tables(&self) -> Vec<&str> {
         let tables = self.entries(List::Collections).iter().filter(|entry| entry["schema"].is_object());
         tables.filter_map(|entry| entry["collection"].as_str()).collect()
     }
 }
 
-/// Puts rows into every table of a booted database.
+/// Inserts rows into every table of a booted database.
 pub(super) async fn fill(database: &Database, model: &Model) -> anyhow::Result<()> {
     database.execute(FILL).await?;
     let client = database.connect().await?;
@@ -53,11 +53,11 @@ pub(super) async fn fill(database: &Database, model: &Model) -> anyhow::Result<(
     let mut references = Vec::new();
     for table in model.tables() {
         let (mut names, mut values) = (Vec::new(), Vec::new());
-        let own = || columns.iter().filter(|column| column.table == table);
-        let key = own().find(|column| column.is_key).map_or("id", |column| column.name.as_str());
-        for column in own() {
+        let own: Vec<&Column> = columns.iter().filter(|column| column.table == table).collect();
+        let key = own.iter().find(|column| column.is_key).map_or("id", |column| column.name.as_str());
+        for column in own {
             let value = match &column.target {
-                // Set later, when there is something to refer to; a default could refer to nothing.
+                // Set below, once the target has rows; a default might refer to a missing row.
                 Some((target, id)) if !column.is_needed => {
                     references.push((table, key, column.name.as_str(), target.as_str(), id.as_str()));
                     Some("null".to_owned())
@@ -86,7 +86,7 @@ pub(super) async fn fill(database: &Database, model: &Model) -> anyhow::Result<(
         );
         client.batch_execute(&update).await.with_context(|| format!("failed to fill {table}: {update}"))?;
     }
-    // Fields of Directus' own tables.
+    // Custom fields of Directus' own tables.
     let own = "update directus_users set phone = '+355 ' || email, home_venue = (select min(code) from venues) where email like 'user%';
                update directus_files set alt_text = 'Alternative'";
     client.batch_execute(own).await.context("failed to fill system fields")?;

@@ -1,4 +1,4 @@
-//! What one state of a database has that another one lacks, by content. Knows nothing of the boot's own witness.
+//! Differences between two states of a database, by content. Independent of the boot's own witness.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,16 +7,15 @@ use serde_json::Value;
 
 use super::state::{Column, Row, Rule, State, Table};
 
-/// How tables and columns of two states are matched.
+/// The key by which tables and columns of two states are matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum By {
-    /// By PostgreSQL's numbers: a renamed table is the same one, a new one of the same name is not.
+    /// PostgreSQL's numbers: a renamed table is the same one, a new one of the same name is not.
     Number,
-    /// By their names.
     Name,
 }
 
-/// Something that is in the first state alone.
+/// Something that exists in the first state only.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Lost {
     Table {
@@ -32,7 +31,7 @@ pub(super) enum Lost {
         column: String,
         values: usize,
     },
-    /// Values that are others now.
+    /// Values that have changed.
     Values {
         table: String,
         column: String,
@@ -58,7 +57,7 @@ pub(super) enum Lost {
 }
 
 impl Lost {
-    /// Returns true if data is lost, and not structure alone.
+    /// Returns true if data is lost, not only structure.
     pub(super) fn is_data(&self) -> bool {
         match self {
             Lost::Table { rows, .. } => !rows.is_empty(),
@@ -68,7 +67,7 @@ impl Lost {
         }
     }
 
-    /// The table that it is about; empty for an object.
+    /// Returns the table of the loss; empty for an object.
     pub(super) fn table(&self) -> &str {
         match self {
             Lost::Table { table, .. }
@@ -83,7 +82,6 @@ impl Lost {
         }
     }
 
-    /// The column that it is about.
     pub(super) fn column(&self) -> Option<&str> {
         match self {
             Lost::Column { column, .. }
@@ -95,21 +93,27 @@ impl Lost {
         }
     }
 
-    /// Returns true if a directive such as `column sites.code` announces it.
+    /// Returns true if a directive such as `column sites.code` announces the loss.
     pub(super) fn is_announced(&self, directives: &[String]) -> bool {
         let table = self.table();
-        let names = |text: String| directives.contains(&text);
-        let column = self.column().is_some_and(|column| names(format!("column {table}.{column}")));
-        let rows = !matches!(self, Lost::Table { .. } | Lost::Column { .. }) && names(format!("rows of {table}"));
-        names(format!("table {table}")) || column || rows
+        let mut accepted = vec![format!("table {table}")];
+        accepted.extend(self.column().map(|column| format!("column {table}.{column}")));
+        if !matches!(self, Lost::Table { .. } | Lost::Column { .. }) {
+            accepted.push(format!("rows of {table}"));
+        }
+        accepted.iter().any(|item| directives.contains(item))
     }
 
-    /// Returns true if a file says that it changes these values: `sites.code` or `sites.*`.
+    /// Returns true if the changes of a file, such as `sites.code` or `sites.*`, include these values or rows.
     pub(super) fn is_change(&self, changes: &[String]) -> bool {
-        let table = self.table();
-        let whole = changes.contains(&format!("{table}.*")) && matches!(self, Lost::Values { .. } | Lost::Rows { .. });
-        let column = || self.column().is_some_and(|column| changes.contains(&format!("{table}.{column}")));
-        whole || matches!(self, Lost::Values { retyped: false, .. }) && column()
+        let whole_table = changes.contains(&format!("{}.*", self.table()));
+        match self {
+            Lost::Rows { .. } => whole_table,
+            Lost::Values { table, column, retyped, .. } => {
+                whole_table || !retyped && changes.contains(&format!("{table}.{column}"))
+            }
+            _ => false,
+        }
     }
 }
 
@@ -129,7 +133,7 @@ impl fmt::Display for Lost {
     }
 }
 
-/// Everything that `before` has and `after` lacks.
+/// Returns everything that `before` has and `after` lacks.
 pub(super) fn losses(before: &State, after: &State, by: By) -> Vec<Lost> {
     let mut found = Vec::new();
     for (number, table) in &before.tables {
@@ -142,77 +146,79 @@ pub(super) fn losses(before: &State, after: &State, by: By) -> Vec<Lost> {
             Some(now) => compare_table(table, now, by, &before.rules, &mut found),
         }
     }
-    let is_here = |name: &str| after.table(name).is_some();
-    // Constraints of a lost table are lost with it; those of a renamed one have its new name.
-    found.extend(before.rules.difference(&after.rules).filter(|rule| is_here(&rule.table)).cloned().map(Lost::Rule));
+    // Constraints of a lost table are lost with it; those of a renamed table have its new name.
+    let rules = before.rules.difference(&after.rules).filter(|rule| after.table(&rule.table).is_some());
+    found.extend(rules.cloned().map(Lost::Rule));
     found.extend(before.objects.difference(&after.objects).cloned().map(Lost::Object));
     found
 }
 
-/// The columns of a table with those of the other state that they became.
+/// Pairs the columns of a table with the same columns in the other state, if they exist there.
 fn matched<'a>(table: &'a Table, now: &'a Table, by: By) -> Vec<(&'a Column, Option<&'a Column>)> {
-    let find = |number: &i16, column: &Column| match by {
-        By::Number => now.columns.get(number),
-        By::Name => now.columns.values().find(|other| other.name == column.name),
-    };
-    table.columns.iter().map(|(number, column)| (column, find(number, column))).collect()
+    let mut pairs = Vec::new();
+    for (number, column) in &table.columns {
+        let other = match by {
+            By::Number => now.columns.get(number),
+            By::Name => now.columns.values().find(|other| other.name == column.name),
+        };
+        pairs.push((column, other));
+    }
+    pairs
 }
 
-fn compare_table(table: &Table, now: &Table, by: By, rules: &BTreeSet<Rule>, found: &mut Vec<Lost>) {
-    let columns = matched(table, now, by);
-    let name = || table.name.clone();
+fn compare_table(before: &Table, now: &Table, by: By, rules: &BTreeSet<Rule>, found: &mut Vec<Lost>) {
     let mut kept = Vec::new();
-    for (column, other) in columns {
+    for (column, other) in matched(before, now, by) {
+        let (table, name) = (before.name.clone(), column.name.clone());
         let Some(other) = other else {
-            let values = table.rows.iter().filter(|row| !is_null(row.get(&column.name))).count();
-            found.push(Lost::Column { table: name(), column: column.name.clone(), values });
+            let values = before.rows.iter().filter(|row| !is_null(row.get(&name))).count();
+            found.push(Lost::Column { table, column: name, values });
             continue;
         };
-        let column_name = || column.name.clone();
         if column.data_type != other.data_type {
             let (from, to) = (column.data_type.clone(), other.data_type.clone());
-            found.push(Lost::Type { table: name(), column: column_name(), from, to });
+            found.push(Lost::Type { table: table.clone(), column: name.clone(), from, to });
         }
         if column.not_null != other.not_null {
-            found.push(Lost::NotNull { table: name(), column: column_name() });
+            found.push(Lost::NotNull { table: table.clone(), column: name.clone() });
         }
         if column.default != other.default {
-            found.push(Lost::Default { table: name(), column: column_name() });
+            found.push(Lost::Default { table, column: name });
         }
         kept.push((column, other));
     }
-    let references = |column: &str| {
-        rules
-            .iter()
-            .any(|rule| rule.kind == "f" && rule.table == table.name && rule.columns.iter().any(|one| one == column))
-    };
     let rows = Rows { kept: &kept };
-    let (lost, changed) = match rows.by_key(table, now) {
+    let (lost, changed) = match rows.by_key(before, now) {
         Some(compared) => compared,
-        None => rows.as_a_bag(table, now),
+        None => rows.as_a_bag(before, now),
     };
     if !lost.is_empty() {
-        found.push(Lost::Rows { table: name(), rows: lost });
+        found.push(Lost::Rows { table: before.name.clone(), rows: lost });
     }
     for (column, number) in changed {
         let pair = kept.iter().find(|(one, _)| one.name == column);
         let retyped = pair.is_some_and(|(one, other)| one.data_type != other.data_type);
-        // A foreign key may set it when the row that it leads to is deleted.
-        if !references(&column) {
-            found.push(Lost::Values { table: name(), column, number, retyped });
+        // A foreign key may set its column when the referenced row is deleted.
+        if !is_foreign_key(rules, &before.name, &column) {
+            found.push(Lost::Values { table: before.name.clone(), column, number, retyped });
         }
     }
 }
 
-/// Lost rows, and how many values of each column have changed.
+fn is_foreign_key(rules: &BTreeSet<Rule>, table: &str, column: &String) -> bool {
+    rules.iter().any(|rule| rule.kind == "f" && rule.table == table && rule.columns.contains(column))
+}
+
+/// Lost rows, and the number of changed values by column.
 type Compared = (Vec<Row>, BTreeMap<String, usize>);
 
+/// Compares the rows of a table by the columns that both states have.
 struct Rows<'a> {
     kept: &'a [(&'a Column, &'a Column)],
 }
 
 impl Rows<'_> {
-    /// Row by row; `None` without a key, or if a column of the key is lost.
+    /// Compares row by row; `None` without a primary key, or if a column of it is lost.
     fn by_key(&self, table: &Table, now: &Table) -> Option<Compared> {
         let key: Option<Vec<_>> =
             table.key.iter().map(|name| self.kept.iter().find(|(column, _)| column.name == *name)).collect();
@@ -239,7 +245,7 @@ impl Rows<'_> {
         Some((lost, changed))
     }
 
-    /// As a bag of rows: if there are fewer of them, rows are lost, otherwise values have changed.
+    /// Compares the rows as a bag: with fewer rows than before, rows are lost; otherwise values have changed.
     fn as_a_bag(&self, table: &Table, now: &Table) -> Compared {
         let mut bag: BTreeMap<Vec<String>, usize> = BTreeMap::new();
         for row in &now.rows {
@@ -258,20 +264,15 @@ impl Rows<'_> {
         }
         let mut changed = BTreeMap::new();
         for (column, other) in self.kept {
-            let bag = |rows: &[Row], name: &str| {
-                let mut values: Vec<String> = rows.iter().map(|row| canonical(row.get(name))).collect();
-                values.sort();
-                values
-            };
-            let (before, mut after) = (bag(&table.rows, &column.name), bag(&now.rows, &other.name));
-            let gone = before.iter().filter(|value| match after.iter().position(|other| other == *value) {
-                Some(at) => {
-                    after.remove(at);
-                    false
+            let mut after: Vec<String> = now.rows.iter().map(|row| canonical(row.get(&other.name))).collect();
+            let mut number = 0;
+            for row in &table.rows {
+                let value = canonical(row.get(&column.name));
+                match after.iter().position(|other| *other == value) {
+                    Some(at) => drop(after.swap_remove(at)),
+                    None => number += usize::from(value != "null"),
                 }
-                None => *value != "null",
-            });
-            let number = gone.count();
+            }
             if number > 0 {
                 changed.insert(column.name.clone(), number);
             }
@@ -284,7 +285,7 @@ fn is_null(value: Option<&Value>) -> bool {
     value.is_none_or(Value::is_null)
 }
 
-/// A value in a form that is the same before and after a change of type that loses nothing.
+/// Returns a value in a form that does not change when a lossless cast changes its type.
 pub(super) fn canonical(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "null".to_owned(),
@@ -306,16 +307,15 @@ mod tests {
 
     use super::*;
 
+    fn integer(name: &str) -> Column {
+        Column { name: name.to_owned(), data_type: "integer".to_owned(), ..Column::default() }
+    }
+
     fn state() -> State {
-        let column = |name: &str, data_type: &str| Column {
-            name: name.to_owned(),
-            data_type: data_type.to_owned(),
-            ..Column::default()
-        };
         let rows = json!([{ "id": 1, "speed": 3 }, { "id": 2, "speed": 4 }]);
         let table = Table {
             name: "laps".to_owned(),
-            columns: BTreeMap::from([(1, column("id", "integer")), (2, column("speed", "integer"))]),
+            columns: BTreeMap::from([(1, integer("id")), (2, integer("speed"))]),
             key: vec!["id".to_owned()],
             rows: serde_json::from_value(rows).expect("rows"),
         };
@@ -343,8 +343,29 @@ mod tests {
         state.tables.get_mut(&10).expect("laps")
     }
 
+    fn speed(state: &mut State) -> &mut Column {
+        laps(state).columns.get_mut(&2).expect("speed")
+    }
+
+    fn set_speeds(state: &mut State, speeds: [Value; 2]) {
+        for (row, value) in laps(state).rows.iter_mut().zip(speeds) {
+            row.insert("speed".to_owned(), value);
+        }
+    }
+
+    fn keyless(rows: Value) -> State {
+        let mut state = state();
+        laps(&mut state).key.clear();
+        laps(&mut state).rows = serde_json::from_value(rows).expect("rows");
+        state
+    }
+
+    fn announces(directive: &str, loss: &Lost) -> bool {
+        loss.is_announced(&[directive.to_owned()])
+    }
+
     #[test]
-    fn a_lost_row_column_constraint_and_object_are_noticed() {
+    fn lost_rows_columns_constraints_and_objects_are_found() {
         assert!(found(By::Name, |_| {}).is_empty());
         assert_eq!(found(By::Name, |after| drop(laps(after).rows.remove(0))), ["1 rows of laps"]);
         assert_eq!(found(By::Name, |after| drop(laps(after).columns.remove(&2))), ["column laps.speed (2 values)"]);
@@ -354,52 +375,43 @@ mod tests {
     }
 
     #[test]
-    fn changed_values_and_properties_are_noticed() {
-        let changed = |after: &mut State| drop(laps(after).rows[0].insert("speed".to_owned(), json!(9)));
-        assert_eq!(found(By::Name, changed), ["1 values of laps.speed have changed"]);
-        let nullable = |after: &mut State| laps(after).columns.get_mut(&2).expect("speed").not_null = true;
-        assert_eq!(found(By::Name, nullable), ["NOT NULL of laps.speed has changed"]);
-        let retyped = |after: &mut State| {
-            laps(after).columns.get_mut(&2).expect("speed").data_type = "text".to_owned();
-            laps(after).rows[0].insert("speed".to_owned(), json!("3"));
-            laps(after).rows[1].insert("speed".to_owned(), json!("4"));
-        };
-        assert_eq!(found(By::Name, retyped), ["laps.speed is text, was integer"]);
+    fn changed_values_and_properties_are_found() {
+        let changed = found(By::Name, |after| set_speeds(after, [json!(9), json!(4)]));
+        assert_eq!(changed, ["1 values of laps.speed have changed"]);
+        assert_eq!(found(By::Name, |after| speed(after).not_null = true), ["NOT NULL of laps.speed has changed"]);
+        let retyped = found(By::Name, |after| {
+            speed(after).data_type = "text".to_owned();
+            set_speeds(after, [json!("3"), json!("4")]);
+        });
+        assert_eq!(retyped, ["laps.speed is text, was integer"]);
     }
 
     #[test]
-    fn a_renamed_table_is_lost_by_its_name_and_not_by_its_number() {
-        let rename = |after: &mut State| laps(after).name = "rounds".to_owned();
-        assert_eq!(found(By::Name, rename), ["table laps (2 rows)"]);
-        assert!(found(By::Number, rename).is_empty());
+    fn a_renamed_table_is_lost_by_name_but_not_by_number() {
+        assert_eq!(found(By::Name, |after| laps(after).name = "rounds".to_owned()), ["table laps (2 rows)"]);
+        assert!(found(By::Number, |after| laps(after).name = "rounds".to_owned()).is_empty());
     }
 
     #[test]
-    fn rows_without_a_key_are_a_bag() {
-        let keyless = |rows: Value| {
-            let mut state = state();
-            laps(&mut state).key.clear();
-            laps(&mut state).rows = serde_json::from_value(rows).expect("rows");
-            state
-        };
+    fn rows_without_a_key_are_compared_as_a_bag() {
         let before = keyless(json!([{ "id": 1, "speed": 3 }, { "id": 1, "speed": 3 }]));
-        let words = |after| losses(&before, &keyless(after), By::Name).iter().map(Lost::to_string).collect::<Vec<_>>();
-        assert_eq!(words(json!([{ "id": 1, "speed": 3 }])), ["1 rows of laps"]);
-        assert_eq!(
-            words(json!([{ "id": 1, "speed": 3 }, { "id": 1, "speed": 5 }])),
-            ["1 values of laps.speed have changed"]
-        );
-        assert!(words(json!([{ "id": 2, "speed": 1 }, { "id": 1, "speed": 3 }, { "id": 1, "speed": 3 }])).is_empty());
+        let cases: [(Value, &[&str]); 3] = [
+            (json!([{ "id": 1, "speed": 3 }]), &["1 rows of laps"]),
+            (json!([{ "id": 1, "speed": 3 }, { "id": 1, "speed": 5 }]), &["1 values of laps.speed have changed"]),
+            (json!([{ "id": 2, "speed": 1 }, { "id": 1, "speed": 3 }, { "id": 1, "speed": 3 }]), &[]),
+        ];
+        for (rows, expected) in cases {
+            let lost = losses(&before, &keyless(rows), By::Name);
+            assert_eq!(lost.iter().map(Lost::to_string).collect::<Vec<_>>(), expected);
+        }
     }
 
     #[test]
-    fn a_directive_announces_what_it_names() {
+    fn a_directive_announces_the_loss_that_it_names() {
         let rows = Lost::Rows { table: "laps".to_owned(), rows: Vec::new() };
-        let announced = |loss: &Lost, text: &str| loss.is_announced(&[text.to_owned()]);
-        assert!(
-            announced(&rows, "rows of laps") && announced(&rows, "table laps") && !announced(&rows, "rows of cars")
-        );
+        assert!(announces("rows of laps", &rows) && announces("table laps", &rows));
+        assert!(!announces("rows of cars", &rows));
         let column = Lost::Column { table: "laps".to_owned(), column: "speed".to_owned(), values: 1 };
-        assert!(announced(&column, "column laps.speed") && !announced(&column, "rows of laps"));
+        assert!(announces("column laps.speed", &column) && !announces("rows of laps", &column));
     }
 }

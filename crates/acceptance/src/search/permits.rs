@@ -1,4 +1,4 @@
-//! What a boot may change: what the case itself edits, and what the boot announced and the operator allowed.
+//! Changes that a boot is permitted to make: the edits of the case, and the losses that the boot announced and the operator allowed.
 
 use std::collections::BTreeSet;
 
@@ -8,25 +8,23 @@ use super::case::{Case, Edit, List, name_of};
 use super::oracle::Lost;
 use super::state::State;
 
-/// Directus' rows about the schema; compared with the snapshot, not with the rows before.
+/// Directus' tables about the schema; their rows are compared with the snapshot, not with the rows before.
 pub(super) const METADATA: [&str; 3] = ["directus_collections", "directus_fields", "directus_relations"];
-/// Directus' rows about items, which it deletes with their collection.
+/// Directus' tables about items; it deletes their rows with the collection.
 const ABOUT_ITEMS: [&str; 4] = ["directus_activity", "directus_permissions", "directus_presets", "directus_revisions"];
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Permits {
-    /// `laps.speed` with a property of its schema; `*` stands for all of them, and `relation` for its foreign key.
+    /// `laps.speed` with a property of its schema; `*` means all of them, `relation` the foreign key.
     touched: BTreeSet<(String, String)>,
     tables: BTreeSet<String>,
     columns: BTreeSet<String>,
     narrowed: BTreeSet<String>,
     relations: BTreeSet<String>,
-    /// Definitions or names in words, as the boot announced them.
-    words: Vec<String>,
 }
 
 impl Permits {
-    /// What the edits of a case change by themselves.
+    /// Returns the changes that follow from the edits of a case.
     pub(super) fn of(case: &Case) -> Permits {
         let mut permits = Permits::default();
         for edit in &case.edits {
@@ -36,34 +34,35 @@ impl Permits {
     }
 
     fn add_edit(&mut self, edit: &Edit) {
-        let mut touch = |entry: &str, key: &str| {
-            self.touched.insert((entry.to_owned(), key.to_owned()));
-        };
         match edit {
             Edit::Set { list: List::Fields, entry, path, .. } => {
                 match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-                    ["schema", key] => touch(entry, key),
-                    ["type"] => touch(entry, "data_type"),
+                    ["schema", key] => self.touch(entry, key),
+                    ["type"] => self.touch(entry, "data_type"),
                     _ => {}
                 }
             }
             Edit::Set { list: List::Relations, entry, path, .. } if path.first().is_some_and(|key| key != "meta") => {
-                touch(entry, "relation")
+                self.touch(entry, "relation")
             }
             Edit::Set { list: List::SystemFields, entry, .. }
-            | Edit::Remove { list: List::SystemFields, entry, .. } => touch(entry, "is_indexed"),
-            Edit::Add { list: List::SystemFields, value } => touch(&name_of(value), "is_indexed"),
-            Edit::Live { touches, .. } => touches.iter().for_each(|entry| touch(entry, "*")),
+            | Edit::Remove { list: List::SystemFields, entry, .. } => self.touch(entry, "is_indexed"),
+            Edit::Add { list: List::SystemFields, value } => self.touch(&name_of(value), "is_indexed"),
+            Edit::Live { touches, .. } => touches.iter().for_each(|entry| self.touch(entry, "*")),
             _ => {}
         }
     }
 
-    /// Reads the refusal of a boot: `this would delete collection laps (12 rows); narrow field laps.speed: …; nothing of …`.
-    /// Returns the number of items that were understood.
+    fn touch(&mut self, entry: &str, key: &str) {
+        self.touched.insert((entry.to_owned(), key.to_owned()));
+    }
+
+    /// Parses the refusal of a boot: `this would delete collection laps (12 rows); narrow field laps.speed: …; nothing of …`.
+    /// Returns the number of recognised items.
     pub(super) fn announce(&mut self, message: &str) -> usize {
         let list = message.split("; the plan was not").next().unwrap_or(message);
         let list = list.split("; everything was rolled back").next().unwrap_or(list);
-        let mut understood = 0;
+        let mut recognised = 0;
         for item in list.split("; ") {
             let item = item.trim_start_matches("this would ");
             let item = item.rsplit_once("announced: ").map_or(item, |(_, item)| item);
@@ -81,65 +80,48 @@ impl Permits {
                 ("drop" | "index" | "check" | "default" | "foreign" | "unique" | "primary" | "NOT", _) => {}
                 _ => continue,
             }
-            understood += 1;
-            self.words.push(item.to_owned());
+            recognised += 1;
         }
-        understood
+        recognised
     }
 
-    /// Announced deletions that contradict the snapshot, which has the thing.
+    /// Returns the announced deletions of entries that the snapshot contains. Tables that a SQL file dropped do not count: Directus'
+    /// rows about them remain.
     pub(super) fn contradictions(&self, snapshot: &Value, state: &State) -> Vec<String> {
-        let entries = |list: List| snapshot.get(list.key()).and_then(Value::as_array);
-        let has = |list: List, name: &String| {
-            entries(list).is_none_or(|entries| entries.iter().any(|entry| name_of(entry) == *name))
-        };
-        let kind =
-            |list: List, name: &String| entries(list).and_then(|all| all.iter().find(|entry| name_of(entry) == *name));
-        // A folder that becomes a table is another thing; so is an alias that becomes a column.
-        let becomes_folder =
-            |name: &String| kind(List::Collections, name).is_some_and(|entry| !entry["schema"].is_object());
-        let becomes_table = |name: &String| ["editorial", "reference"].iter().any(|folder| name.starts_with(folder));
-        // What a SQL file took away leaves a row of Directus behind.
-        let has_table = |name: &str| state.table(name).is_some();
-        let tables = self.tables.iter().filter(|name| {
-            has_table(name) && has(List::Collections, name) && !becomes_folder(name) && !becomes_table(name)
+        let tables = self.tables.iter().filter(|name| state.table(name).is_some() && keeps_table(snapshot, name));
+        let columns = self.columns.iter().filter(|name| {
+            let table = name.split('.').next().unwrap_or_default();
+            state.table(table).is_some() && has_entry(snapshot, List::Fields, name)
         });
-        let columns = self
-            .columns
-            .iter()
-            .filter(|name| has_table(name.split('.').next().unwrap_or_default()) && has(List::Fields, name));
-        let relations = self.relations.iter().filter(|name| has(List::Relations, name));
-        let words = |what: &'static str| {
-            move |name: &String| format!("it announces to delete the {what} {name}, which the snapshot has")
-        };
+        let relations = self.relations.iter().filter(|name| has_entry(snapshot, List::Relations, name));
         tables
-            .map(words("collection"))
-            .chain(columns.map(words("field")))
-            .chain(relations.map(words("relation")))
+            .map(|name| ("collection", name))
+            .chain(columns.map(|name| ("field", name)))
+            .chain(relations.map(|name| ("relation", name)))
+            .map(|(kind, name)| format!("the boot announces the deletion of {kind} {name}, which is in the snapshot"))
             .collect()
     }
 
-    /// Returns true if the loss is one that the boot may cause.
+    /// Returns true if the case edits one of the properties of a column.
+    fn is_touched(&self, name: &str, keys: &[&str]) -> bool {
+        keys.iter().chain(&["*"]).any(|key| self.touched.contains(&(name.to_owned(), (*key).to_owned())))
+    }
+
+    /// Returns true if the boot may cause this loss.
     pub(super) fn allow(&self, lost: &Lost) -> bool {
         let table = lost.table();
-        let touches = |column: &str, keys: &[&str]| {
-            let entry = format!("{table}.{column}");
-            keys.iter().chain(&["*"]).any(|key| self.touched.contains(&(entry.clone(), (*key).to_owned())))
-        };
-        let removed = |column: &str| self.columns.contains(&format!("{table}.{column}"));
-        let narrowed = |column: &str| self.narrowed.contains(&format!("{table}.{column}"));
+        let name = format!("{table}.{}", lost.column().unwrap_or_default());
         match lost {
             Lost::Rows { .. } | Lost::Values { .. } if METADATA.contains(&table) => true,
             Lost::Rows { .. } if ABOUT_ITEMS.contains(&table) => !self.tables.is_empty(),
             Lost::Table { table, .. } => self.tables.contains(table),
             Lost::Rows { .. } => false,
-            Lost::Column { column, .. } => removed(column),
-            Lost::Values { column, .. } => narrowed(column),
-            Lost::Type { column, .. } => {
-                narrowed(column) || touches(column, &["max_length", "numeric_precision", "numeric_scale"])
-            }
-            Lost::NotNull { column, .. } => narrowed(column) || touches(column, &["is_nullable"]),
-            Lost::Default { column, .. } => narrowed(column) || touches(column, &["default_value", "max_length"]),
+            Lost::Column { .. } => self.columns.contains(&name),
+            _ if self.narrowed.contains(&name) => true,
+            Lost::Values { .. } => false,
+            Lost::Type { .. } => self.is_touched(&name, &["max_length", "numeric_precision", "numeric_scale"]),
+            Lost::NotNull { .. } => self.is_touched(&name, &["is_nullable"]),
+            Lost::Default { .. } => self.is_touched(&name, &["default_value", "max_length"]),
             Lost::Rule(rule) => {
                 let keys: &[&str] = match rule.kind.as_str() {
                     "u" => &["is_unique"],
@@ -147,20 +129,20 @@ impl Permits {
                     "f" => &["relation"],
                     _ => &[],
                 };
-                let is_rewired = rule.kind == "f"
-                    && rule.columns.iter().any(|column| self.relations.contains(&format!("{table}.{column}")));
-                let target_goes =
+                let names: Vec<String> = rule.columns.iter().map(|column| format!("{table}.{column}")).collect();
+                let relation_changes = rule.kind == "f" && names.iter().any(|name| self.relations.contains(name));
+                let target_is_deleted =
                     self.tables.iter().any(|gone| rule.definition.contains(&format!("REFERENCES {gone}(")));
-                // An expression of an index is written with the type of its column.
-                let is_of_narrowed = self.narrowed.iter().any(|name| {
+                // The definition of an index over an expression contains the type of the column.
+                let column_is_narrowed = self.narrowed.iter().any(|name| {
                     let column = name.strip_prefix(table).and_then(|rest| rest.strip_prefix('.'));
                     column.is_some_and(|column| rule.definition.contains(column))
                 });
-                let goes_with_column =
-                    |column: &String| removed(column) || rule.columns.len() == 1 && touches(column, keys);
-                is_rewired || target_goes || is_of_narrowed || rule.columns.iter().any(goes_with_column)
+                let column_is_deleted = names.iter().any(|name| self.columns.contains(name));
+                let column_is_touched = names.len() == 1 && self.is_touched(&names[0], keys);
+                relation_changes || target_is_deleted || column_is_narrowed || column_is_deleted || column_is_touched
             }
-            // Sequences, triggers and policies go with their table or column.
+            // Sequences, triggers and policies are deleted with their table or column.
             Lost::Object(object) => {
                 let gone = self
                     .tables
@@ -171,4 +153,21 @@ impl Permits {
             }
         }
     }
+}
+
+fn find_entry<'a>(snapshot: &'a Value, list: List, name: &str) -> Option<&'a Value> {
+    snapshot[list.key()].as_array()?.iter().find(|entry| name_of(entry) == name)
+}
+
+/// Returns true if the snapshot contains the entry, or lacks the whole list.
+fn has_entry(snapshot: &Value, list: List, name: &str) -> bool {
+    !snapshot[list.key()].is_array() || find_entry(snapshot, list, name).is_some()
+}
+
+/// Returns true if the snapshot keeps a collection as a table. A change between folder and table replaces the collection.
+fn keeps_table(snapshot: &Value, name: &str) -> bool {
+    let becomes_folder =
+        find_entry(snapshot, List::Collections, name).is_some_and(|entry| !entry["schema"].is_object());
+    let was_folder = ["editorial", "reference"].iter().any(|folder| name.starts_with(folder));
+    has_entry(snapshot, List::Collections, name) && !becomes_folder && !was_folder
 }

@@ -1,4 +1,4 @@
-//! What a search found, as data.
+//! Results of a search, as data.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use serde::Serialize;
 use super::case::Case;
 use testbed::ui;
 
-/// One case and its result. A failed one is as small as it could be made.
+/// One case and its result; failed cases are minimised.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Result {
     #[serde(skip)]
     pub(super) index: usize,
     pub(crate) name: String,
-    /// The exit code of the first boot; none if the case's edits of the database are not legal.
+    /// Exit code of the first boot; `None` if PostgreSQL rejects the case's edits of the database.
     pub(super) code: Option<i64>,
     pub(super) message: String,
     pub(super) boots: usize,
@@ -23,16 +23,16 @@ pub(crate) struct Result {
     pub(super) log: Vec<String>,
 }
 
-/// A whole search.
+/// Results of a whole search.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
     schema: u32,
     seed: u64,
     seconds: f64,
     pub(crate) ok: bool,
-    /// How many boots there were.
+    /// Total number of boots.
     pub(crate) boots: usize,
-    /// Cases by the exit code of their first boot; `-` for those whose edits are not legal.
+    /// Number of cases by exit code of the first boot; `-` for cases that PostgreSQL rejects.
     pub(crate) codes: BTreeMap<String, usize>,
     pub(crate) cases: Vec<Result>,
 }
@@ -48,12 +48,12 @@ impl Report {
         Report { schema: 1, seed, seconds: ui::json_seconds(took), ok, boots, codes, cases }
     }
 
-    /// Those that failed.
+    /// Returns the failed cases.
     pub(crate) fn failures(&self) -> impl Iterator<Item = &Result> {
         self.cases.iter().filter(|case| case.failure.is_some())
     }
 
-    /// `200 cases, 431 boots in 240 s: exit 0 120, exit 43 61`.
+    /// Returns one line: `200 cases, 431 boots in 240 s, 2 failures (exit 0: 120, exit 43: 61)`.
     pub(crate) fn summary(&self) -> String {
         let codes: Vec<String> = self.codes.iter().map(|(code, count)| format!("exit {code}: {count}")).collect();
         let (cases, failures) = (self.cases.len(), self.failures().count());
@@ -65,7 +65,7 @@ impl Report {
         )
     }
 
-    /// For people: failures with their cases, then the summary; with one case, its log.
+    /// Returns the failures with their cases and the summary; for a single case also its log.
     pub(crate) fn render(&self) -> String {
         let mut text = String::new();
         for case in self.failures() {

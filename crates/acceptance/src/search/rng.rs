@@ -1,11 +1,11 @@
-//! Random numbers that are the same on every machine for the same seed.
+//! Random numbers that depend on the seed alone, not on the machine.
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, and good enough to pick edits.
 #[derive(Clone, Debug)]
 pub(super) struct Rng(u64);
 
 impl Rng {
-    /// The numbers of one case of a seed.
+    /// Returns the generator of one case of a seed.
     pub(super) fn new(seed: u64, case: u64) -> Rng {
         let mut rng = Rng(seed ^ case.wrapping_mul(0xD6E8_FEB8_6659_FD93));
         rng.next();
@@ -20,13 +20,13 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `bound`, which is at least 1.
+    /// Returns a number below `bound`; a bound of 0 counts as 1.
     pub(super) fn below(&mut self, bound: usize) -> usize {
         let bound = u64::try_from(bound.max(1)).unwrap_or(1);
         usize::try_from(self.next() % bound).unwrap_or(0)
     }
 
-    /// One of the items; the list is not empty.
+    /// Returns one of the items; panics if there are none.
     pub(super) fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[self.below(items.len())]
     }
@@ -41,12 +41,13 @@ impl Rng {
 mod tests {
     use super::Rng;
 
+    fn numbers(case: u64) -> Vec<usize> {
+        let mut rng = Rng::new(7, case);
+        (0..8).map(|_| rng.below(1000)).collect()
+    }
+
     #[test]
-    fn a_case_has_the_same_numbers_every_time_and_others_than_the_next_case() {
-        let numbers = |case| {
-            let mut rng = Rng::new(7, case);
-            (0..8).map(|_| rng.below(1000)).collect::<Vec<_>>()
-        };
+    fn numbers_of_a_case_are_reproducible_and_differ_from_those_of_the_next() {
         assert_eq!(numbers(3), numbers(3));
         assert_ne!(numbers(3), numbers(4));
     }

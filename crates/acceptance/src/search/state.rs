@@ -1,4 +1,4 @@
-//! Everything in a database, by content: columns, constraints, other objects, and every row as JSON.
+//! Full content of a database: columns, constraints, other objects, and every row as JSON.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::database::Database;
 
-/// A row: column to value.
+/// A row: values by column name.
 pub(super) type Row = Map<String, Value>;
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,12 +19,12 @@ pub(super) struct Column {
     pub(super) length: Option<i64>,
 }
 
-/// A table without the partitions that its rows are in.
+/// A table; rows of its partitions count as its own, and partitions are not listed as tables.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Table {
     /// `sites`, or `archive.sites` outside of `public`.
     pub(super) name: String,
-    /// By number.
+    /// Columns by PostgreSQL's number (`attnum`).
     pub(super) columns: BTreeMap<i16, Column>,
     /// Names of the primary key's columns.
     pub(super) key: Vec<String>,
@@ -35,16 +35,16 @@ pub(super) struct Table {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rule {
     pub(super) table: String,
-    /// `u`, `f`, `p`, `c`, `x`, or `i` for an index that belongs to no constraint.
+    /// `contype` of the constraint (`u`, `f`, `p`, `c`, `x`), or `i` for an index without a constraint.
     pub(super) kind: String,
     pub(super) columns: Vec<String>,
-    /// Without its name.
+    /// SQL definition without the name.
     pub(super) definition: String,
 }
 
 /// An entry of the attic, with its rows.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Kept {
+pub(super) struct AtticEntry {
     pub(super) kind: String,
     pub(super) table: String,
     pub(super) column: Option<String>,
@@ -53,17 +53,17 @@ pub(super) struct Kept {
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct State {
-    /// By PostgreSQL's number, which a copy of a database keeps.
+    /// Tables by OID; a copy of a database has the same OIDs.
     pub(super) tables: BTreeMap<u32, Table>,
     pub(super) rules: BTreeSet<Rule>,
-    /// Views, partitions, triggers, policies, sequences, types, functions, in words.
+    /// Descriptions of views, partitions, triggers, policies, sequences, types and functions.
     pub(super) objects: BTreeSet<String>,
-    pub(super) attic: Vec<Kept>,
-    /// `phase/file` of the ledger.
+    pub(super) attic: Vec<AtticEntry>,
+    /// Entries of the ledger, as `phase/file`.
     pub(super) ledger: BTreeSet<String>,
 }
 
-/// One row of text arrays: kind first.
+/// Query that returns the catalog in one row: a JSON list of lists, each with its kind first.
 const CATALOG: &str = r"
 with table_ as (
     select c.oid, case n.nspname when 'public' then c.relname::text else n.nspname || '.' || c.relname end as name, c.relkind, c.relispartition, n.nspname
@@ -107,38 +107,37 @@ select jsonb_agg(x.entry)::text from (
     select jsonb_build_array('ledger', phase || '/' || filename) from boot.migrations
 ) x";
 
-/// The attic's list, if there is one.
+/// Query that returns the entries of the attic in the same form.
 const ATTIC: &str = "select coalesce(jsonb_agg(jsonb_build_array(kind, case schema_name when 'public' then table_name else schema_name || '.' || table_name end,
     column_name, stored)), '[]')::text from boot.attic where purged_at is null";
 
 impl State {
-    /// Reads it.
+    /// Reads the state of a database.
     pub(super) async fn of(database: &Database) -> anyhow::Result<State> {
         let client = database.connect().await?;
-        let parse = |row: tokio_postgres::Row| -> anyhow::Result<Vec<Value>> {
-            serde_json::from_str(row.get::<_, Option<&str>>(0).unwrap_or("[]")).context("PostgreSQL wrote no JSON")
-        };
-        let rows = client.query_one(CATALOG, &[]).await.context("failed to read the catalog")?;
         let mut state = State::default();
         let mut selects = Vec::new();
-        let entries = parse(rows)?;
-        for entry in &entries {
+        let catalog = client.query_one(CATALOG, &[]).await.context("failed to read the catalog")?;
+        for entry in &parse(&catalog)? {
             state.add(entry, &mut selects);
         }
-        let kept = parse(client.query_one(ATTIC, &[]).await.context("failed to read the attic")?)?;
-        for entry in &kept {
-            let text = |at: usize| entry[at].as_str().map(str::to_owned);
-            let stored = text(3).unwrap_or_default();
+        let attic = client.query_one(ATTIC, &[]).await.context("failed to read the attic")?;
+        for entry in &parse(&attic)? {
             selects.push(format!(
-                "select '-{}', coalesce((select jsonb_agg(to_jsonb(t)) from attic.\"{stored}\" t), '[]')::text",
-                state.attic.len()
+                "select '-{}', coalesce((select jsonb_agg(to_jsonb(t)) from attic.\"{}\" t), '[]')::text",
+                state.attic.len(),
+                text(entry, 3)
             ));
-            let (kind, table) = (text(0).unwrap_or_default(), text(1).unwrap_or_default());
-            state.attic.push(Kept { kind, table, column: text(2), rows: Vec::new() });
+            state.attic.push(AtticEntry {
+                kind: text(entry, 0),
+                table: text(entry, 1),
+                column: entry[2].as_str().map(str::to_owned),
+                rows: Vec::new(),
+            });
         }
         for row in client.query(&selects.join(" union all "), &[]).await.context("failed to read the rows")? {
-            let number: i64 = row.get::<_, &str>(0).parse().context("a number")?;
-            let mut rows: Vec<Row> = serde_json::from_str(row.get(1)).context("PostgreSQL wrote no JSON")?;
+            let number: i64 = row.get::<_, &str>(0).parse().context("the key of the rows is not a number")?;
+            let mut rows: Vec<Row> = serde_json::from_str(row.get(1)).context("the rows are not valid JSON")?;
             rows.sort_by_cached_key(|row| serde_json::to_string(row).unwrap_or_default());
             match u32::try_from(number) {
                 Ok(oid) if row.get::<_, &str>(0) != "-0" => {
@@ -151,55 +150,56 @@ impl State {
     }
 
     fn add(&mut self, entry: &Value, selects: &mut Vec<String>) {
-        let text = |at: usize| entry[at].as_str().unwrap_or_default().to_owned();
-        let list = |at: usize| -> Vec<String> {
-            entry[at].as_array().into_iter().flatten().filter_map(|item| item.as_str().map(str::to_owned)).collect()
-        };
-        let oid = || text(1).parse().unwrap_or(0);
-        match text(0).as_str() {
+        // For kinds without an OID this is 0, and not used.
+        let oid = text(entry, 1).parse().unwrap_or(0);
+        match text(entry, 0).as_str() {
             "table" => {
-                let table = self.tables.entry(oid()).or_default();
-                table.name = text(2);
-                table.key = list(4);
-                // Without the rows of tables that inherit from it, but with those of its partitions.
-                let from = text(3);
+                let table = self.tables.entry(oid).or_default();
+                table.name = text(entry, 2);
+                table.key = list(entry, 4);
+                // Rows of partitions belong to the table; rows of tables that inherit from it do not.
+                let from = text(entry, 3);
                 let filter = format!(
                     "t.tableoid = '{0}'::regclass or exists (select from pg_partition_tree('{0}') where relid = t.tableoid)",
                     from.replace('\'', "''")
                 );
                 selects.push(format!(
-                    "select '{}', coalesce((select jsonb_agg(to_jsonb(t)) from {from} t where {filter}), '[]')::text",
-                    oid()
+                    "select '{oid}', coalesce((select jsonb_agg(to_jsonb(t)) from {from} t where {filter}), '[]')::text"
                 ));
             }
             "column" => {
                 let column = Column {
-                    name: text(3),
-                    data_type: text(4),
+                    name: text(entry, 3),
+                    data_type: text(entry, 4),
                     not_null: entry[5] == true,
                     default: entry[6].as_str().map(str::to_owned),
                     length: entry[7].as_i64(),
                 };
-                self.tables.entry(oid()).or_default().columns.insert(text(2).parse().unwrap_or(0), column);
+                self.tables.entry(oid).or_default().columns.insert(text(entry, 2).parse().unwrap_or(0), column);
             }
             "rule" => {
-                self.rules.insert(Rule { table: text(1), kind: text(2), definition: text(3), columns: list(4) });
+                self.rules.insert(Rule {
+                    table: text(entry, 1),
+                    kind: text(entry, 2),
+                    definition: text(entry, 3),
+                    columns: list(entry, 4),
+                });
             }
             "ledger" => {
-                self.ledger.insert(text(1));
+                self.ledger.insert(text(entry, 1));
             }
             _ => {
-                self.objects.insert(text(1));
+                self.objects.insert(text(entry, 1));
             }
         }
     }
 
-    /// The table of that name.
+    /// Returns the table with a name.
     pub(super) fn table(&self, name: &str) -> Option<&Table> {
         self.tables.values().find(|table| table.name == name)
     }
 
-    /// How two states differ, in words; empty if they are the same but for PostgreSQL's numbers, the ledger and the attic.
+    /// Describes the differences of two states, except for PostgreSQL's numbers, the ledger and the attic.
     pub(super) fn differences(&self, other: &State) -> Vec<String> {
         let mut found = Vec::new();
         let (mine, theirs) = (self.by_name(), other.by_name());
@@ -208,9 +208,9 @@ impl State {
             match (mine.get(name), theirs.get(name)) {
                 (Some(one), Some(two)) if one == two => {}
                 (Some((columns, rows)), Some((now, left))) if columns == now => {
-                    found.push(format!("rows of {name}: {} before, {} after, not the same", rows.len(), left.len()));
+                    found.push(format!("rows of {name} differ: {} before, {} after", rows.len(), left.len()));
                 }
-                (Some(_), Some(_)) => found.push(format!("columns of {name}")),
+                (Some(_), Some(_)) => found.push(format!("columns of {name} differ")),
                 (Some(_), None) => found.push(format!("table {name} is gone")),
                 _ => found.push(format!("table {name} is new")),
             }
@@ -235,4 +235,19 @@ impl State {
             })
             .collect()
     }
+}
+
+/// Parses the JSON list in the first column of a row.
+fn parse(row: &tokio_postgres::Row) -> anyhow::Result<Vec<Value>> {
+    serde_json::from_str(row.get::<_, Option<&str>>(0).unwrap_or("[]")).context("the catalog is not valid JSON")
+}
+
+/// Returns the text at an index of a list; empty if there is no text.
+fn text(entry: &Value, at: usize) -> String {
+    entry[at].as_str().unwrap_or_default().to_owned()
+}
+
+/// Returns the list of texts at an index of a list.
+fn list(entry: &Value, at: usize) -> Vec<String> {
+    entry[at].as_array().into_iter().flatten().filter_map(|item| item.as_str().map(str::to_owned)).collect()
 }

@@ -1,4 +1,4 @@
-//! Tries a case: a copy of the filled database, a boot of the image, and whatever boots its exit code calls for.
+//! Tries a case: copies the filled database, boots the image, and boots again as the exit code requires.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -18,36 +18,36 @@ use crate::database::Database;
 use crate::servers::Servers;
 use crate::setting::{PATIENCE, Setting};
 
-/// The folder in the container where each case has one.
+/// Folder in the container with one folder per boot.
 const FOLDER: &str = "/search";
-/// How often a boot is tried again with what the one before it offered.
+/// Maximum number of further boots, each with the digest or directive that the one before it offered.
 const MOST_OFFERS: usize = 4;
 
 /// The result of one case.
 #[derive(Clone, Debug)]
 pub(super) struct Tried {
-    /// The exit code of the first boot; `None` if the edits are not legal in PostgreSQL.
+    /// Exit code of the first boot; `None` if PostgreSQL rejects the edits.
     pub(super) code: Option<i64>,
-    /// The message of the first boot, if it failed.
+    /// Message of the first boot, if it failed.
     pub(super) message: String,
     pub(super) boots: usize,
     pub(super) failure: Option<String>,
     pub(super) log: Vec<String>,
 }
 
-/// The filled database that cases get a copy of, and a container of the image that boots them.
+/// The filled database that every case copies, and a container of the image that boots the copies.
 pub(crate) struct Lab {
     setting: Rc<Setting>,
     pub(super) model: Model,
     template: Database,
     container: Container,
     name: String,
-    /// How many cases were tried: every one has a folder and a database of its own.
+    /// Number of cases tried so far; names the folder and the database of the next one.
     tried: Cell<usize>,
 }
 
 impl Lab {
-    /// Boots the model once, and fills it.
+    /// Boots the model once, and fills its database.
     pub(crate) async fn prepare(
         setting: &Rc<Setting>,
         servers: &Servers,
@@ -56,7 +56,7 @@ impl Lab {
     ) -> anyhow::Result<Lab> {
         let model = Model::new()?;
         let template = servers.empty(network, name).await?;
-        // Its root file system has to be writable for the files of the cases.
+        // The root file system must be writable for the files of the cases.
         let spec = BootSpec::new(setting, name, &template).with(|spec| {
             spec.hardened = false;
             spec.command = Some(["sleep", "86400"].map(str::to_owned).to_vec());
@@ -76,7 +76,7 @@ impl Lab {
         Ok(lab)
     }
 
-    /// Its container, which goes with whoever prepared it.
+    /// Returns the container; the caller removes it.
     pub(crate) fn container(&self) -> Container {
         self.container.clone()
     }
@@ -102,7 +102,7 @@ impl Lab {
         result
     }
 
-    /// A copy with the case's edits of the database; `None` if PostgreSQL refuses them.
+    /// Copies the database and applies the case's live edits; `None` if PostgreSQL rejects them.
     async fn copy(&self, case: &Case, name: &str) -> anyhow::Result<Option<Database>> {
         let database = self.template.copy(name).await?;
         for sql in case.live() {
@@ -114,7 +114,7 @@ impl Lab {
         Ok(Some(database))
     }
 
-    /// The state after each SQL file, run by PostgreSQL alone.
+    /// Returns the state after each SQL file when PostgreSQL alone runs it.
     async fn plain(&self, case: &Case, name: &str) -> anyhow::Result<Vec<Result<State, String>>> {
         let files = case.files();
         let mut steps = Vec::new();
@@ -189,15 +189,15 @@ impl Lab {
                         judge.file_failed(&verdict, &after)?;
                     }
                     let is_allowed = digest.is_some() && verdict.exit == ExitCode::SchemaDiverged;
-                    ensure!(!is_allowed, "the digest that was offered leads to 44: {}", verdict.message);
+                    ensure!(!is_allowed, "the boot with the offered digest ended with 44: {}", verdict.message);
                     return Ok(());
                 }
             }
         }
-        bail!("refused {} times, each time with another offer", MOST_OFFERS + 1)
+        bail!("the boot refused {} times, each time with another offer", MOST_OFFERS + 1)
     }
 
-    /// After a boot that ended with 0 the next one has nothing to do.
+    /// Boots again after exit code 0; this boot must not change anything.
     async fn once_more(
         &self,
         name: &str,
@@ -240,7 +240,7 @@ impl Lab {
             vec![("DB_DATABASE", database.name.as_str()), ("BOOT_DB_INIT_DIR", &sql), ("BOOT_SNAPSHOT_FILE", &schema)];
         variables.extend(digest.map(|digest| ("SCHEMA_ALLOW_DESTRUCTIVE", digest)));
         let boot = self.setting.engine.exec_with(&self.container.id, &variables, &[BINARY, "boot"]);
-        let (code, output) = tokio::time::timeout(PATIENCE, boot).await.context("the boot does not end")??;
+        let (code, output) = tokio::time::timeout(PATIENCE, boot).await.context("the boot did not end in time")??;
         Ok(Ended { code, lines: output.lines().map(str::to_owned).collect() })
     }
 }
@@ -248,11 +248,8 @@ impl Lab {
 /// Runs a file as `psql --single-transaction` would.
 async fn run(database: &Database, file: &File) -> Result<(), String> {
     let client = database.connect().await.map_err(|error| format!("{error:#}"))?;
-    let describe = |error: tokio_postgres::Error| {
-        error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
-    };
     if file.text.contains("-- no-transaction") {
-        // One by one; a block of PL/pgSQL is one of them.
+        // Statements run one by one; a block of PL/pgSQL is one statement.
         let text = file.text.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n");
         let statements = if text.contains("$$") { vec![text.as_str()] } else { text.split(';').collect() };
         for statement in statements.into_iter().filter(|statement| !statement.trim().is_empty()) {
@@ -263,7 +260,12 @@ async fn run(database: &Database, file: &File) -> Result<(), String> {
     client.batch_execute(&format!("begin;\n{}\n;commit", file.text)).await.map_err(describe)
 }
 
-/// The digest that a refusal offers. Its list of losses must not contradict the snapshot.
+/// Returns PostgreSQL's message without its severity and position.
+fn describe(error: tokio_postgres::Error) -> String {
+    error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
+}
+
+/// Returns the digest that a refusal offers. Its list of losses must not contradict the snapshot.
 fn accept(
     verdict: &Verdict,
     permits: &mut Permits,
@@ -273,9 +275,9 @@ fn accept(
     let message = &verdict.message;
     let digest =
         message.split_once("SCHEMA_ALLOW_DESTRUCTIVE=").map(|(_, rest)| rest.split_whitespace().next().unwrap_or(""));
-    let digest = digest.with_context(|| format!("it offers no digest: {message}"))?.to_owned();
-    ensure!(offered.insert(digest.clone()), "the digest that it offered is refused with the same one: {message}");
-    ensure!(permits.announce(message) > 0, "it names no loss: {message}");
+    let digest = digest.with_context(|| format!("the refusal offers no digest: {message}"))?.to_owned();
+    ensure!(offered.insert(digest.clone()), "the boot refuses the digest that it offered: {message}");
+    ensure!(permits.announce(message) > 0, "the refusal names no loss: {message}");
     let snapshot = snapshot.get("data").unwrap_or(snapshot);
     let contradictions = permits.contradictions(snapshot, state);
     ensure!(contradictions.is_empty(), "{}", contradictions.join("; "));
@@ -286,15 +288,15 @@ fn accept(
 fn declare(file: &mut File, verdict: &Verdict) -> anyhow::Result<()> {
     let message = &verdict.message;
     let offer = message.split_once("`-- destroys: ").and_then(|(_, rest)| rest.split_once('`'));
-    let (offer, _) = offer.with_context(|| format!("it offers no directive: {message}"))?;
+    let (offer, _) = offer.with_context(|| format!("the refusal offers no directive: {message}"))?;
     let known = directives(&file.text);
     let is_new = offer.split(',').any(|item| !known.contains(&item.trim().to_owned()));
-    ensure!(is_new, "the directive that it offered does not help: {message}");
+    ensure!(is_new, "the boot refuses the directive that it offered: {message}");
     file.text = format!("-- destroys: {offer}\n{}", file.text);
     Ok(())
 }
 
-/// Lines of the boot's own in a log.
+/// Returns the boot's own lines of a log.
 pub(super) fn own_lines(log: &[String]) -> Vec<String> {
     log.iter().filter(|line| line.starts_with('#') || LogLine::parse(line).is_some()).cloned().collect()
 }

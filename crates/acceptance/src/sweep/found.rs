@@ -1,88 +1,80 @@
-//! What a sweep found, as data: the form of `report.json`.
+//! Results of a sweep, as data: the format of `report.json`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::point::{Kind, Point};
+use super::point::{FaultPoint, Kind};
 use crate::container::Ended;
 use testbed::ui;
 
-/// Time for a boot from a fault to its end. Directus gives a lost connection up by itself within seconds.
+/// Maximum time from a fault to the end of the boot. Directus itself gives up a lost connection within seconds.
 pub(super) const BOUND: Duration = Duration::from_secs(15);
 
-/// A whole sweep.
+/// Results of a whole sweep.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
-    /// The form of this object.
+    /// Version of this format.
     pub(crate) schema: u32,
-    /// The image.
     pub(crate) image: String,
-    /// Whether all went well.
+    /// No fault point failed.
     pub(crate) ok: bool,
-    /// How long it took.
     pub(crate) seconds: f64,
-    /// The bound on a boot's end after a fault.
+    /// Maximum time from a fault to the end of the boot.
     pub(crate) bound_seconds: u64,
-    /// What was swept.
     pub(crate) scenarios: Vec<Scenario>,
 }
 
-/// One scenario's part of it.
+/// Results of one scenario.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Scenario {
-    /// Its name.
     pub(crate) name: &'static str,
-    /// How many messages an undisturbed boot sends and gets, on how many connections.
+    /// Messages of an undisturbed boot.
     pub(crate) messages: Messages,
-    /// Every point.
     pub(crate) points: Vec<Outcome>,
 }
 
-/// An undisturbed boot's conversation.
+/// Number of messages and connections of an undisturbed boot.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Messages {
-    /// What the boot and Directus say.
+    /// Messages from the boot and Directus to PostgreSQL.
     pub(crate) to_server: usize,
-    /// What PostgreSQL says.
+    /// Messages from PostgreSQL.
     pub(crate) to_client: usize,
-    /// On how many connections.
     pub(crate) connections: usize,
 }
 
-/// What came of one point.
+/// Result of one fault point.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Outcome {
-    /// What was done.
     pub(crate) kind: Kind,
-    /// The direction whose messages were counted.
+    /// Direction of the counted messages.
     pub(crate) direction: &'static str,
-    /// At which of them.
+    /// Number of the message, from 1.
     pub(crate) n: usize,
-    /// The type of that message; none if the boot did not say as much.
+    /// Type of the message; `None` if the boot ended before it.
     pub(crate) hit: Option<char>,
-    /// How far the boot got.
+    /// Last phase that the boot reached.
     pub(crate) phase: Option<&'static str>,
-    /// Its exit code; none if it did not end.
+    /// Exit code; `None` if the boot did not end.
     pub(crate) exit: Option<i64>,
-    /// Its last line.
+    /// Last line of the boot's log.
     pub(crate) said: String,
-    /// From the fault to its end.
+    /// Time from the fault to the end of the boot.
     pub(crate) seconds: Option<f64>,
-    /// How long the next boot took.
+    /// Duration of the next boot in seconds.
     pub(crate) healed: Option<f64>,
-    /// Whether the next boot left what an undisturbed one leaves.
+    /// The next boot produced the same database as an undisturbed one.
     pub(crate) converged: bool,
-    /// What was wrong.
     pub(crate) failure: Option<String>,
-    /// If something was: all that both boots said.
+    /// Log of both boots if the point failed; otherwise empty.
     pub(crate) log: Vec<String>,
 }
 
 impl Outcome {
-    /// Before it was tried.
-    pub(super) fn of(point: Point) -> Outcome {
+    /// Returns the outcome of a point that was not tried yet.
+    pub(super) fn of(point: FaultPoint) -> Outcome {
         Outcome {
             kind: point.kind,
             direction: point.direction.name(),
@@ -105,34 +97,33 @@ impl Outcome {
         ended.last_line().clone_into(&mut self.said);
     }
 
-    /// The point in words.
+    /// Describes the fault point: `connection cut at message 417 to-server`.
     pub(crate) fn point(&self) -> String {
         format!("{} at message {} {}", self.kind.words(), self.n, self.direction)
     }
 
-    /// How it ended, in words.
+    /// Describes the end of the boot: `exit 23 in bootstrap after 1.2 s`.
     pub(crate) fn words(&self) -> String {
         let end = match (self.exit, self.phase) {
             (Some(code), Some(phase)) => format!("exit {code} in {phase}"),
             (Some(code), None) => format!("exit {code}"),
-            _ => "no end".to_owned(),
+            _ => "did not end".to_owned(),
         };
         self.seconds.map_or(end.clone(), |seconds| format!("{end} after {seconds:.1} s"))
     }
 }
 
-/// The figures of some points.
+/// Totals over a group of fault points.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Figures {
-    /// How many.
     pub(crate) points: usize,
-    /// How many faults came.
+    /// Number of points whose message the boot reached.
     pub(crate) hit: usize,
-    /// How many boots ended within the bound.
+    /// Number of boots that ended within the bound.
     pub(crate) bounded: usize,
-    /// How many were made good by the next one.
+    /// Number of points after which the next boot converged.
     pub(crate) converged: usize,
-    /// The longest time from a fault to the end.
+    /// Longest time from a fault to the end of the boot, in seconds.
     pub(crate) longest: f64,
 }
 
@@ -150,21 +141,25 @@ impl Figures {
         figures
     }
 
-    /// As cells of a table.
+    /// Returns the cells of a table row, in the order of [`HEADS`].
     pub(crate) fn cells(self) -> [String; 5] {
         let Figures { points, hit, bounded, converged, longest } = self;
         [points.to_string(), hit.to_string(), bounded.to_string(), converged.to_string(), format!("{longest:.1} s")]
     }
 }
 
-/// The heads of [`Figures::cells`].
-pub(crate) const HEADS: [&str; 5] = ["points", "faults that came", "bounded exits", "converged", "longest exit"];
+/// Column heads of [`Figures::cells`].
+pub(crate) const HEADS: [&str; 5] = ["points", "faults hit", "bounded exits", "converged", "longest exit"];
+
+fn row(name: &str, cells: [String; 5]) -> [String; 6] {
+    let [a, b, c, d, e] = cells;
+    [name.to_owned(), a, b, c, d, e]
+}
 
 impl Report {
-    /// The form that is written today.
+    /// Current version of the format.
     pub(crate) const SCHEMA: u32 = 1;
 
-    /// Puts it together.
     pub(crate) fn new(image: &str, took: std::time::Duration, scenarios: Vec<Scenario>) -> Report {
         let mut report = Report {
             schema: Report::SCHEMA,
@@ -179,16 +174,15 @@ impl Report {
         report
     }
 
-    /// Every point that was not as it should be, with its scenario.
+    /// Returns the failed points, each with the name of its scenario.
     pub(crate) fn failures(&self) -> impl Iterator<Item = (&'static str, &Outcome)> {
-        let of = |scenario: &'_ Scenario| scenario.name;
         self.scenarios
             .iter()
-            .flat_map(move |scenario| scenario.points.iter().map(move |outcome| (of(scenario), outcome)))
+            .flat_map(|scenario| scenario.points.iter().map(|outcome| (scenario.name, outcome)))
             .filter(|(_, outcome)| outcome.failure.is_some())
     }
 
-    /// The figures of each scenario by what `key` says of a point.
+    /// Groups the points of all scenarios by `key` and returns the totals of each group.
     pub(crate) fn by(&self, key: impl Fn(&Outcome) -> String) -> Vec<(String, Figures)> {
         let mut groups: BTreeMap<String, Vec<&Outcome>> = BTreeMap::new();
         for outcome in self.scenarios.iter().flat_map(|scenario| &scenario.points) {
@@ -197,27 +191,24 @@ impl Report {
         groups.into_iter().map(|(name, all)| (name, Figures::of(all, self.bound_seconds))).collect()
     }
 
-    /// All in one.
     pub(crate) fn total(&self) -> Figures {
         Figures::of(self.scenarios.iter().flat_map(|scenario| &scenario.points), self.bound_seconds)
     }
 
-    /// The verdict in one line.
+    /// Returns the verdict in one line.
     pub(crate) fn verdict(&self) -> String {
         let Figures { points, bounded, converged, longest, .. } = self.total();
         let failures = self.failures().count();
         if failures > 0 {
-            return format!("{failures} of {points} faults were not made good");
+            return format!("{failures} of {points} fault points failed");
         }
-        format!("{points} faults: {bounded} bounded exits, {converged} made good; the longest exit took {longest:.1} s")
+        format!(
+            "{points} fault points: {bounded} bounded exits, {converged} converged; the longest exit took {longest:.1} s"
+        )
     }
 
-    /// The report as text.
+    /// Returns the report as text: the verdict, the totals, then the failures.
     pub(crate) fn render(&self) -> String {
-        let row = |name: &str, cells: [String; 5]| {
-            let [a, b, c, d, e] = cells;
-            [name.to_owned(), a, b, c, d, e]
-        };
         let mut rows = vec![row("", HEADS.map(str::to_owned))];
         for scenario in &self.scenarios {
             rows.push(row(scenario.name, Figures::of(&scenario.points, self.bound_seconds).cells()));
@@ -240,7 +231,7 @@ pub(super) mod fixture {
 
     use super::*;
 
-    /// A sweep with one point that went well and one that did not.
+    /// Returns a sweep with one good and one failed point.
     pub(crate) fn report() -> Report {
         let good = Outcome {
             hit: Some('Q'),
@@ -250,7 +241,7 @@ pub(super) mod fixture {
             seconds: Some(1.25),
             healed: Some(6.5),
             converged: true,
-            ..Outcome::of(Point { kind: Kind::Cut, direction: Direction::ToServer, n: 417 })
+            ..Outcome::of(FaultPoint { kind: Kind::Cut, direction: Direction::ToServer, n: 417 })
         };
         let bad = Outcome {
             hit: Some('D'),
@@ -258,9 +249,9 @@ pub(super) mod fixture {
             phase: Some("schema"),
             seconds: Some(16.0),
             converged: false,
-            failure: Some("it exited 0, but the database is not done: fields `<1>` instead of `<2>`".to_owned()),
+            failure: Some("it ended with 0, but the database is incomplete: fields `<1>`, not `<2>`".to_owned()),
             log: vec!["[entrypoint] 6/8 schema: \u{1b}[31mno changes\u{1b}[0m (1 ms)".to_owned()],
-            ..Outcome::of(Point { kind: Kind::NodeKilled, direction: Direction::ToClient, n: 88 })
+            ..Outcome::of(FaultPoint { kind: Kind::NodeKilled, direction: Direction::ToClient, n: 88 })
         };
         let messages = Messages { to_server: 900, to_client: 2100, connections: 3 };
         Report {
@@ -279,16 +270,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_count_what_was_bounded_and_what_was_made_good() {
+    fn figures_count_bounded_exits_and_converged_points() {
         let total = fixture::report().total();
         assert_eq!(total, Figures { points: 2, hit: 2, bounded: 1, converged: 1, longest: 16.0 });
     }
 
     #[test]
-    fn the_text_says_first_how_it_went_and_last_what_did_not() {
+    fn the_text_starts_with_the_verdict_and_ends_with_the_failures() {
         let text = fixture::report().render();
-        assert!(text.starts_with("1 of 2 faults were not made good\n"), "{text}");
-        let last = "cold: Node killed at message 88 to-client (exit 0 in schema after 16.0 s): it exited 0, but";
+        assert!(text.starts_with("1 of 2 fault points failed\n"), "{text}");
+        let last = "cold: Node killed at message 88 to-client (exit 0 in schema after 16.0 s): it ended with 0, but";
         assert!(text.lines().last().unwrap().starts_with(last), "{text}");
     }
 }

@@ -1,7 +1,7 @@
-//! The sweep: real boots of the image with a proxy between them and PostgreSQL, each of which meets one fault at one
-//! message. Whichever it is, the boot ends in time and says why, and the next one leaves what an undisturbed one leaves.
+//! The sweep: real boots of the image through a proxy to PostgreSQL that injects one fault at one message. For every message and
+//! fault the boot must end in time and report the cause, and the next boot must produce the same database as an undisturbed one.
 //!
-//! [`point`] decides which faults, [`found`] is what came of them, [`html`] shows it.
+//! [`point`] chooses the fault points, [`found`] holds the results, [`html`] renders them.
 
 mod found;
 mod html;
@@ -32,14 +32,16 @@ use testbed::ui;
 use self::found::{BOUND, Messages, Scenario as Swept};
 pub(crate) use self::found::{Outcome, Report};
 pub(crate) use self::html::page;
-pub(crate) use self::point::{Density, Kind, Point, points};
+use self::point::FaultPoint;
+pub(crate) use self::point::{Density, Kind, points};
 
-/// What the boots are told to wait for a server that does not answer.
+/// `BOOT_DATABASE_TIMEOUT` of the boots, in seconds.
 const ANSWER: u64 = 3;
-/// Ends the Node process that works for the boot. The brackets keep the shell from finding itself.
+const INCOMPLETE: &str = "it ended with 0, but the database is incomplete";
+/// Kills the boot's Node process. The brackets prevent the shell from matching its own command line.
 const KILL_NODE: &str = r#"for p in /proc/[0-9]*; do if grep -qa 'bridge[.]mjs' $p/cmdline 2>/dev/null; then kill -9 ${p#/proc/}; fi; done"#;
 
-/// Sweeps these scenarios, one after the other, and says how each point went.
+/// Sweeps scenarios one after the other, and reports each point as it ends.
 pub(crate) async fn sweep(
     setting: &Rc<Setting>,
     servers: &Rc<Servers>,
@@ -62,16 +64,15 @@ pub(crate) async fn sweep(
                 done += 1;
                 live.still(&format!("{name} {done}/{}", points.len()));
                 live.line(|| match &outcome.failure {
-                    None => ui::status("Good", &format!("{name}: {}: {}", outcome.point(), outcome.words())),
+                    None => ui::status("Converged", &format!("{name}: {}: {}", outcome.point(), outcome.words())),
                     Some(failure) => ui::error(&format!("{name}: {}: {failure}", outcome.point())),
                 });
             })
             .await;
         outcomes.sort_by_key(|outcome| (outcome.direction, outcome.n, outcome.kind));
-        let count = |direction| sweep.trace.count(direction);
         let messages = Messages {
-            to_server: count(Direction::ToServer),
-            to_client: count(Direction::ToClient),
+            to_server: sweep.trace.count(Direction::ToServer),
+            to_client: sweep.trace.count(Direction::ToClient),
             connections: sweep.trace.connections(),
         };
         swept.push(Swept { name, messages, points: outcomes });
@@ -79,43 +80,43 @@ pub(crate) async fn sweep(
     Ok(swept)
 }
 
-/// A scenario, with what each of its boots begins with and is to end with.
+/// A scenario, with the database before each of its boots and the expected result.
 pub(crate) struct Sweep {
     setting: Rc<Setting>,
     servers: Rc<Servers>,
     network: String,
     gateway: SocketAddr,
     scenario: Scenario,
-    /// Nobody boots on this one: every boot gets a copy.
+    /// Template: every boot gets a copy of this database.
     start: Database,
-    end: End,
-    /// What an undisturbed boot says.
+    undisturbed: Content,
+    /// Messages of an undisturbed boot.
     pub(crate) trace: Trace,
 }
 
-/// What a boot leaves.
-struct End {
+/// Content of a database after a boot.
+struct Content {
     state: EndState,
-    /// Rows are nobody's in a cold boot.
+    /// Rows of the tables that are not Directus' own, by table.
     rows: std::collections::BTreeMap<String, Fingerprint>,
 }
 
-impl End {
-    async fn of(database: &Database) -> anyhow::Result<End> {
-        Ok(End { state: EndState::of(database).await?, rows: rows::fingerprints(database).await? })
+impl Content {
+    async fn of(database: &Database) -> anyhow::Result<Content> {
+        Ok(Content { state: EndState::of(database).await?, rows: rows::fingerprints(database).await? })
     }
 
-    fn ensure_same_as(&self, undisturbed: &End) -> anyhow::Result<()> {
+    fn ensure_same_as(&self, undisturbed: &Content) -> anyhow::Result<()> {
         self.state.ensure_same_as(&undisturbed.state)?;
         rows::unchanged(&undisturbed.rows, &self.rows)
     }
 }
 
 impl Sweep {
-    /// Boots once undisturbed, in that network.
+    /// Boots once undisturbed, in the given network.
     ///
     /// # Errors
-    /// That boot failed, or this machine is not in the engine's networks: [`NoGateway`].
+    /// If that boot failed, or this machine is not in the engine's networks ([`NoGateway`]).
     pub(crate) async fn prepare(
         setting: &Rc<Setting>,
         servers: &Rc<Servers>,
@@ -140,26 +141,31 @@ impl Sweep {
         let ended = boot.ended(PATIENCE).await?;
         setting.engine.remove(&boot.id).await?;
         ensure!(ended.code == 0, "the undisturbed boot ended with {}: {}", ended.code, ended.last_line());
-        let end = End::of(&database).await?;
+        let undisturbed = Content::of(&database).await?;
         database.remove().await?;
         let (setting, servers, network, trace) =
             (Rc::clone(setting), Rc::clone(servers), network.to_owned(), proxy.trace());
-        Ok(Sweep { setting, servers, network, gateway, scenario, start, end, trace })
+        Ok(Sweep { setting, servers, network, gateway, scenario, start, undisturbed, trace })
     }
 
-    /// Tries points, so many at once, and tells of each as it ends.
-    pub(crate) async fn run(&self, points: &[Point], jobs: usize, mut tell: impl FnMut(&Outcome)) -> Vec<Outcome> {
+    /// Tries points, up to `jobs` at once, and calls `report` for each as it ends.
+    pub(crate) async fn run(
+        &self,
+        points: &[FaultPoint],
+        jobs: usize,
+        mut report: impl FnMut(&Outcome),
+    ) -> Vec<Outcome> {
         let tries = points.iter().enumerate().map(|(index, point)| self.try_point(index, *point));
         let mut running = futures_util::stream::iter(tries).buffer_unordered(jobs);
         let mut outcomes = Vec::new();
         while let Some(outcome) = running.next().await {
-            tell(&outcome);
+            report(&outcome);
             outcomes.push(outcome);
         }
         outcomes
     }
 
-    async fn try_point(&self, index: usize, point: Point) -> Outcome {
+    async fn try_point(&self, index: usize, point: FaultPoint) -> Outcome {
         let mut outcome = Outcome::of(point);
         let result = self.try_on_a_database(index, point, &mut outcome).await;
         outcome.failure = result.err().map(|error| format!("{error:#}"));
@@ -169,11 +175,11 @@ impl Sweep {
         outcome
     }
 
-    async fn try_on_a_database(&self, index: usize, point: Point, outcome: &mut Outcome) -> anyhow::Result<()> {
+    async fn try_on_a_database(&self, index: usize, point: FaultPoint, outcome: &mut Outcome) -> anyhow::Result<()> {
         let name = format!("{}-{index}", name(&self.network, self.scenario));
         if point.kind != Kind::ServerKilled {
             let database = self.start.copy(&name).await?;
-            let result = self.disturb_and_heal(point, &database, None, &self.end, outcome).await;
+            let result = self.disturb_and_boot_again(point, &database, None, &self.undisturbed, outcome).await;
             database.remove().await?;
             return result;
         }
@@ -184,25 +190,25 @@ impl Sweep {
                 self.boot(BootSpec::new(&self.setting, "first", &database)).await?;
                 rows::fill(&database).await?;
             }
-            // Some of these rows say when they were made: they are others than those of the undisturbed boot.
+            // Some of these rows contain their creation time, so they differ from those of the undisturbed boot.
             let mut rows = rows::fingerprints(&database).await?;
-            for (table, fingerprint) in &self.end.rows {
+            for (table, fingerprint) in &self.undisturbed.rows {
                 rows.entry(table.clone()).or_insert_with(|| fingerprint.clone());
             }
-            let end = End { state: self.end.state.clone(), rows };
-            self.disturb_and_heal(point, &database, Some(&server), &end, outcome).await
+            let undisturbed = Content { state: self.undisturbed.state.clone(), rows };
+            self.disturb_and_boot_again(point, &database, Some(&server), &undisturbed, outcome).await
         };
         let result = result.await;
         engine.remove(&server).await?;
         result
     }
 
-    async fn disturb_and_heal(
+    async fn disturb_and_boot_again(
         &self,
-        point: Point,
+        point: FaultPoint,
         database: &Database,
         server: Option<&str>,
-        undisturbed: &End,
+        undisturbed: &Content,
         outcome: &mut Outcome,
     ) -> anyhow::Result<()> {
         let ended = self.disturbed(point, database, server, outcome).await?;
@@ -210,53 +216,53 @@ impl Sweep {
         outcome.ended(&ended);
         let mut database = database.clone();
         if let Some(server) = server {
-            // Where the fault did not come, it still runs.
+            // The server is still running if the boot did not reach the message.
             self.setting.engine.start(server).await?;
             database = database.at(self.setting.engine.published_port(server, 5432).await?);
             database.answers().await?;
         }
         judge(point, &ended)?;
         if ended.code == 0 {
-            let end = End::of(&database).await.context("it exited 0, but the database is not done")?;
-            end.ensure_same_as(undisturbed).context("it exited 0, but the database is not done")?;
+            let content = Content::of(&database).await.context(INCOMPLETE)?;
+            content.ensure_same_as(undisturbed).context(INCOMPLETE)?;
         }
         if let Some(took) = outcome.seconds
             && took > BOUND.as_secs_f64()
         {
-            bail!("it took {took:.1} s to end, not {} s", BOUND.as_secs());
+            bail!("it ended {took:.1} s after the fault; the bound is {} s", BOUND.as_secs());
         }
         let began = Instant::now();
         let boot = with_files(BootSpec::new(&self.setting, "next", &database), self.scenario)?;
         let next = self.boot(boot).await.context("the next boot")?;
         outcome.healed = Some(ui::json_seconds(began.elapsed()));
         outcome.log.extend(next.lines);
-        End::of(&database).await?.ensure_same_as(undisturbed).context("after the next boot")?;
+        Content::of(&database).await?.ensure_same_as(undisturbed).context("after the next boot")?;
         outcome.converged = true;
         Ok(())
     }
 
-    /// A boot that meets the fault.
+    /// Boots with the fault.
     async fn disturbed(
         &self,
-        point: Point,
+        point: FaultPoint,
         database: &Database,
         server: Option<&str>,
         outcome: &mut Outcome,
     ) -> anyhow::Result<Ended> {
-        let (come, coming) = oneshot::channel();
+        let (reach, reached) = oneshot::channel();
         let (done, wait) = mpsc::channel();
-        let call = move || {
-            // All messages wait until the deed is done, or the boot has ended and nobody is there to do it.
-            if come.send(()).is_ok() {
-                wait.recv_timeout(BOUND).ok();
-            }
-        };
         let (action, position) = match point.kind {
             Kind::Cut => (Action::Reset, Position::Before),
             Kind::CutInside => (Action::Close, Position::Middle),
             Kind::Frozen => (Action::Freeze, Position::Before),
             Kind::BootKilled | Kind::NodeKilled | Kind::ServerKilled => {
-                (Action::Call(Box::new(call)), Position::Before)
+                // All messages wait until the fault is injected. After the end of the boot the receiver is gone.
+                let call = Action::Call(Box::new(move || {
+                    if reach.send(()).is_ok() {
+                        wait.recv_timeout(BOUND).ok();
+                    }
+                }));
+                (call, Position::Before)
             }
         };
         let fault = Fault { direction: point.direction, n: point.n, position, action };
@@ -267,8 +273,8 @@ impl Sweep {
         tokio::pin!(ends);
         let ended = tokio::select! {
             ended = &mut ends => ended,
-            Ok(()) = coming => {
-                let result = self.harm(point.kind, &boot, server).await;
+            Ok(()) = reached => {
+                let result = self.inject(point.kind, &boot, server).await;
                 done.send(()).ok();
                 match result {
                     Ok(()) => ends.await,
@@ -285,16 +291,16 @@ impl Sweep {
         ended
     }
 
-    async fn harm(&self, kind: Kind, boot: &Container, server: Option<&str>) -> anyhow::Result<()> {
+    async fn inject(&self, kind: Kind, boot: &Container, server: Option<&str>) -> anyhow::Result<()> {
         match kind {
             Kind::BootKilled => boot.kill("KILL").await,
-            // It may not run yet, or not any more: then the boot goes on.
+            // If Node is not running at this message, the boot continues.
             Kind::NodeKilled => boot.exec(&["sh", "-c", KILL_NODE]).await.map(drop),
-            _ => self.setting.engine.kill(server.context("a server of its own")?, "KILL").await,
+            _ => self.setting.engine.kill(server.context("this fault needs a separate server")?, "KILL").await,
         }
     }
 
-    /// A boot that nothing disturbs.
+    /// Boots without a fault.
     async fn boot(&self, spec: BootSpec) -> anyhow::Result<Ended> {
         let boot = spec.command(["boot"]).start(&self.setting, Some(self.network.clone())).await?;
         let ended = boot.ended(PATIENCE).await;
@@ -305,7 +311,7 @@ impl Sweep {
     }
 }
 
-/// A machine that is not in its engine's networks, so that no container reaches a proxy here.
+/// Error: this machine is not in the networks of the engine, so containers cannot reach a proxy here.
 #[derive(Debug)]
 pub(crate) struct NoGateway(SocketAddr, std::io::Error);
 
@@ -313,8 +319,8 @@ impl std::fmt::Display for NoGateway {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "no proxy can listen at {}, this machine's address in the engine's network ({}): run it on the machine that \
-             the engine runs on, not beside a virtual one",
+            "failed to listen at {}, this machine's address in the engine's network ({}): run the sweep on the machine of the \
+             engine; an engine in a virtual machine does not work",
             self.0.ip(),
             self.1
         )
@@ -323,21 +329,21 @@ impl std::fmt::Display for NoGateway {
 
 impl std::error::Error for NoGateway {}
 
-/// What is wrong with how a disturbed boot ended.
-fn judge(point: Point, ended: &Ended) -> anyhow::Result<()> {
+/// Checks the exit code and the last line of a disturbed boot.
+fn judge(point: FaultPoint, ended: &Ended) -> anyhow::Result<()> {
     let last = ended.last_line();
     if ended.code == 0 || (point.kind == Kind::BootKilled && ended.code == 137) {
         return Ok(());
     }
-    let line = LogLine::parse(last).with_context(|| format!("its last line is none of the boot's: {last}"))?;
-    let exit = ExitCode::from_code(ended.code).with_context(|| format!("{} is no exit code", ended.code))?;
-    ensure!(line.event == Event::Failed(exit.code()), "the last line says another exit code than {exit:?}: {last}");
+    let line = LogLine::parse(last).with_context(|| format!("the last line is not from the boot: {last}"))?;
+    let exit = ExitCode::from_code(ended.code).with_context(|| format!("unknown exit code {}", ended.code))?;
+    ensure!(line.event == Event::Failed(exit.code()), "the last line does not report {exit:?}: {last}");
     ensure!(point.kind.allows(line.phase, exit), "{exit:?} ({}) is wrong in {}: {last}", ended.code, line.phase);
     ensure!(!line.message.is_empty(), "the last line names no cause: {last}");
     Ok(())
 }
 
-/// Through the proxy, and with little patience.
+/// Directs a boot to the proxy, with a short timeout.
 fn through(boot: BootSpec, proxy: SocketAddr) -> BootSpec {
     boot.variable("DB_HOST", proxy.ip().to_string())
         .variable("DB_PORT", proxy.port().to_string())
@@ -345,7 +351,7 @@ fn through(boot: BootSpec, proxy: SocketAddr) -> BootSpec {
         .command(["boot"])
 }
 
-/// What an upgrade brings.
+/// Adds the files of an upgrade: a SQL file, and a snapshot with one more field.
 fn with_files(boot: BootSpec, scenario: Scenario) -> anyhow::Result<BootSpec> {
     if scenario == Scenario::Cold {
         return Ok(boot);
@@ -357,17 +363,19 @@ fn with_files(boot: BootSpec, scenario: Scenario) -> anyhow::Result<BootSpec> {
         .file(&format!("{DB_INIT_DIR}/900_swept.sql"), migration))
 }
 
-/// The snapshot with one more field, made of one that it has.
+/// Returns true for a nullable column without constraints in a table that is not Directus' own.
+fn is_plain(field: &Value) -> bool {
+    let column = &field["schema"];
+    column["is_nullable"] == true
+        && column["is_unique"] == false
+        && column["foreign_key_table"].is_null()
+        && !field["collection"].as_str().unwrap_or_default().starts_with("directus_")
+}
+
+/// Adds a copy of a plain field to a snapshot, under a new name.
 fn with_one_more_field(mut snapshot: Value) -> anyhow::Result<Value> {
     let fields = snapshot["fields"].as_array_mut().context("the snapshot has no fields")?;
-    let is_plain = |field: &&Value| {
-        let column = &field["schema"];
-        column["is_nullable"] == true
-            && column["is_unique"] == false
-            && column["foreign_key_table"].is_null()
-            && !field["collection"].as_str().unwrap_or_default().starts_with("directus_")
-    };
-    let mut field = fields.iter().find(is_plain).context("the snapshot has no plain field")?.clone();
+    let mut field = fields.iter().find(|field| is_plain(field)).context("the snapshot has no plain field")?.clone();
     field["field"] = json!(NEW_FIELD);
     field["schema"]["name"] = json!(NEW_FIELD);
     field["meta"]["field"] = json!(NEW_FIELD);
@@ -375,10 +383,10 @@ fn with_one_more_field(mut snapshot: Value) -> anyhow::Result<Value> {
     Ok(snapshot)
 }
 
-/// The name of the field that an upgrade brings.
+/// Name of the field that an upgrade adds.
 const NEW_FIELD: &str = "swept";
 
-/// What a scenario's databases are called. Two sweeps may share a server, but no network.
+/// Returns the prefix of a scenario's databases. Two sweeps may share a server, but not a network.
 fn name(network: &str, scenario: Scenario) -> String {
     format!("sweep-{}-{}", scenario.name(), network.chars().take(8).collect::<String>())
 }
@@ -388,7 +396,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_upgrade_has_one_more_field_and_nothing_else() {
+    fn an_upgrade_adds_exactly_one_field() {
         let old = Schema::snapshot_document().unwrap();
         let mut new = with_one_more_field(old.clone()).unwrap();
         let field = new["fields"].as_array_mut().unwrap().pop().unwrap();
@@ -400,15 +408,20 @@ mod tests {
         Ended { code, lines: vec![line.to_owned()] }
     }
 
+    const CUT: FaultPoint = FaultPoint { kind: Kind::Cut, direction: Direction::ToServer, n: 1 };
+
+    fn error_after_a_cut(code: i64, line: &str) -> String {
+        judge(CUT, &ended(code, line)).unwrap_err().to_string()
+    }
+
     #[test]
-    fn only_a_line_with_phase_and_the_right_code_will_do() {
-        let cut = Point { kind: Kind::Cut, direction: pg_fault_proxy::Direction::ToServer, n: 1 };
+    fn the_last_line_must_name_the_phase_and_the_exit_code() {
         let lost = "[entrypoint] 5/8 bootstrap failed: the connection to PostgreSQL was lost: gone (exit 23)";
-        assert!(judge(cut, &ended(23, lost)).is_ok());
-        let wrong = |code, line| judge(cut, &ended(code, line)).unwrap_err().to_string();
-        assert!(wrong(22, lost).contains("says another exit code"));
-        assert!(wrong(1, "[entrypoint] 5/8 bootstrap failed: x (exit 1)").contains("is wrong in bootstrap"));
-        assert!(wrong(137, "Killed").contains("none of the boot's"));
-        assert!(judge(Point { kind: Kind::BootKilled, ..cut }, &ended(137, "anything")).is_ok());
+        assert!(judge(CUT, &ended(23, lost)).is_ok());
+        assert!(error_after_a_cut(22, lost).contains("does not report"));
+        let internal = "[entrypoint] 5/8 bootstrap failed: x (exit 1)";
+        assert!(error_after_a_cut(1, internal).contains("is wrong in bootstrap"));
+        assert!(error_after_a_cut(137, "Killed").contains("is not from the boot"));
+        assert!(judge(FaultPoint { kind: Kind::BootKilled, ..CUT }, &ended(137, "anything")).is_ok());
     }
 }

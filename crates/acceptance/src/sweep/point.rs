@@ -1,33 +1,32 @@
-//! Which faults there are, at which messages they come, and which ends of a boot are right then.
+//! Fault points: the faults, the messages at which they are injected, and the exit codes that are permitted after them.
 
 use contract::{ExitCode, Phase};
 use pg_fault_proxy::{Direction, Trace};
 use serde::Serialize;
 
-/// What happens at a message.
+/// A fault at a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
-    /// The connection that the message is on is broken; others, and new ones, are not.
+    /// The connection of the message is reset; other and new connections work.
     Cut,
-    /// The same, with half of the message passed.
+    /// The connection is closed after half of the message.
     CutInside,
     /// The boot's container is killed with SIGKILL.
     BootKilled,
-    /// The Node process in it is.
+    /// The boot's Node process is killed with SIGKILL.
     NodeKilled,
-    /// The server is, and started again for the next boot.
+    /// The server is killed with SIGKILL, and started again for the next boot.
     ServerKilled,
-    /// Nothing is heard of the server any more.
+    /// The server no longer answers; connections stay open.
     Frozen,
 }
 
 impl Kind {
-    /// All, in the order in which a sample takes them.
+    /// All faults, in the order in which a sample uses them.
     pub(crate) const ALL: [Kind; 6] =
         [Kind::Cut, Kind::BootKilled, Kind::NodeKilled, Kind::CutInside, Kind::Frozen, Kind::ServerKilled];
 
-    /// In words.
     pub(crate) fn words(self) -> &'static str {
         match self {
             Kind::Cut => "connection cut",
@@ -39,17 +38,16 @@ impl Kind {
         }
     }
 
-    /// Whether a boot may fail so. It may also succeed, if everything is there then.
+    /// Returns true if a boot with this fault may fail with this exit code in this phase.
     pub(crate) fn allows(self, phase: Phase, exit: ExitCode) -> bool {
         match exit {
-            // A connection that is cut while it is made is made again, as long as there is somebody to make it with.
+            // The boot retries a connection that is cut during its startup; that fails only without a server.
             ExitCode::DatabaseUnreachable => {
-                // The lock's phase makes a second one, to see whether a pooler stands between.
+                // The lock phase opens a second connection, to detect a pooler.
                 phase <= Phase::Lock && matches!(self, Kind::ServerKilled | Kind::Frozen)
             }
             ExitCode::DatabaseLost => phase > Phase::Database,
-            // Directus has connections of its own, and says so when it loses one. The last look at the schema belongs to
-            // post-schema.
+            // Directus reports the loss of its own connections. The last comparison of the schema belongs to post-schema.
             ExitCode::BootstrapFailed => phase == Phase::Bootstrap,
             ExitCode::SchemaFailed => matches!(phase, Phase::Schema | Phase::PostSchema),
             _ => false,
@@ -57,37 +55,36 @@ impl Kind {
     }
 }
 
-/// One fault.
+/// One fault at one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Point {
-    /// What.
+pub(crate) struct FaultPoint {
     pub(crate) kind: Kind,
-    /// Which direction's messages are counted.
+    /// Direction of the counted messages.
     pub(crate) direction: Direction,
-    /// At which of them, from 1.
+    /// Number of the message, from 1.
     pub(crate) n: usize,
 }
 
-impl std::fmt::Display for Point {
+impl std::fmt::Display for FaultPoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} at message {} {}", self.kind.words(), self.n, self.direction)
     }
 }
 
-/// How many of an undisturbed boot's messages are taken.
+/// Selection among the messages of an undisturbed boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Density {
-    /// So many, spread evenly over all, the kinds in turn.
+    /// A number of messages, spread evenly over the boot; the faults alternate.
     Sample(usize),
-    /// All: cut at every one, and at every twentieth each of the others.
+    /// A cut at every message, and every other fault at each twentieth.
     Full,
 }
 
-/// Every how many messages a full sweep takes what is not a cut.
+/// Distance in messages between two equal faults of a full sweep, except for cuts.
 const OTHERS: usize = 20;
 
-/// The points of a boot that has said so much.
-pub(crate) fn points(trace: &Trace, density: Density, kinds: &[Kind]) -> Vec<Point> {
+/// Chooses the fault points for the messages of an undisturbed boot.
+pub(crate) fn points(trace: &Trace, density: Density, kinds: &[Kind]) -> Vec<FaultPoint> {
     let mut seen = [0; 2];
     let numbered: Vec<(Direction, usize)> = trace
         .messages
@@ -98,22 +95,24 @@ pub(crate) fn points(trace: &Trace, density: Density, kinds: &[Kind]) -> Vec<Poi
             (message.direction, *seen)
         })
         .collect();
-    let point = |kind, (direction, n)| Point { kind, direction, n };
+    let mut points = Vec::new();
     match density {
         Density::Sample(count) => {
             let count = count.min(numbered.len());
-            // In the middle of each of as many equal parts, so that neither the first nor the last message is preferred.
-            let spread = (0..count).map(|index| numbered[(2 * index + 1) * numbered.len() / (2 * count)]);
-            spread.zip(kinds.iter().cycle()).map(|(message, kind)| point(*kind, message)).collect()
+            for (index, &kind) in (0..count).zip(kinds.iter().cycle()) {
+                // The middle of the part, so that neither the first nor the last message is preferred.
+                let (direction, n) = numbered[(2 * index + 1) * numbered.len() / (2 * count)];
+                points.push(FaultPoint { kind, direction, n });
+            }
         }
         Density::Full => {
-            let every = |kind: Kind| if kind == Kind::Cut { 1 } else { OTHERS };
-            let of = |kind: &Kind| -> Vec<Point> {
-                numbered.iter().step_by(every(*kind)).map(|message| point(*kind, *message)).collect()
-            };
-            kinds.iter().flat_map(of).collect()
+            for &kind in kinds {
+                let step = if kind == Kind::Cut { 1 } else { OTHERS };
+                points.extend(numbered.iter().step_by(step).map(|&(direction, n)| FaultPoint { kind, direction, n }));
+            }
         }
     }
+    points
 }
 
 #[cfg(test)]
@@ -123,16 +122,22 @@ mod tests {
     use super::*;
 
     fn trace(length: usize) -> Trace {
-        let direction = |index: usize| if index.is_multiple_of(3) { Direction::ToServer } else { Direction::ToClient };
-        let message = |index| Message { direction: direction(index), connection: 1, kind: 'Q', length: 5 };
-        Trace { messages: (0..length).map(message).collect() }
+        let directions = [Direction::ToServer, Direction::ToClient, Direction::ToClient].into_iter().cycle();
+        let messages = directions.map(|direction| Message { direction, connection: 1, kind: 'Q', length: 5 });
+        Trace { messages: messages.take(length).collect() }
+    }
+
+    /// Returns the numbers of the messages at which connections are cut.
+    fn cuts(points: &[FaultPoint], direction: Direction) -> Vec<usize> {
+        let cuts = points.iter().filter(|point| point.kind == Kind::Cut && point.direction == direction);
+        cuts.map(|point| point.n).collect()
     }
 
     #[test]
-    fn a_sample_is_spread_over_all_messages_and_takes_the_kinds_in_turn() {
+    fn a_sample_is_spread_over_all_messages_with_alternating_faults() {
         let points = points(&trace(90), Density::Sample(6), &Kind::ALL);
         assert_eq!(points.iter().map(|point| point.kind).collect::<Vec<_>>(), Kind::ALL);
-        // Of every third part one: message 8 of 90 is the 5th to the client, 82 the 55th.
+        // Message 8 of 90 is the 5th to the client, message 82 the 55th.
         assert_eq!((points[0].direction, points[0].n), (Direction::ToClient, 5));
         assert_eq!((points[5].direction, points[5].n), (Direction::ToClient, 55));
     }
@@ -140,19 +145,18 @@ mod tests {
     #[test]
     fn a_full_sweep_cuts_at_every_message_of_both_directions() {
         let points = points(&trace(60), Density::Full, &Kind::ALL);
-        let cuts = |direction| points.iter().filter(move |p| p.kind == Kind::Cut && p.direction == direction);
-        assert_eq!((cuts(Direction::ToServer).count(), cuts(Direction::ToClient).count()), (20, 40));
-        assert!(cuts(Direction::ToServer).map(|point| point.n).eq(1..=20));
+        assert!(cuts(&points, Direction::ToServer).into_iter().eq(1..=20));
+        assert!(cuts(&points, Direction::ToClient).into_iter().eq(1..=40));
         assert_eq!(points.iter().filter(|point| point.kind == Kind::Frozen).count(), 3);
     }
 
     #[test]
-    fn a_sample_of_more_than_there_is_takes_all() {
+    fn a_sample_larger_than_the_boot_takes_every_message() {
         assert_eq!(points(&trace(4), Density::Sample(9), &[Kind::Cut]).len(), 4);
     }
 
     #[test]
-    fn a_boot_never_fails_with_a_fault_of_its_own_nor_in_a_phase_that_a_code_does_not_belong_to() {
+    fn internal_errors_and_codes_of_other_phases_are_not_allowed() {
         for kind in Kind::ALL {
             assert!(!kind.allows(Phase::Schema, ExitCode::Internal));
             assert!(!kind.allows(Phase::Schema, ExitCode::SchemaDiverged));

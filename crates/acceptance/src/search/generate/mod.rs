@@ -1,4 +1,4 @@
-//! Makes legal edits at random: what a user of the admin app, a tool that trims snapshots, or the author of a SQL file does.
+//! Generates random legal edits, as by a user of the admin app, a tool that trims snapshots, or the author of a SQL file.
 
 mod snapshot;
 mod sql;
@@ -9,13 +9,13 @@ use super::model::Model;
 use super::rng::Rng;
 use grammar::EditKind;
 
-/// How many edits one case has at most.
+/// Maximum number of edits in a case.
 const MOST: usize = 4;
 
-/// The case of that number; the same one every time.
+/// Returns the case with a number; always the same for the same seed.
 pub(super) fn generate(model: &Model, seed: u64, number: u64, only: Option<EditKind>) -> Case {
     let mut rng = Rng::new(seed, number);
-    // One edit in half of the cases: these are the ones that are understood at once.
+    // Half of the cases have one edit: their failures are the easiest to understand.
     let count = if rng.chance(50) { 1 } else { 2 + rng.below(MOST - 1) };
     let mut edits = Vec::new();
     for _ in 0..count {
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_case_is_the_same_every_time() {
+    fn generation_is_deterministic() {
         let model = Model::new().expect("the model");
         for number in 0..50 {
             assert_eq!(generate(&model, 1, number, None), generate(&model, 1, number, None));
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn every_case_can_be_applied_and_every_kind_and_edit_appears() {
+    fn every_case_can_be_applied_and_every_kind_of_edit_appears() {
         let model = Model::new().expect("the model");
         let mut seen = BTreeSet::new();
         for number in 0..400 {
@@ -61,18 +61,14 @@ mod tests {
             ["add", "envelope", "live", "remove", "remove-collection", "remove-field", "remove-list", "set", "sql"];
         assert_eq!(seen, all.map(str::to_owned).into());
         for kind in EditKind::ALL {
-            let cases = (0..40).map(|number| generate(&model, 3, number, Some(kind)));
-            let is_sql = |edit: &Edit| matches!(edit, Edit::Sql { .. });
-            assert!(
-                cases.flat_map(|case| case.edits).all(|edit| is_sql(&edit) == (kind == EditKind::Sql)),
-                "{}",
-                kind.name()
-            );
+            let mut edits = (0..40).flat_map(|number| generate(&model, 3, number, Some(kind)).edits);
+            let is_sql = kind == EditKind::Sql;
+            assert!(edits.all(|edit| matches!(edit, Edit::Sql { .. }) == is_sql), "{}", kind.name());
         }
     }
 
     #[test]
-    fn every_sql_statement_of_the_table_is_generated() {
+    fn every_kind_of_sql_statement_is_generated() {
         let mut rng = Rng::new(1, 1);
         let texts: Vec<String> = (0..3000).flat_map(|_| sql::edit(&mut rng)).map(|edit| format!("{edit:?}")).collect();
         for words in

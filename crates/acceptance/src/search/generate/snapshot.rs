@@ -1,17 +1,17 @@
-//! Edits of the snapshot, and of Directus' own rows in the database.
+//! Edits of the snapshot, and of Directus' rows in the database.
 
 use grammar::EditKind;
 use serde_json::{Value, json};
 
-use super::super::case::{Edit, List, name_of};
+use super::super::case::{Edit, List, name_of, text};
 use super::super::model::Model;
 use super::super::rng::Rng;
 use super::values::{TYPES, default, meta};
 
-/// Lists with `meta`.
+/// Lists whose entries have `meta`.
 const WITH_META: [List; 3] = [List::Collections, List::Fields, List::Relations];
 
-/// Edits of that kind: one, or two that belong together.
+/// Returns one edit of a kind, or several that belong together.
 pub(super) fn edit(rng: &mut Rng, model: &Model, kind: EditKind) -> Vec<Edit> {
     match kind {
         EditKind::Live => vec![live(rng, model)],
@@ -31,6 +31,10 @@ fn set<const N: usize>(list: List, entry: &str, path: [&str; N], value: Value) -
     Edit::Set { list, entry: entry.to_owned(), path: words(path), value }
 }
 
+fn set_schema(field: &str, key: &str, value: Value) -> Edit {
+    set(List::Fields, field, ["schema", key], value)
+}
+
 fn entry<'a>(rng: &mut Rng, model: &'a Model, list: List) -> &'a Value {
     rng.pick(model.entries(list))
 }
@@ -42,18 +46,18 @@ fn edit_meta(rng: &mut Rng, model: &Model) -> Edit {
     set(list, &name, ["meta", key], value)
 }
 
-/// All places below a value, as paths.
-fn paths(value: &Value, way: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
-    let mut below = |key: String, value: &Value| {
-        way.push(key);
-        found.push(way.clone());
-        paths(value, way, found);
-        way.pop();
+/// Collects the paths of all values below a value; `path` is its own.
+fn paths(value: &Value, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
+    let below: Vec<(String, &Value)> = match value {
+        Value::Object(entries) => entries.iter().map(|(key, value)| (key.clone(), value)).collect(),
+        Value::Array(items) => items.iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect(),
+        _ => Vec::new(),
     };
-    match value {
-        Value::Object(entries) => entries.iter().for_each(|(key, value)| below(key.clone(), value)),
-        Value::Array(items) => items.iter().enumerate().for_each(|(index, value)| below(index.to_string(), value)),
-        _ => {}
+    for (key, value) in below {
+        path.push(key);
+        found.push(path.clone());
+        paths(value, path, found);
+        path.pop();
     }
 }
 
@@ -84,7 +88,7 @@ fn edit_key(rng: &mut Rng, model: &Model) -> Edit {
         kind => {
             let mut found = Vec::new();
             paths(chosen, &mut Vec::new(), &mut found);
-            // The names of an entry are what it is.
+            // The names identify the entry.
             found.retain(|path| !(path.len() == 1 && ["collection", "field"].contains(&path[0].as_str())));
             let nested: Vec<Vec<String>> = found.iter().filter(|path| path.len() > 2).cloned().collect();
             let pool = if kind < 5 && !nested.is_empty() { &nested } else { &found };
@@ -102,29 +106,30 @@ fn edit_column(rng: &mut Rng, model: &Model) -> Vec<Edit> {
     let columns = model.columns();
     let field = *rng.pick(&columns);
     let name = name_of(field);
-    let schema = |key: &str, value: Value| set(List::Fields, &name, ["schema", key], value);
-    let flip = |key: &str| schema(key, json!(field["schema"][key] != true));
-    let kind = field["type"].as_str().unwrap_or("string");
     match rng.below(9) {
-        0 => vec![flip("is_nullable")],
-        1 => vec![flip("is_unique")],
-        2 => vec![flip("is_indexed")],
-        3 => vec![schema("default_value", default(rng, kind))],
-        4 => vec![schema("max_length", rng.pick(&[json!(5), json!(40), json!(255), json!(1000), Value::Null]).clone())],
+        flag @ 0..=2 => {
+            let key = ["is_nullable", "is_unique", "is_indexed"][flag];
+            vec![set_schema(&name, key, json!(field["schema"][key] != true))]
+        }
+        3 => vec![set_schema(&name, "default_value", default(rng, field["type"].as_str().unwrap_or("string")))],
+        4 => {
+            let lengths = [json!(5), json!(40), json!(255), json!(1000), Value::Null];
+            vec![set_schema(&name, "max_length", rng.pick(&lengths).clone())]
+        }
         5 => {
             let key = *rng.pick(&["numeric_precision", "numeric_scale"]);
-            vec![schema(key, rng.pick(&[json!(3), json!(12), Value::Null]).clone())]
+            vec![set_schema(&name, key, rng.pick(&[json!(3), json!(12), Value::Null]).clone())]
         }
         _ => {
             let (to, data_type) = *rng.pick(TYPES);
-            let whole = [set(List::Fields, &name, ["type"], json!(to)), schema("data_type", json!(data_type))];
-            let [kind, data] = whole;
-            let size = schema("max_length", if data_type == "character varying" { json!(255) } else { Value::Null });
-            // A hand-written edit may forget one half.
+            let length = if data_type == "character varying" { json!(255) } else { Value::Null };
+            let kind = set(List::Fields, &name, ["type"], json!(to));
+            let data = set_schema(&name, "data_type", json!(data_type));
+            // An edit by hand may omit one half.
             match rng.below(6) {
                 0 => vec![kind],
                 1 => vec![data],
-                _ => vec![kind, data, size],
+                _ => vec![kind, data, set_schema(&name, "max_length", length)],
             }
         }
     }
@@ -157,13 +162,11 @@ fn edit_entity(rng: &mut Rng, model: &Model) -> Vec<Edit> {
             vec![Edit::Add { list: List::Fields, value: new_field(rng, collection, &field) }]
         }
         3..=5 => {
-            let field = entry(rng, model, List::Fields);
-            let text = |key: &str| field[key].as_str().unwrap_or_default().to_owned();
-            vec![Edit::RemoveField { collection: text("collection"), field: text("field") }]
+            vec![remove_field(entry(rng, model, List::Fields))]
         }
         6 => vec![Edit::RemoveCollection { collection: table.to_owned() }],
         7 => {
-            // The entry alone, its fields stay: the snapshot contradicts itself.
+            // The fields of the removed entry stay: the snapshot contradicts itself.
             let list = *rng.pick(&WITH_META);
             vec![Edit::Remove { list, entry: name_of(entry(rng, model, list)), path: Vec::new() }]
         }
@@ -181,19 +184,15 @@ fn edit_entity(rng: &mut Rng, model: &Model) -> Vec<Edit> {
             ]
         }
         9 => {
-            // A renamed field is a removed and an added one.
+            // A rename is a removal and an addition.
             let columns = model.columns();
             let field = *rng.pick(&columns);
-            let text = |key: &str| field[key].as_str().unwrap_or_default().to_owned();
             let mut renamed = field.clone();
-            let name = format!("{}_renamed", text("field"));
+            let name = format!("{}_renamed", text(field, "field"));
             renamed["field"] = json!(name);
             renamed["meta"]["field"] = json!(name);
             renamed["schema"]["name"] = json!(name);
-            vec![
-                Edit::RemoveField { collection: text("collection"), field: text("field") },
-                Edit::Add { list: List::Fields, value: renamed },
-            ]
+            vec![remove_field(field), Edit::Add { list: List::Fields, value: renamed }]
         }
         10 => {
             let folder = *rng.pick(&["editorial", "reference", "articles", "site"]);
@@ -214,6 +213,10 @@ fn edit_entity(rng: &mut Rng, model: &Model) -> Vec<Edit> {
             }]
         }
     }
+}
+
+fn remove_field(field: &Value) -> Edit {
+    Edit::RemoveField { collection: text(field, "collection").to_owned(), field: text(field, "field").to_owned() }
 }
 
 fn edit_relation(rng: &mut Rng, model: &Model) -> Vec<Edit> {
@@ -239,7 +242,7 @@ fn edit_relation(rng: &mut Rng, model: &Model) -> Vec<Edit> {
             ]
         }
         6 => {
-            // On a column that has no relation yet; its values may lead nowhere.
+            // A relation on a column without one; its values may refer to missing rows.
             let (collection, field, target) = *rng.pick(&[
                 ("block_quote", "id", "articles"),
                 ("types_nullable", "a_uuid", "directus_users"),
@@ -259,7 +262,7 @@ fn edit_relation(rng: &mut Rng, model: &Model) -> Vec<Edit> {
             vec![set(relations, &name, ["meta", key], value)]
         }
         _ => {
-            // The foreign key is gone in the database.
+            // The database loses the foreign key.
             let (table, column) = name.split_once('.').unwrap_or_default();
             let sql = format!(
                 "do $$ begin execute (select coalesce(min(format('alter table %s drop constraint %I', conrelid::regclass, conname)), 'select 1') from pg_constraint
@@ -270,7 +273,7 @@ fn edit_relation(rng: &mut Rng, model: &Model) -> Vec<Edit> {
     }
 }
 
-/// A literal of PostgreSQL.
+/// Returns a value as a literal of PostgreSQL.
 fn literal(value: &Value) -> String {
     let text = match value {
         Value::Null => return "null".to_owned(),
@@ -280,7 +283,7 @@ fn literal(value: &Value) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// An edit in the admin app of the running database, which the snapshot does not have.
+/// Returns an edit of the running database, as in the admin app; the snapshot does not contain it.
 fn live(rng: &mut Rng, model: &Model) -> Edit {
     let list = *rng.pick(&WITH_META);
     let name = name_of(entry(rng, model, list));
@@ -294,11 +297,11 @@ fn live(rng: &mut Rng, model: &Model) -> Edit {
     };
     let columns = model.columns();
     let column = *rng.pick(&columns);
-    let (table, of) = (column["collection"].as_str().unwrap_or_default(), column["field"].as_str().unwrap_or_default());
+    let (table, of) = (text(column, "collection"), text(column, "field"));
     let touches = vec![format!("{table}.{of}")];
     match rng.below(12) {
         0 => {
-            // A field that only this database has, with values.
+            // A field with values that only this database has.
             let sql = format!(
                 "alter table \"{table}\" add column live_{of} text default 'live'; insert into directus_fields (collection, field, special) values ('{table}', 'live_{of}', null)"
             );
@@ -319,7 +322,7 @@ fn live(rng: &mut Rng, model: &Model) -> Edit {
         6 => Edit::Live { sql: format!("delete from {}", filter.replace(" set KEY", "")), touches: Vec::new() },
         _ => {
             let (key, value) = meta(rng, list);
-            // Lists are a text with commas there.
+            // These columns store lists as text with commas.
             let value = match (&value, ["special", "one_allowed_collections"].contains(&key)) {
                 (Value::Array(items), true) => {
                     json!(items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","))

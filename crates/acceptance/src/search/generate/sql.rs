@@ -1,18 +1,18 @@
-//! SQL files: statements that keep, change, move or destroy data, with and without a directive that says so.
+//! SQL files: statements that keep, change, move or destroy data, with and without the required directive.
 
 use super::super::case::{Edit, Folder};
 use super::super::rng::Rng;
 
-/// A table that statements are about.
+/// A table for statements to act on.
 struct Subject {
     table: &'static str,
-    /// A column that the statements compare, the first of the key if there is one.
+    /// Column that statements compare: the first of the primary key, if there is one.
     key: &'static str,
-    /// A column of text that nothing depends on.
+    /// Text column without dependents.
     text: &'static str,
-    /// A column of numbers, likewise.
+    /// Numeric column without dependents.
     number: &'static str,
-    /// Tables whose rows go with its own.
+    /// Tables whose rows are deleted with its own.
     dependents: &'static [&'static str],
 }
 
@@ -31,12 +31,12 @@ const SUBJECTS: &[Subject] = &[
     Subject { table: "directus_presets", key: "id", text: "layout", number: "refresh_interval", dependents: &[] },
 ];
 
-/// Statements, what they destroy and what they change.
+/// Statements, with the data that they destroy and change.
 struct Statements {
     sql: String,
     destroys: Vec<String>,
     changes: Vec<String>,
-    /// Whether the file has to be without a transaction.
+    /// The statements cannot run in a transaction.
     alone: bool,
 }
 
@@ -61,7 +61,7 @@ impl Statements {
     }
 }
 
-/// One SQL file.
+/// Returns one new SQL file.
 pub(super) fn edit(rng: &mut Rng) -> Vec<Edit> {
     let mut parts = vec![statements(rng)];
     if !parts[0].alone && rng.chance(25) {
@@ -75,11 +75,11 @@ pub(super) fn edit(rng: &mut Rng) -> Vec<Edit> {
     destroys.dedup();
     let changes = parts.iter().flat_map(|part| part.changes.clone()).collect();
     match rng.below(10) {
-        // Nothing is declared.
+        // No directive.
         0..=3 => destroys.clear(),
-        // One of several is forgotten.
+        // One of several items is missing.
         4 if destroys.len() > 1 => drop(destroys.pop()),
-        // What does not happen is declared.
+        // A directive for a loss that does not occur.
         5 => destroys = vec!["rows of numbers_that_are_not".to_owned()],
         _ => {}
     }
@@ -108,110 +108,123 @@ fn statements(rng: &mut Rng) -> Statements {
     }
 }
 
-fn with_dependents(mut statements: Statements, table: &str, dependents: &[&str]) -> Statements {
-    statements = statements.destroys(format!("rows of {table}"));
-    dependents.iter().fold(statements, |statements, other| statements.destroys(format!("rows of {other}")))
+/// Statements that lose no data.
+fn plain(sql: impl Into<String>) -> Statements {
+    Statements::new(sql)
+}
+
+/// Statements that lose rows of a table.
+fn rows(sql: impl Into<String>, table: &str) -> Statements {
+    Statements::new(sql).destroys(format!("rows of {table}"))
+}
+
+/// Statements that lose values of a column, named with its table: `sites.code`.
+fn column(sql: impl Into<String>, name: &str) -> Statements {
+    Statements::new(sql).destroys(format!("column {name}"))
 }
 
 fn removes_rows(rng: &mut Rng, table: &str, key: &str, dependents: &[&str]) -> Statements {
-    let rows = |sql: String| with_dependents(Statements::new(sql), table, dependents);
     let one = format!("{key} = (select min({key}) from {table})");
-    match rng.below(16) {
-        0 => rows(format!("delete from {table} where {one}")),
-        1 => rows(format!("delete from {table}")),
-        2 => rows(format!("truncate {table}")),
-        3 => rows(format!("truncate table public.{table} cascade")),
-        4 => rows(format!("do $$ begin execute 'delete from {table} where {}'; end $$", one.replace('\'', "''"))),
-        5 => rows(format!(
+    let sql = match rng.below(16) {
+        0 => format!("delete from {table} where {one}"),
+        1 => format!("delete from {table}"),
+        2 => format!("truncate {table}"),
+        3 => format!("truncate table public.{table} cascade"),
+        4 => format!("do $$ begin execute 'delete from {table} where {}'; end $$", one.replace('\'', "''")),
+        5 => format!(
             "do $$ declare r record; begin for r in select * from {table} loop delete from {table} where {key} = r.{key}; end loop; end $$"
-        )),
-        6 => rows(format!("with gone as (delete from {table} where {one} returning *) select count(*) from gone")),
-        7 => rows(format!("create table {table}_moved as select * from {table}; delete from {table}")),
-        8 => rows(format!(
+        ),
+        6 => format!("with gone as (delete from {table} where {one} returning *) select count(*) from gone"),
+        7 => format!("create table {table}_moved as select * from {table}; delete from {table}"),
+        8 => format!(
             "with gone as (delete from {table} returning *) insert into readings (device) select 'moved ' || {key} from gone"
-        )),
-        9 => rows(format!(
+        ),
+        9 => format!(
             "merge into {table} t using (select min({key}) as k from {table}) s on t.{key} = s.k when matched then delete"
-        )),
-        10 => rows(format!(
+        ),
+        10 => format!(
             "create function empty_it() returns bigint language sql as $$ with gone as (delete from {table} returning 1) select count(*) from gone $$; select empty_it()"
-        )),
-        11 => rows(format!(
+        ),
+        11 => format!(
             "alter table {table} disable trigger all; delete from {table} where {one}; alter table {table} enable trigger all"
-        )),
-        12 => rows(format!("set local session_replication_role = replica; delete from {table} where {one}")),
-        13 => rows(format!("set local track_counts = off; delete from {table} where {one}")),
-        14 => Statements::new(format!("drop table {table}")).destroys(format!("table {table}")),
+        ),
+        12 => format!("set local session_replication_role = replica; delete from {table} where {one}"),
+        13 => format!("set local track_counts = off; delete from {table} where {one}"),
+        14 => return Statements::new(format!("drop table {table}")).destroys(format!("table {table}")),
         _ => {
             let dropped = Statements::new(format!("drop table if exists public.{table} cascade"))
                 .destroys(format!("table {table}"));
-            // An inheriting table goes too.
-            if table == "archive_base" { dropped.destroys("table archive_child") } else { dropped }
+            // A table that inherits from it is dropped too.
+            return if table == "archive_base" { dropped.destroys("table archive_child") } else { dropped };
         }
-    }
+    };
+    let statements = rows(sql, table);
+    dependents.iter().fold(statements, |statements, other| statements.destroys(format!("rows of {other}")))
 }
 
 fn changes_shape(rng: &mut Rng, table: &str, text: &str, number: &str) -> Statements {
-    let column = |sql: String, column: &str| Statements::new(sql).destroys(format!("column {table}.{column}"));
-    let keeps = |sql: String| Statements::new(sql);
+    let (text_column, number_column) = (format!("{table}.{text}"), format!("{table}.{number}"));
     match rng.below(19) {
-        0 => column(format!("alter table {table} drop column {text}"), text),
-        1 => column(format!("alter table public.{table} drop column if exists {number} cascade"), number),
+        0 => column(format!("alter table {table} drop column {text}"), &text_column),
+        1 => column(format!("alter table public.{table} drop column if exists {number} cascade"), &number_column),
         2 => column(
             format!(
                 "alter table {table} drop column {text}; alter table {table} add column {text} text default 'again'"
             ),
-            text,
+            &text_column,
         ),
-        3 => column(format!("alter table {table} alter column {text} type varchar(3) using left({text}, 3)"), text),
+        3 => column(
+            format!("alter table {table} alter column {text} type varchar(3) using left({text}, 3)"),
+            &text_column,
+        ),
         4 => column(
             format!("alter table {table} alter column {number} type integer using round({number})::integer"),
-            number,
+            &number_column,
         ),
         5 => column(
             format!("alter table {table} alter column {number} type numeric(12, 0) using {number}::numeric(12, 0)"),
-            number,
+            &number_column,
         ),
-        6 => column(format!("alter table {table} alter column {text} type jsonb using null"), text),
-        // The same type before and after, and the values were cut on the way.
+        6 => column(format!("alter table {table} alter column {text} type jsonb using null"), &text_column),
+        // The type is the same before and after, but a cast in between truncates the values.
         7 => column(
             format!(
                 "alter table {table} alter column {text} type varchar(2) using left({text}, 2); alter table {table} alter column {text} type text"
             ),
-            text,
+            &text_column,
         ),
         8 => column(
             format!(
                 "alter table {table} add column {text}_new varchar(3); update {table} set {text}_new = left({text}, 3); alter table {table} drop column {text}; alter table {table} rename column {text}_new to {text}"
             ),
-            text,
+            &text_column,
         ),
-        9 => keeps(format!("alter table {table} alter column {text} type text")),
-        10 => keeps(format!("alter table {table} alter column {number} type numeric using {number}::numeric")),
-        11 => keeps(format!("alter table {table} rename column {text} to {text}_renamed")),
-        12 => keeps(format!(
+        9 => plain(format!("alter table {table} alter column {text} type text")),
+        10 => plain(format!("alter table {table} alter column {number} type numeric using {number}::numeric")),
+        11 => plain(format!("alter table {table} rename column {text} to {text}_renamed")),
+        12 => plain(format!(
             "alter table {table} rename column {text} to swapped; alter table {table} rename column {number} to {text}; alter table {table} rename column swapped to {number}"
         )),
-        13 => keeps(format!("alter table {table} rename to {table}_renamed")),
-        14 => keeps(format!("alter table {table} add column extra text not null default 'more'")),
-        15 => keeps(format!(
-            "alter table {table} alter column {text} set default 'other'; comment on column {table}.{text} is 'said'"
+        13 => plain(format!("alter table {table} rename to {table}_renamed")),
+        14 => plain(format!("alter table {table} add column extra text not null default 'more'")),
+        15 => plain(format!(
+            "alter table {table} alter column {text} set default 'other'; comment on column {table}.{text} is 'a comment'"
         )),
-        16 => keeps(format!("create schema if not exists archive; alter table {table} set schema archive")),
-        17 => keeps(format!("alter table {table} alter column {text} type text using upper({text})"))
-            .changes(format!("{table}.{text}")),
-        // A column with another one's values in its place, by way of a rename.
+        16 => plain(format!("create schema if not exists archive; alter table {table} set schema archive")),
+        17 => {
+            plain(format!("alter table {table} alter column {text} type text using upper({text})")).changes(text_column)
+        }
+        // A copy with the same values, renamed, replaces the column.
         _ => column(
             format!(
                 "alter table {table} add column kept text; update {table} set kept = {text}::text; alter table {table} drop column {text}; alter table {table} rename column kept to {text}"
             ),
-            text,
+            &text_column,
         ),
     }
 }
 
 fn keeps(rng: &mut Rng, table: &str, key: &str, text: &str) -> Statements {
-    let plain = |sql: String| Statements::new(sql);
     let all = format!("{table}.*");
     match rng.below(16) {
         0 => plain(format!("update {table} set {text} = 'updated' where {key} = (select min({key}) from {table})")).changes(format!("{table}.{text}")),
@@ -226,7 +239,7 @@ fn keeps(rng: &mut Rng, table: &str, key: &str, text: &str) -> Statements {
         9 => plain(format!("alter table {table} set (fillfactor = 70); cluster")).alone(),
         10 => plain(format!("alter table {table} set unlogged; alter table {table} set logged")),
         11 => plain(format!("lock table {table} in access exclusive mode; select count(*) from {table}")),
-        // Everything is there in a new table of the same name.
+        // A new table of the same name gets all or some of the rows.
         12 => plain(format!("create table {table}_new (like {table} including all); insert into {table}_new overriding system value select * from {table}; drop table {table}; alter table {table}_new rename to {table}"))
             .destroys(format!("table {table}")),
         13 => plain(format!("create table {table}_new (like {table} including all); insert into {table}_new select * from {table} where {key} > (select min({key}) from {table}); drop table {table} cascade; alter table {table}_new rename to {table}"))
@@ -236,11 +249,8 @@ fn keeps(rng: &mut Rng, table: &str, key: &str, text: &str) -> Statements {
     }
 }
 
-/// Statements for one table each.
+/// Returns unusual statements, each written for one table.
 fn curious(rng: &mut Rng) -> Statements {
-    let rows = |sql: &str, table: &str| Statements::new(sql).destroys(format!("rows of {table}"));
-    let column = |sql: &str, name: &str| Statements::new(sql).destroys(format!("column {name}"));
-    let plain = |sql: &str| Statements::new(sql);
     let all: Vec<Statements> = vec![
         // Partitions.
         rows("drop table measurements_2025", "measurements"),
@@ -257,7 +267,7 @@ fn curious(rng: &mut Rng) -> Statements {
         rows("delete from topics where id = (select max(id) from topics)", "topics").changes("articles_topics.topics_id"),
         rows("delete from directus_users where email = 'user4@example.com'", "directus_users").changes("articles.author").changes("articles.user_created").changes("articles.user_updated").changes("junction_directus_users_venues.*"),
         rows("delete from directus_files", "directus_files").changes("articles.hero").changes("articles_files.*").changes("site.logo"),
-        // What a column depends on.
+        // Objects that a column depends on, and casts.
         column("drop type mood cascade", "sites.mood"),
         column("drop domain percent cascade", "sites.filled"),
         plain("drop sequence rules_id_seq cascade"),
@@ -285,7 +295,7 @@ fn curious(rng: &mut Rng) -> Statements {
         plain("alter table notes drop constraint notes_pkey; alter table notes add column number_of serial primary key"),
         plain("alter table site_visits alter column id drop identity; alter table site_visits alter column id add generated always as identity"),
         plain("alter table sites rename to swapped; alter table notes rename to sites; alter table swapped rename to notes"),
-        // Rules, triggers and policies that delete instead of the file.
+        // Rules, triggers, policies and inheritance.
         rows("create rule no_update as on update to rules do instead delete from rules where id = old.id; update rules set weight = 1", "rules"),
         rows("create function remove_it() returns trigger language plpgsql as $$ begin delete from readings; return new; end $$; create trigger removes before insert on notes for each row execute function remove_it(); insert into notes values (50, 'x', 'y', 1)", "readings"),
         plain("create rule no_delete as on delete to rules do instead nothing; delete from rules"),
@@ -303,7 +313,7 @@ fn curious(rng: &mut Rng) -> Statements {
         plain("vacuum full notes").alone(),
         plain("vacuum analyze sites").alone(),
         rows("do $$ begin delete from notes; end $$", "notes").alone(),
-        // What empties the witness' own sources.
+        // Manipulation of the statistics, roles and names that a witness might rely on.
         rows("delete from readings; select pg_stat_reset()", "readings"),
         rows("select pg_stat_force_next_flush(); delete from readings where value < 0.3", "readings"),
         rows("set track_counts = off; truncate readings", "readings"),
@@ -311,7 +321,7 @@ fn curious(rng: &mut Rng) -> Statements {
         rows("set local role pg_monitor; reset role; delete from notes where id = 3", "notes"),
         rows("set local search_path = pg_temp; delete from public.notes", "notes"),
         rows("create table pg_temp.notes (id integer); delete from public.notes", "notes"),
-        // Everything back before the end.
+        // Rows that are back, entirely or in part, before the end of the file.
         plain("create temporary table kept as select * from readings; truncate readings; insert into readings select * from kept"),
         plain("create temporary table kept as select * from notes; delete from notes; insert into notes select * from kept"),
         rows("create temporary table kept as select * from notes; delete from notes; insert into notes select * from kept where id > 1", "notes"),

@@ -1,11 +1,11 @@
-//! Values that users give to the properties of collections, fields and relations.
+//! Values for the properties of collections, fields and relations, as users set them.
 
 use serde_json::{Value, json};
 
 use super::super::case::List;
 use super::super::rng::Rng;
 
-/// A property of `meta`, and values for it.
+/// A property of `meta`, and possible values.
 pub(super) struct Property {
     pub(super) key: &'static str,
     pub(super) values: fn() -> Vec<Value>,
@@ -102,7 +102,7 @@ const RELATION: &[Property] = &[
     property("one_collection_field", || vec![Value::Null, json!("collection")]),
 ];
 
-/// A property of that kind of entity, with a value.
+/// Returns a random property of `meta` for entries of a list, with a value.
 pub(super) fn meta(rng: &mut Rng, list: List) -> (&'static str, Value) {
     let properties = match list {
         List::Collections => COLLECTION,
@@ -113,7 +113,7 @@ pub(super) fn meta(rng: &mut Rng, list: List) -> (&'static str, Value) {
     (property.key, rng.pick(&(property.values)()).clone())
 }
 
-/// Directus' types with the data types that it creates for them.
+/// Directus' types with the PostgreSQL types that it creates for them.
 pub(super) const TYPES: &[(&str, &str)] = &[
     ("string", "character varying"),
     ("text", "text"),
@@ -132,7 +132,7 @@ pub(super) const TYPES: &[(&str, &str)] = &[
     ("hash", "character varying"),
 ];
 
-/// A value for `schema.default_value` of a type.
+/// Returns a random `schema.default_value` for a type.
 pub(super) fn default(rng: &mut Rng, kind: &str) -> Value {
     let values = match kind {
         "integer" | "bigInteger" => vec![json!(0), json!(-7), json!("42"), Value::Null],
