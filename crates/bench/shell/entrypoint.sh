@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# The pipeline that trm-directus replaces, kept for `cargo xtask bench` to measure against. No image of ours runs it.
+# The pipeline that trm-directus replaces, kept as the baseline of `cargo xtask bench`. No image of ours runs it.
 #
-# What such scripts do, done as they do it and no worse: wait for PostgreSQL, run SQL files that a ledger does not have
-# yet (a psql for each question), bootstrap Directus, show and apply the snapshot, run the second SQL folder, and become
-# the server. There is no lock; a file is not one transaction with its ledger row.
+# Typical of such scripts, and not artificially slow: it waits for PostgreSQL, runs the SQL files that are not in its ledger
+# (one psql per query), bootstraps Directus, shows and applies the snapshot, runs the second SQL folder, and executes the
+# server. It takes no lock, and a file and its ledger row are not one transaction.
 set -euo pipefail
 
 export PGHOST=$DB_HOST PGPORT=$DB_PORT PGDATABASE=$DB_DATABASE PGUSER=$DB_USER PGPASSWORD=$DB_PASSWORD
 
-say() { echo "[entrypoint.sh] $*"; }
+log() { echo "[entrypoint.sh] $*"; }
 query() { psql --no-psqlrc --quiet --tuples-only --no-align --set ON_ERROR_STOP=1 "$@"; }
 
 run_folder() {
@@ -21,7 +21,7 @@ run_folder() {
     applied=$(query --set name="$name" <<<"select checksum from public.migrations_applied where filename = :'name'")
     if [ "$applied" = "$checksum" ]; then continue; fi
     if [ -n "$applied" ]; then
-      say "$name was changed after it was applied"
+      log "$name was changed after it was applied"
       exit 1
     fi
     query --file "$file"
@@ -31,14 +31,14 @@ run_folder() {
 }
 
 until query --command 'select 1' >/dev/null 2>&1; do sleep 1; done
-say 'db-init'
+log 'db-init'
 run_folder db-init
-say 'bootstrap'
+log 'bootstrap'
 node cli.js bootstrap
-say 'schema'
+log 'schema'
 node cli.js schema apply --dry-run snapshots/schema.yaml
 node cli.js schema apply --yes snapshots/schema.yaml
-say 'post-schema'
+log 'post-schema'
 run_folder db-init/post-schema
-say 'becoming the server'
+log 'becoming the server'
 exec "$@"

@@ -1,75 +1,133 @@
-//! What is promised of the figures, and whether it holds: a pure function.
+//! Thresholds that the image promises to keep, and their verdicts: a pure function of the figures.
 
-use super::model::{By, Figure, Verdict, median};
+use super::model::{Figure, Subject, Verdict, median};
+use super::names;
 use super::stats::{Unit, show_ratio};
 use grammar::Part;
 
-use super::names;
+/// A figure: part, name and subject.
+type Key = (Part, &'static str, Subject);
 
-/// Judges every promise whose figures are there.
-pub(crate) fn judge(figures: &[Figure]) -> Vec<Verdict> {
-    let median = |part, what: &str, by| median(figures, part, what, by);
-    let ratio = |part, what: &str| Some(median(part, what, By::Ours)? / median(part, what, By::Shell)?);
-    let bare = median(Part::Process, names::CONNECT, By::Connect);
-    let at = |migrations: usize| median(Part::Ledger, &names::ledger(migrations), By::Ours);
-    let lengths = || [10, 100, 1_000, 10_000].into_iter().filter_map(at);
-
-    let warm = median(Part::Process, names::WARM_BOOT, By::Ours);
-    let flat = lengths().reduce(f64::max).zip(lengths().reduce(f64::min)).map(over);
-    let as_ratio = |promise: &str, ratio: Option<f64>, limit: f64| {
-        ratio.map(|ratio| (format!("{promise} {}", show_ratio(limit)), show_ratio(ratio), ratio <= limit))
-    };
-    let faster = |promise: &str, ratio: Option<f64>| {
-        ratio.map(|ratio| {
-            // A boot may be over before the engine has noted that the container runs.
-            let shown = if ratio > 0.0 { show_ratio(1.0 / ratio) } else { "too fast to tell".to_owned() };
-            (format!("{promise} at least 100×"), shown, ratio <= 0.01)
-        })
-    };
-    let below = |promise: &str, unit: Unit, value: Option<f64>, limit: f64| {
-        value.map(|value| (format!("{promise} under {}", unit.show(limit)), unit.show(value), value < limit))
-    };
-    let on = |by| median(Part::Steps, names::COLD_SERVE, by);
-    let slim = on(By::Ours).zip(on(By::OnUpstream)).map(over);
-    let rebuild = |what| median(Part::Image, what, By::Ours);
-    let verdicts = [
-        as_ratio("warm gate over a bare authenticated connect, processes: at most", warm.zip(bare).map(over), 3.0),
-        faster("warm gate faster than the shell's, processes:", ratio(Part::Process, names::WARM_BOOT)),
-        faster("warm gate faster than the shell's, containers:", ratio(Part::Gate, names::WARM_GATE)),
-        as_ratio("warm gate from 10 to 10,000 applied migrations, the slowest over the fastest: at most", flat, 2.0),
-        as_ratio("cold gate over the shell's: at most", ratio(Part::Gate, names::COLD_GATE), 0.45),
-        as_ratio("slim's cold start to first answer over that on all of upstream's: at most", slim, 1.05),
-        as_ratio("start to first answer, cold, over the shell's: at most", ratio(Part::Gate, names::COLD_SERVE), 0.5),
-        as_ratio("start to first answer, warm, over the shell's: at most", ratio(Part::Gate, names::WARM_SERVE), 0.25),
-        below(
-            "added to the base, but for Directus bundled:",
-            Unit::Bytes,
-            median(Part::Image, names::ADDED, By::Ours),
-            3e6,
-        ),
-        below(
-            "the witness in a cold boot, this model:",
-            Unit::Seconds,
-            median(Part::Witness, names::WITNESS, By::Ours),
-            0.1,
-        ),
-        below(
-            "the witness in a cold boot, 500 tables and 10,000 partitions more:",
-            Unit::Seconds,
-            median(Part::Witness, names::WITNESS_LARGE, By::Ours),
-            0.5,
-        ),
-        below("the whole image:", Unit::Bytes, median(Part::Image, names::SIZE, By::Ours), 350e6),
-        below("rebuild after a changed snapshot:", Unit::Seconds, rebuild(names::REBUILD_SNAPSHOT), 2.0),
-        below("rebuild after a changed boot binary:", Unit::Seconds, rebuild(names::REBUILD_BINARY), 15.0),
-        below("xtask without anything to do:", Unit::Seconds, median(Part::Xtask, names::CARGO_XTASK, By::Ours), 0.15),
-    ];
-    let verdict = |(promise, measured, met)| Verdict { promise, measured, met };
-    verdicts.into_iter().flatten().map(verdict).collect()
+struct Threshold {
+    promise: &'static str,
+    metric: Metric,
+    limit: f64,
 }
 
-fn over((value, floor): (f64, f64)) -> f64 {
-    value / floor
+/// A value that is derived from medians.
+enum Metric {
+    /// The first figure over the second, at most the limit.
+    Ratio(Key, Key),
+    /// The shell's duration over ours, at least the limit.
+    Speedup(Part, &'static str),
+    /// The slowest warm boot over the fastest, across all lengths of the ledger; at most the limit.
+    LedgerGrowth,
+    /// A single figure, below the limit.
+    Value(Key, Unit),
+}
+
+const fn threshold(promise: &'static str, metric: Metric, limit: f64) -> Threshold {
+    Threshold { promise, metric, limit }
+}
+
+const fn ours(part: Part, what: &'static str) -> Key {
+    (part, what, Subject::Ours)
+}
+
+const fn over_shell(part: Part, what: &'static str) -> Metric {
+    Metric::Ratio(ours(part, what), (part, what, Subject::Shell))
+}
+
+const THRESHOLDS: &[Threshold] = &[
+    threshold(
+        "warm boot over a bare authenticated connection, as processes",
+        Metric::Ratio(ours(Part::Process, names::WARM_BOOT), (Part::Process, names::CONNECT, Subject::Connect)),
+        3.0,
+    ),
+    threshold(
+        "warm boot faster than the shell's, as processes",
+        Metric::Speedup(Part::Process, names::WARM_BOOT),
+        100.0,
+    ),
+    threshold("warm boot faster than the shell's, as containers", Metric::Speedup(Part::Gate, names::WARM_GATE), 100.0),
+    threshold("warm boot with 10 to 10,000 more migrations, the slowest over the fastest", Metric::LedgerGrowth, 2.0),
+    threshold("cold start to exec over the shell's", over_shell(Part::Gate, names::COLD_GATE), 0.45),
+    threshold(
+        "cold start to the first answer over that on the full upstream image",
+        Metric::Ratio(ours(Part::Steps, names::COLD_SERVE), (Part::Steps, names::COLD_SERVE, Subject::OnUpstream)),
+        1.05,
+    ),
+    threshold("cold start to the first answer over the shell's", over_shell(Part::Gate, names::COLD_SERVE), 0.5),
+    threshold("warm start to the first answer over the shell's", over_shell(Part::Gate, names::WARM_SERVE), 0.25),
+    threshold(
+        "added to the base, except for the bundle of Directus",
+        Metric::Value(ours(Part::Image, names::ADDED), Unit::Bytes),
+        3e6,
+    ),
+    threshold(
+        "the witness in a cold boot, this model",
+        Metric::Value(ours(Part::Witness, names::WITNESS), Unit::Seconds),
+        0.1,
+    ),
+    threshold(
+        "the witness in a cold boot, with 500 more tables and 10,000 more partitions",
+        Metric::Value(ours(Part::Witness, names::WITNESS_LARGE), Unit::Seconds),
+        0.5,
+    ),
+    threshold("the whole image", Metric::Value(ours(Part::Image, names::SIZE), Unit::Bytes), 350e6),
+    threshold(
+        "rebuild after a change of the snapshot",
+        Metric::Value(ours(Part::Image, names::REBUILD_SNAPSHOT), Unit::Seconds),
+        2.0,
+    ),
+    threshold(
+        "rebuild after a change of the boot binary",
+        Metric::Value(ours(Part::Image, names::REBUILD_BINARY), Unit::Seconds),
+        15.0,
+    ),
+    threshold("xtask without work", Metric::Value(ours(Part::Xtask, names::CARGO_XTASK), Unit::Seconds), 0.15),
+];
+
+/// Evaluates every threshold whose figures were measured.
+pub(crate) fn evaluate(figures: &[Figure]) -> Vec<Verdict> {
+    THRESHOLDS.iter().filter_map(|threshold| threshold.evaluate(figures)).collect()
+}
+
+impl Threshold {
+    /// Returns `None` if a figure is missing.
+    fn evaluate(&self, figures: &[Figure]) -> Option<Verdict> {
+        let limit = self.limit;
+        let (limit, measured, met) = match self.metric {
+            Metric::Ratio(value, base) => at_most(value_of(figures, value)? / value_of(figures, base)?, limit),
+            Metric::LedgerGrowth => {
+                let lengths = [10, 100, 1_000, 10_000].map(names::ledger);
+                let medians = lengths.iter().filter_map(|what| median(figures, Part::Ledger, what, Subject::Ours));
+                let medians: Vec<f64> = medians.collect();
+                let slowest = medians.iter().copied().reduce(f64::max)?;
+                at_most(slowest / medians.into_iter().reduce(f64::min)?, limit)
+            }
+            Metric::Speedup(part, what) => {
+                let ours = value_of(figures, ours(part, what))?;
+                let ratio = ours / value_of(figures, (part, what, Subject::Shell))?;
+                // A boot may end before the engine records the start of its container.
+                let measured = if ratio > 0.0 { show_ratio(1.0 / ratio) } else { "too fast to measure".to_owned() };
+                (format!("at least {}", show_ratio(limit)), measured, ratio <= 1.0 / limit)
+            }
+            Metric::Value(key, unit) => {
+                let value = value_of(figures, key)?;
+                (format!("under {}", unit.show(limit)), unit.show(value), value < limit)
+            }
+        };
+        Some(Verdict { promise: format!("{}: {limit}", self.promise), measured, met })
+    }
+}
+
+fn value_of(figures: &[Figure], (part, what, subject): Key) -> Option<f64> {
+    median(figures, part, what, subject)
+}
+
+fn at_most(ratio: f64, limit: f64) -> (String, String, bool) {
+    (format!("at most {}", show_ratio(limit)), show_ratio(ratio), ratio <= limit)
 }
 
 #[cfg(test)]
@@ -78,43 +136,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_promise_is_judged_by_medians_and_only_when_both_sides_were_measured() {
+    fn a_threshold_compares_medians_and_needs_both_sides() {
         let mut figures = Figures::default();
-        figures.seconds(Part::Process, names::WARM_BOOT, By::Ours, 0.010);
-        assert_eq!(judge(&figures.0), []);
-        figures.seconds(Part::Process, names::CONNECT, By::Connect, 0.004);
-        figures.seconds(Part::Process, names::WARM_BOOT, By::Shell, 0.9);
-        let verdicts = judge(&figures.0);
+        figures.seconds(Part::Process, names::WARM_BOOT, Subject::Ours, 0.010);
+        assert_eq!(evaluate(&figures.0), []);
+        figures.seconds(Part::Process, names::CONNECT, Subject::Connect, 0.004);
+        figures.seconds(Part::Process, names::WARM_BOOT, Subject::Shell, 0.9);
+        let verdicts = evaluate(&figures.0);
         assert_eq!(verdicts.iter().map(|verdict| verdict.met).collect::<Vec<_>>(), [true, false]);
         assert_eq!(verdicts[0].measured, "2.50×");
         assert_eq!(verdicts[1].measured, "90×");
     }
 
     #[test]
-    fn the_slowest_ledger_decides_whether_the_warm_gate_is_flat() {
+    fn ledger_growth_is_the_slowest_length_over_the_fastest() {
         let mut figures = Figures::default();
         for (migrations, seconds) in [(10, 0.02), (100, 0.01), (1_000, 0.03), (10_000, 0.02)] {
-            figures.seconds(Part::Ledger, &names::ledger(migrations), By::Ours, seconds);
+            figures.seconds(Part::Ledger, &names::ledger(migrations), Subject::Ours, seconds);
         }
-        let verdicts = judge(&figures.0);
+        let verdicts = evaluate(&figures.0);
         assert_eq!((verdicts[0].measured.as_str(), verdicts[0].met), ("3×", false));
     }
 
     #[test]
-    fn a_boot_that_was_over_before_the_engine_noted_its_start_is_faster_than_anything() {
+    fn a_boot_that_ends_before_its_recorded_start_meets_every_speedup() {
         let mut figures = Figures::default();
-        figures.seconds(Part::Gate, names::WARM_GATE, By::Ours, 0.0);
-        figures.seconds(Part::Gate, names::WARM_GATE, By::Shell, 7.0);
-        let verdicts = judge(&figures.0);
-        assert_eq!((verdicts[0].measured.as_str(), verdicts[0].met), ("too fast to tell", true));
+        figures.seconds(Part::Gate, names::WARM_GATE, Subject::Ours, 0.0);
+        figures.seconds(Part::Gate, names::WARM_GATE, Subject::Shell, 7.0);
+        let verdicts = evaluate(&figures.0);
+        assert_eq!((verdicts[0].measured.as_str(), verdicts[0].met), ("too fast to measure", true));
     }
 
     #[test]
-    fn a_limit_that_is_reached_exactly_is_kept_by_a_ratio_and_not_by_a_duration() {
+    fn a_ratio_may_equal_its_limit_but_a_duration_may_not() {
         let mut figures = Figures::default();
-        figures.seconds(Part::Gate, names::COLD_SERVE, By::Ours, 1.0);
-        figures.seconds(Part::Gate, names::COLD_SERVE, By::Shell, 2.0);
-        figures.seconds(Part::Image, names::REBUILD_SNAPSHOT, By::Ours, 2.0);
-        assert_eq!(judge(&figures.0).iter().map(|verdict| verdict.met).collect::<Vec<_>>(), [true, false]);
+        figures.seconds(Part::Gate, names::COLD_SERVE, Subject::Ours, 1.0);
+        figures.seconds(Part::Gate, names::COLD_SERVE, Subject::Shell, 2.0);
+        figures.seconds(Part::Image, names::REBUILD_SNAPSHOT, Subject::Ours, 2.0);
+        assert_eq!(evaluate(&figures.0).iter().map(|verdict| verdict.met).collect::<Vec<_>>(), [true, false]);
     }
 }

@@ -1,37 +1,34 @@
-//! The two that are compared, and the image of the second one.
+//! The two contenders, and the image of the shell pipeline.
 
 use contract::{BINARY, Event, LogLine, Phase};
 
 use testbed::base_images::Resolved;
 use testbed::cmd::Cmd;
 
-use super::model::By;
+use super::model::Subject;
 
-/// The shell's last line before its `exec`.
+/// Last line of the shell before its `exec`.
 const SHELL_READY: &str = "[entrypoint.sh] becoming the server";
 
-/// One of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contender {
-    /// The image.
     Ours,
-    /// The pipeline that it replaces.
+    /// The pipeline that our image replaces.
     Shell,
 }
 
 impl Contender {
-    /// Both, in the order in which they take turns.
+    /// Both contenders, in the order of their turns.
     pub(crate) const BOTH: [Contender; 2] = [Contender::Ours, Contender::Shell];
 
-    /// As figures call it.
-    pub(crate) fn by(self) -> By {
+    pub(crate) fn subject(self) -> Subject {
         match self {
-            Contender::Ours => By::Ours,
-            Contender::Shell => By::Shell,
+            Contender::Ours => Subject::Ours,
+            Contender::Shell => Subject::Shell,
         }
     }
 
-    /// Whether a line of its log says that the boot is over.
+    /// Returns true for the line of the log that ends the boot.
     pub(crate) fn is_ready(self, line: &str) -> bool {
         match self {
             Contender::Ours => LogLine::parse(line)
@@ -40,7 +37,7 @@ impl Contender {
         }
     }
 
-    /// The arguments with which its container boots and ends without becoming the server.
+    /// Returns the argument with which the container boots and then ends instead of starting the server.
     pub(crate) fn boot_only(self) -> &'static str {
         match self {
             Contender::Ours => "boot",
@@ -48,7 +45,7 @@ impl Contender {
         }
     }
 
-    /// The same as a command in a container that runs already.
+    /// Returns the same as a command for a running container.
     pub(crate) fn boot_command(self) -> [&'static str; 2] {
         let program = match self {
             Contender::Ours => BINARY,
@@ -58,7 +55,7 @@ impl Contender {
     }
 }
 
-/// The command that builds the shell's image from that folder. Of a stand-in it takes psql from the database's stand-in.
+/// Returns the command that builds the shell's image from a folder. On a stand-in, psql is copied from the database's stand-in.
 pub(crate) fn build_command(folder: &str, tag: &str, label: &str, base: &Resolved, database: &Resolved) -> Cmd {
     let packages = if base.stand_in { "debian" } else { "alpine" };
     let cmd = Cmd::new("docker")
@@ -67,7 +64,7 @@ pub(crate) fn build_command(folder: &str, tag: &str, label: &str, base: &Resolve
     let arguments =
         [("DIRECTUS_IMAGE", base.name.as_str()), ("POSTGRES_IMAGE", &database.name), ("PACKAGES", packages)];
     let cmd = arguments.iter().fold(cmd, |cmd, (name, value)| cmd.args(["--build-arg", &format!("{name}={value}")]));
-    // Another builder than the engine's own does not see images that are only here.
+    // Only the engine's own builder can use local images.
     let cmd = if base.stand_in || database.stand_in { cmd.env("BUILDX_BUILDER", "default") } else { cmd };
     cmd.arg(folder)
 }
@@ -78,7 +75,7 @@ mod tests {
     use testbed::workspace;
 
     #[test]
-    fn the_boot_is_over_with_the_last_line_before_the_server() {
+    fn the_last_line_before_the_server_ends_the_boot() {
         assert!(Contender::Ours.is_ready("[entrypoint] 8/8 exec: booted in 5 ms, becoming pm2-runtime (0 ms)"));
         assert!(!Contender::Ours.is_ready("[entrypoint] 7/8 post-schema: 0 applied, 2 skipped (1 ms)"));
         assert!(Contender::Shell.is_ready(SHELL_READY));
@@ -86,17 +83,18 @@ mod tests {
     }
 
     #[test]
-    fn the_script_says_the_line_that_is_looked_for_right_before_it_becomes_the_server() {
+    fn the_script_logs_the_ready_line_immediately_before_exec() {
         let script = std::fs::read_to_string(workspace::path("crates/bench/shell/entrypoint.sh")).unwrap();
-        let said = SHELL_READY.strip_prefix("[entrypoint.sh] ").unwrap();
-        assert!(script.ends_with(&format!("say '{said}'\nexec \"$@\"\n")));
+        let text = SHELL_READY.strip_prefix("[entrypoint.sh] ").unwrap();
+        assert!(script.ends_with(&format!("log '{text}'\nexec \"$@\"\n")));
     }
 
     #[test]
-    fn a_stand_in_has_no_package_manager_of_upstreams() {
-        let image = |name: &str, stand_in| Resolved { name: name.to_owned(), stand_in };
-        let text = |stand_in| build_command("f", "t", "l", &image("d", stand_in), &image("p", stand_in)).to_string();
-        assert!(text(true).contains("--build-arg PACKAGES=debian"), "{}", text(true));
-        assert!(text(false).contains("--build-arg PACKAGES=alpine"), "{}", text(false));
+    fn packages_come_from_debian_on_a_stand_in_and_from_alpine_on_upstream() {
+        for (stand_in, packages) in [(true, "debian"), (false, "alpine")] {
+            let [base, database] = ["d", "p"].map(|name| Resolved { name: name.to_owned(), stand_in });
+            let text = build_command("f", "t", "l", &base, &database).to_string();
+            assert!(text.contains(&format!("--build-arg PACKAGES={packages}")), "{text}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! From a container's start until it becomes the server, and until that answers.
+//! Startup of a container: from its start to the exec of the server, and to the first answer.
 
 use std::time::Duration;
 
@@ -9,58 +9,61 @@ use acceptance::container::BootSpec;
 use acceptance::container::Container;
 
 use super::baseline::Contender;
-use super::lab::{Lab, PATIENCE};
+use super::lab::{Harness, TIMEOUT};
 use super::model::Figures;
-use super::moment::Moment;
+use super::moment::Timestamp;
 use grammar::Part;
 
 use super::names;
 
-/// How often a server is asked whether it serves.
-const ASK_EVERY: Duration = Duration::from_millis(20);
+/// Interval between two pings of a server.
+const PING_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Measures both in turns: on an empty database, then again on the same.
-pub(crate) async fn measure(lab: &Lab, figures: &mut Figures, runs: usize) -> anyhow::Result<()> {
+pub(crate) async fn measure(harness: &Harness, figures: &mut Figures, runs: usize) -> anyhow::Result<()> {
     for _ in 0..runs {
         for who in Contender::BOTH {
-            let database = lab.empty().await?;
+            let database = harness.empty().await?;
             for (gate, serve) in [(names::COLD_GATE, names::COLD_SERVE), (names::WARM_GATE, names::WARM_SERVE)] {
-                let (ready, serving) = start(lab, who, lab.container(who, &database)).await?;
-                figures.seconds(Part::Gate, gate, who.by(), ready);
-                figures.seconds(Part::Gate, serve, who.by(), serving);
+                let (ready, serving) = start(harness, who, harness.container(who, &database)).await?;
+                figures.seconds(Part::Gate, gate, who.subject(), ready);
+                figures.seconds(Part::Gate, serve, who.subject(), serving);
             }
-            lab.drop_database(&database).await?;
+            harness.drop_database(&database).await?;
         }
     }
     Ok(())
 }
 
-/// Seconds from the start to the server's exec, and to its first answer.
-pub(crate) async fn start(lab: &Lab, who: Contender, spec: BootSpec) -> anyhow::Result<(f64, f64)> {
-    let container = lab.start(spec).await?;
-    let ready = lab.ready(who, &container).await?;
-    let serving = serving(lab, &container).await?;
-    let started = lab.started(&container).await?;
-    lab.remove(&container).await?;
+/// Returns the seconds from the start to the exec of the server, and to its first answer.
+pub(crate) async fn start(harness: &Harness, who: Contender, spec: BootSpec) -> anyhow::Result<(f64, f64)> {
+    let container = harness.start(spec).await?;
+    let ready = harness.ready(who, &container).await?;
+    let serving = serving(harness, &container).await?;
+    let started = harness.started(&container).await?;
+    harness.remove(&container).await?;
     Ok((ready.seconds_since(started), serving.seconds_since(started)))
 }
 
-/// When its server first answers. A container that ends instead is an error.
-async fn serving(lab: &Lab, container: &Container) -> anyhow::Result<Moment> {
-    let port = lab.setting.engine.published_port(&container.id, DEFAULT_PORT).await?;
+/// Returns the time of the server's first answer.
+///
+/// # Errors
+/// If the container ends first.
+async fn serving(harness: &Harness, container: &Container) -> anyhow::Result<Timestamp> {
+    let port = harness.setting.engine.published_port(&container.id, DEFAULT_PORT).await?;
     let answers = async {
         while !testbed::api::ping(port).await {
-            tokio::time::sleep(ASK_EVERY).await;
+            tokio::time::sleep(PING_INTERVAL).await;
         }
-        Moment::now()
+        Timestamp::now()
     };
     tokio::select! {
-        moment = tokio::time::timeout(PATIENCE, answers) => {
-            moment.with_context(|| format!("it does not serve within {} s", PATIENCE.as_secs()))
+        time = tokio::time::timeout(TIMEOUT, answers) => {
+            time.with_context(|| format!("the server did not answer within {} s", TIMEOUT.as_secs()))
         }
-        ended = lab.ended(container) => {
+        ended = harness.ended(container) => {
             let ended = ended?;
-            bail!("it ended with {} before it served: {}", ended.code, ended.last_line())
+            bail!("the container ended with {} before the server answered: {}", ended.code, ended.last_line())
         }
     }
 }

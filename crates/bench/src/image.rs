@@ -1,5 +1,4 @@
-//! What the images add to their base, and how long it takes to build them again after a change. Changes are made to a
-//! copy of the checkout.
+//! Sizes of the images, and durations of their rebuilds after a change in a copy of the checkout.
 
 use std::time::Instant;
 
@@ -12,38 +11,38 @@ use testbed::setup;
 use testbed::workspace;
 
 use super::baseline::{self, Contender};
-use super::lab::Lab;
+use super::lab::Harness;
 use super::model::Figures;
 use super::stats::Unit;
 use grammar::Part;
 
 use super::names;
 
-/// A line of the boot binary that no optimiser can leave out, because it is printed.
+/// A file and a text in it that the boot binary prints, so that optimisation cannot remove it.
 const PRINTED: (&str, &str) = ("entrypoint/src/cli.rs", "Usage: entrypoint [COMMAND]");
 
-/// What is changed before a build.
+/// A change before a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
     Snapshot,
     Migration,
-    /// The boot binary's source; of the shell, its script.
+    /// The source of the boot binary, or the script of the shell.
     Program,
 }
 
 /// Measures both in turns.
-pub(crate) async fn measure(lab: &Lab, figures: &mut Figures, runs: usize) -> anyhow::Result<()> {
+pub(crate) async fn measure(harness: &Harness, figures: &mut Figures, runs: usize) -> anyhow::Result<()> {
     for who in Contender::BOTH {
-        let sizes = size::measure(&lab.setting.engine, &lab.image(who), &lab.base.name).await?;
-        figures.add(Part::Image, names::SIZE, who.by(), Unit::Bytes, sizes.size_bytes as f64);
-        figures.add(Part::Image, names::ADDED, who.by(), Unit::Bytes, sizes.ours_bytes as f64);
+        let sizes = size::measure(&harness.setting.engine, &harness.image(who), &harness.base.name).await?;
+        figures.add(Part::Image, names::SIZE, who.subject(), Unit::Bytes, sizes.size_bytes as f64);
+        figures.add(Part::Image, names::ADDED, who.subject(), Unit::Bytes, sizes.ours_bytes as f64);
         if sizes.bundle_bytes > 0 {
-            figures.add(Part::Image, names::BUNDLE, who.by(), Unit::Bytes, sizes.bundle_bytes as f64);
+            figures.add(Part::Image, names::BUNDLE, who.subject(), Unit::Bytes, sizes.bundle_bytes as f64);
         }
-        // Once without being counted: only what a change costs is.
-        build(lab, who, Binary::Quick).await?;
+        // Not recorded: only the rebuilds are.
+        build(harness, who, Binary::Quick).await?;
     }
-    build(lab, Contender::Ours, Binary::Release).await?;
+    build(harness, Contender::Ours, Binary::Release).await?;
     for turn in 0..runs {
         for (change, what) in [
             (Change::Snapshot, names::REBUILD_SNAPSHOT),
@@ -51,13 +50,13 @@ pub(crate) async fn measure(lab: &Lab, figures: &mut Figures, runs: usize) -> an
             (Change::Program, names::REBUILD_BINARY),
         ] {
             for who in Contender::BOTH {
-                // Another one at each turn of each run, or the engine would have it in its cache.
-                let mark = format!("{} {turn} {who:?}", lab.setting.run.id());
-                make(lab, who, change, turn, &mark)?;
-                figures.seconds(Part::Image, what, who.by(), rebuild(lab, who, Binary::Quick).await?);
+                // Unique, because the engine would otherwise use its cache.
+                let mark = format!("{} {turn} {who:?}", harness.setting.run.id());
+                apply(harness, who, change, turn, &mark)?;
+                figures.seconds(Part::Image, what, who.subject(), rebuild(harness, who, Binary::Quick).await?);
                 if (change, who) == (Change::Program, Contender::Ours) {
-                    let seconds = rebuild(lab, who, Binary::Release).await?;
-                    figures.seconds(Part::Image, names::REBUILD_RELEASE, who.by(), seconds);
+                    let seconds = rebuild(harness, who, Binary::Release).await?;
+                    figures.seconds(Part::Image, names::REBUILD_RELEASE, who.subject(), seconds);
                 }
             }
         }
@@ -65,72 +64,74 @@ pub(crate) async fn measure(lab: &Lab, figures: &mut Figures, runs: usize) -> an
     Ok(())
 }
 
-/// Changes the copy of the checkout.
-fn make(lab: &Lab, who: Contender, change: Change, turn: usize, mark: &str) -> anyhow::Result<()> {
+/// Applies a change to the copy of the checkout.
+fn apply(harness: &Harness, who: Contender, change: Change, turn: usize, mark: &str) -> anyhow::Result<()> {
     let (printed_in, printed) = PRINTED;
     let file = match (change, who) {
         (Change::Snapshot, _) => "snapshots/schema.yaml".to_owned(),
-        // A number may occur once, and both are built from the same tree.
+        // Numbers must be unique, and both images are built from the same tree.
         (Change::Migration, _) => format!("db-init/{}_small.sql", 900 + 2 * turn + who as usize),
         (Change::Program, Contender::Ours) => printed_in.to_owned(),
         (Change::Program, Contender::Shell) => "crates/bench/shell/entrypoint.sh".to_owned(),
     };
-    let path = lab.tree.join(file);
-    let read = || std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"));
-    let new = match (change, who) {
-        (Change::Migration, _) => format!("-- {mark}\nselect 1;\n"),
-        (Change::Program, Contender::Ours) => {
-            let old = read()?;
-            ensure!(old.contains(printed), "{path} has no line `{printed}` any more: name another one that is printed");
-            old.replace(printed, &format!("{printed} {mark}"))
+    let path = harness.tree.join(file);
+    let new = if change == Change::Migration {
+        format!("-- {mark}\nselect 1;\n")
+    } else {
+        let old = std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
+        match (change, who) {
+            (Change::Program, Contender::Ours) => {
+                ensure!(old.contains(printed), "{path} does not contain `{printed}`: update PRINTED");
+                old.replace(printed, &format!("{printed} {mark}"))
+            }
+            _ => format!("{old}# {mark}\n"),
         }
-        _ => format!("{}# {mark}\n", read()?),
     };
     std::fs::write(&path, new).with_context(|| format!("failed to write {path}"))
 }
 
-fn tag(lab: &Lab, who: Contender) -> String {
-    format!("{}:rebuilt-{}", lab.setting.run.id(), who as usize)
+fn tag(harness: &Harness, who: Contender) -> String {
+    format!("{}:rebuilt-{}", harness.setting.run.id(), who as usize)
 }
 
-async fn id(lab: &Lab, who: Contender) -> anyhow::Result<String> {
-    let tag = tag(lab, who);
-    let image = lab.setting.engine.image(&tag).await?;
-    Ok(image.with_context(|| format!("the build ended well, but there is no image {tag}"))?.id)
+async fn id(harness: &Harness, who: Contender) -> anyhow::Result<String> {
+    let tag = tag(harness, who);
+    let image = harness.setting.engine.image(&tag).await?;
+    Ok(image.with_context(|| format!("the build succeeded, but the image {tag} does not exist"))?.id)
 }
 
-/// Seconds until there is another image.
-async fn rebuild(lab: &Lab, who: Contender, binary: Binary) -> anyhow::Result<f64> {
-    let before = id(lab, who).await?;
+/// Builds a changed image, and returns the seconds that it took.
+async fn rebuild(harness: &Harness, who: Contender, binary: Binary) -> anyhow::Result<f64> {
+    let before = id(harness, who).await?;
     let began = Instant::now();
-    build(lab, who, binary).await?;
+    build(harness, who, binary).await?;
     let seconds = began.elapsed().as_secs_f64();
-    ensure!(id(lab, who).await? != before, "the image of {who:?} did not change");
+    ensure!(id(harness, who).await? != before, "the image of {who:?} did not change");
     Ok(seconds)
 }
 
-/// What a developer waits for.
-async fn build(lab: &Lab, who: Contender, binary: Binary) -> anyhow::Result<()> {
-    let (tag, label) = (tag(lab, who), lab.label());
+/// Builds an image as a developer does: cargo for our image, then `docker buildx build`.
+async fn build(harness: &Harness, who: Contender, binary: Binary) -> anyhow::Result<()> {
+    let (tag, label) = (tag(harness, who), harness.label());
     if who == Contender::Shell {
-        baseline::build_command(lab.tree.as_str(), &tag, &label, &lab.base, &lab.database).read().await?;
+        baseline::build_command(harness.tree.as_str(), &tag, &label, &harness.base, &harness.database).read().await?;
         return Ok(());
     }
     let (target, folder) = (setup::musl_target(), workspace::target_dir().join("bench/cargo"));
     let cargo = Cmd::cargo()
         .args(["build", "--locked", "--profile", binary.profile(), "--package", "entrypoint", "--target", &target])
-        .args(["--manifest-path", lab.tree.join("Cargo.toml").as_str(), "--target-dir", folder.as_str()]);
+        .args(["--manifest-path", harness.tree.join("Cargo.toml").as_str(), "--target-dir", folder.as_str()]);
     cargo.read().await?;
     let from = folder.join(&target).join(binary.profile()).join("entrypoint");
-    let to = lab.tree.join("target/prebuilt/entrypoint");
-    std::fs::create_dir_all(lab.tree.join("target/prebuilt"))?;
+    let to = harness.tree.join("target/prebuilt/entrypoint");
+    std::fs::create_dir_all(harness.tree.join("target/prebuilt"))?;
     std::fs::copy(&from, &to).with_context(|| format!("failed to copy {from} to {to}"))?;
     let docker = Cmd::new("docker")
         .args(["buildx", "build", "--load", "--quiet", "--provenance=false", "--tag", &tag, "--label", &label])
-        .args(["--build-arg", &format!("DIRECTUS_IMAGE={}", lab.base.name), "--build-arg", "BINARY=prebuilt"]);
-    // Another builder than the engine's own does not see images that are only here.
-    let docker = if lab.base.stand_in { docker.env("BUILDX_BUILDER", "default") } else { docker };
-    docker.arg(&lab.tree).read().await?;
+        .args(["--build-arg", &format!("DIRECTUS_IMAGE={}", harness.base.name), "--build-arg", "BINARY=prebuilt"]);
+    // Only the engine's own builder can use local images.
+    let docker = if harness.base.stand_in { docker.env("BUILDX_BUILDER", "default") } else { docker };
+    docker.arg(&harness.tree).read().await?;
     Ok(())
 }
 
@@ -140,7 +141,7 @@ mod tests {
     use testbed::workspace;
 
     #[test]
-    fn the_line_that_a_changed_binary_prints_is_in_its_source() {
+    fn the_source_of_the_boot_binary_contains_the_printed_text_once() {
         let source = std::fs::read_to_string(workspace::path(PRINTED.0)).unwrap();
         assert_eq!(source.matches(PRINTED.1).count(), 1);
     }

@@ -1,5 +1,5 @@
-//! Where one measures: a network, one PostgreSQL server with production's durability, the two images, and a program that
-//! keeps time inside containers. All of it carries the run's label and goes with it.
+//! Test harness: a network, one PostgreSQL server with the durability of production, the two images, and a probe that measures
+//! time inside containers. Containers, images and networks carry the run's label and are removed with it.
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -27,40 +27,38 @@ use testbed::ui;
 use testbed::workspace;
 
 use super::baseline::{self, Contender};
-use super::model::Subject;
-use super::moment::Moment;
+use super::model::Images;
+use super::moment::Timestamp;
 
-/// How long anything may take before the benchmark gives up on it. Ten shells at once on two processors take minutes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(900);
-/// The server's name in the network.
+/// Time limit of every wait. Ten shells at once on two processors take minutes.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(900);
+/// Host name of the server in the network.
 const SERVER: &str = "db";
-/// Where the program that keeps time lies in containers.
+/// Path of the probe in containers.
 pub(crate) const PROBE: &str = "/bench/probe";
-/// What a build, or a copy of the checkout, is made of.
-const PARTS: [&str; 13] = [
+/// Files and folders of the checkout that builds need.
+const PARTS: [&str; 12] = [
     ".cargo",
     ".dockerignore",
     "Cargo.lock",
     "Cargo.toml",
     "Dockerfile",
-    "bench",
+    "crates",
     "db-init",
     "entrypoint",
     "extensions",
-    "pg_fault_proxy",
     "scripts",
     "snapshots",
     "xtask",
 ];
 
-/// Where one measures.
-pub(crate) struct Lab {
+pub(crate) struct Harness {
     pub(crate) setting: Rc<Setting>,
-    /// What both images are built on.
+    /// Base image of both images.
     pub(crate) base: Resolved,
-    /// The database's image.
+    /// Image of the database server.
     pub(crate) database: Resolved,
-    /// A copy of the checkout, to be changed at will.
+    /// Copy of the checkout, which measurements may change.
     pub(crate) tree: Utf8PathBuf,
     network: String,
     server: Database,
@@ -69,35 +67,37 @@ pub(crate) struct Lab {
     databases: Cell<usize>,
 }
 
-/// What the program that keeps time said.
+/// Output of the probe.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Clocked {
-    /// How long each run took.
+pub(crate) struct Timings {
+    /// Duration of each run.
     pub(crate) seconds: Vec<f64>,
-    /// The most memory that the container has had, where the kernel tells.
+    /// Peak memory of the container, if the kernel reports it.
     pub(crate) peak_bytes: Option<u64>,
-    /// Why the last run failed.
+    /// Error of the last run.
     failure: Option<String>,
 }
 
-impl Clocked {
-    /// Reads what it said, and makes a failed run an error.
-    pub(crate) fn read(line: &str) -> anyhow::Result<Clocked> {
-        let clocked: Clocked = serde_json::from_str(line).with_context(|| format!("no times: {line}"))?;
-        match clocked.failure {
+impl Timings {
+    /// Parses the output of the probe.
+    ///
+    /// # Errors
+    /// If the output is not valid, or a run failed.
+    pub(crate) fn read(line: &str) -> anyhow::Result<Timings> {
+        let timings: Timings = serde_json::from_str(line).with_context(|| format!("no timings in `{line}`"))?;
+        match timings.failure {
             Some(failure) => bail!("{failure}"),
-            None => Ok(clocked),
+            None => Ok(timings),
         }
     }
 }
 
-impl Lab {
-    /// Builds what is needed and starts the server.
-    pub(crate) async fn open(engine: &Engine, image: &str) -> anyhow::Result<Lab> {
+impl Harness {
+    /// Builds the probe and the shell's image, and starts the server.
+    pub(crate) async fn open(engine: &Engine, image: &str) -> anyhow::Result<Harness> {
         ensure!(
             cfg!(target_os = "linux"),
-            "the benchmark's clock is built for the containers by this machine's cargo, \
-                which needs Linux here"
+            "the benchmark needs Linux: the cargo of this machine builds the probe for the containers"
         );
         let base = BaseImage::directus()?.resolve(engine).await?;
         let database = BaseImage::postgres().await?.resolve(engine).await?;
@@ -107,13 +107,13 @@ impl Lab {
         let probe = build_probe().await?;
         let tree = workspace::target_dir().join("bench/tree");
         copy_checkout(&tree).context("failed to copy the checkout")?;
-        ui::status("Building", "the image that the shell pipeline has");
+        ui::status("Building", "the image of the shell pipeline");
         let label = label(&run);
         baseline::build_command(tree.as_str(), &shell_tag(&run), &label, &base, &database).read().await?;
         let network = engine.create_network(run.id(), run.labels()).await?;
-        // Durable, as in production.
+        // Without options, PostgreSQL is as durable as in production.
         let (_, server) = Servers::new(&setting).start_with(Some((network.clone(), SERVER.to_owned())), &[]).await?;
-        Ok(Lab {
+        Ok(Harness {
             setting,
             base,
             database,
@@ -126,29 +126,29 @@ impl Lab {
         })
     }
 
-    /// What is measured.
-    pub(crate) async fn subject(&self) -> anyhow::Result<Subject> {
+    /// Describes the measured images.
+    pub(crate) async fn images(&self) -> anyhow::Result<Images> {
         let acceptance::model::Subject { image, image_id, version, .. } = self.setting.subject.clone();
-        let id = async |name: &str| {
-            let image = self.setting.engine.image(name).await?;
-            anyhow::Ok(image.with_context(|| format!("there is no image {name}"))?.id)
-        };
-        Ok(Subject {
+        Ok(Images {
             image,
             image_id,
             version,
-            shell_id: id(&self.image(Contender::Shell)).await?,
-            base_id: id(&self.base.name).await?,
+            shell_id: self.image_id(&self.image(Contender::Shell)).await?,
+            base_id: self.image_id(&self.base.name).await?,
             base: self.base.name.clone(),
             base_is_stand_in: self.base.stand_in,
-            database_id: id(&self.database.name).await?,
+            database_id: self.image_id(&self.database.name).await?,
             database: self.database.name.clone(),
             database_is_stand_in: self.database.stand_in,
             postgres: self.server.value("current_setting('server_version')").await?,
         })
     }
 
-    /// The image of one of the two.
+    async fn image_id(&self, name: &str) -> anyhow::Result<String> {
+        let image = self.setting.engine.image(name).await?;
+        Ok(image.with_context(|| format!("the image {name} does not exist"))?.id)
+    }
+
     pub(crate) fn image(&self, who: Contender) -> String {
         match who {
             Contender::Ours => self.setting.subject.image.clone(),
@@ -156,19 +156,19 @@ impl Lab {
         }
     }
 
-    /// A label, as `key=value`, with which what others make goes with this run.
+    /// Returns the run's label as `key=value`; images with it are removed with the run.
     pub(crate) fn label(&self) -> String {
         label(&self.setting.run)
     }
 
-    /// An empty database.
+    /// Creates an empty database.
     pub(crate) async fn empty(&self) -> anyhow::Result<Database> {
         let database = self.next_database();
         self.server.execute(&format!("create database {}", database.name)).await?;
         Ok(database)
     }
 
-    /// A database as a boot of one of the two leaves it.
+    /// Creates a database in the state after a first boot.
     pub(crate) async fn booted(&self, who: Contender) -> anyhow::Result<Database> {
         let boot = async {
             let database = self.empty().await?;
@@ -190,13 +190,13 @@ impl Lab {
         self.server.other(&format!("bench_{}", self.databases.get()))
     }
 
-    /// Removes a database, whoever is connected to it.
+    /// Drops a database and terminates its sessions.
     pub(crate) async fn drop_database(&self, database: &Database) -> anyhow::Result<()> {
         self.server.execute(&format!("drop database {} with (force)", database.name)).await
     }
 
-    /// A container of one of the two that boots on that database; with the image's own health check and a root file
-    /// system that can be written, as the shell's is.
+    /// Returns a container that boots on a database, with the image's own health check. Its root file system is writable, because
+    /// the shell needs that.
     pub(crate) fn container(&self, who: Contender, database: &Database) -> BootSpec {
         BootSpec::new(&self.setting, "bench", database).with(|spec| {
             spec.image = self.image(who);
@@ -205,37 +205,35 @@ impl Lab {
         })
     }
 
-    /// The same, ending when the boot is done.
+    /// Returns the same container, which ends after the boot.
     pub(crate) fn boot_only(&self, who: Contender, database: &Database) -> BootSpec {
         self.container(who, database).with(|spec| spec.command = Some(vec![who.boot_only().to_owned()]))
     }
 
-    /// Starts a container.
     pub(crate) async fn start(&self, spec: BootSpec) -> anyhow::Result<Container> {
         spec.start(&self.setting, Some(self.network.clone())).await
     }
 
-    /// Makes a container without starting it.
+    /// Creates a container without starting it.
     pub(crate) async fn create(&self, spec: BootSpec) -> anyhow::Result<Container> {
         spec.create(&self.setting, Some(self.network.clone())).await
     }
 
-    /// Removes a container.
     pub(crate) async fn remove(&self, container: &Container) -> anyhow::Result<()> {
         self.setting.engine.remove(&container.id).await
     }
 
-    /// When a container was started.
-    pub(crate) async fn started(&self, container: &Container) -> anyhow::Result<Moment> {
-        Moment::parse(&self.setting.engine.started_at(&container.id).await?)
+    /// Returns the time at which the engine started a container.
+    pub(crate) async fn started(&self, container: &Container) -> anyhow::Result<Timestamp> {
+        Timestamp::parse(&self.setting.engine.started_at(&container.id).await?)
     }
 
-    /// Waits for a line of a container's log, and returns when it was written; `None` if the container ended before.
-    pub(crate) async fn said(
+    /// Waits for a line of a container's log, and returns its time; `None` if the container ends without it.
+    pub(crate) async fn wait_for_line(
         &self,
         container: &Container,
         wanted: impl Fn(&str) -> bool,
-    ) -> anyhow::Result<Option<Moment>> {
+    ) -> anyhow::Result<Option<Timestamp>> {
         let mut log = pin!(self.setting.engine.timed_log(&container.id));
         let search = async {
             while let Some(line) = log.next().await {
@@ -243,35 +241,38 @@ impl Lab {
                 if let Some((time, text)) = line.split_once(' ')
                     && wanted(text)
                 {
-                    return Moment::parse(time).map(Some);
+                    return Timestamp::parse(time).map(Some);
                 }
             }
             Ok(None)
         };
-        let said = tokio::time::timeout(PATIENCE, search).await;
-        said.with_context(|| format!("nothing was said within {} s", PATIENCE.as_secs()))?
+        let found = tokio::time::timeout(TIMEOUT, search).await;
+        found.with_context(|| format!("the container did not log the line within {} s", TIMEOUT.as_secs()))?
     }
 
-    /// Waits until a container has ended. By its log: asking the engine again and again would be work of its own.
+    /// Waits until a container ends. Follows its log, because polling the engine would disturb the measurement.
     pub(crate) async fn ended(&self, container: &Container) -> anyhow::Result<Ended> {
-        self.said(container, |_| false).await?;
-        container.ended(PATIENCE).await
+        self.wait_for_line(container, |_| false).await?;
+        container.ended(TIMEOUT).await
     }
 
-    /// Waits until a boot is over, and returns when it was. A container that ends before is an error.
-    pub(crate) async fn ready(&self, who: Contender, container: &Container) -> anyhow::Result<Moment> {
-        if let Some(moment) = self.said(container, |line| who.is_ready(line)).await? {
-            return Ok(moment);
+    /// Waits until a boot is done, and returns the time of its last line.
+    ///
+    /// # Errors
+    /// If the container ends first.
+    pub(crate) async fn ready(&self, who: Contender, container: &Container) -> anyhow::Result<Timestamp> {
+        if let Some(time) = self.wait_for_line(container, |line| who.is_ready(line)).await? {
+            return Ok(time);
         }
-        let ended = container.ended(PATIENCE).await?;
+        let ended = container.ended(TIMEOUT).await?;
         bail!("a boot of {who:?} ended with {}: {}", ended.code, ended.last_line())
     }
 
-    /// A container of one of the two that does nothing, with the clock in it and `psql`'s variables set.
+    /// Starts an idle container with the probe and the variables of `psql`.
     pub(crate) async fn idle(&self, who: Contender, database: &Database) -> anyhow::Result<Container> {
         let spec = self.with_probe(self.container(who, database)).with(|spec| {
             spec.entrypoint = Some(vec!["sleep".to_owned()]);
-            // Nothing in it could be healthy, and asking takes time from what is measured.
+            // Without a server the health check can only fail, and it would disturb the measurement.
             spec.check_every = Some(Duration::from_secs(86_400));
             spec.command = Some(vec!["86400".to_owned()]);
         });
@@ -283,17 +284,17 @@ impl Lab {
         self.start(spec).await
     }
 
-    /// Puts the clock into a container.
+    /// Adds the probe to a container.
     pub(crate) fn with_probe(&self, spec: BootSpec) -> BootSpec {
         spec.file(PROBE, self.probe.clone())
     }
 
-    /// Runs a command in a container again and again, on a clock in that container.
-    pub(crate) async fn clock(&self, container: &Container, times: usize, command: &[&str]) -> anyhow::Result<Clocked> {
+    /// Runs a command a number of times in a container, and measures each run inside it.
+    pub(crate) async fn clock(&self, container: &Container, times: usize, command: &[&str]) -> anyhow::Result<Timings> {
         let times = times.to_string();
         let (code, output) = container.exec(&[&[PROBE, "clock", &times, "--"], command].concat()).await?;
-        ensure!(code == 0, "the clock failed: {output}");
-        Clocked::read(&output).with_context(|| format!("failed to run {}", command.join(" ")))
+        ensure!(code == 0, "the probe failed: {output}");
+        Timings::read(&output).with_context(|| format!("failed to run {}", command.join(" ")))
     }
 }
 
@@ -305,7 +306,7 @@ fn label(run: &Run) -> String {
     run.labels().iter().map(|(key, value)| format!("{key}={value}")).collect()
 }
 
-/// Builds the program that keeps time, as the boot binary is built.
+/// Builds the probe with the profile and target of the boot binary.
 async fn build_probe() -> anyhow::Result<Vec<u8>> {
     let target = setup::musl_target();
     Cmd::cargo()
@@ -317,12 +318,12 @@ async fn build_probe() -> anyhow::Result<Vec<u8>> {
     std::fs::read(&path).with_context(|| format!("failed to read {path}"))
 }
 
-/// Copies what builds need, so that the checkout is never touched.
+/// Copies the parts of the checkout that builds need, so that measurements do not change the checkout.
 fn copy_checkout(to: &Utf8Path) -> anyhow::Result<()> {
     if to.exists() {
         std::fs::remove_dir_all(to).with_context(|| format!("failed to remove {to}"))?;
     }
-    std::fs::create_dir_all(to).with_context(|| format!("failed to make {to}"))?;
+    std::fs::create_dir_all(to).with_context(|| format!("failed to create {to}"))?;
     for part in PARTS {
         copy(workspace::path(part).as_std_path(), to.join(part).as_std_path())?;
     }
@@ -330,13 +331,17 @@ fn copy_checkout(to: &Utf8Path) -> anyhow::Result<()> {
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) -> anyhow::Result<()> {
-    let context = || format!("failed to copy {}", from.display());
-    if !from.is_dir() {
-        return std::fs::copy(from, to).map(|_| ()).with_context(context);
+    if from.is_dir() {
+        copy_folder(from, to)
+    } else {
+        std::fs::copy(from, to).map(drop).with_context(|| format!("failed to copy {}", from.display()))
     }
-    std::fs::create_dir_all(to).with_context(context)?;
-    for entry in std::fs::read_dir(from).with_context(context)? {
-        let entry = entry.with_context(context)?;
+}
+
+fn copy_folder(from: &std::path::Path, to: &std::path::Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(to).with_context(|| format!("failed to create {}", to.display()))?;
+    for entry in std::fs::read_dir(from).with_context(|| format!("failed to list {}", from.display()))? {
+        let entry = entry?;
         copy(&entry.path(), &to.join(entry.file_name()))?;
     }
     Ok(())
@@ -344,13 +349,19 @@ fn copy(from: &std::path::Path, to: &std::path::Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::Clocked;
+    use super::{PARTS, Timings};
+    use testbed::workspace;
 
     #[test]
-    fn a_run_that_failed_is_an_error_with_what_it_said() {
-        let clocked = Clocked::read(r#"{"seconds":[0.5],"peak_bytes":null,"failure":null}"#).unwrap();
-        assert_eq!((clocked.seconds, clocked.peak_bytes), (vec![0.5], None));
-        let error = Clocked::read(r#"{"seconds":[],"peak_bytes":1,"failure":"psql: exit status: 2: no"}"#).unwrap_err();
+    fn every_part_of_the_copy_exists() {
+        assert_eq!(PARTS.into_iter().find(|part| !workspace::path(part).exists()), None);
+    }
+
+    #[test]
+    fn a_failed_run_is_an_error_with_its_message() {
+        let timings = Timings::read(r#"{"seconds":[0.5],"peak_bytes":null,"failure":null}"#).unwrap();
+        assert_eq!((timings.seconds, timings.peak_bytes), (vec![0.5], None));
+        let error = Timings::read(r#"{"seconds":[],"peak_bytes":1,"failure":"psql: exit status: 2: no"}"#).unwrap_err();
         assert_eq!(error.to_string(), "psql: exit status: 2: no");
     }
 }

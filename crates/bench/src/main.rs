@@ -1,7 +1,7 @@
 //! The benchmark: the image against the shell pipeline that it replaces, in the same run, in turns.
 //!
-//! [`lab`] is where one measures, the modules named after a [`Part`] are what is measured, [`model`] is what was found,
-//! [`bars`] judges it, [`table`] and [`document`] show it.
+//! [`lab`] is the test harness, each module named after a [`Part`] measures it, [`model`] holds the results, [`bars`] has the
+//! thresholds, [`table`] and [`document`] render the results.
 
 mod bars;
 mod baseline;
@@ -36,7 +36,7 @@ use testbed::program;
 use testbed::ui;
 use testbed::workspace;
 
-use self::lab::Lab;
+use self::lab::Harness;
 use self::model::Report;
 use self::model::{Figures, Origin};
 use self::table::render;
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// Runs `bench`. A bar that is missed is a result, not a failure: machines differ.
+/// Runs `bench`. A missed threshold is a result, not a failure, because machines differ.
 async fn run(flags: &grammar::Bench) -> anyhow::Result<ExitCode> {
     let engine = Engine::connect().await?;
     let options = Options { only: flags.only.clone(), runs: flags.runs.into(), image: flags.image.clone() };
@@ -65,36 +65,34 @@ async fn run(flags: &grammar::Bench) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Options of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    /// The parts; empty: all.
+    /// Parts to measure; all if empty.
     pub(crate) only: Vec<Part>,
-    /// Number of measurements of each.
+    /// Number of turns.
     pub(crate) runs: usize,
-    /// The image.
     pub(crate) image: String,
 }
 
-/// Measures.
+/// Measures the selected parts.
 pub(crate) async fn bench(engine: &Engine, options: &Options) -> anyhow::Result<Report> {
     let load_before = machine::load();
     let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    let lab = Lab::open(engine, &options.image).await?;
+    let harness = Harness::open(engine, &options.image).await?;
     let mut figures = Figures::default();
     for part in Part::ALL.into_iter().filter(|part| options.only.is_empty() || options.only.contains(part)) {
         ui::status("Measuring", parts::title(part));
-        let (lab, figures, runs) = (&lab, &mut figures, options.runs);
+        let (harness, figures, runs) = (&harness, &mut figures, options.runs);
         let measured = match part {
-            Part::Gate => gate::measure(lab, figures, runs).await,
-            Part::Steps => steps::measure(lab, figures, runs).await,
-            Part::Process => process::measure(lab, figures, runs).await,
-            Part::Ledger => ledger::measure(lab, figures, runs).await,
-            Part::Migrations => migrations::measure(lab, figures, runs).await,
-            Part::Witness => witness::measure(lab, figures, runs).await,
-            Part::Replicas => replicas::measure(lab, figures, runs).await,
-            Part::Memory => memory::measure(lab, figures, runs).await,
-            Part::Image => image::measure(lab, figures, runs).await,
+            Part::Gate => gate::measure(harness, figures, runs).await,
+            Part::Steps => steps::measure(harness, figures, runs).await,
+            Part::Process => process::measure(harness, figures, runs).await,
+            Part::Ledger => ledger::measure(harness, figures, runs).await,
+            Part::Migrations => migrations::measure(harness, figures, runs).await,
+            Part::Witness => witness::measure(harness, figures, runs).await,
+            Part::Replicas => replicas::measure(harness, figures, runs).await,
+            Part::Memory => memory::measure(harness, figures, runs).await,
+            Part::Image => image::measure(harness, figures, runs).await,
             Part::Xtask => xtask::measure(figures, runs).await,
         };
         measured.with_context(|| format!("failed to measure: {}", parts::title(part)))?;
@@ -102,16 +100,15 @@ pub(crate) async fn bench(engine: &Engine, options: &Options) -> anyhow::Result<
     Ok(Report {
         origin: Origin {
             began: testbed::time::rfc3339(began),
-            subject: lab.subject().await?,
+            images: harness.images().await?,
             machine: machine::describe(engine, load_before).await?,
         },
         runs: options.runs,
-        bars: bars::judge(&figures.0),
+        verdicts: bars::evaluate(&figures.0),
         figures: figures.0,
     })
 }
 
-/// The document.
 const FILE: &str = "docs/BENCHMARKS.md";
 
 fn write(report: &Report) -> anyhow::Result<()> {

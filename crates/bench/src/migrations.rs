@@ -1,97 +1,101 @@
-//! Applying a thousand small migrations: with a ledger, and as fast as psql can.
+//! Applying a thousand small migrations: with a ledger, and with psql alone.
 
 use anyhow::{Context as _, ensure};
 use contract::{DB_INIT_DIR, Event, LogLine, Phase};
 
 use super::baseline::Contender;
-use super::lab::Lab;
-use super::model::{By, Figures};
+use super::lab::Harness;
+use super::model::{Figures, Subject};
+use super::moment::Timestamp;
+use acceptance::container::Container;
 use grammar::Part;
 
 use super::names;
 
-/// How many.
 const COUNT: usize = 1_000;
 
-/// What migrations need before the first of them. In a schema of its own, where Directus does not look.
+/// Creates the table of the migrations, in a separate schema that Directus ignores.
 const TABLE: &str = "create schema if not exists bench;
     create table if not exists bench.small (number integer not null);
     truncate bench.small";
 
-/// Small migrations with these numbers, after the image's own.
+/// Returns paths and contents of small migrations, which sort after the image's own.
 pub(crate) fn files(numbers: std::ops::RangeInclusive<usize>) -> Vec<(String, Vec<u8>)> {
-    let file = |number| {
+    let mut files = Vec::new();
+    for number in numbers {
         let name = format!("{DB_INIT_DIR}/{}_small.sql", 1_000_000 + number);
-        (name, format!("insert into bench.small values ({number});\n").into_bytes())
-    };
-    numbers.map(file).collect()
+        files.push((name, format!("insert into bench.small values ({number});\n").into_bytes()));
+    }
+    files
 }
 
-/// Makes the table that they write to.
+/// Creates or empties the table of the migrations.
 pub(crate) async fn make_table(database: &acceptance::database::Database) -> anyhow::Result<()> {
     database.execute(TABLE).await
 }
 
-/// Measures all in turns.
-pub(crate) async fn measure(lab: &Lab, figures: &mut Figures, runs: usize) -> anyhow::Result<()> {
-    let database = lab.booted(Contender::Shell).await?;
+/// Measures all subjects in turns.
+pub(crate) async fn measure(harness: &Harness, figures: &mut Figures, runs: usize) -> anyhow::Result<()> {
+    let database = harness.booted(Contender::Shell).await?;
     make_table(&database).await?;
-    let idle = lab.idle(Contender::Shell, &database).await?;
-    lab.setting.engine.upload(&idle.id, &files(1..=COUNT)).await?;
+    let idle = harness.idle(Contender::Shell, &database).await?;
+    harness.setting.engine.upload(&idle.id, &files(1..=COUNT)).await?;
     let each =
         format!("for file in {DB_INIT_DIR}/1*_small.sql; do psql -qX -v ON_ERROR_STOP=1 -f \"$file\" || exit; done");
     let one = format!("cat {DB_INIT_DIR}/1*_small.sql | psql -qX -v ON_ERROR_STOP=1");
 
     for _ in 0..runs {
-        figures.seconds(Part::Migrations, names::APPLY, By::Ours, ours(lab).await?);
-        for (by, script) in [(By::Psql, &each), (By::OnePsql, &one)] {
+        figures.seconds(Part::Migrations, names::APPLY, Subject::Ours, ours(harness).await?);
+        for (subject, script) in [(Subject::Psql, &each), (Subject::OnePsql, &one)] {
             make_table(&database).await?;
-            for seconds in lab.clock(&idle, 1, &["bash", "-c", script]).await?.seconds {
-                figures.seconds(Part::Migrations, names::APPLY, by, seconds);
+            for seconds in harness.clock(&idle, 1, &["bash", "-c", script]).await?.seconds {
+                figures.seconds(Part::Migrations, names::APPLY, subject, seconds);
             }
             let rows = database.value("select count(*) from bench.small").await?;
-            ensure!(rows == COUNT.to_string(), "{by:?} applied {rows} migrations");
+            ensure!(rows == COUNT.to_string(), "{subject:?} applied {rows} migrations");
         }
-        figures.seconds(Part::Migrations, names::APPLY, By::Shell, shell(lab).await?);
+        figures.seconds(Part::Migrations, names::APPLY, Subject::Shell, shell(harness).await?);
     }
-    lab.remove(&idle).await?;
-    lab.drop_database(&database).await
+    harness.remove(&idle).await?;
+    harness.drop_database(&database).await
 }
 
-/// What phase 4 says that it took.
-async fn ours(lab: &Lab) -> anyhow::Result<f64> {
-    let database = lab.booted(Contender::Ours).await?;
+/// Returns the seconds that the db-init phase reports in its log line.
+async fn ours(harness: &Harness) -> anyhow::Result<f64> {
+    let database = harness.booted(Contender::Ours).await?;
     make_table(&database).await?;
     let spec = files(1..=COUNT)
         .into_iter()
-        .fold(lab.boot_only(Contender::Ours, &database), |spec, (path, content)| spec.file(&path, content));
-    let container = lab.start(spec).await?;
-    let ended = lab.ended(&container).await?;
+        .fold(harness.boot_only(Contender::Ours, &database), |spec, (path, content)| spec.file(&path, content));
+    let container = harness.start(spec).await?;
+    let ended = harness.ended(&container).await?;
     ensure!(ended.code == 0, "the boot ended with {}: {}", ended.code, ended.last_line());
-    let LogLine { event, message, .. } = ended.done(Phase::DbInit).context("phase 4 said nothing")?;
-    ensure!(message.starts_with(&format!("{COUNT} applied")), "phase 4 says: {message}");
-    let Event::Done(took) = event else { unreachable!("a line of a phase that is done") };
-    lab.remove(&container).await?;
-    lab.drop_database(&database).await?;
+    let LogLine { event, message, .. } = ended.done(Phase::DbInit).context("db-init did not log its end")?;
+    ensure!(message.starts_with(&format!("{COUNT} applied")), "db-init did not apply {COUNT} files: {message}");
+    let Event::Done(took) = event else { unreachable!("`done` returns only lines with this event") };
+    harness.remove(&container).await?;
+    harness.drop_database(&database).await?;
     Ok(took.as_secs_f64())
 }
 
-/// From the line before its first folder to the one after it.
-async fn shell(lab: &Lab) -> anyhow::Result<f64> {
-    let database = lab.booted(Contender::Shell).await?;
+/// Returns the seconds between the shell's lines before and after the first folder.
+async fn shell(harness: &Harness) -> anyhow::Result<f64> {
+    let database = harness.booted(Contender::Shell).await?;
     make_table(&database).await?;
     let spec = files(1..=COUNT)
         .into_iter()
-        .fold(lab.boot_only(Contender::Shell, &database), |spec, (path, content)| spec.file(&path, content));
-    let container = lab.start(spec).await?;
-    let said = async |text: &str| {
-        let moment = lab.said(&container, |line| line == format!("[entrypoint.sh] {text}")).await?;
-        moment.with_context(|| format!("it ended without saying {text}"))
-    };
-    let (before, after) = (said("db-init").await?, said("bootstrap").await?);
-    lab.remove(&container).await?;
-    lab.drop_database(&database).await?;
+        .fold(harness.boot_only(Contender::Shell, &database), |spec, (path, content)| spec.file(&path, content));
+    let container = harness.start(spec).await?;
+    let before = time_of(harness, &container, "[entrypoint.sh] db-init").await?;
+    let after = time_of(harness, &container, "[entrypoint.sh] bootstrap").await?;
+    harness.remove(&container).await?;
+    harness.drop_database(&database).await?;
     Ok(after.seconds_since(before))
+}
+
+async fn time_of(harness: &Harness, container: &Container, text: &str) -> anyhow::Result<Timestamp> {
+    let time = harness.wait_for_line(container, |line| line == text).await?;
+    time.with_context(|| format!("the shell ended without the line `{text}`"))
 }
 
 #[cfg(test)]
@@ -99,7 +103,7 @@ mod tests {
     use super::files;
 
     #[test]
-    fn small_migrations_come_after_the_images_own_in_every_order() {
+    fn small_migrations_sort_after_the_images_own() {
         let files = files(10..=11);
         assert_eq!(files[0].0, "/directus/db-init/1000010_small.sql");
         let own = testbed::migrations::Migrations::read().unwrap();

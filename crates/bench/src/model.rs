@@ -1,176 +1,167 @@
-//! The results of a benchmark, as data; [`super::table`] and [`super::document`] show it.
+//! Results of a benchmark, as data; [`super::table`] and [`super::document`] render them.
 
 use serde::{Deserialize, Serialize};
 
 use super::stats::{Sample, Unit};
 use grammar::Part;
 
-/// A whole run. The JSON result is exactly this; fields are only ever added.
+/// Results of a run, in the format of the JSON result. Fields may be added, but not renamed or removed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
     /// The origin of the figures.
     #[serde(flatten)]
     pub(crate) origin: Origin,
-    /// How often each was measured at least.
+    /// Number of turns; fast commands are measured several times per turn.
     pub(crate) runs: usize,
-    /// Everything that was measured, in the order in which it was.
+    /// All figures, in the order of their first measurement.
     pub(crate) figures: Vec<Figure>,
-    /// What was promised of it.
-    pub(crate) bars: Vec<Verdict>,
+    #[serde(rename = "bars")]
+    pub(crate) verdicts: Vec<Verdict>,
 }
 
-/// When, what and where a run measured.
+/// Time, images and machine of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Origin {
-    /// When it began, in RFC 3339, UTC.
+    /// Start of the run, in RFC 3339, UTC.
     pub(crate) began: String,
-    /// What was measured.
-    pub(crate) subject: Subject,
-    /// Where.
+    #[serde(rename = "subject")]
+    pub(crate) images: Images,
     pub(crate) machine: Machine,
 }
 
-/// The verdict on one promise.
+/// The verdict on one threshold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Verdict {
-    /// The promise.
+    /// The threshold in words, with its limit.
     pub(crate) promise: String,
-    /// The measurement, with its unit.
+    /// The measured value, with its unit.
     pub(crate) measured: String,
-    /// True if it holds.
     pub(crate) met: bool,
 }
 
-/// What was measured.
+/// The measured images and their base images. Every `…_id` is the `sha256:…` of the image's configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Subject {
-    /// Our image's name.
+pub(crate) struct Images {
+    /// Name of our image.
     pub(crate) image: String,
-    /// `sha256:…` of its configuration.
     pub(crate) image_id: String,
-    /// The version and revision of its labels.
+    /// Version and revision from the image's labels.
     pub(crate) version: String,
-    /// `sha256:…` of the baseline's configuration.
     pub(crate) shell_id: String,
-    /// What both are built on.
+    /// Base image of both images.
     pub(crate) base: String,
-    /// `sha256:…` of its configuration.
     pub(crate) base_id: String,
-    /// Whether that is a stand-in.
     pub(crate) base_is_stand_in: bool,
-    /// The database's image.
+    /// Image of the database server.
     pub(crate) database: String,
-    /// `sha256:…` of its configuration.
     pub(crate) database_id: String,
-    /// Whether that is a stand-in.
     pub(crate) database_is_stand_in: bool,
-    /// The version that the server says.
+    /// The server's `server_version`.
     pub(crate) postgres: String,
 }
 
-/// Where it was measured; nothing that names the machine.
+/// The machine of a run; contains nothing that identifies it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Machine {
-    /// Processors.
+    /// Number of processors.
     pub(crate) cores: usize,
-    /// What they call themselves, where the system tells.
+    /// Model of the processors, if the system reports it.
     pub(crate) processor: Option<String>,
-    /// Bytes of memory that containers share.
+    /// Memory for containers.
     pub(crate) memory_bytes: u64,
-    /// The kernel's version.
+    /// Version of the kernel.
     pub(crate) kernel: String,
-    /// The engine's version.
+    /// Version of the engine.
     pub(crate) engine: String,
-    /// How busy it was before the first measurement: processes that ran or wanted to, over a minute.
+    /// Load average over one minute before the first measurement.
     pub(crate) load_before: Option<f64>,
 }
 
-/// Who was measured.
+/// The subject of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum By {
-    /// The image.
+pub(crate) enum Subject {
     Ours,
-    /// The pipeline that it replaces.
+    /// The shell pipeline that our image replaces.
     Shell,
-    /// The image on all of upstream's.
+    /// Our image on the full upstream image.
     OnUpstream,
-    /// The image without its compile cache.
+    /// Our image without its compile cache.
     Uncompiled,
-    /// The image with Directus' modules as upstream has them.
+    /// Our image with Directus' unbundled modules.
     Unbundled,
-    /// The image on a database whose fingerprint is not known.
+    /// Our image on a database without a fingerprint.
     Planning,
-    /// `psql` alone, with a process for each file or question.
+    /// `psql` alone, with one process per file or query.
     Psql,
-    /// One `psql` for everything.
+    /// One `psql` process for everything.
     OnePsql,
-    /// An authenticated connection and nothing else: the least that anybody can do.
+    /// An authenticated connection and nothing else: the lower bound.
     Connect,
 }
 
-impl By {
-    /// The head of its column.
+impl Subject {
+    /// Returns the column head.
     pub(crate) fn title(self) -> &'static str {
         match self {
-            By::Ours => "trm-directus",
-            By::Shell => "shell",
-            By::OnUpstream => "on all of upstream's",
-            By::Uncompiled => "without compile cache",
-            By::Unbundled => "without bundle",
-            By::Planning => "without fingerprint",
-            By::Psql => "plain psql",
-            By::OnePsql => "one psql session",
-            By::Connect => "bare connect",
+            Subject::Ours => "trm-directus",
+            Subject::Shell => "shell",
+            Subject::OnUpstream => "on the full upstream image",
+            Subject::Uncompiled => "without compile cache",
+            Subject::Unbundled => "without bundle",
+            Subject::Planning => "without fingerprint",
+            Subject::Psql => "plain psql",
+            Subject::OnePsql => "one psql session",
+            Subject::Connect => "bare connect",
         }
     }
 }
 
-/// Measurements of one thing.
+/// All measurements of one metric of one subject.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Figure {
-    /// In which part of the benchmark.
     pub(crate) part: Part,
-    /// What was measured.
+    /// Name of the metric, one of [`super::names`].
     pub(crate) what: String,
-    /// Of whom.
-    pub(crate) by: By,
-    /// In which unit.
+    #[serde(rename = "by")]
+    pub(crate) subject: Subject,
     pub(crate) unit: Unit,
-    /// How often which value.
     pub(crate) sample: Sample,
 }
 
-/// Figures as they come in.
+/// Collects figures during a run.
 #[derive(Debug, Default)]
 pub(crate) struct Figures(pub(crate) Vec<Figure>);
 
 impl Figures {
-    /// Adds a measurement to those of the same thing.
-    pub(crate) fn add(&mut self, part: Part, what: &str, by: By, unit: Unit, value: f64) {
-        let same = |figure: &&mut Figure| figure.part == part && figure.what == what && figure.by == by;
-        if let Some(figure) = self.0.iter_mut().find(same) {
+    /// Adds a measurement to the figure of its metric and subject.
+    pub(crate) fn add(&mut self, part: Part, what: &str, subject: Subject, unit: Unit, value: f64) {
+        if let Some(figure) = self.0.iter_mut().find(|figure| figure.is(part, what, subject)) {
             figure.sample.push(value);
         } else {
             let sample = Sample::from_iter([value]);
-            self.0.push(Figure { part, what: what.to_owned(), by, unit, sample });
+            self.0.push(Figure { part, what: what.to_owned(), subject, unit, sample });
         }
     }
 
     /// Adds a duration.
-    pub(crate) fn seconds(&mut self, part: Part, what: &str, by: By, seconds: f64) {
-        self.add(part, what, by, Unit::Seconds, seconds);
+    pub(crate) fn seconds(&mut self, part: Part, what: &str, subject: Subject, seconds: f64) {
+        self.add(part, what, subject, Unit::Seconds, seconds);
     }
 }
 
-/// The figure about that.
-pub(crate) fn find<'a>(figures: &'a [Figure], part: Part, what: &str, by: By) -> Option<&'a Figure> {
-    figures.iter().find(|figure| figure.part == part && figure.what == what && figure.by == by)
+impl Figure {
+    fn is(&self, part: Part, what: &str, subject: Subject) -> bool {
+        self.part == part && self.what == what && self.subject == subject
+    }
 }
 
-/// The middle of it.
-pub(crate) fn median(figures: &[Figure], part: Part, what: &str, by: By) -> Option<f64> {
-    find(figures, part, what, by).map(|figure| figure.sample.median())
+pub(crate) fn find<'a>(figures: &'a [Figure], part: Part, what: &str, subject: Subject) -> Option<&'a Figure> {
+    figures.iter().find(|figure| figure.is(part, what, subject))
+}
+
+pub(crate) fn median(figures: &[Figure], part: Part, what: &str, subject: Subject) -> Option<f64> {
+    find(figures, part, what, subject).map(|figure| figure.sample.median())
 }
 
 #[cfg(test)]
@@ -178,13 +169,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn measurements_of_the_same_thing_come_together() {
+    fn measurements_of_the_same_metric_and_subject_form_one_figure() {
         let mut figures = Figures::default();
-        figures.seconds(Part::Gate, "cold", By::Ours, 1.0);
-        figures.seconds(Part::Gate, "cold", By::Shell, 9.0);
-        figures.seconds(Part::Gate, "cold", By::Ours, 3.0);
+        figures.seconds(Part::Gate, "cold", Subject::Ours, 1.0);
+        figures.seconds(Part::Gate, "cold", Subject::Shell, 9.0);
+        figures.seconds(Part::Gate, "cold", Subject::Ours, 3.0);
         assert_eq!(figures.0.len(), 2);
-        assert_eq!(median(&figures.0, Part::Gate, "cold", By::Ours), Some(2.0));
-        assert_eq!(median(&figures.0, Part::Memory, "cold", By::Ours), None);
+        assert_eq!(median(&figures.0, Part::Gate, "cold", Subject::Ours), Some(2.0));
+        assert_eq!(median(&figures.0, Part::Memory, "cold", Subject::Ours), None);
     }
 }

@@ -1,4 +1,4 @@
-//! What is measured, by name: bars and pictures find figures by them.
+//! Names of the metrics, by which thresholds find their figures.
 
 pub(crate) const COLD_GATE: &str = "start to exec, cold";
 pub(crate) const WARM_GATE: &str = "start to exec, warm";
@@ -13,25 +13,25 @@ pub(crate) const WITNESS: &str = "the witness, this model";
 pub(crate) const WITNESS_LARGE: &str = "the witness, a large model";
 pub(crate) const SIZE: &str = "the whole image";
 pub(crate) const BUNDLE: &str = "Directus, bundled and compiled";
-pub(crate) const ADDED: &str = "added to the base besides";
+pub(crate) const ADDED: &str = "other additions to the base";
 pub(crate) const REBUILD_SNAPSHOT: &str = "rebuild after a changed snapshot";
 pub(crate) const REBUILD_MIGRATION: &str = "rebuild after a new migration";
 pub(crate) const REBUILD_BINARY: &str = "rebuild after a changed boot binary or script";
-pub(crate) const REBUILD_RELEASE: &str = "the same, with the boot binary as it ships";
+pub(crate) const REBUILD_RELEASE: &str = "rebuild after a changed boot binary, as released";
 pub(crate) const CARGO_XTASK: &str = "cargo xtask --help";
-pub(crate) const BARE_XTASK: &str = "the program without cargo";
+pub(crate) const BARE_XTASK: &str = "xtask --help without cargo";
 
-/// A warm boot with a ledger of that length.
+/// Returns the name of a warm boot with a number of migrations in addition to the image's own.
 pub(crate) fn ledger(migrations: usize) -> String {
     format!("warm boot, {} more migrations", thousands(migrations))
 }
 
-/// How many of several containers came through that.
+/// Returns the name of the number of containers that succeed.
 pub(crate) fn survive(what: &str) -> String {
-    format!("{what}: survive")
+    format!("{what}: succeed")
 }
 
-/// 10000 as `10,000`.
+/// Formats 10000 as `10,000`.
 fn thousands(number: usize) -> String {
     if number < 1_000 { number.to_string() } else { format!("{},{:03}", thousands(number / 1_000), number % 1_000) }
 }

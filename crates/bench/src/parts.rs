@@ -2,68 +2,66 @@
 
 use grammar::Part;
 
-/// The head of its table.
+/// Returns the heading of a part.
 pub(crate) fn title(part: Part) -> &'static str {
     match part {
-        Part::Gate => "Containers: from the start to the server",
-        Part::Steps => "What each step brings",
+        Part::Gate => "Containers: from start to server",
+        Part::Steps => "Effect of each optimisation",
         Part::Process => "Processes: the boot alone",
-        Part::Ledger => "A warm boot and the length of the ledger",
+        Part::Ledger => "Warm boot by length of the ledger",
         Part::Migrations => "Applying 1,000 small migrations",
         Part::Witness => "The witness in a cold boot",
         Part::Replicas => "Several containers at once",
-        Part::Memory => "The most memory of a boot",
+        Part::Memory => "Peak memory of a boot",
         Part::Image => "The image",
-        Part::Xtask => "xtask without anything to do",
+        Part::Xtask => "xtask without work",
     }
 }
 
-/// The method of measurement.
+/// Describes the method of measurement.
 pub(crate) fn method(part: Part) -> &'static str {
     match part {
         Part::Gate => {
-            "From the engine's `StartedAt` to the engine's time stamp of the line before the server's exec: ours is \
-             the line of phase 8, the shell's is one that it writes right before `exec`. `StartedAt` itself is a few \
-             milliseconds off, so that figures of less are zero here; processes tell more. Serving is the first 200 \
-             from `/server/ping`, asked every 20 ms. Cold is an empty database, warm the same one again. Our \
-             image has its health check, the shell's has none."
+            "From the engine's `StartedAt` to the engine's timestamp of the last line before the exec of the server: for our \
+             image the line of phase 8, for the shell its last line. `StartedAt` is imprecise by a few milliseconds, so shorter \
+             durations are 0 here; the processes below are more precise. The first answer is the first 200 from `/server/ping`, \
+             polled every 20 ms. Cold means an empty database, warm the same database again. Only our image has a health check."
         }
         Part::Steps => {
-            "The same, beside itself with one step undone: on all of upstream's image; without what Node compiled when \
-             the image was built; with Directus' modules as upstream has them, which were never compiled; and, warm, \
-             on a database whose fingerprint was forgotten, so that Directus has to plan."
+            "The same, for variants of our image without one optimisation: on the full upstream image; without the compile cache \
+             of Node; with Directus' unbundled modules, which are not compiled either; and, warm only, on a database without a \
+             fingerprint, so that Directus has to plan."
         }
         Part::Process => {
-            "In containers that run already, by a clock inside them: `entrypoint boot`, and `entrypoint.sh true`. The \
-             bare connect is a process of the same build as the boot binary that authenticates (SCRAM) and ends; \
-             `psql` is the program itself, not a wrapper."
+            "`entrypoint boot` and `entrypoint.sh true` in running containers, measured inside them. The bare connection is a \
+             process with the build profile of the boot binary that authenticates (SCRAM) and ends; `psql` is the program \
+             itself, not a wrapper."
         }
         Part::Ledger => {
-            "The same, with that many migrations more than the image has, all applied. The shell starts a psql and a \
-             sha256sum for each: it is measured up to 1,000."
+            "The same, with applied migrations in addition to the image's own. The shell starts a psql and a sha256sum for \
+             each, so it is measured up to 1,000."
         }
         Part::Migrations => {
-            "One `insert` each, on a booted database. Ours is what phase 4 says of itself; the shell's is the time \
-             between its lines before and after; psql alone has neither ledger nor checksums, and each file commits."
+            "One `insert` each, on a booted database. For our image the duration in the log line of phase 4, for the shell the \
+             time between its lines before and after; psql alone has neither ledger nor checksums, and commits each file."
         }
         Part::Witness => {
-            "In a process of its own, after the connection: the catalog is read, then before and after each of seven \
-             transactions only what may have changed, as in a cold boot of this image, but over the finished database. \
-             The large model adds 500 tables of 30 columns and 10,000 partitions."
+            "In a separate process, without the connection: reads the whole catalog, then before and after each of seven \
+             transactions the parts that may have changed, as in a cold boot of this image, but on a booted database. The large \
+             model adds 500 tables of 30 columns and 10,000 partitions."
         }
         Part::Replicas => {
-            "Made first, then started at the same moment on one database: from the first start until the last that \
-             survives is done with the boot. No server is started after it. The shell has no lock: what dies is part \
-             of the result."
+            "Created first, then started at the same time on one database: from the first start until the last successful boot \
+             is done. No server is started. The shell has no lock, so some of its containers fail; their number is part of the \
+             result."
         }
         Part::Memory => {
-            "The container's own peak (cgroup: with the file cache that it was charged for), from a first process that \
-             runs the boot and then reads it."
+            "The peak of the container's cgroup, which includes its page cache; read by the first process, which runs the boot."
         }
         Part::Image => {
-            "Sizes as the engine counts them; the shell has all of upstream's image for its base. Rebuilds are done in a copy of the tree: cargo, where it has a part, \
-             and `docker buildx build`, until the image is in the engine."
+            "Sizes as reported by the engine; the shell is based on the full upstream image. Rebuilds run in a copy of the \
+             checkout: cargo, if the change affects it, and `docker buildx build`, until the image is in the engine."
         }
-        Part::Xtask => "`cargo xtask --help`, by cargo and as the bare program.",
+        Part::Xtask => "`cargo xtask --help`, through cargo and as the bare program.",
     }
 }

@@ -1,13 +1,13 @@
-//! What repeated measurements come to: the median, and how far they lie apart.
+//! Statistics of repeated measurements: median and spread.
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// Measurements of one thing, in the order in which they were made. Never empty once it is part of a report.
+/// Measurements of one metric, in order. Not empty in a report.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(from = "Values")]
 pub(crate) struct Sample(Vec<f64>);
 
-/// What a sample is read from: the rest follows.
+/// The part of a serialized sample from which the rest is derived.
 #[derive(Deserialize)]
 struct Values {
     values: Vec<f64>,
@@ -20,38 +20,34 @@ impl From<Values> for Sample {
 }
 
 impl Sample {
-    /// Adds a measurement.
     pub(crate) fn push(&mut self, value: f64) {
         self.0.push(value);
     }
 
-    /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The one in the middle; of an even number the mean of the two there.
+    /// Returns the median; of an even number of values, the mean of the two in the middle.
     pub(crate) fn median(&self) -> f64 {
         self.quantile(0.5)
     }
 
-    /// The smallest.
     pub(crate) fn min(&self) -> f64 {
         self.quantile(0.0)
     }
 
-    /// The largest.
     pub(crate) fn max(&self) -> f64 {
         self.quantile(1.0)
     }
 
-    /// The value below which this part of the measurements lies, between neighbours in proportion.
+    /// Returns a quantile (`part` from 0 to 1) with linear interpolation; NaN without values.
     fn quantile(&self, part: f64) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
         let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
         let place = part * last as f64;
-        // Not negative, and at most `last`.
+        // The casts are safe: `place` is between 0 and `last`.
         let (below, above) = (place.floor() as usize, place.ceil() as usize);
         sorted[below] + (sorted[above] - sorted[below]) * (place - place.floor())
     }
@@ -86,20 +82,17 @@ impl Serialize for Sample {
     }
 }
 
-/// What is measured, which says how it is shown.
+/// Unit of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Unit {
-    /// A duration.
     Seconds,
-    /// A size.
     Bytes,
-    /// How many of something.
     Count,
 }
 
 impl Unit {
-    /// A value with three significant digits in the unit that reads best.
+    /// Formats a value with three significant digits in a suitable unit.
     pub(crate) fn show(self, value: f64) -> String {
         match self {
             Unit::Seconds if value >= 1.0 => format!("{} s", digits(value)),
@@ -109,14 +102,14 @@ impl Unit {
         }
     }
 
-    /// The median, and the smallest and the largest if they differ from it: `1.20 s (1.10 s – 1.35 s)`.
+    /// Formats the median, with minimum and maximum if they differ: `1.20 s (1.10 s – 1.35 s)`.
     pub(crate) fn show_sample(self, sample: &Sample) -> String {
         let [median, min, max] = [sample.median(), sample.min(), sample.max()].map(|value| self.show(value));
         if min == median && max == median { median } else { format!("{median} ({min} – {max})") }
     }
 }
 
-/// Three significant digits; whole numbers without a point.
+/// Formats a number with three significant digits, or a whole number without a decimal point.
 fn digits(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 || value.fract() == 0.0 => format!("{value:.0}"),
@@ -125,7 +118,7 @@ fn digits(value: f64) -> String {
     }
 }
 
-/// A ratio as it is read: `0.33×`, `1.5×`, `420×`, `0.0019×`.
+/// Formats a ratio: `0.33×`, `1.50×`, `420×`, `0.0019×`.
 pub(crate) fn show_ratio(ratio: f64) -> String {
     if ratio > 0.0 && ratio < 0.01 { format!("{ratio:.4}×") } else { format!("{}×", digits(ratio)) }
 }
@@ -139,27 +132,27 @@ mod tests {
     }
 
     #[test]
-    fn the_median_of_an_even_number_lies_between_the_middle_two() {
+    fn the_median_of_an_even_number_is_the_mean_of_the_middle_two() {
         assert_eq!(sample(&[9.0, 1.0, 2.0]).median(), 2.0);
         assert_eq!(sample(&[4.0, 1.0, 2.0, 9.0]).median(), 3.0);
         assert_eq!(sample(&[5.0]).median(), 5.0);
     }
 
     #[test]
-    fn one_wild_value_moves_the_spread_and_not_the_median() {
-        let wild = sample(&[1.0, 1.0, 1.0, 1.0, 100.0]);
-        assert_eq!((wild.median(), wild.min(), wild.max()), (1.0, 1.0, 100.0));
+    fn an_outlier_changes_the_spread_but_not_the_median() {
+        let sample = sample(&[1.0, 1.0, 1.0, 1.0, 100.0]);
+        assert_eq!((sample.median(), sample.min(), sample.max()), (1.0, 1.0, 100.0));
     }
 
     #[test]
-    fn quartiles_lie_between_neighbours_in_proportion() {
+    fn quartiles_are_interpolated_between_neighbours() {
         let json = serde_json::to_value(sample(&[1.0, 2.0, 3.0, 4.0])).unwrap();
         assert_eq!((json["first_quartile"].as_f64(), json["third_quartile"].as_f64()), (Some(1.75), Some(3.25)));
         assert_eq!(json["values"].as_array().unwrap().len(), 4);
     }
 
     #[test]
-    fn values_are_shown_with_three_digits_in_the_unit_that_reads_best() {
+    fn values_are_shown_with_three_digits_in_a_suitable_unit() {
         let shown = [0.000_512, 0.0061, 0.25, 2.512, 12.34, 123.4].map(|seconds| Unit::Seconds.show(seconds));
         assert_eq!(shown, ["0.51 ms", "6.10 ms", "250 ms", "2.51 s", "12.3 s", "123 s"]);
         assert_eq!(Unit::Bytes.show(2_449_999.0), "2.45 MB");
@@ -168,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spread_is_shown_where_there_is_one() {
+    fn a_spread_is_shown_unless_all_values_are_equal() {
         assert_eq!(Unit::Seconds.show_sample(&sample(&[1.0, 2.0, 3.0])), "2 s (1 s – 3 s)");
         assert_eq!(Unit::Count.show_sample(&sample(&[5.0, 5.0])), "5");
     }

@@ -1,46 +1,46 @@
-//! What each step towards a fast start brings: the image beside itself with one of them undone.
+//! Ablation: the image against variants without one of the optimisations of its start.
 
 use anyhow::Context as _;
 
 use acceptance::container::BootSpec;
+use acceptance::database::Database;
 use testbed::cmd::Cmd;
 
 use super::baseline::Contender;
-use super::lab::Lab;
-use super::model::{By, Figures};
+use super::lab::Harness;
+use super::model::{Figures, Subject};
 use grammar::Part;
 
 use super::{gate, names};
 
-/// The image as it is, or with one step undone.
+/// The optimisation that a variant of the image lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    /// As it ships.
     None,
-    /// On all of upstream's image.
+    /// Runs on the full upstream image.
     Slim,
-    /// Node compiles all that it imports.
+    /// Node compiles every module that it imports.
     Compiled,
-    /// Directus' modules as upstream has them; those were not compiled either.
+    /// Directus' modules are unbundled, and therefore not compiled either.
     Bundled,
-    /// A warm boot does not know what the schema looked like, and lets Directus plan.
+    /// A warm boot has no fingerprint of the schema, so Directus has to plan.
     Fingerprint,
 }
 
 impl Step {
     const ALL: [Step; 5] = [Step::None, Step::Slim, Step::Compiled, Step::Bundled, Step::Fingerprint];
 
-    fn by(self) -> By {
+    fn subject(self) -> Subject {
         match self {
-            Step::None => By::Ours,
-            Step::Slim => By::OnUpstream,
-            Step::Compiled => By::Uncompiled,
-            Step::Bundled => By::Unbundled,
-            Step::Fingerprint => By::Planning,
+            Step::None => Subject::Ours,
+            Step::Slim => Subject::OnUpstream,
+            Step::Compiled => Subject::Uncompiled,
+            Step::Bundled => Subject::Unbundled,
+            Step::Fingerprint => Subject::Planning,
         }
     }
 
-    /// What builds the image in which it is undone.
+    /// Returns the name of the Dockerfile of the variant, if it needs another image.
     fn dockerfile(self) -> Option<&'static str> {
         match self {
             Step::Slim => Some("full"),
@@ -50,55 +50,58 @@ impl Step {
     }
 }
 
-/// Measures all in turns: on an empty database, then again on the same.
-pub(crate) async fn measure(lab: &Lab, figures: &mut Figures, runs: usize) -> anyhow::Result<()> {
+/// Measures all variants in turns: on an empty database, then again on the same.
+pub(crate) async fn measure(harness: &Harness, figures: &mut Figures, runs: usize) -> anyhow::Result<()> {
     for step in Step::ALL {
         if let Some(dockerfile) = step.dockerfile() {
-            build(lab, dockerfile).await?;
+            build(harness, dockerfile).await?;
         }
     }
     for _ in 0..runs {
         for step in Step::ALL {
-            let database =
-                if step == Step::Fingerprint { lab.booted(Contender::Ours).await? } else { lab.empty().await? };
-            let spec = || undone(lab, step, lab.container(Contender::Ours, &database));
+            let database = if step == Step::Fingerprint {
+                harness.booted(Contender::Ours).await?
+            } else {
+                harness.empty().await?
+            };
             if step == Step::Fingerprint {
                 database.execute("update boot.snapshots set fingerprint = null").await?;
             } else {
-                let (ready, serving) = gate::start(lab, Contender::Ours, spec()).await?;
-                figures.seconds(Part::Steps, names::COLD_GATE, step.by(), ready);
-                figures.seconds(Part::Steps, names::COLD_SERVE, step.by(), serving);
+                let (ready, serving) = gate::start(harness, Contender::Ours, variant(harness, step, &database)).await?;
+                figures.seconds(Part::Steps, names::COLD_GATE, step.subject(), ready);
+                figures.seconds(Part::Steps, names::COLD_SERVE, step.subject(), serving);
             }
-            let (ready, serving) = gate::start(lab, Contender::Ours, spec()).await?;
-            figures.seconds(Part::Steps, names::WARM_GATE, step.by(), ready);
-            figures.seconds(Part::Steps, names::WARM_SERVE, step.by(), serving);
-            lab.drop_database(&database).await?;
+            let (ready, serving) = gate::start(harness, Contender::Ours, variant(harness, step, &database)).await?;
+            figures.seconds(Part::Steps, names::WARM_GATE, step.subject(), ready);
+            figures.seconds(Part::Steps, names::WARM_SERVE, step.subject(), serving);
+            harness.drop_database(&database).await?;
         }
     }
     Ok(())
 }
 
-fn undone(lab: &Lab, step: Step, spec: BootSpec) -> BootSpec {
+/// Returns a container of the variant without a step.
+fn variant(harness: &Harness, step: Step, database: &Database) -> BootSpec {
+    let spec = harness.container(Contender::Ours, database);
     let spec = match step.dockerfile() {
-        Some(dockerfile) => spec.with(|spec| spec.image = tag(lab, dockerfile)),
+        Some(dockerfile) => spec.with(|spec| spec.image = tag(harness, dockerfile)),
         None => spec,
     };
-    // Node's own switch.
     if step == Step::Compiled { spec.variable("NODE_DISABLE_COMPILE_CACHE", "1") } else { spec }
 }
 
-fn tag(lab: &Lab, dockerfile: &str) -> String {
-    format!("{}:{dockerfile}", lab.setting.run.id())
+fn tag(harness: &Harness, dockerfile: &str) -> String {
+    format!("{}:{dockerfile}", harness.setting.run.id())
 }
 
-async fn build(lab: &Lab, dockerfile: &str) -> anyhow::Result<()> {
-    let folder = lab.tree.join("crates/bench/steps");
+async fn build(harness: &Harness, dockerfile: &str) -> anyhow::Result<()> {
+    let folder = harness.tree.join("crates/bench/steps");
     let docker = Cmd::new("docker")
-        .args(["buildx", "build", "--load", "--quiet", "--provenance=false", "--tag", &tag(lab, dockerfile)])
-        .args(["--label", &lab.label(), "--file", folder.join(format!("{dockerfile}.Dockerfile")).as_str()])
-        .args(["--build-arg", &format!("IMAGE={}", lab.image(Contender::Ours))])
-        .args(["--build-arg", &format!("DIRECTUS_IMAGE={}", lab.base.name)])
-        // Another builder than the engine's own does not see images that are only here, as the one is that is measured.
+        .args(["buildx", "build", "--load", "--quiet", "--provenance=false", "--tag", &tag(harness, dockerfile)])
+        .args(["--label", &harness.label(), "--file", folder.join(format!("{dockerfile}.Dockerfile")).as_str()])
+        .args(["--build-arg", &format!("IMAGE={}", harness.image(Contender::Ours))])
+        .args(["--build-arg", &format!("DIRECTUS_IMAGE={}", harness.base.name)])
+        // Only the engine's own builder can use local images, such as ours.
         .env("BUILDX_BUILDER", "default");
     docker
         .arg(&folder)

@@ -1,8 +1,8 @@
-//! Figures as tables: a row for what was measured, a column for each who was, and the ratio of the two that compete.
+//! Figures as tables: one row per metric, one column per subject, and the ratio of the two contenders.
 
 use testbed::ui;
 
-use super::model::{By, Figure, Report, find, median};
+use super::model::{Figure, Report, Subject, find, median};
 use super::stats::{Unit, show_ratio};
 use grammar::Part;
 
@@ -11,33 +11,32 @@ use super::{names, parts};
 /// A table of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Table {
-    /// The columns' heads.
+    /// Heads of the columns.
     pub(crate) head: Vec<String>,
-    /// As many cells a row as there are heads.
+    /// Rows with one cell per column.
     pub(crate) rows: Vec<Vec<String>>,
 }
 
-/// The table of a part; `None` if nothing of it was measured. A cell says how often only if that is neither once nor
+/// Returns the table of a part; `None` if it was not measured. Cells contain the number of measurements unless it is 1 or
 /// `runs`.
 pub(crate) fn of(figures: &[Figure], part: Part, runs: usize) -> Option<Table> {
     let mine: Vec<&Figure> = figures.iter().filter(|figure| figure.part == part).collect();
-    let mut parties: Vec<By> = mine.iter().map(|figure| figure.by).collect();
-    parties.sort();
-    parties.dedup();
+    let mut subjects: Vec<Subject> = mine.iter().map(|figure| figure.subject).collect();
+    subjects.sort();
+    subjects.dedup();
     let mut whats: Vec<&str> = Vec::new();
     for figure in &mine {
         if !whats.contains(&figure.what.as_str()) {
             whats.push(&figure.what);
         }
     }
-    let compared = parties.contains(&By::Ours) && parties.contains(&By::Shell);
-    let titles = parties.iter().map(|by| by.title().to_owned());
+    let compared = subjects.contains(&Subject::Ours) && subjects.contains(&Subject::Shell);
+    let titles = subjects.iter().map(|subject| subject.title().to_owned());
     let ratio_head = compared.then(|| "ours / shell".to_owned());
     let head = std::iter::once(String::new()).chain(titles).chain(ratio_head).collect();
     let rows = whats.into_iter().map(|what| {
-        let cells = parties
-            .iter()
-            .map(|by| find(figures, part, what, *by).map(|figure| cell(figure, runs)).unwrap_or_default());
+        let found = subjects.iter().map(|subject| find(figures, part, what, *subject));
+        let cells = found.map(|figure| figure.map(|figure| cell(figure, runs)).unwrap_or_default());
         let ratio = compared.then(|| ratio(figures, part, what).unwrap_or_default());
         std::iter::once(what.to_owned()).chain(cells).chain(ratio).collect()
     });
@@ -51,30 +50,32 @@ fn cell(figure: &Figure, runs: usize) -> String {
 }
 
 fn ratio(figures: &[Figure], part: Part, what: &str) -> Option<String> {
-    let (ours, shell) = (find(figures, part, what, By::Ours)?, find(figures, part, what, By::Shell)?);
-    // One that came through alone was not slowed down by those that died.
-    let alive = |by| median(figures, part, &names::survive(what), by);
-    let comparable = ours.unit != Unit::Count && shell.sample.median() > 0.0 && alive(By::Ours) == alive(By::Shell);
+    let (ours, shell) = (find(figures, part, what, Subject::Ours)?, find(figures, part, what, Subject::Shell)?);
+    // Not comparable if different numbers succeed: a container is not slowed down by others that failed.
+    let succeed = names::survive(what);
+    let [our_number, shell_number] =
+        [Subject::Ours, Subject::Shell].map(|subject| median(figures, part, &succeed, subject));
+    let comparable = ours.unit != Unit::Count && shell.sample.median() > 0.0 && our_number == shell_number;
     comparable.then(|| show_ratio(ours.sample.median() / shell.sample.median()))
 }
 
-/// Everything, for people at a terminal.
+/// Renders the whole report for a terminal.
 pub(crate) fn render(report: &Report) -> String {
     let mut text = String::new();
     for part in Part::ALL {
         let Some(Table { head, rows }) = of(&report.figures, part, report.runs) else { continue };
         text += &format!("{}\n{}\n\n", parts::title(part), aligned(std::iter::once(head).chain(rows).collect()));
     }
-    let bars = report.bars.iter().map(|bar| {
-        let met = if bar.met { "met" } else { "missed" };
-        vec![met.to_owned(), bar.measured.clone(), bar.promise.clone()]
+    let verdicts = report.verdicts.iter().map(|verdict| {
+        let met = if verdict.met { "met" } else { "missed" };
+        vec![met.to_owned(), verdict.measured.clone(), verdict.promise.clone()]
     });
-    text += &format!("Bars\n{}", aligned(bars.collect()));
+    text += &format!("Thresholds\n{}", aligned(verdicts.collect()));
     text.trim_end().to_owned()
 }
 
 fn aligned(rows: Vec<Vec<String>>) -> String {
-    // As wide as the widest table: columns that it does not have are empty.
+    // Number of columns of the widest table; other tables have empty columns.
     const WIDEST: usize = 7;
     let rows: Vec<[String; WIDEST]> = rows
         .into_iter()
@@ -92,12 +93,12 @@ mod tests {
     fn the_two_that_compete_have_a_ratio_and_others_have_columns_of_their_own() {
         let mut figures = Figures::default();
         for seconds in [1.0, 2.0, 3.0] {
-            figures.seconds(Part::Process, "boot", By::Ours, seconds);
+            figures.seconds(Part::Process, "boot", Subject::Ours, seconds);
         }
         for seconds in [8.0, 9.0] {
-            figures.seconds(Part::Process, "boot", By::Shell, seconds);
+            figures.seconds(Part::Process, "boot", Subject::Shell, seconds);
         }
-        figures.seconds(Part::Process, "connect", By::Connect, 0.004);
+        figures.seconds(Part::Process, "connect", Subject::Connect, 0.004);
         let table = of(&figures.0, Part::Process, 2).unwrap();
         assert_eq!(table.head, ["", "trm-directus", "shell", "bare connect", "ours / shell"]);
         assert_eq!(table.rows[0], ["boot", "2 s (1 s – 3 s), 3 times", "8.50 s (8 s – 9 s)", "", "0.24×"]);
@@ -106,9 +107,9 @@ mod tests {
     }
 
     #[test]
-    fn times_of_different_numbers_of_survivors_are_not_compared() {
+    fn durations_are_not_compared_if_different_numbers_succeed() {
         let mut figures = Figures::default();
-        for (by, alive) in [(By::Ours, 5.0), (By::Shell, 1.0)] {
+        for (by, alive) in [(Subject::Ours, 5.0), (Subject::Shell, 1.0)] {
             figures.seconds(Part::Replicas, "cold", by, 10.0);
             figures.add(Part::Replicas, &names::survive("cold"), by, Unit::Count, alive);
         }
@@ -116,10 +117,10 @@ mod tests {
     }
 
     #[test]
-    fn survivors_are_counted_and_not_divided() {
+    fn counts_have_no_ratio() {
         let mut figures = Figures::default();
-        figures.add(Part::Replicas, "survive", By::Ours, Unit::Count, 5.0);
-        figures.add(Part::Replicas, "survive", By::Shell, Unit::Count, 1.0);
+        figures.add(Part::Replicas, "survive", Subject::Ours, Unit::Count, 5.0);
+        figures.add(Part::Replicas, "survive", Subject::Shell, Unit::Count, 1.0);
         assert_eq!(of(&figures.0, Part::Replicas, 1).unwrap().rows, [["survive", "5", "1", ""]]);
     }
 }

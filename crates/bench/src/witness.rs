@@ -1,48 +1,49 @@
-//! The witness: reading the catalog before and after each transaction of a cold boot, without the work in between.
+//! The witness: reads the catalog before and after each transaction of a cold boot, without the transactions themselves.
 
 use anyhow::{Context as _, ensure};
 
 use super::baseline::Contender;
-use super::lab::{Clocked, Lab, PROBE};
-use super::model::{By, Figures};
+use super::lab::{Harness, PROBE, Timings};
+use super::model::{Figures, Subject};
 use grammar::Part;
 
 use super::names;
 use acceptance::database::Database;
 
-/// Transactions of a cold boot of this image: its five SQL files, Directus' installation, and the schema apply.
+/// Number of transactions in a cold boot of this image: five SQL files, Directus' installation, and the schema apply.
 const TRANSACTIONS: &str = "7";
-/// A large model: so many tables of 30 columns, and so many partitions of one table, made in portions.
+/// Tables of the large model, with 30 columns each.
 const TABLES: usize = 500;
+/// Partitions of one table of the large model, created in portions.
 const PARTITIONS: usize = 10_000;
 const PORTION: usize = 500;
 
 /// Measures both models in turns.
-pub(crate) async fn measure(lab: &Lab, figures: &mut Figures, runs: usize) -> anyhow::Result<()> {
-    let (own, large) = (lab.booted(Contender::Ours).await?, lab.booted(Contender::Ours).await?);
+pub(crate) async fn measure(harness: &Harness, figures: &mut Figures, runs: usize) -> anyhow::Result<()> {
+    let (own, large) = (harness.booted(Contender::Ours).await?, harness.booted(Contender::Ours).await?);
     enlarge(&large).await?;
     let models = [(names::WITNESS, &own), (names::WITNESS_LARGE, &large)];
     let mut containers = Vec::new();
     for (name, database) in models {
-        containers.push((name, lab.idle(Contender::Ours, database).await?));
+        containers.push((name, harness.idle(Contender::Ours, database).await?));
     }
     for _ in 0..runs {
         for (name, container) in &containers {
             let (code, output) = container.exec(&[PROBE, "witness", TRANSACTIONS]).await?;
             ensure!(code == 0, "the probe failed: {output}");
-            for seconds in Clocked::read(&output).context("the probe printed no figures")?.seconds {
-                figures.seconds(Part::Witness, name, By::Ours, seconds);
+            for seconds in Timings::read(&output).context("failed to read the output of the probe")?.seconds {
+                figures.seconds(Part::Witness, name, Subject::Ours, seconds);
             }
         }
     }
     for ((_, container), (_, database)) in containers.iter().zip(models) {
-        lab.remove(container).await?;
-        lab.drop_database(database).await?;
+        harness.remove(container).await?;
+        harness.drop_database(database).await?;
     }
     Ok(())
 }
 
-/// Adds the tables and partitions, in a schema of their own.
+/// Adds the tables and partitions of the large model, in a separate schema.
 async fn enlarge(database: &Database) -> anyhow::Result<()> {
     database
         .execute(&format!(

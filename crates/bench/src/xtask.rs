@@ -1,19 +1,19 @@
-//! xtask's own start: what a developer waits for at every command.
+//! Startup of xtask, which delays every command of a developer.
 
 use std::time::Instant;
 
 use testbed::cmd::Cmd;
 use testbed::workspace;
 
-use super::model::{By, Figures};
+use super::model::{Figures, Subject};
 use grammar::Part;
 
 use super::names;
 
-/// How often in a turn.
+/// Measurements per turn.
 const TIMES: usize = 3;
 
-/// Measures cargo with the program, and the program alone.
+/// Measures the program with and without cargo.
 pub(crate) async fn measure(figures: &mut Figures, runs: usize) -> anyhow::Result<()> {
     let program = workspace::target_dir().join("debug/xtask");
     for turn in 0..=runs * TIMES {
@@ -21,14 +21,14 @@ pub(crate) async fn measure(figures: &mut Figures, runs: usize) -> anyhow::Resul
             let cmd = if what == names::BARE_XTASK {
                 Cmd::new(program.as_std_path()).arg("--help")
             } else {
-                // The alias of .cargo/config.toml.
+                // Alias of .cargo/config.toml.
                 Cmd::cargo().args(["xtask", "--help"])
             };
             let began = Instant::now();
             cmd.read().await?;
-            // The first is not counted: it may build.
+            // Not recorded: the first run may build.
             if turn > 0 {
-                figures.seconds(Part::Xtask, what, By::Ours, began.elapsed().as_secs_f64());
+                figures.seconds(Part::Xtask, what, Subject::Ours, began.elapsed().as_secs_f64());
             }
         }
     }

@@ -1,4 +1,4 @@
-# The image on all of upstream's, with the very same parts of ours.
+# Our image on the full upstream image, with identical files of ours.
 ARG IMAGE
 ARG DIRECTUS_IMAGE
 
@@ -15,5 +15,5 @@ COPY --from=ours /usr/local/bin/entrypoint /usr/local/bin/entrypoint
 USER node
 ENTRYPOINT ["/usr/local/bin/entrypoint"]
 CMD ["start"]
-# As the image has it: its processes take their time from the server.
+# The same health check as in our image, because its processes compete with the server.
 HEALTHCHECK --interval=5s --timeout=5s --start-period=120s --retries=3 CMD ["/usr/local/bin/entrypoint", "healthcheck"]

@@ -1,4 +1,4 @@
-# The image with Directus' modules as upstream has them: each file of the bundle hands on to the one that it was made from.
+# Our image with Directus' unbundled modules: each entry point of the bundle re-exports its original.
 ARG IMAGE
 
 # hadolint ignore=DL3006

@@ -1,4 +1,4 @@
--- The table of the library's lending desk, which no collection is.
+-- Table of the library's lending desk; it is not a Directus collection.
 -- owns-table: loans
 CREATE TABLE IF NOT EXISTS public.loans (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS public.loans (
 DO $assert$
 BEGIN
     IF to_regclass('public.loans') IS NULL THEN
-        RAISE EXCEPTION 'public.loans is not there';
+        RAISE EXCEPTION 'public.loans does not exist';
     END IF;
 END
 $assert$;

@@ -1,4 +1,4 @@
--- A book is registered once: the same title of the same author is a mistake.
+-- A book is registered once: the same title by the same author is a mistake.
 DO $migration$
 BEGIN
     IF NOT EXISTS (
