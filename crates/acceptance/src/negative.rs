@@ -1,8 +1,9 @@
-//! The negative suite: deliberately broken images (mutants), which the checks must catch for the right reason. A check that
-//! cannot fail proves nothing.
+//! The negative suite: deliberately broken images (mutants), which the checks must catch for the right reason. A check
+//! that cannot fail proves nothing.
 //!
-//! [`MUTANTS`] lists, for every check, ways to break the image and the words that the check must then report. Each mutant is
-//! an image built from the subject and removed afterwards. The unbroken image boots the databases that checks start from.
+//! [`MUTANTS`] lists, for every check, ways to break the image and the words that the check must then report. Each
+//! mutant is an image built from the subject and removed afterwards. The unbroken image boots the databases that checks
+//! start from.
 
 mod breakage;
 mod breakages;

@@ -55,7 +55,8 @@ impl Contender {
     }
 }
 
-/// Returns the command that builds the shell's image from a folder. On a stand-in, psql is copied from the database's stand-in.
+/// Returns the command that builds the shell's image from a folder. On a stand-in, psql is copied from the database's
+/// stand-in.
 pub(crate) fn build_command(folder: &str, tag: &str, label: &str, base: &Resolved, database: &Resolved) -> Cmd {
     let packages = if base.stand_in { "debian" } else { "alpine" };
     let cmd = Cmd::new("docker")

@@ -1,5 +1,5 @@
-//! Test harness: a network, one PostgreSQL server with the durability of production, the two images, and a probe that measures
-//! time inside containers. Containers, images and networks carry the run's label and are removed with it.
+//! Test harness: a network, one PostgreSQL server with the durability of production, the two images, and a probe that
+//! measures time inside containers. Containers, images and networks carry the run's label and are removed with it.
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -195,8 +195,8 @@ impl Harness {
         self.server.execute(&format!("drop database {} with (force)", database.name)).await
     }
 
-    /// Returns a container that boots on a database, with the image's own health check. Its root file system is writable, because
-    /// the shell needs that.
+    /// Returns a container that boots on a database, with the image's own health check. Its root file system is
+    /// writable, because the shell needs that.
     pub(crate) fn container(&self, who: Contender, database: &Database) -> BootSpec {
         BootSpec::new(&self.setting, "bench", database).with(|spec| {
             spec.image = self.image(who);

@@ -1,7 +1,7 @@
 //! The benchmark: the image against the shell pipeline that it replaces, in the same run, in turns.
 //!
-//! [`lab`] is the test harness, each module named after a [`Part`] measures it, [`model`] holds the results, [`bars`] has the
-//! thresholds, [`table`] and [`document`] render the results.
+//! [`lab`] is the test harness, each module named after a [`Part`] measures it, [`model`] holds the results, [`bars`]
+//! has the thresholds, [`table`] and [`document`] render the results.
 
 mod bars;
 mod baseline;

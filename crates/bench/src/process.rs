@@ -1,5 +1,5 @@
-//! The boot as a process in a running container: the start of a container takes hundreds of milliseconds, which would hide a boot
-//! of a few.
+//! The boot as a process in a running container: the start of a container takes hundreds of milliseconds, which would
+//! hide a boot of a few.
 
 use super::baseline::Contender;
 use super::lab::Harness;

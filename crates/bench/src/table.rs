@@ -17,8 +17,8 @@ pub(crate) struct Table {
     pub(crate) rows: Vec<Vec<String>>,
 }
 
-/// Returns the table of a part; `None` if it was not measured. Cells contain the number of measurements unless it is 1 or
-/// `runs`.
+/// Returns the table of a part; `None` if it was not measured. Cells contain the number of measurements unless it is 1
+/// or `runs`.
 pub(crate) fn of(figures: &[Figure], part: Part, runs: usize) -> Option<Table> {
     let mine: Vec<&Figure> = figures.iter().filter(|figure| figure.part == part).collect();
     let mut subjects: Vec<Subject> = mine.iter().map(|figure| figure.subject).collect();
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_two_that_compete_have_a_ratio_and_others_have_columns_of_their_own() {
+    fn contenders_have_a_ratio_and_other_subjects_have_columns() {
         let mut figures = Figures::default();
         for seconds in [1.0, 2.0, 3.0] {
             figures.seconds(Part::Process, "boot", Subject::Ours, seconds);

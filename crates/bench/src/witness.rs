@@ -1,4 +1,5 @@
-//! The witness: reads the catalog before and after each transaction of a cold boot, without the transactions themselves.
+//! The witness: reads the catalog before and after each transaction of a cold boot, without the transactions
+//! themselves.
 
 use anyhow::{Context as _, ensure};
 

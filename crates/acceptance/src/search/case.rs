@@ -72,8 +72,8 @@ pub(super) enum Edit {
     },
     /// Wraps the snapshot in the envelope of the REST API, `{"data": …}`.
     Envelope,
-    /// SQL that changes the database before the boot, as a user of the admin app would. `touches` names columns and relations
-    /// that the boot resets to the snapshot.
+    /// SQL that changes the database before the boot, as a user of the admin app would. `touches` names columns and
+    /// relations that the boot resets to the snapshot.
     Live {
         sql: String,
         touches: Vec<String>,
@@ -125,7 +125,7 @@ impl Case {
     pub(super) fn snapshot(&self, base: &Value) -> anyhow::Result<Value> {
         let mut snapshot = base.clone();
         for edit in &self.edits {
-            edit.apply(&mut snapshot).with_context(|| format!("{} cannot be applied", self.name))?;
+            edit.apply(&mut snapshot).with_context(|| format!("failed to apply {}", self.name))?;
         }
         let wrapped = self.edits.contains(&Edit::Envelope);
         Ok(if wrapped { serde_json::json!({ "data": snapshot }) } else { snapshot })
@@ -202,12 +202,12 @@ impl Edit {
                 *at = value.clone();
             }
             Edit::Remove { list, entry, path } => {
-                let Some((last, way)) = path.split_last() else {
+                let Some((last, parents)) = path.split_last() else {
                     retain(snapshot, *list, |other| name_of(other) != *entry);
                     return Ok(());
                 };
                 let Some(mut at) = find(snapshot, *list, entry) else { return Ok(()) };
-                for key in way {
+                for key in parents {
                     let next = match at {
                         Value::Array(items) => key.parse::<usize>().ok().and_then(|index| items.get_mut(index)),
                         other => other.get_mut(key.as_str()),

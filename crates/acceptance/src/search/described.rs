@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::case::{List, name_of, text};
 use super::state::{Row, State, Table};
 
-/// Returns the properties of the snapshot that the database does not have, except for those that a warning in the log explains.
-/// `before` is the state without the boot's schema phase: keys that the snapshot lacks keep their value.
+/// Returns the properties of the snapshot that the database does not have, except for those that a warning in the log
+/// explains. `before` is the state without the boot's schema phase: keys that the snapshot lacks keep their value.
 pub(super) fn contradictions(snapshot: &Value, before: &State, after: &State, log: &[String]) -> Vec<String> {
     let snapshot = snapshot.get("data").unwrap_or(snapshot);
     let mut found = Vec::new();
@@ -153,7 +153,7 @@ fn has_rule(state: &State, table: &Table, column: &str, unique: bool) -> bool {
     state.rules.iter().any(|rule| {
         let is_unique = rule.kind == "u" || rule.definition.starts_with("CREATE UNIQUE");
         rule.table == table.name && rule.columns.len() == 1 && rule.columns[0] == column && is_unique == unique && ["u", "i"].contains(&rule.kind.as_str())
-            // A partial index does not count.
+            // A partial index does not enforce the property.
             && !rule.definition.contains(" WHERE ")
     })
 }

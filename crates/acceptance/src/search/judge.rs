@@ -93,8 +93,8 @@ impl Judge<'_> {
         }))
     }
 
-    /// Returns true if a file changes values by casts that end with the original type. The boot then requires the directive
-    /// `rows of`, because it cannot determine the column.
+    /// Returns true if a file changes values by casts that end with the original type. The boot then requires the
+    /// directive `rows of`, because it cannot determine the column.
     fn casts_back(&self, index: usize) -> anyhow::Result<bool> {
         let lost = losses(self.plain(index)?, self.plain(index + 1)?, By::Number);
         let changes = &self.files[index].changes;
@@ -121,7 +121,8 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// Checks the reason for which a SQL file failed or was refused: it must also hold when PostgreSQL alone runs the file.
+    /// Checks the reason for which a SQL file failed or was refused: it must also hold when PostgreSQL alone runs the
+    /// file.
     pub(super) fn file_failed(&self, verdict: &Verdict, after: &State) -> anyhow::Result<()> {
         let index = self.applied(after)?;
         let is_pure = self.case.is_sql_only() || verdict.phase == Phase::DbInit;

@@ -1,7 +1,9 @@
-//! Search for unknown defects: random legal edits against the real image, with an oracle independent of the boot's witness.
+//! Search for unknown defects: random legal edits against the real image, with an oracle independent of the boot's
+//! witness.
 //!
-//! A [`case`] is data that [`generate`] derives from a seed. [`trial`] boots it on a copy of a filled database ([`model`]). [`judge`] and
-//! [`oracle`] compare [`state`]s by content, [`permits`] lists the permitted changes, [`described`] compares database and snapshot.
+//! A [`case`] is data that [`generate`] derives from a seed. [`trial`] boots it on a copy of a filled database
+//! ([`model`]). [`judge`] and [`oracle`] compare [`state`]s by content, [`permits`] lists the permitted changes,
+//! [`described`] compares database and snapshot.
 
 mod case;
 mod described;

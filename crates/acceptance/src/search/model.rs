@@ -1,5 +1,5 @@
-//! Initial database and snapshot of every case: the rich model that Directus itself saved, additional tables of SQL, and rows in
-//! every table.
+//! Initial database and snapshot of every case: the rich model that Directus itself saved, additional tables of SQL,
+//! and rows in every table.
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -24,7 +24,7 @@ pub(super) struct Model {
 
 impl Model {
     pub(super) fn new() -> anyhow::Result<Model> {
-        Ok(Model { snapshot: serde_saphyr::from_str(SNAPSHOT).context("the model's snapshot cannot be read")? })
+        Ok(Model { snapshot: serde_saphyr::from_str(SNAPSHOT).context("failed to parse the model's snapshot")? })
     }
 
     /// Returns the entries of a list.

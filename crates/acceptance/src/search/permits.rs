@@ -1,4 +1,5 @@
-//! Changes that a boot is permitted to make: the edits of the case, and the losses that the boot announced and the operator allowed.
+//! Changes that a boot is permitted to make: the edits of the case, and the losses that the boot announced and the
+//! operator allowed.
 
 use std::collections::BTreeSet;
 
@@ -57,8 +58,8 @@ impl Permits {
         self.touched.insert((entry.to_owned(), key.to_owned()));
     }
 
-    /// Parses the refusal of a boot: `this would delete collection laps (12 rows); narrow field laps.speed: …; nothing of …`.
-    /// Returns the number of recognised items.
+    /// Parses the refusal of a boot, and returns the number of recognised items. Example:
+    /// `this would delete collection laps (12 rows); narrow field laps.speed: …; nothing of …`.
     pub(super) fn announce(&mut self, message: &str) -> usize {
         let list = message.split("; the plan was not").next().unwrap_or(message);
         let list = list.split("; everything was rolled back").next().unwrap_or(list);
@@ -85,8 +86,8 @@ impl Permits {
         recognised
     }
 
-    /// Returns the announced deletions of entries that the snapshot contains. Tables that a SQL file dropped do not count: Directus'
-    /// rows about them remain.
+    /// Returns the announced deletions of entries that the snapshot contains. Tables that a SQL file dropped do not
+    /// count: Directus' rows about them remain.
     pub(super) fn contradictions(&self, snapshot: &Value, state: &State) -> Vec<String> {
         let tables = self.tables.iter().filter(|name| state.table(name).is_some() && keeps_table(snapshot, name));
         let columns = self.columns.iter().filter(|name| {
@@ -164,7 +165,8 @@ fn has_entry(snapshot: &Value, list: List, name: &str) -> bool {
     !snapshot[list.key()].is_array() || find_entry(snapshot, list, name).is_some()
 }
 
-/// Returns true if the snapshot keeps a collection as a table. A change between folder and table replaces the collection.
+/// Returns true if the snapshot keeps a collection as a table. A change between folder and table replaces the
+/// collection.
 fn keeps_table(snapshot: &Value, name: &str) -> bool {
     let becomes_folder =
         find_entry(snapshot, List::Collections, name).is_some_and(|entry| !entry["schema"].is_object());

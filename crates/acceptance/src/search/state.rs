@@ -194,7 +194,6 @@ impl State {
         }
     }
 
-    /// Returns the table with a name.
     pub(super) fn table(&self, name: &str) -> Option<&Table> {
         self.tables.values().find(|table| table.name == name)
     }

@@ -1,5 +1,6 @@
-//! The sweep: real boots of the image through a proxy to PostgreSQL that injects one fault at one message. For every message and
-//! fault the boot must end in time and report the cause, and the next boot must produce the same database as an undisturbed one.
+//! The sweep: real boots of the image through a proxy to PostgreSQL that injects one fault at one message. For every
+//! message and fault the boot must end in time and report the cause, and the next boot must produce the same database
+//! as an undisturbed one.
 //!
 //! [`point`] chooses the fault points, [`found`] holds the results, [`html`] renders them.
 

@@ -47,7 +47,8 @@ impl Kind {
                 phase <= Phase::Lock && matches!(self, Kind::ServerKilled | Kind::Frozen)
             }
             ExitCode::DatabaseLost => phase > Phase::Database,
-            // Directus reports the loss of its own connections. The last comparison of the schema belongs to post-schema.
+            // Directus reports the loss of its own connections. The last comparison of the schema belongs to
+            // post-schema.
             ExitCode::BootstrapFailed => phase == Phase::Bootstrap,
             ExitCode::SchemaFailed => matches!(phase, Phase::Schema | Phase::PostSchema),
             _ => false,

@@ -1,4 +1,5 @@
-//! Generates random legal edits, as by a user of the admin app, a tool that trims snapshots, or the author of a SQL file.
+//! Generates random legal edits, such as those of a user of the admin app, a tool that trims snapshots, or the author
+//! of a SQL file.
 
 mod snapshot;
 mod sql;
