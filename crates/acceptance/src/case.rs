@@ -1,9 +1,9 @@
-//! The surroundings of one check: a network, databases and containers of its own, and the evidence that it gathers.
+//! The context of one check: its network, databases and containers, and the evidence that it collects.
 
 use std::rc::Rc;
 use std::time::Instant;
 
-use anyhow::ensure;
+use anyhow::Context as _;
 use futures_util::future::{join_all, try_join_all};
 
 use crate::container::{BootSpec, Container, Ended};
@@ -13,18 +13,18 @@ use crate::model::{Evidence, Figure, LogExcerpt};
 use crate::servers::Servers;
 use crate::setting::{PATIENCE, Setting};
 
-/// The name of a case's own server in its network; the shared one is `db` there.
+/// Host name of a check's own database server in its network; the shared server is `db`.
 pub const OWN_SERVER: &str = "own-db";
-/// Number of lines of a container's log in a report.
+/// Number of lines of each container's log in a report.
 const EXCERPT: usize = 40;
 
-/// The surroundings of one check.
+/// The context of one check.
 pub struct Case {
-    /// Shared by all checks of a run.
+    /// The context that all checks of a run share.
     pub setting: Rc<Setting>,
-    /// The database servers.
+    /// The database servers of the run.
     pub servers: Rc<Servers>,
-    /// The evidence so far.
+    /// The evidence collected so far.
     pub evidence: Evidence,
     name: &'static str,
     network: Option<String>,
@@ -32,32 +32,38 @@ pub struct Case {
 }
 
 impl Case {
-    /// A case without anything in it yet.
+    /// Creates a context without a network, databases or containers.
     pub fn new(setting: Rc<Setting>, servers: Rc<Servers>, name: &'static str) -> Case {
         Case { setting, servers, evidence: Evidence::default(), name, network: None, containers: Vec::new() }
     }
 
-    /// Its name.
+    /// The check's name, or, in the negative suite, that of the broken image; unique in the run.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Takes over a container, to be removed with the case.
+    /// Takes over a container, which is then removed with the context.
     pub fn keep(&mut self, container: Container) {
         self.containers.push(container);
     }
 
-    /// Notes a figure or fact.
+    /// Adds a figure or fact to the evidence.
     pub fn figure(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        self.evidence.figures.push(Figure { name: name.into(), value: value.into() });
+        self.evidence.figures.push(Figure::new(name, value));
     }
 
-    /// Notes a line of a log.
+    /// Adds a line of a log to the evidence.
     pub fn line(&mut self, line: impl Into<String>) {
         self.evidence.lines.push(line.into());
     }
 
-    /// This case's network, made when it is first asked for.
+    /// Adds the first line of a log with these words to the evidence. It is an error if there is no such line.
+    pub fn line_with(&mut self, log: &[String], words: &str) -> anyhow::Result<()> {
+        self.line(log.iter().find(|line| line.contains(words)).with_context(|| format!("the log has no `{words}`"))?);
+        Ok(())
+    }
+
+    /// The check's network, created by the first call.
     pub async fn network(&mut self) -> anyhow::Result<String> {
         if let Some(network) = &self.network {
             return Ok(network.clone());
@@ -68,7 +74,7 @@ impl Case {
         Ok(network)
     }
 
-    /// A server of this case's own, with an empty database; for checks that harm it.
+    /// Starts a separate server with an empty database, for checks that kill or freeze it.
     pub async fn own_server(&mut self) -> anyhow::Result<(Container, Database)> {
         let network = self.network().await?;
         let (id, database) = self.servers.start(Some((network, OWN_SERVER.to_owned()))).await?;
@@ -77,34 +83,22 @@ impl Case {
         Ok((container, database))
     }
 
-    /// Starts a server that was killed again, and returns its database as it is reached now.
-    pub async fn server_again(&self, server: &Container, database: &Database) -> anyhow::Result<Database> {
+    /// Restarts a killed server, and returns its database with the new port.
+    pub async fn restart_server(&self, server: &Container, database: &Database) -> anyhow::Result<Database> {
         server.restart().await?;
         let database = database.at(self.setting.engine.published_port(&server.id, 5432).await?);
         database.answers().await?;
         Ok(database)
     }
 
-    /// An empty database on the server that the checks share.
-    pub async fn empty_database(&mut self) -> anyhow::Result<Database> {
-        let network = self.network().await?;
-        self.servers.empty(&network, self.name).await
-    }
-
-    /// The same under a name in this case, for a check that needs several.
-    pub async fn empty_database_of(&mut self, name: &str) -> anyhow::Result<Database> {
+    /// Creates an empty database on the shared server; `name` is unique in the check.
+    pub async fn empty_database(&mut self, name: &str) -> anyhow::Result<Database> {
         let network = self.network().await?;
         self.servers.empty(&network, &format!("{}-{name}", self.name)).await
     }
 
-    /// A database on the server that the checks share, as a finished boot of the image leaves it.
-    pub async fn booted_database(&mut self) -> anyhow::Result<Database> {
-        let network = self.network().await?;
-        self.servers.booted(&network, self.name).await
-    }
-
-    /// The same under a name in this case, for a check that needs two.
-    pub async fn booted_database_of(&mut self, name: &str) -> anyhow::Result<Database> {
+    /// Creates a database on the shared server, as a finished boot of the image leaves it; `name` is unique in the check.
+    pub async fn booted_database(&mut self, name: &str) -> anyhow::Result<Database> {
         let network = self.network().await?;
         self.servers.booted(&network, &format!("{}-{name}", self.name)).await
     }
@@ -115,12 +109,12 @@ impl Case {
         self.servers.undisturbed(&network).await
     }
 
-    /// The output of `pg_dump` for a database on the server that the checks share.
+    /// The output of `pg_dump` for a database on the shared server.
     pub async fn dump(&self, database: &Database) -> anyhow::Result<String> {
         self.servers.dump(database).await
     }
 
-    /// A container of the image, configured as in production and not started yet.
+    /// The specification of a container of the image, configured as in production.
     pub fn boot(&self, name: &str, database: &Database) -> BootSpec {
         BootSpec::new(&self.setting, name, database)
     }
@@ -133,27 +127,31 @@ impl Case {
         Ok(container)
     }
 
-    /// Starts containers of the image at the same moment: all are made before the first one is started.
+    /// Starts containers of the image at the same time: all of them are created before the first one is started.
     pub async fn start_all(&mut self, specs: Vec<BootSpec>) -> anyhow::Result<Vec<Container>> {
         let network = self.network().await?;
-        let made = specs.into_iter().map(|spec| spec.create(&self.setting, Some(network.clone())));
-        let made = try_join_all(made).await?;
-        self.containers.extend(made.iter().cloned());
-        try_join_all(made.iter().map(Container::restart)).await?;
+        let created = specs.into_iter().map(|spec| spec.create(&self.setting, Some(network.clone())));
+        let created = try_join_all(created).await?;
+        self.containers.extend(created.iter().cloned());
+        try_join_all(created.iter().map(Container::restart)).await?;
         let began = Instant::now();
-        Ok(made.into_iter().map(|container| container.started(began)).collect())
+        Ok(created.into_iter().map(|container| container.started(began)).collect())
     }
 
-    /// Boots to the end (`entrypoint boot`), notes its timeline, and returns what it said. A failed boot is an error.
+    /// Starts a container and waits for its end, with any exit code.
+    pub async fn run(&mut self, spec: BootSpec) -> anyhow::Result<Ended> {
+        self.start(spec).await?.ended(PATIENCE).await
+    }
+
+    /// Runs `entrypoint boot`, and adds its timeline to the evidence. A failed boot is an error.
     pub async fn boot_once(&mut self, name: &str, database: &Database) -> anyhow::Result<Ended> {
-        let container = self.start(self.boot(name, database).command(["boot"])).await?;
-        let ended = container.ended(PATIENCE).await?;
+        let ended = self.run(self.boot(name, database).command(["boot"])).await?;
         self.evidence.boots.push(ended.timeline(name));
-        ensure!(ended.code == 0, "{name} ended with {}: {}", ended.code, ended.last_line());
+        ended.expect_success(name)?;
         Ok(ended)
     }
 
-    /// The last lines of all containers.
+    /// The last lines of every container's log.
     pub async fn excerpts(&self) -> Vec<LogExcerpt> {
         let mut excerpts = Vec::new();
         for container in &self.containers {
@@ -166,16 +164,16 @@ impl Case {
         excerpts
     }
 
-    /// Commands that show the logs of containers that are kept.
-    pub fn how_to_look(&self) -> Vec<String> {
+    /// The commands that show the logs of the containers.
+    pub fn log_commands(&self) -> Vec<String> {
         self.containers.iter().map(|container| format!("docker logs {}  # {}", container.id, container.name)).collect()
     }
 
-    /// Removes everything of this case. Databases on the shared server go with it.
+    /// Removes the containers and the network. Databases on the shared server are removed with that server.
     pub async fn remove(self) -> anyhow::Result<()> {
         let engine = &self.setting.engine;
         let removed = join_all(self.containers.iter().map(|container| engine.remove(&container.id))).await;
-        // All first: one that cannot be removed must not keep the others.
+        // Checked at the end, so that a failed removal does not keep the other containers.
         removed.into_iter().collect::<anyhow::Result<()>>()?;
         if let Some(network) = &self.network {
             self.servers.leave(network).await?;

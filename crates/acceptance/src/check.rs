@@ -1,36 +1,36 @@
-//! What a check is: a promise, what it needs, and how it is looked at.
+//! A check: a promise, its requirements, and the function that proves it.
 
 use std::pin::Pin;
 
 use crate::case::Case;
 
-/// One promise of the README, and how it is proven.
+/// One promise of the README and its proof.
 pub struct Check {
-    /// Its name on the command line.
+    /// The name on the command line, such as `warm-boot`.
     pub name: &'static str,
-    /// What it promises, in one sentence.
+    /// The promise as one sentence, for the list and the report.
     pub promise: &'static str,
-    /// What it needs beyond an engine, an image and a database.
+    /// Requirements beyond an engine, an image and a database.
     pub needs: Need,
-    /// Looks. `Ok`: the promise is kept. An error is why it is not, or a [`NotRun`].
-    pub run: for<'a> fn(&'a mut Case) -> Looking<'a>,
+    /// Returns `Ok` if the promise is kept; an error contains the reason for the failure, or is a [`NotRun`].
+    pub run: for<'a> fn(&'a mut Case) -> CheckFuture<'a>,
 }
 
-/// A check that is being made.
-pub type Looking<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
+/// A running check.
+pub type CheckFuture<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
 
-/// What a check needs beyond an engine, an image and a database.
+/// Requirements beyond an engine, an image and a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Nothing.
+    /// No further requirement.
     Nothing,
-    /// Many containers at once: nothing else runs beside it.
+    /// The whole machine, for many containers at once: no other check runs at the same time.
     TheMachine,
     /// A headless Chromium on this machine.
     Browser,
 }
 
-/// Why a promise was not looked at. Anything else that ends a check early is a failure.
+/// The reason why a check was not run. Every other error of a check is a failure.
 #[derive(Debug)]
 pub struct NotRun(pub String);
 

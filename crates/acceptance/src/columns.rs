@@ -1,9 +1,9 @@
-//! The columns of a database, and values for them.
+//! The columns of a database, and SQL expressions that fill them.
 
 use anyhow::Context as _;
 use tokio_postgres::{Client, Row};
 
-/// The columns of all tables that are not Directus' own.
+/// The columns of all tables except those of Directus.
 const COLUMNS: &str = r"
     select c.relname::text, a.attname::text, format_type(coalesce(nullif(t.typbasetype, 0), t.oid), null), t.typtype = 'e',
         a.atttypmod - 4, f.confrelid::regclass::text,
@@ -20,29 +20,28 @@ const COLUMNS: &str = r"
       and not exists (select from pg_depend e where e.objid = c.oid and e.deptype = 'e')
     order by c.relname, a.attnum";
 
-/// A column that gets values.
+/// A column of a table.
 pub(crate) struct Column {
-    /// Its table's name.
     pub(crate) table: String,
     pub(crate) name: String,
     pub(crate) data_type: String,
     pub(crate) is_enum: bool,
-    /// Of a text; 0 or less: any.
+    /// Maximum length of a text; unlimited if 0 or less.
     pub(crate) length: i32,
-    /// The table and column that it refers to.
+    /// The referenced table and column.
     pub(crate) target: Option<(String, String)>,
     /// NOT NULL.
     pub(crate) is_needed: bool,
     /// Part of the primary key.
     pub(crate) is_key: bool,
-    /// Its place in the table: later columns get later times and larger numbers, as a check may ask for.
+    /// Position in the table: later columns get later times and larger numbers, as CHECK constraints may require.
     pub(crate) place: i16,
-    /// True if PostgreSQL itself gives its values.
+    /// True if PostgreSQL generates the values.
     pub(crate) is_given: bool,
 }
 
 impl Column {
-    /// Those of all tables that are not Directus' own, by table and place.
+    /// The columns of all tables except those of Directus, by table and position.
     pub(crate) async fn all(client: &Client) -> anyhow::Result<Vec<Column>> {
         let rows = client.query(COLUMNS, &[]).await.context("failed to list columns")?;
         Ok(rows.iter().map(Column::of).collect())
@@ -63,7 +62,7 @@ impl Column {
         }
     }
 
-    /// An expression over the row's number `i`; `None` for what stays empty.
+    /// An SQL expression over the row's number `i`; `None` if the column stays empty.
     pub(crate) fn value(&self) -> Option<String> {
         let Column { name, data_type, length, place, .. } = self;
         if self.is_given {

@@ -1,4 +1,4 @@
-//! A container of the image: how it is configured, what it says, and how it ends.
+//! A container of the image: its configuration, its log and its end.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use contract::{self, Event, ExitCode, LogLine, Phase};
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use serde_json::Value;
 use testbed::api::{self, Api};
 use testbed::engine::{ContainerSpec, State};
 
@@ -14,15 +15,15 @@ use crate::database::{self, Database};
 use crate::model::{BootTimeline, PhaseTime};
 use crate::setting::{ADMIN, PATIENCE, Secrets, Setting};
 
-/// Interval of the engine's health checks where no check looks at the health: each of them starts a process, and takes
-/// time from the others.
+/// Interval of the engine's health checks in containers whose health is not under test: each health check starts a
+/// process, which slows down the other containers.
 const NEVER: Duration = Duration::from_secs(86_400);
-/// Interval at which a container is asked whether it serves.
-const ASK: Duration = Duration::from_millis(50);
-/// Interval at which the engine is asked whether a container still runs.
-const STILL_RUNS: Duration = Duration::from_millis(500);
+/// Interval between pings of a server.
+const PING: Duration = Duration::from_millis(50);
+/// Interval between queries of a container's state.
+const POLL: Duration = Duration::from_millis(500);
 
-/// A container of the image that is not started yet.
+/// The configuration of a container of the image.
 #[derive(Clone, Debug)]
 pub struct BootSpec {
     name: String,
@@ -31,7 +32,7 @@ pub struct BootSpec {
 }
 
 impl BootSpec {
-    /// As in production: read-only root, no capabilities, tmpfs where it writes, variables, its port on loopback.
+    /// As in production: read-only root, no capabilities, a tmpfs for each folder that it writes to, its port on loopback.
     pub fn new(setting: &Setting, name: &str, database: &Database) -> BootSpec {
         let Secrets { database: password, secret, admin } = &setting.secrets;
         let mut variables = BTreeMap::new();
@@ -68,51 +69,51 @@ impl BootSpec {
         BootSpec { name: name.to_owned(), spec, variables }
     }
 
-    /// Sets a variable.
+    /// Sets an environment variable.
     pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
         self.variables.insert(name.to_owned(), value.into());
         self
     }
 
-    /// Takes a variable away.
+    /// Removes an environment variable.
     pub fn without(mut self, name: &str) -> Self {
         self.variables.remove(name);
         self
     }
 
-    /// Other arguments than none, which means `start`.
+    /// Sets the arguments. Without any, the image runs `start`.
     pub fn command<const N: usize>(mut self, command: [&str; N]) -> Self {
         self.spec.command = Some(command.map(str::to_owned).to_vec());
         self
     }
 
-    /// Has the engine ask for its health that often; for checks that look at what the engine thinks of it.
-    pub fn asked_every(mut self, interval: Duration) -> Self {
+    /// Sets the interval of the engine's health checks; for checks of the health that the engine reports.
+    pub fn health_interval(mut self, interval: Duration) -> Self {
         self.spec.check_every = Some(interval);
         self
     }
 
-    /// Puts a file into it. Its root file system is writable then, else nothing could be put there.
+    /// Adds a file. This makes the root file system writable: nothing can be copied into a read-only one.
     pub fn file(mut self, path: &str, content: impl Into<Vec<u8>>) -> Self {
         self.spec.files.push((path.to_owned(), content.into()));
         self.spec.hardened = false;
         self
     }
 
-    /// Changes anything else of it.
+    /// Changes any other part of the specification.
     pub fn with(mut self, change: impl FnOnce(&mut ContainerSpec)) -> Self {
         change(&mut self.spec);
         self
     }
 
-    /// Starts it in a network; [`crate::case::Case::start`] also keeps it for the report and removes it.
+    /// Starts the container in a network. [`crate::case::Case::start`] also reports on it and removes it.
     pub async fn start(self, setting: &Rc<Setting>, network: Option<String>) -> anyhow::Result<Container> {
         let container = self.create(setting, network).await?;
         container.restart().await?;
-        Ok(Container { ready: Instant::now(), ..container })
+        Ok(Container { started_at: Instant::now(), ..container })
     }
 
-    /// Makes it in a network without starting it.
+    /// Creates the container in a network without starting it.
     pub async fn create(self, setting: &Rc<Setting>, network: Option<String>) -> anyhow::Result<Container> {
         let spec = ContainerSpec {
             variables: self.variables.into_iter().collect(),
@@ -120,45 +121,44 @@ impl BootSpec {
             ..self.spec
         };
         let id = setting.engine.create(&setting.run, spec).await?;
-        Ok(Container { id, name: self.name, setting: Rc::clone(setting), ready: Instant::now() })
+        Ok(Container { id, name: self.name, setting: Rc::clone(setting), started_at: Instant::now() })
     }
 }
 
 /// A container.
 #[derive(Clone)]
 pub struct Container {
-    /// Its id in the engine.
+    /// The container's id in the engine.
     pub id: String,
-    /// The host name that others reach it by.
+    /// The container's host name in its network.
     pub name: String,
     setting: Rc<Setting>,
-    /// When it was started.
-    ready: Instant,
+    started_at: Instant,
 }
 
 impl Container {
     /// A container of a database server.
     pub(crate) fn of_server(id: String, name: &str, setting: &Rc<Setting>) -> Container {
-        Container { id, name: name.to_owned(), setting: Rc::clone(setting), ready: Instant::now() }
+        Container { id, name: name.to_owned(), setting: Rc::clone(setting), started_at: Instant::now() }
     }
 
-    /// The same, started at that moment.
+    /// The same container with another time of its start.
     pub(crate) fn started(self, at: Instant) -> Container {
-        Container { ready: at, ..self }
+        Container { started_at: at, ..self }
     }
 
-    /// Everything that it has said so far.
+    /// Reads the log up to now.
     pub async fn log(&self) -> anyhow::Result<Vec<String>> {
         self.setting.engine.lines_so_far(&self.id).await
     }
 
-    /// Waits for a line of its log, from its first one on, and returns it. A container that ends first is an error.
-    pub async fn line(&self, what: &str, wanted: impl Fn(&str) -> bool) -> anyhow::Result<String> {
+    /// Waits for a line of the log, which is read from its start, and returns it. It is an error if the container ends first.
+    pub async fn wait_for_line(&self, what: &str, matches: impl Fn(&str) -> bool) -> anyhow::Result<String> {
         let mut log = std::pin::pin!(self.setting.engine.log(&self.id));
         let search = async {
             while let Some(line) = log.next().await {
                 let line = line?;
-                if wanted(&line) {
+                if matches(&line) {
                     return Ok(Some(line));
                 }
             }
@@ -166,19 +166,19 @@ impl Container {
         };
         match tokio::time::timeout(PATIENCE, search).await {
             Ok(line) => line?.with_context(|| format!("{} ended without a line with {what}", self.name)),
-            Err(_) => bail!("{} said nothing with {what} within {} s", self.name, PATIENCE.as_secs()),
+            Err(_) => bail!("{} wrote no line with {what} within {} s", self.name, PATIENCE.as_secs()),
         }
     }
 
     /// Waits for a line that contains a text.
-    pub async fn says(&self, text: &str) -> anyhow::Result<String> {
-        self.line(&format!("`{text}`"), |line| line.contains(text)).await
+    pub async fn wait_for_text(&self, text: &str) -> anyhow::Result<String> {
+        self.wait_for_line(&format!("`{text}`"), |line| line.contains(text)).await
     }
 
-    /// Waits until a query to the database that it works on says true. A container that ends first is an error.
-    pub async fn until(&self, database: &Database, query: &str) -> anyhow::Result<()> {
+    /// Waits until a query of its database returns true. It is an error if the container ends first.
+    pub async fn wait_until(&self, database: &Database, query: &str) -> anyhow::Result<()> {
         tokio::select! {
-            seen = database.wait_until(query) => seen,
+            result = database.wait_until(query) => result,
             ended = self.ended(PATIENCE) => {
                 let ended = ended?;
                 bail!("{} ended with {} before this was true: {query}: {}", self.name, ended.code, ended.last_line())
@@ -186,16 +186,16 @@ impl Container {
         }
     }
 
-    /// Waits until it has ended, and returns how.
+    /// Waits for the container's end.
     pub async fn ended(&self, patience: Duration) -> anyhow::Result<Ended> {
         let began = Instant::now();
-        // The engine closes the log when the container ends: it need not be asked again and again, which takes from twenty
-        // boots at once what they need. Should it not close it, it is asked after all.
+        // The engine closes the log when the container ends, so that the state needs no busy polling, which would slow
+        // down twenty boots at once. The state is still queried now and then, in case the log is not closed.
         let mut closed = std::pin::pin!(self.setting.engine.log(&self.id).try_collect());
         let mut lines: Option<Vec<String>> = None;
         loop {
             if lines.is_none() {
-                lines = tokio::time::timeout(STILL_RUNS, &mut closed).await.ok().transpose()?;
+                lines = tokio::time::timeout(POLL, &mut closed).await.ok().transpose()?;
             }
             match self.state().await? {
                 State::Exited(code) => {
@@ -209,81 +209,89 @@ impl Container {
         }
     }
 
-    /// Waits until its server answers a ping, and returns how long that took from its start.
+    /// Waits until its server answers a ping, and returns the time since the container's start.
     ///
-    /// Asked from here, over its published port: each of the engine's own checks starts a process in the container,
-    /// which is too dear to be made often.
+    /// Pings the published port, because each health check of the engine starts a process in the container.
     pub async fn serving(&self) -> anyhow::Result<Duration> {
         let waiting = Instant::now();
         loop {
-            // Before the port: a container that has ended has none.
+            // Comes before the port: a container that has ended has none.
             if let State::Exited(code) = self.state().await? {
                 let last = self.log().await?.pop().unwrap_or_default();
                 bail!("{} ended with {code} before it served: {last}", self.name);
             }
             let port = self.setting.engine.published_port(&self.id, contract::DEFAULT_PORT).await;
-            let asked = Instant::now();
-            while asked.elapsed() < STILL_RUNS {
+            let polled = Instant::now();
+            while polled.elapsed() < POLL {
                 if let Ok(port) = port
                     && api::ping(port).await
                 {
-                    return Ok(self.ready.elapsed());
+                    return Ok(self.started_at.elapsed());
                 }
-                tokio::time::sleep(ASK).await;
+                tokio::time::sleep(PING).await;
             }
             ensure!(waiting.elapsed() < PATIENCE, "{} does not serve after {} s", self.name, PATIENCE.as_secs());
         }
     }
 
-    /// Waits until it serves, and until the engine has seen that too; returns how long the first took from its start.
+    /// Waits until it serves and the engine reports it healthy, and returns the time from its start until it served.
     pub async fn healthy(&self) -> anyhow::Result<Duration> {
         let served = self.serving().await?;
         self.setting.engine.wait_healthy(&self.id, PATIENCE).await.with_context(|| self.name.clone())?;
         Ok(served)
     }
 
-    /// Its state.
+    /// Queries the state, including the health, from the engine.
     pub async fn state(&self) -> anyhow::Result<State> {
         self.setting.engine.state(&self.id).await
     }
 
-    /// Sends a signal to its first process.
+    /// Sends a signal to the first process.
     pub async fn kill(&self, signal: &str) -> anyhow::Result<()> {
         self.setting.engine.kill(&self.id, signal).await
     }
 
-    /// Asks it to stop, as `docker stop` does.
+    /// Stops it as `docker stop` does, and returns the duration.
     pub async fn stop(&self) -> anyhow::Result<Duration> {
         self.setting.engine.stop(&self.id).await
     }
 
-    /// Starts it again.
+    /// Starts it, for the first time or again.
     pub async fn restart(&self) -> anyhow::Result<()> {
         self.setting.engine.start(&self.id).await
     }
 
-    /// Freezes it.
+    /// Freezes its processes.
     pub async fn pause(&self) -> anyhow::Result<()> {
         self.setting.engine.pause(&self.id).await
     }
 
-    /// Lets it go on.
+    /// Thaws its processes.
     pub async fn unpause(&self) -> anyhow::Result<()> {
         self.setting.engine.unpause(&self.id).await
     }
 
-    /// Runs a command in it.
+    /// Runs a command in it, and returns the exit code and the output.
     pub async fn exec(&self, command: &[&str]) -> anyhow::Result<(i64, String)> {
         self.setting.engine.exec(&self.id, command).await
     }
 
-    /// The address that it serves on, on this machine's loopback.
+    /// Runs a subcommand of the boot binary that prints JSON, and returns the exit code and the document.
+    pub async fn json(&self, arguments: &[&str]) -> anyhow::Result<(i64, Value)> {
+        let command = arguments.join(" ");
+        let (code, output) = self.exec(&[&[contract::BINARY], arguments].concat()).await?;
+        let line = output.lines().find(|line| line.starts_with('{'));
+        let line = line.with_context(|| format!("{command} printed no JSON and exited with {code}: {output}"))?;
+        Ok((code, serde_json::from_str(line).with_context(|| format!("{command} printed no JSON: {line}"))?))
+    }
+
+    /// The server's URL on this machine's loopback.
     pub async fn url(&self) -> anyhow::Result<String> {
         let port = self.setting.engine.published_port(&self.id, contract::DEFAULT_PORT).await?;
         Ok(format!("http://127.0.0.1:{port}"))
     }
 
-    /// Its REST API, logged in as the administrator.
+    /// Logs in to the REST API as the administrator.
     pub async fn api(&self) -> anyhow::Result<Api> {
         Api::login(self.url().await?, ADMIN, &self.setting.secrets.admin).await
     }
@@ -292,63 +300,93 @@ impl Container {
 /// The end of a container.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// Its exit code.
+    /// The exit code.
     pub code: i64,
-    /// All that it said.
+    /// The whole log.
     pub lines: Vec<String>,
 }
 
 impl Ended {
-    /// Its last line.
+    /// The last line of the log; empty if there is none.
     pub fn last_line(&self) -> &str {
         self.lines.last().map_or("", String::as_str)
     }
 
-    /// The phase that a boot got to, by its log.
+    /// The phase of the boot's last line.
     pub fn last_phase(&self) -> Option<Phase> {
         self.lines.iter().rev().find_map(|line| LogLine::parse(line)).map(|line| line.phase)
     }
 
-    /// Checks that it failed in that phase with that exit code, and that its last line says so with these words.
+    /// Checks that the exit code is 0; `name` is for the error.
+    pub fn expect_success(&self, name: &str) -> anyhow::Result<()> {
+        ensure!(self.code == 0, "{name} ended with {}: {}", self.code, self.last_line());
+        Ok(())
+    }
+
+    /// Checks that the boot failed in this phase with this exit code, and that its last line contains these words.
     pub fn expect_failure(&self, phase: Phase, exit: ExitCode, words: &[&str]) -> anyhow::Result<()> {
         let last = self.last_line();
-        let line = LogLine::parse(last).with_context(|| format!("its last line is none of the boot's: {last}"))?;
+        let line = LogLine::parse(last).with_context(|| format!("the last line is not a line of the boot: {last}"))?;
         ensure!(self.code == i64::from(exit.code()), "the exit code is {}, not {}: {last}", self.code, exit.code());
-        ensure!(line.event == Event::Failed(exit.code()), "the last line says another exit code than {exit:?}: {last}");
+        ensure!(
+            line.event == Event::Failed(exit.code()),
+            "the last line names another exit code than {exit:?}: {last}"
+        );
         ensure!(line.phase == phase, "the last line names {}, not {phase}: {last}", line.phase);
         for word in words {
-            ensure!(line.message.contains(word), "the last line does not say `{word}`: {last}");
+            ensure!(line.message.contains(word), "the last line does not contain `{word}`: {last}");
         }
         Ok(())
     }
 
-    /// The line that ended a phase, with its message; `None` if it was not reached.
+    /// The line that ended a phase; `None` if the phase was not completed.
     pub fn done(&self, phase: Phase) -> Option<LogLine> {
         done_lines(&self.lines).find(|line| line.phase == phase)
     }
 
-    /// Checks what a phase said when it was done.
-    pub fn expect(&self, phase: Phase, message: &str) -> anyhow::Result<()> {
-        let said = self.done(phase).with_context(|| format!("{phase} was not reached: {}", self.last_line()))?.message;
-        ensure!(said.contains(message), "{phase} said `{said}`, not `{message}`");
-        Ok(())
+    /// Checks that the message that ended a phase contains these words.
+    pub fn expect(&self, phase: Phase, words: &str) -> anyhow::Result<()> {
+        expect_done(&self.lines, phase, words).map(drop)
     }
 
-    /// Its phases as a picture wants them.
+    /// The message that ended the schema phase; the last line if the phase was not completed.
+    pub fn schema_message(&self) -> String {
+        self.done(Phase::Schema).map_or_else(|| self.last_line().to_owned(), |line| line.message)
+    }
+
+    /// The digest in the last line, which allows the refused plan as the value of `SCHEMA_ALLOW_DESTRUCTIVE`.
+    pub fn digest(&self) -> anyhow::Result<String> {
+        let rest = self.last_line().split_once("SCHEMA_ALLOW_DESTRUCTIVE=").map(|(_, rest)| rest);
+        let digest = rest.and_then(|rest| rest.split_whitespace().next()).map(str::to_owned);
+        digest.with_context(|| format!("the refusal contains no digest: {}", self.last_line()))
+    }
+
+    /// The phases of the boot and their times.
     pub fn timeline(&self, name: &str) -> BootTimeline {
         timeline(name, &self.lines, None)
     }
 }
 
-/// The phases of a boot, by its log.
+/// The line of a log that ended a phase. It is an error if its message does not contain these words.
+pub fn expect_done(log: &[String], phase: Phase, words: &str) -> anyhow::Result<LogLine> {
+    let line = done_lines(log).find(|line| line.phase == phase);
+    let line = line.with_context(|| format!("{phase} was not completed: {}", log.last().map_or("", String::as_str)))?;
+    ensure!(line.message.contains(words), "{phase} reported `{}`, not `{words}`", line.message);
+    Ok(line)
+}
+
+/// The phases of a boot according to its log; `ready` is the time from the container's start until it served.
 pub fn timeline(name: &str, log: &[String], ready: Option<Duration>) -> BootTimeline {
-    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let phases = done_lines(log).map(|line| PhaseTime {
         phase: line.phase.name().to_owned(),
-        ms: if let Event::Done(took) = line.event { ms(took) } else { 0 },
+        ms: if let Event::Done(took) = line.event { milliseconds(took) } else { 0 },
         message: line.message,
     });
-    BootTimeline { name: name.to_owned(), phases: phases.collect(), ready_ms: ready.map(ms) }
+    BootTimeline { name: name.to_owned(), phases: phases.collect(), ready_ms: ready.map(milliseconds) }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn done_lines(log: &[String]) -> impl Iterator<Item = LogLine> {

@@ -1,4 +1,4 @@
-//! A database of a run, and what is asked of it from this machine.
+//! A database of a run, and queries of it from this machine.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -8,17 +8,17 @@ use tokio_postgres::NoTls;
 
 use crate::setting::PATIENCE;
 
-/// The role that owns everything.
+/// The role that owns all tables.
 pub const USER: &str = "directus";
-/// The database that a server begins with.
+/// The first database of each server.
 pub(crate) const FIRST: &str = "directus";
-/// Time for a server to answer.
+/// Time limit for a server to answer.
 pub(crate) const START: Duration = Duration::from_secs(120);
 
-/// A database, as containers and as this machine reach it.
+/// A database with its addresses in the containers' network and on this machine.
 #[derive(Clone, Debug)]
 pub struct Database {
-    /// The server's name in the networks of cases.
+    /// Host name of the server in the networks of the checks.
     pub host: String,
     /// The database's name.
     pub name: String,
@@ -27,92 +27,96 @@ pub struct Database {
 }
 
 impl Database {
-    /// A connection from this machine.
+    /// Connects from this machine.
     pub async fn connect(&self) -> anyhow::Result<tokio_postgres::Client> {
         let mut config = tokio_postgres::Config::new();
         config.host("127.0.0.1").port(self.port).user(USER).password(&self.password).dbname(&self.name);
-        // Told apart from the boots that are looked at.
+        // Distinguishes these sessions from those of the boots.
         config.application_name("verify");
         let (client, connection) =
             config.connect(NoTls).await.with_context(|| format!("failed to connect to database {}", self.name))?;
         tokio::spawn(async move {
-            // Checks kill servers on purpose; the client's user sees it.
+            // Checks kill servers on purpose; the queries of the client then return an error.
             connection.await.ok();
         });
         Ok(client)
     }
 
-    /// The first column of the first row, as text.
+    /// Evaluates a scalar query; returns its value as text, empty for NULL.
     pub async fn value(&self, query: &str) -> anyhow::Result<String> {
         let client = self.connect().await?;
         let row = client.query_one(&format!("select ({query})::text"), &[]).await;
-        let row = row.with_context(|| format!("failed to ask {query}"))?;
+        let row = row.with_context(|| format!("failed to query {query}"))?;
         Ok(row.get::<_, Option<String>>(0).unwrap_or_default())
     }
 
-    /// Runs statements.
+    /// Runs SQL statements, separated by semicolons.
     pub async fn execute(&self, statements: &str) -> anyhow::Result<()> {
         let client = self.connect().await?;
         client.batch_execute(statements).await.with_context(|| format!("failed to run {statements}"))
     }
 
-    /// Waits until a query says true; for faults that are triggered by what is seen.
+    /// Waits until a query returns true; for faults that are triggered by the state of the database.
     pub async fn wait_until(&self, query: &str) -> anyhow::Result<()> {
         let client = self.connect().await?;
         let began = Instant::now();
         loop {
             let row = client.query_one(&format!("select ({query})::boolean"), &[]).await;
-            if row.with_context(|| format!("failed to ask {query}"))?.get::<_, Option<bool>>(0) == Some(true) {
+            if row.with_context(|| format!("failed to query {query}"))?.get::<_, Option<bool>>(0) == Some(true) {
                 return Ok(());
             }
-            ensure!(began.elapsed() < PATIENCE, "never became true: {query}");
+            ensure!(
+                began.elapsed() < PATIENCE,
+                "the query did not become true within {} s: {query}",
+                PATIENCE.as_secs()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// Waits until it answers again: a server that was frozen may first have to recover.
+    /// Waits until the database answers again: a server that was frozen or killed may have to recover first.
     pub async fn answers(&self) -> anyhow::Result<()> {
         let began = Instant::now();
         while let Err(error) = self.value("1").await {
-            ensure!(began.elapsed() < START, "it does not answer again: {error:#}");
+            ensure!(began.elapsed() < START, "the database does not answer again: {error:#}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Ok(())
     }
 
-    /// The first database of a server that is published on that port.
+    /// The first database of a server with this published port.
     pub(crate) fn first(host: &str, port: u16, password: String) -> Database {
         Database { host: host.to_owned(), name: FIRST.to_owned(), port, password }
     }
 
-    /// The first database of a server that is not there yet: what containers are told about it.
+    /// The first database of a server that does not exist yet, for the configuration of containers.
     pub fn to_come(host: &str) -> Database {
         Database { host: host.to_owned(), name: FIRST.to_owned(), port: 0, password: String::new() }
     }
 
-    /// The same database, of a server that was started again and is published on another port since.
+    /// The same database with the port that its server has after a restart.
     pub fn at(&self, port: u16) -> Database {
         Database { port, ..self.clone() }
     }
 
-    /// The address of its server on this machine.
+    /// The server's published address on this machine.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
-    /// Makes a copy on the same server. No session may be connected to this one.
+    /// Copies the database on its server. No session may be connected to it.
     pub async fn copy(&self, name: &str) -> anyhow::Result<Database> {
         let first = self.other(FIRST);
         first.execute(&format!(r#"create database "{name}" template "{}""#, self.name)).await?;
         Ok(self.other(name))
     }
 
-    /// Removes it, and ends all sessions in it.
+    /// Drops the database, and ends all of its sessions.
     pub async fn remove(self) -> anyhow::Result<()> {
         self.other(FIRST).execute(&format!(r#"drop database "{}" with (force)"#, self.name)).await
     }
 
-    /// Another database of the same server.
+    /// Another database on the same server.
     pub fn other(&self, name: &str) -> Database {
         Database { name: name.to_owned(), ..self.clone() }
     }

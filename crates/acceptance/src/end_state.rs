@@ -1,5 +1,5 @@
-//! What a finished boot leaves in a database, in a form that can be compared: after any fault and another boot it is the
-//! same as after a boot that nothing disturbed.
+//! The end state of a boot in a form that can be compared: after any fault and another boot, it must be the same as after
+//! an undisturbed boot.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use anyhow::{Context as _, ensure};
 
 use super::database::Database;
 
-/// Everything that a boot decides, part by part, so that a difference can be named. Serial numbers and times are left
-/// out: they differ between two good boots.
+/// Everything that a boot decides, by part, so that an error can name the difference. Serial numbers and times are
+/// excluded: they differ between two good boots.
 const PARTS: &str = r#"
     select 'columns', md5(string_agg(format('%s.%s %s %s %s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod),
                                             a.attnotnull, pg_get_expr(d.adbin, d.adrelid)),
@@ -46,34 +46,34 @@ const PARTS: &str = r#"
     where p.admin_access and u.status = 'active'
 "#;
 
-/// What is in a database after a boot.
+/// The parts of a database after a boot, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndState(BTreeMap<String, String>);
 
 impl EndState {
-    /// Looks. A database that no boot has finished is an error.
+    /// Reads the end state. It is an error if no boot has finished in the database.
     pub async fn of(database: &Database) -> anyhow::Result<EndState> {
         let client = database.connect().await?;
-        let rows = client.query(PARTS, &[]).await.context("failed to look at the end state")?;
-        let part = |row: &tokio_postgres::Row| (row.get(0), row.get::<_, Option<String>>(1).unwrap_or_default());
-        let state = EndState(rows.iter().map(part).collect());
+        let rows = client.query(PARTS, &[]).await.context("failed to read the end state")?;
+        let parts = rows.iter().map(|row| (row.get(0), row.get::<_, Option<String>>(1).unwrap_or_default()));
+        let state = EndState(parts.collect());
         let administrators = state.part("administrators");
         ensure!(administrators == "1", "there are {administrators} administrators, not one");
         Ok(state)
     }
 
-    /// One part.
+    /// The value of one part; empty if there is no such part.
     pub fn part(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }
 
-    /// The same without one part.
+    /// The end state without one part.
     pub fn without(mut self, name: &str) -> EndState {
         self.0.remove(name);
         self
     }
 
-    /// Checks that it is the same as another one, and names what is not.
+    /// Checks that it equals the end state of an undisturbed boot; the error names every difference.
     pub fn ensure_same_as(&self, undisturbed: &EndState) -> anyhow::Result<()> {
         let differences = self.differences(undisturbed);
         ensure!(differences.is_empty(), "the end state is not that of an undisturbed boot: {}", differences.join("; "));
@@ -82,9 +82,9 @@ impl EndState {
 
     fn differences(&self, other: &EndState) -> Vec<String> {
         let names: std::collections::BTreeSet<&String> = self.0.keys().chain(other.0.keys()).collect();
-        let differs = |name: &&&String| self.part(name) != other.part(name);
-        let words = |name: &String| format!("{name} `{}` instead of `{}`", self.part(name), other.part(name));
-        names.iter().filter(differs).map(|name| words(name)).collect()
+        let parts = names.into_iter().map(|name| (name, self.part(name), other.part(name)));
+        let different = parts.filter(|(_, own, other)| own != other);
+        different.map(|(name, own, other)| format!("{name} `{own}` instead of `{other}`")).collect()
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_named() {
+    fn every_difference_is_named() {
         let (one, two) = (state(&[("fields", "7"), ("indexes", "a")]), state(&[("fields", "8"), ("indexes", "a")]));
         assert_eq!(one.differences(&two), ["fields `7` instead of `8`"]);
         assert!(one.ensure_same_as(&one).is_ok());

@@ -1,8 +1,8 @@
-//! Recognises secrets that have no place in an image. What is found is described, never shown.
+//! Finds secrets that must not be in an image. Findings describe a secret and never contain it.
 
 use contract::BUNDLE_DIR;
 
-/// Files that hold credentials by their very name.
+/// Names of files that contain credentials.
 const NAMES: [&str; 10] = [
     ".env",
     ".npmrc",
@@ -15,9 +15,9 @@ const NAMES: [&str; 10] = [
     "id_ed25519",
     "credentials.toml",
 ];
-/// Folders that have no place in an image, whatever is in them.
+/// Folders that must not be in an image, with any content.
 const FOLDERS: [&str; 5] = [".git", ".ssh", ".aws", ".docker", ".gnupg"];
-/// How tokens of well-known services begin, and how many letters and digits follow at least.
+/// Prefixes of well-known services' tokens, and the minimum number of letters and digits that follow.
 const TOKENS: [(&str, usize); 8] = [
     ("AKIA", 16),
     ("ghp_", 30),
@@ -29,86 +29,88 @@ const TOKENS: [(&str, usize); 8] = [
     ("xoxb-", 10),
 ];
 
-/// What is secret about a file, by its path and content.
+/// Describes the secret in a file, by its path and content.
 pub(crate) fn in_file(path: &str, content: &[u8]) -> Option<String> {
     let mut folders = path.split('/').collect::<Vec<_>>();
     let name = folders.pop().unwrap_or_default();
     if NAMES.contains(&name) || name.starts_with(".env.") && !name.ends_with("example") {
-        return Some("its name is that of a file with credentials".to_owned());
+        return Some("files of this name contain credentials".to_owned());
     }
     if let Some(folder) = folders.into_iter().find(|folder| FOLDERS.contains(folder)) {
-        return Some(format!("it lies in {folder}"));
+        return Some(format!("it is in {folder}"));
     }
     let is_binary = content.contains(&0);
     let text = String::from_utf8_lossy(content);
-    // A program that reads keys knows how they begin; a key goes on.
+    // A program that reads keys contains their first line; a key has a body, too.
     if path.starts_with(BUNDLE_DIR) {
-        // Made of the base's own modules, whose documentation has examples of tokens and URLs.
+        // Built from the base's own modules, whose documentation contains examples of tokens and URLs.
         return private_key(&text);
     }
     private_key(&text).or_else(|| token(&text)).or_else(|| if is_binary { None } else { url_password(&text) })
 }
 
-/// What is secret about a variable of an image, given as `NAME=value`.
+/// Describes the secret in a variable of an image, given as `NAME=value`.
 pub(crate) fn in_variable(variable: &str) -> Option<String> {
     let (name, value) = variable.split_once('=')?;
     if is_secret_name(name) && !value.is_empty() {
         return Some(format!("{name} has a value"));
     }
-    in_text(value).map(|what| format!("{name}: {what}"))
+    in_text(value).map(|secret| format!("{name}: {secret}"))
 }
 
-/// What is secret about an instruction or a label.
+/// Describes the secret in an instruction or a label.
 pub(crate) fn in_text(text: &str) -> Option<String> {
     private_key(text).or_else(|| token(text)).or_else(|| url_password(text)).or_else(|| assignment(text))
 }
 
-/// `SMTP_PASSWORD`, `ApiToken`, `AWS_SECRET_ACCESS_KEY`; the name of a file that holds a secret is none.
+/// Returns true for names such as `SMTP_PASSWORD`, `ApiToken` and `AWS_SECRET_ACCESS_KEY`, but not for a `_FILE`.
 fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_uppercase().replace(['-', '.'], "_");
-    let says = ["SECRET", "PASSWORD", "PASSWD", "TOKEN"].iter().any(|word| name.contains(word));
+    let has_word = ["SECRET", "PASSWORD", "PASSWD", "TOKEN"].iter().any(|word| name.contains(word));
     let is_key = name.split('_').any(|part| matches!(part, "KEY" | "APIKEY"));
-    (says || is_key) && !name.ends_with("_FILE")
+    (has_word || is_key) && !name.ends_with("_FILE")
 }
 
 fn private_key(text: &str) -> Option<String> {
-    let bodies = text.split("PRIVATE KEY-----").skip(1);
-    let is_body = |rest: &str| {
-        // Escaped line breaks, as in a variable or in JSON, are line breaks, too.
-        let rest = rest.trim_start_matches(['\r', '\n', '\\', 'n', ' ']);
-        rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "+/=".contains(*c)).count() >= 32
-    };
-    bodies.into_iter().any(is_body).then(|| "it holds a private key".to_owned())
+    text.split("PRIVATE KEY-----").skip(1).any(begins_with_key).then(|| "it holds a private key".to_owned())
+}
+
+/// Returns true if the text begins with the body of a key, possibly after line breaks that are escaped as in JSON.
+fn begins_with_key(text: &str) -> bool {
+    let body = text.trim_start_matches(['\r', '\n', '\\', 'n', ' ']);
+    body.chars().take_while(|c| c.is_ascii_alphanumeric() || "+/=".contains(*c)).count() >= 32
 }
 
 fn token(text: &str) -> Option<String> {
     TOKENS.iter().find_map(|(prefix, length)| {
-        let is_token = |rest: &str| {
-            rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count() >= *length
-        };
-        let found = text.split(prefix).skip(1).any(is_token);
-        found.then(|| format!("it holds what looks like a token ({prefix}…)"))
+        let found = text.split(prefix).skip(1).any(|rest| word_length(rest) >= *length);
+        found.then(|| format!("it holds a likely token ({prefix}…)"))
     })
 }
 
-/// `postgres://name:password@host`.
+fn word_length(text: &str) -> usize {
+    text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count()
+}
+
+/// Finds URLs such as `postgres://name:password@host`.
 fn url_password(text: &str) -> Option<String> {
-    let has_password = |rest: &str| {
-        let authority = rest.split(|c: char| c.is_whitespace() || "/\"'`<>,;()".contains(c)).next().unwrap_or_default();
-        let password =
-            authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':')).map(|(_, password)| password);
-        password.is_some_and(|password| !password.is_empty() && is_literal(password))
-    };
     text.split("://").skip(1).any(has_password).then(|| "it holds a URL with a password".to_owned())
 }
 
-/// `PASSWORD=x`, unless x is itself a variable.
+/// Returns true if the part of a URL after `://` has a password.
+fn has_password(rest: &str) -> bool {
+    let authority = rest.split(|c: char| c.is_whitespace() || "/\"'`<>,;()".contains(c)).next().unwrap_or_default();
+    let password = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':')).map(|(_, password)| password);
+    password.is_some_and(|password| !password.is_empty() && is_literal(password))
+}
+
+/// Finds assignments such as `PASSWORD=x`, unless x is itself a variable.
 fn assignment(text: &str) -> Option<String> {
     text.match_indices('=').find_map(|(at, _)| {
         let before = &text[..at];
         let from =
             before.rfind(|c: char| !(c.is_ascii_alphanumeric() || "_-.".contains(c))).map_or(0, |found| found + 1);
-        // `rfind` gives the beginning of the character; all separators of interest have one byte.
+        // `rfind` returns the first byte of the character; all relevant separators have one byte.
         let name = before.get(from..)?;
         let value = text[at + 1..].trim_start_matches(['"', '\'']);
         let value = value.split(|c: char| c.is_whitespace() || "\"';&|".contains(c)).next().unwrap_or_default();
@@ -116,6 +118,7 @@ fn assignment(text: &str) -> Option<String> {
     })
 }
 
+/// Returns true unless the value refers to a variable or is a placeholder.
 fn is_literal(value: &str) -> bool {
     !value.starts_with(['$', '{', '<', '%', '*', '…'])
 }
@@ -127,7 +130,7 @@ mod tests {
     const KEY: &str = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7yn3bRHQ5FHMQ12345678901234567890\n";
 
     #[test]
-    fn files_are_known_by_name_folder_and_content() {
+    fn files_are_recognised_by_name_folder_and_content() {
         for path in ["/directus/.env", "/directus/.env.production", "/root/.ssh/known", "/x/.git/config", "/.npmrc"] {
             assert!(in_file(path, b"").is_some(), "{path}");
         }
@@ -138,9 +141,9 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_one_is_none() {
+    fn lookalikes_are_not_secrets() {
         assert_eq!(in_file("/directus/.env.example", b"DB_PASSWORD=directus"), None);
-        // A program that reads keys and URLs.
+        // A program that parses keys and URLs.
         assert_eq!(in_file("/bin/entrypoint", b"\0-----BEGIN PRIVATE KEY-----\0postgres://a:b@c\0"), None);
         assert_eq!(in_file("/directus/bridge.mjs", b"const url = `postgres://${user}:${password}@${host}`"), None);
         let example = format!("// AKIA{} in an example", "A".repeat(16));
@@ -152,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_with_a_secret_name_have_no_value() {
+    fn variables_with_a_secret_name_and_a_value_are_found() {
         assert_eq!(in_variable("DB_PASSWORD=hunter2").as_deref(), Some("DB_PASSWORD has a value"));
         assert_eq!(in_variable("KEY=x").as_deref(), Some("KEY has a value"));
         assert_eq!(
@@ -165,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn instructions_assign_no_secret() {
+    fn assignments_of_secrets_in_instructions_are_found() {
         for text in [
             "ARG DB_PASSWORD=hunter2",
             "RUN |1 NPM_TOKEN=abc /bin/sh -c npm ci",

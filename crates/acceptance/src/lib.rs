@@ -1,8 +1,8 @@
 //! The acceptance gate: every promise of the README, proven on real containers.
 //!
-//! [`check`] is what a check is, and `checks` the acceptance list; `runner` runs them. [`case`] is where one looks: at
-//! [`container`]s, at the [`database`]s of [`servers`], at the [`end_state`] of a boot. [`model`] is what was found,
-//! `critical_path` what a run waited for, and the folder `report` shows it. `sweep` and `search` are also commands.
+//! [`check`] defines a check, `checks` is the acceptance list, and `runner` runs it. [`case`] is the context of a check: its
+//! [`container`]s, and the [`database`]s of [`servers`]; [`end_state`] compares boots. [`model`] is the result as data,
+//! `critical_path` finds the checks that bounded a run, and `report` renders both. `sweep` and `search` are also commands.
 
 pub mod case;
 pub mod check;
@@ -35,7 +35,7 @@ use tokio::sync::OnceCell;
 
 use testbed::base_images;
 use testbed::base_images::BaseImage;
-use testbed::engine::Engine;
+use testbed::engine::{Engine, ImageInfo};
 use testbed::image::Built;
 use testbed::migrations::Migrations;
 use testbed::run::Run;
@@ -53,57 +53,58 @@ use self::servers::Servers;
 use crate::setting::Secrets;
 use crate::setting::Setting;
 
-/// What a run is to look at.
+/// The checks that a run is limited to.
 #[derive(Clone, Debug)]
 pub(crate) struct Selection {
-    /// Names of checks, or parts of names; empty: all.
+    /// Names of checks or parts of names; empty means all.
     pub(crate) only: Vec<String>,
-    /// Names of checks, or parts of names, that are left out.
+    /// Names of checks or parts of names to skip; they win over `only`.
     pub(crate) skip: Vec<String>,
 }
 
 impl Selection {
-    /// The checks that are meant, in the order of the acceptance list.
+    /// The selected checks, in the order of the acceptance list.
     ///
     /// # Errors
-    /// A word that is part of no check's name.
+    /// Fails if a word is not part of the name of any check.
     pub(crate) fn checks(&self) -> anyhow::Result<Vec<&'static Check>> {
-        let all = || checks::ALL.iter().copied().flatten();
         for word in self.only.iter().chain(&self.skip) {
-            if !all().any(|check| check.name.contains(word.as_str())) && !BUILDS.0.contains(word.as_str()) {
-                bail!("no check has `{word}` in its name; `cargo xtask verify --list` shows them all");
+            if !checks::all().any(|check| check.name.contains(word)) && !BUILDS.0.contains(word) {
+                bail!("no check has `{word}` in its name; `cargo xtask verify --list` shows all checks");
             }
         }
-        let named = |words: &[String], check: &Check| words.iter().any(|word| check.name.contains(word.as_str()));
-        Ok(all()
-            .filter(|check| self.only.is_empty() || named(&self.only, check))
-            .filter(|check| !named(&self.skip, check))
+        Ok(checks::all()
+            .filter(|check| self.only.is_empty() || contains_any(check.name, &self.only))
+            .filter(|check| !contains_any(check.name, &self.skip))
             .collect())
     }
 }
 
-/// Where reports and their pictures go.
+fn contains_any(name: &str, words: &[String]) -> bool {
+    words.iter().any(|word| name.contains(word))
+}
+
+/// The folder of reports and their pictures.
 pub(crate) fn folder() -> Utf8PathBuf {
     workspace::target_dir().join("verify")
 }
 
 /// The acceptance list, for `--list`.
 pub(crate) fn list() -> String {
-    let checks = checks::ALL.iter().copied().flatten().map(|check| (check.name, check.promise));
+    let checks = checks::all().map(|check| (check.name, check.promise));
     let rows: Vec<[String; 2]> =
         std::iter::once(BUILDS).chain(checks).map(|(name, promise)| [name.to_owned(), promise.to_owned()]).collect();
     ui::columns(&rows)
 }
 
-/// The first promise, which is looked at before there is anything to run the others on: its name and itself.
+/// Name and promise of the first check, which has to pass before there is an image for the others.
 const BUILDS: (&str, &str) = ("builds", "The image builds from this checkout.");
 
-/// The report on [`BUILDS`]; without it, an image was given.
+/// The report on [`BUILDS`], which is omitted if an image was given.
 pub(crate) fn judge_build(result: &anyhow::Result<Built>, took: Duration) -> CheckReport {
     let mut evidence = Evidence::default();
     if let Ok(built) = result {
-        let figure = |name: &str, value: String| Figure { name: name.to_owned(), value };
-        evidence.figures = vec![figure("image", built.id.to_owned()), figure("built in", ui::seconds(took))];
+        evidence.figures = vec![Figure::new("image", &*built.id), Figure::new("built in", ui::seconds(took))];
     }
     CheckReport {
         name: BUILDS.0,
@@ -117,30 +118,30 @@ pub(crate) fn judge_build(result: &anyhow::Result<Built>, took: Duration) -> Che
     }
 }
 
-/// The report of a run that had no image to judge, because that did not build.
+/// The report of a run whose image did not build.
 pub(crate) async fn without_image(
     engine: &Engine,
     image: &str,
     checks: &[&'static Check],
     build: CheckReport,
 ) -> anyhow::Result<Report> {
-    let not_run = |check: &&'static Check| CheckReport {
+    let subject = Subject { image: image.to_owned(), base: BaseImage::directus()?.name, ..Subject::default() };
+    let seconds = build.seconds;
+    let not_run = checks.iter().map(|check| CheckReport {
         name: check.name,
         promise: check.promise,
         status: Status::NotRun,
-        reason: Some("there is no image to judge".to_owned()),
-        began: build.seconds,
+        reason: Some("the image did not build".to_owned()),
+        began: seconds,
         seconds: 0.0,
         evidence: Evidence::default(),
         logs: Vec::new(),
-    };
-    let subject = Subject { image: image.to_owned(), base: BaseImage::directus()?.name, ..Subject::default() };
-    let seconds = build.seconds;
-    let checks: Vec<CheckReport> = std::iter::once(build.clone()).chain(checks.iter().map(not_run)).collect();
+    });
+    let checks = std::iter::once(build).chain(not_run).collect();
     report(engine, String::new(), (SystemTime::now(), seconds), subject, 0, checks).await
 }
 
-/// Judges an image that is here. `build` is the report on its build, if it was built for this run.
+/// Judges an image of the engine. `build` is the report on its build, if it was built for this run.
 pub(crate) async fn verify(
     engine: &Engine,
     image: &str,
@@ -148,18 +149,16 @@ pub(crate) async fn verify(
     (jobs, keep): (Option<usize>, bool),
     build: Option<CheckReport>,
 ) -> anyhow::Result<Report> {
-    let jobs = jobs.unwrap_or(bearable(machine::cores(), engine.memory().await?)).max(1);
-    let database = BaseImage::postgres().await?.resolve(engine).await?;
-    let subject = subject(engine, image, &database).await?;
-    let run = Rc::new(Run::start(engine, "verify").await?);
-    let (id, began, wall_clock) = (run.id().to_owned(), Instant::now(), SystemTime::now());
-    let setting = Rc::new(setting(engine, run, subject.clone(), &database)?);
+    let jobs = number_of_jobs(engine, jobs).await?;
+    let setting = prepare(engine, image, "verify").await?;
+    let (began, wall_clock) = (Instant::now(), SystemTime::now());
     let judged = runner::run(&setting, &Rc::new(Servers::new(&setting)), checks, Options { jobs, keep }, began).await;
     let checks = build.into_iter().chain(judged).collect();
+    let (id, subject) = (setting.run.id().to_owned(), setting.subject.clone());
     report(engine, id, (wall_clock, ui::json_seconds(began.elapsed())), subject, jobs, checks).await
 }
 
-/// Sweeps boots of an image that is here.
+/// Sweeps boots of an image of the engine.
 pub(crate) async fn sweep_all(
     engine: &Engine,
     image: &str,
@@ -167,27 +166,21 @@ pub(crate) async fn sweep_all(
     density: sweep::Density,
     jobs: Option<usize>,
 ) -> anyhow::Result<sweep::Report> {
-    let jobs = jobs.unwrap_or(bearable(machine::cores(), engine.memory().await?)).max(1);
-    let database = BaseImage::postgres().await?.resolve(engine).await?;
-    let subject = subject(engine, image, &database).await?;
-    let run = Rc::new(Run::start(engine, "sweep").await?);
+    let jobs = number_of_jobs(engine, jobs).await?;
+    let setting = prepare(engine, image, "sweep").await?;
     let began = Instant::now();
-    let setting = Rc::new(setting(engine, run, subject, &database)?);
     let scenarios = sweep::sweep(&setting, &Rc::new(Servers::new(&setting)), scenarios, density, jobs).await?;
     Ok(sweep::Report::new(image, began.elapsed(), scenarios))
 }
 
-/// Searches with an image that is here.
+/// Searches with an image of the engine.
 pub(crate) async fn search_all(
     engine: &Engine,
     image: &str,
     selection: search::Selection,
     jobs: usize,
 ) -> anyhow::Result<search::Report> {
-    let database = BaseImage::postgres().await?.resolve(engine).await?;
-    let subject = subject(engine, image, &database).await?;
-    let run = Rc::new(Run::start(engine, "search").await?);
-    let setting = Rc::new(setting(engine, run, subject, &database)?);
+    let setting = prepare(engine, image, "search").await?;
     let network = engine.create_network(&format!("{}-net", setting.run.id()), setting.run.labels()).await?;
     let lab = search::Lab::prepare(&setting, &Servers::new(&setting), &network, "search").await?;
     search::search(&lab, selection, jobs).await
@@ -216,32 +209,42 @@ async fn report(
     })
 }
 
-/// How many checks a machine bears at once: one a processor, one more because each of them waits for a while (for a
-/// timeout, for the engine), and each with the memory of a server or two.
+/// The number of checks at once, if `jobs` does not set it.
+async fn number_of_jobs(engine: &Engine, jobs: Option<usize>) -> anyhow::Result<usize> {
+    Ok(jobs.unwrap_or(bearable(machine::cores(), engine.memory().await?)).max(1))
+}
+
+/// The number of checks that a machine can bear at once: one per processor, one more because each check waits at times
+/// (for a timeout, for the engine), and each with the memory of a server or two. `memory` is in bytes.
 fn bearable(cores: usize, memory: u64) -> usize {
-    /// A server with its pm2 takes 0.4 GB, a database with a booted schema 0.1, and some checks have two of each.
+    /// A server with its pm2 takes 0.4 GB, a database with a booted schema 0.1 GB, and some checks have two of each.
     const EACH: u64 = 1_000_000_000;
     (cores + 1).min(usize::try_from(memory / EACH).unwrap_or(usize::MAX)).max(1)
 }
 
-/// Breaks the image or its surroundings in every way that is known, and says whether the checks notice.
+/// Breaks the image or its database on purpose, and reports whether the checks fail.
 pub(crate) async fn negative(
     engine: &Engine,
     image: &str,
     checks: &[&'static Check],
     jobs: Option<usize>,
 ) -> anyhow::Result<negative::Report> {
-    let database = BaseImage::postgres().await?.resolve(engine).await?;
-    let subject = subject(engine, image, &database).await?;
-    let run = Rc::new(Run::start(engine, "negative").await?);
-    let jobs = jobs.unwrap_or(bearable(machine::cores(), engine.memory().await?)).max(1);
-    negative::run(Rc::new(setting(engine, run, subject, &database)?), checks, jobs).await
+    let jobs = number_of_jobs(engine, jobs).await?;
+    negative::run(prepare(engine, image, "negative").await?, checks, jobs).await
 }
 
-/// What all that a run does with an image has in common.
+/// Starts a run with an image of the engine; `kind` is part of the run's id.
+async fn prepare(engine: &Engine, image: &str, kind: &str) -> anyhow::Result<Rc<Setting>> {
+    let database = BaseImage::postgres().await?.resolve(engine).await?;
+    let subject = subject(engine, image, &database).await?;
+    let run = Rc::new(Run::start(engine, kind).await?);
+    Ok(Rc::new(setting(engine, run, subject, &database)?))
+}
+
+/// The context that all checks of a run share.
 ///
 /// # Errors
-/// Everything that is wrong with the SQL files of the checkout.
+/// Fails if the SQL files of the checkout are not valid; the error lists every problem.
 pub fn setting(
     engine: &Engine,
     run: Rc<Run>,
@@ -261,22 +264,21 @@ pub fn setting(
     })
 }
 
-/// What an image says of itself.
+/// The identity of an image, from its labels and its configuration.
 pub async fn subject(
     engine: &Engine,
     image: &str,
     database: &testbed::base_images::Resolved,
 ) -> anyhow::Result<Subject> {
     let info = engine.image(image).await?.with_context(|| format!("there is no image {image}"))?;
-    let label = |name: &str| info.labels.get(&format!("org.opencontainers.image.{name}")).cloned().unwrap_or_default();
-    let base = label("base.name");
-    // Without the label it is no image of ours; that is for the checks to say.
+    let base = label(&info, "base.name");
+    // Without the label the image is not ours, which the checks report.
     let base_info = if base.is_empty() { None } else { engine.image(&base).await? };
     Ok(Subject {
         image: image.to_owned(),
         image_id: info.id.clone(),
         image_digest: info.digest.clone(),
-        version: format!("{}@{}", label("version"), label("revision")),
+        version: format!("{}@{}", label(&info, "version"), label(&info, "revision")),
         size_bytes: info.size,
         base_is_stand_in: base_info.as_ref().is_some_and(base_images::is_stand_in),
         base,
@@ -285,16 +287,20 @@ pub async fn subject(
     })
 }
 
+fn label(info: &ImageInfo, name: &str) -> String {
+    info.labels.get(&format!("org.opencontainers.image.{name}")).cloned().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn check_names_are_unique_and_promises_are_sentences() {
-        let all: Vec<&Check> = checks::ALL.iter().copied().flatten().collect();
+        let all: Vec<&Check> = checks::all().collect();
         for (index, check) in all.iter().enumerate() {
-            assert!(all[..index].iter().all(|other| other.name != check.name), "{} twice", check.name);
-            assert!(check.promise.ends_with('.'), "{}: no full stop", check.name);
+            assert!(all[..index].iter().all(|other| other.name != check.name), "{} is not unique", check.name);
+            assert!(check.promise.ends_with('.'), "{}: the promise has no full stop", check.name);
         }
     }
 
@@ -314,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_names_no_check_is_an_error() {
+    fn a_word_that_matches_no_check_is_an_error() {
         let selection = Selection { only: vec!["no-such-check".to_owned()], skip: Vec::new() };
         assert!(selection.checks().is_err());
     }

@@ -1,4 +1,4 @@
-//! The commands that prove something on real containers; `cargo xtask` starts this program.
+//! The commands that work on real containers: `verify`, `sweep` and `search`; `cargo xtask` starts this program.
 
 use std::process::ExitCode;
 

@@ -1,132 +1,146 @@
-//! What a run of the acceptance gate found, as data: the documented form of `report.json`.
+//! The result of a run of the acceptance gate as data, in the documented form of `report.json`.
 //!
-//! Checks fill it, reports render it; neither knows the other. Fields are only ever added; a change of meaning gets
-//! another [`Report::SCHEMA`].
+//! Checks fill it and reports render it; neither depends on the other. Fields are only ever added; a change of meaning
+//! increments [`Report::SCHEMA`].
 
 use serde::Serialize;
 
 /// A whole run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// The form of this object: [`Report::SCHEMA`].
+    /// The version of this form: [`Report::SCHEMA`].
     pub schema: u32,
-    /// The run's id; what it made carried this as a label.
+    /// The run's id, which is also the label of everything that the run created.
     pub run: String,
-    /// When it began, in RFC 3339, UTC.
+    /// Start of the run, in RFC 3339, UTC.
     pub began: String,
-    /// How long it took.
+    /// Duration of all checks together, by the clock.
     pub seconds: f64,
-    /// Whether nothing failed.
+    /// True if no check failed.
     pub ok: bool,
-    /// What was judged.
+    /// The image under test and its database.
     pub subject: Subject,
-    /// Where.
+    /// The machine and the engine.
     pub machine: Machine,
-    /// How many checks ended how.
+    /// Number of checks by status.
     pub summary: Summary,
-    /// The names of the checks that the run waited for, in the order in which they ran.
+    /// Names of the checks that bounded the duration of the run, in the order in which they ran.
     pub critical_path: Vec<&'static str>,
     /// The checks, in the order of the acceptance list.
     pub checks: Vec<CheckReport>,
 }
 
 impl Report {
-    /// The form that is written today.
+    /// The current version of the form.
     pub const SCHEMA: u32 = 1;
 }
 
-/// What was judged. Of an image that did not build there are only its name and its base's.
+/// The image under test and its database. If the image did not build, only its name and its base are set.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Subject {
-    /// The image's name, as it was given.
+    /// The image's name, as given on the command line.
     pub image: String,
     /// `sha256:…` of its configuration.
     pub image_id: String,
-    /// Its manifest's digest, if it came from or went to a registry.
+    /// Digest of the manifest, if the image was pulled from or pushed to a registry.
     pub image_digest: Option<String>,
-    /// The version and revision of its labels.
+    /// Version and revision of its labels: `0.1.0@<commit>`.
     pub version: String,
-    /// Bytes of all its layers.
+    /// Size of all layers, in bytes.
     pub size_bytes: u64,
-    /// What it is built on.
+    /// The image that it is built on.
     pub base: String,
-    /// Whether that is a stand-in.
+    /// True if the base is a stand-in.
     pub base_is_stand_in: bool,
-    /// The database that it was run against.
+    /// The image of the database.
     pub database: String,
-    /// Whether that is a stand-in.
+    /// True if the database is a stand-in.
     pub database_is_stand_in: bool,
 }
 
-/// Where it was judged.
+/// The machine and the engine of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Machine {
     /// The engine's version.
     pub engine: String,
-    /// Processors.
+    /// Number of processors.
     pub cores: usize,
-    /// How many checks ran at once.
+    /// Number of checks that ran at once.
     pub jobs: usize,
 }
 
-/// How many checks ended how.
+/// Number of checks by status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Kept promises.
     pub pass: usize,
-    /// Broken ones.
+    /// Broken promises.
     pub fail: usize,
-    /// Not looked at; never counted as kept.
+    /// Checks that were not run, which never count as kept promises.
     pub not_run: usize,
 }
 
 impl Summary {
-    /// Counts.
+    /// Counts the checks.
     pub fn of(checks: &[CheckReport]) -> Summary {
-        let count = |status| checks.iter().filter(|check| check.status == status).count();
-        Summary { pass: count(Status::Pass), fail: count(Status::Fail), not_run: count(Status::NotRun) }
+        let mut summary = Summary::default();
+        for check in checks {
+            match check.status {
+                Status::Pass => summary.pass += 1,
+                Status::Fail => summary.fail += 1,
+                Status::NotRun => summary.not_run += 1,
+            }
+        }
+        summary
     }
 }
 
-/// How a check ended.
+/// The verdict of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// The promise is kept.
     Pass,
-    /// It is not.
+    /// The promise is broken, or could not be proven.
     Fail,
-    /// It was not looked at; the reason says why.
+    /// The check was not run; the reason is in the report.
     NotRun,
 }
 
-/// One check.
+/// The result of one check.
 #[derive(Clone, Debug, Serialize)]
 pub struct CheckReport {
-    /// Its name on the command line.
+    /// The name on the command line.
     pub name: &'static str,
-    /// What it promises, in one sentence.
+    /// The promise as one sentence.
     pub promise: &'static str,
-    /// How it ended.
+    /// The verdict.
     pub status: Status,
-    /// Why it failed or was not run.
+    /// The reason why it failed or was not run.
     pub reason: Option<String>,
-    /// Seconds from the run's beginning until it began; with `seconds`, its bar in the picture of the run.
+    /// Seconds from the start of the run to the start of the check.
     pub began: f64,
-    /// How long it took.
+    /// Duration.
     pub seconds: f64,
-    /// What was seen.
+    /// The facts that the verdict rests on, also for a kept promise.
     pub evidence: Evidence,
     /// The last lines of its containers, if it failed.
     pub logs: Vec<LogExcerpt>,
 }
 
-/// What a check saw.
+impl CheckReport {
+    /// Seconds from the start of the run to the end of the check.
+    pub fn end(&self) -> f64 {
+        self.began + self.seconds
+    }
+}
+
+/// The facts that a verdict rests on.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Evidence {
-    /// Figures and facts, in the order in which they were seen.
+    /// Figures and facts, in the order in which they were collected.
     pub figures: Vec<Figure>,
-    /// Lines of a log that show it.
+    /// Lines of logs that show the facts.
     pub lines: Vec<String>,
     /// Boots, phase by phase.
     pub boots: Vec<BootTimeline>,
@@ -137,48 +151,55 @@ pub struct Evidence {
 /// One figure or fact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Figure {
-    /// What it is: `docker stop`, `exit code`.
+    /// The name, such as `docker stop` or `exit code`.
     pub name: String,
-    /// With its unit: `0.31 s`, `143`.
+    /// The value with its unit: `0.31 s`, `143`.
     pub value: String,
+}
+
+impl Figure {
+    /// Creates a figure.
+    pub fn new(name: impl Into<String>, value: impl Into<String>) -> Figure {
+        Figure { name: name.into(), value: value.into() }
+    }
 }
 
 /// One boot, phase by phase.
 #[derive(Clone, Debug, Serialize)]
 pub struct BootTimeline {
-    /// Which: `cold`, `warm`.
+    /// The kind of boot, such as `cold` or `warm`.
     pub name: String,
-    /// Its phases, in order.
+    /// The completed phases, in order.
     pub phases: Vec<PhaseTime>,
-    /// From the container's start until the server answered, if it was waited for.
+    /// Milliseconds from the container's start until the server answered, if the check waited for it.
     pub ready_ms: Option<u64>,
 }
 
 /// One phase of a boot.
 #[derive(Clone, Debug, Serialize)]
 pub struct PhaseTime {
-    /// Its name.
+    /// The phase's name, as in the image's log.
     pub phase: String,
-    /// How long it took.
+    /// Duration in milliseconds, as logged.
     pub ms: u64,
-    /// What it said.
+    /// The message that ended the phase.
     pub message: String,
 }
 
 /// A screenshot.
 #[derive(Clone, Debug, Serialize)]
 pub struct Picture {
-    /// What is on it.
+    /// The caption.
     pub name: String,
-    /// The file beside the report, a PNG.
+    /// Name of the PNG in the report's folder.
     pub file: String,
 }
 
 /// The end of a container's log.
 #[derive(Clone, Debug, Serialize)]
 pub struct LogExcerpt {
-    /// Which container: `directus`, `db`.
+    /// The container's name, such as `directus` or `db`.
     pub container: String,
-    /// Its last lines.
+    /// The last lines, at most 40.
     pub lines: Vec<String>,
 }

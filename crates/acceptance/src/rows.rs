@@ -1,4 +1,4 @@
-//! Rows that must not vanish: making them, and telling whether they are all still there.
+//! Rows that a boot must not lose: inserts them, and checks that they all still exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,19 +9,18 @@ use testbed::schema::Schema;
 use crate::columns::Column;
 use crate::database::Database;
 
-/// A table that no migration, snapshot or Directus knows.
+/// A table that is unknown to the migrations, the snapshot and Directus.
 pub(crate) const UNTRACKED: &str = "team_spreadsheet";
 
-/// The content of a table.
+/// Fingerprint of a table's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
-    /// Number of rows.
     rows: i64,
-    /// Over all of them.
+    /// SHA-256 of all rows, sorted.
     hash: String,
 }
 
-/// The content of every table that is not Directus' own.
+/// The fingerprint of every table except those of Directus.
 pub(crate) async fn fingerprints(database: &Database) -> anyhow::Result<BTreeMap<String, Fingerprint>> {
     let client = database.connect().await?;
     let tables = client
@@ -32,7 +31,7 @@ pub(crate) async fn fingerprints(database: &Database) -> anyhow::Result<BTreeMap
         )
         .await
         .context("failed to list tables")?;
-    let mut found = BTreeMap::new();
+    let mut fingerprints = BTreeMap::new();
     for table in tables {
         let table: String = table.get(0);
         let query = format!(
@@ -40,33 +39,33 @@ pub(crate) async fn fingerprints(database: &Database) -> anyhow::Result<BTreeMap
              'hex'), '') from public.{table} t"
         );
         let row = client.query_one(&query, &[]).await.with_context(|| format!("failed to read {table}"))?;
-        found.insert(table, Fingerprint { rows: row.get(0), hash: row.get(1) });
+        fingerprints.insert(table, Fingerprint { rows: row.get(0), hash: row.get(1) });
     }
-    Ok(found)
+    Ok(fingerprints)
 }
 
-/// An error that names every table that is gone, new, or has other rows.
+/// Checks that no table or row was added, changed or lost; the error names every such table.
 pub(crate) fn unchanged(
     before: &BTreeMap<String, Fingerprint>,
     after: &BTreeMap<String, Fingerprint>,
 ) -> anyhow::Result<()> {
-    let mut found = Vec::new();
+    let mut changes = Vec::new();
     for (table, before) in before {
         match after.get(table) {
-            None => found.push(format!("table {table} with {} rows is gone", before.rows)),
+            None => changes.push(format!("table {table} with {} rows is gone", before.rows)),
             Some(after) if after.rows != before.rows => {
-                found.push(format!("{table} had {} rows and has {}", before.rows, after.rows));
+                changes.push(format!("{table} had {} rows and has {}", before.rows, after.rows));
             }
-            Some(after) if after.hash != before.hash => found.push(format!("rows of {table} have changed")),
+            Some(after) if after.hash != before.hash => changes.push(format!("rows of {table} have changed")),
             Some(_) => {}
         }
     }
-    found.extend(after.keys().filter(|table| !before.contains_key(*table)).map(|table| format!("{table} is new")));
-    ensure!(found.is_empty(), "{}", found.join("; "));
+    changes.extend(after.keys().filter(|table| !before.contains_key(*table)).map(|table| format!("{table} is new")));
+    ensure!(changes.is_empty(), "{}", changes.join("; "));
     Ok(())
 }
 
-/// `14 rows in 12 of 13 tables: laps 5, …`
+/// Summarises the tables: `14 rows in 12 of 13 tables: laps 5, …`.
 pub(crate) fn describe(tables: &BTreeMap<String, Fingerprint>) -> String {
     let filled: Vec<_> = tables.iter().filter(|(_, fingerprint)| fingerprint.rows > 0).collect();
     let rows: i64 = filled.iter().map(|(_, fingerprint)| fingerprint.rows).sum();
@@ -74,14 +73,14 @@ pub(crate) fn describe(tables: &BTreeMap<String, Fingerprint>) -> String {
     format!("{rows} rows in {} of {} tables: {}", filled.len(), tables.len(), each.join(", "))
 }
 
-/// Puts rows into every table that is not Directus' own, and makes a table that the image does not know.
+/// Inserts rows into every table except those of Directus, and creates the table [`UNTRACKED`].
 pub(crate) async fn fill(database: &Database) -> anyhow::Result<()> {
     let client = database.connect().await?;
     let columns = Column::all(&client).await?;
     for table in in_order(&columns) {
-        let own = || columns.iter().filter(|column| column.table == table);
+        let own = columns.iter().filter(|column| column.table == table);
         let (names, values): (Vec<_>, Vec<_>) =
-            own().filter_map(|column| Some((format!("\"{}\"", column.name), column.value()?))).unzip();
+            own.filter_map(|column| Some((format!("\"{}\"", column.name), column.value()?))).unzip();
         let insert = if names.is_empty() {
             format!("insert into public.\"{table}\" select from generate_series(1, {ROWS}) i")
         } else {
@@ -101,26 +100,25 @@ pub(crate) async fn fill(database: &Database) -> anyhow::Result<()> {
         .await
 }
 
-/// Number of rows for each table, if its keys allow that.
+/// Number of rows per table, as far as its keys allow.
 const ROWS: usize = 5;
 
-/// The tables, each after those that it refers to; a circle of references is broken at its first table.
+/// The tables, each after those that it references; a cycle is broken at its first table.
 fn in_order(columns: &[Column]) -> Vec<&str> {
     let mut waiting: BTreeSet<&str> = columns.iter().map(|column| column.table.as_str()).collect();
     let mut ordered = Vec::new();
     while let Some(first) = waiting.first().copied() {
-        let is_ready = |table: &str| {
-            let targets =
-                columns.iter().filter(|column| column.table == table).filter_map(|column| column.target.as_ref());
-            targets
-                .map(|(target, _)| target.trim_matches('"'))
-                .all(|target| target == table || !waiting.contains(target))
-        };
-        let next = waiting.iter().copied().find(|table| is_ready(table)).unwrap_or(first);
+        let next = waiting.iter().copied().find(|table| is_ready(table, columns, &waiting)).unwrap_or(first);
         waiting.remove(next);
         ordered.push(next);
     }
     ordered
+}
+
+/// Returns true if the table references no other table that is still waiting.
+fn is_ready(table: &str, columns: &[Column], waiting: &BTreeSet<&str>) -> bool {
+    let targets = columns.iter().filter(|column| column.table == table).filter_map(|column| column.target.as_ref());
+    targets.map(|(target, _)| target.trim_matches('"')).all(|target| target == table || !waiting.contains(target))
 }
 
 /// Checks that the API serves as many items of each collection as there are rows.
@@ -129,7 +127,7 @@ pub(crate) async fn served(api: &Api, database: &Database) -> anyhow::Result<()>
         let rows = database.value(&format!("select count(*) from public.\"{table}\"")).await?;
         let items = api.get(&format!("/items/{table}?limit=-1")).await?;
         let served = items.as_array().map_or(0, Vec::len);
-        ensure!(rows == served.to_string(), "{table} has {rows} rows, and {served} are served");
+        ensure!(rows == served.to_string(), "{table} has {rows} rows, but {served} are served");
     }
     Ok(())
 }
@@ -145,17 +143,19 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_are_gone_or_others_are_named() {
+    fn lost_and_changed_rows_are_named() {
         let before = tables([("a", 2, "x"), ("b", 1, "y")]);
         assert!(unchanged(&before, &before).is_ok());
-        let said = |after| unchanged(&before, &after).unwrap_err().to_string();
-        assert_eq!(said(tables([("a", 1, "z"), ("b", 1, "z")])), "a had 2 rows and has 1; rows of b have changed");
-        assert_eq!(said(tables([("a", 2, "x"), ("c", 0, "")])), "table b with 1 rows is gone; c is new");
+        for (after, reason) in [
+            ([("a", 1, "z"), ("b", 1, "z")], "a had 2 rows and has 1; rows of b have changed"),
+            ([("a", 2, "x"), ("c", 0, "")], "table b with 1 rows is gone; c is new"),
+        ] {
+            assert_eq!(unchanged(&before, &tables(after)).unwrap_err().to_string(), reason);
+        }
     }
 
-    #[test]
-    fn a_table_comes_after_those_that_it_refers_to() {
-        let column = |table: &str, target: Option<&str>| Column {
+    fn column(table: &str, target: Option<&str>) -> Column {
+        Column {
             table: table.to_owned(),
             name: "id".to_owned(),
             data_type: "uuid".to_owned(),
@@ -166,7 +166,11 @@ mod tests {
             target: target.map(|table| (table.to_owned(), "id".to_owned())),
             place: 1,
             is_given: false,
-        };
+        }
+    }
+
+    #[test]
+    fn a_table_comes_after_those_that_it_references() {
         let tables = [
             column("a", Some("b")),
             column("b", Some("c")),

@@ -1,4 +1,4 @@
-//! Runs checks, as many at once as the machine bears, and turns what came of each into its report.
+//! Runs checks, as many at once as the machine can bear, and turns each result into a report.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -14,11 +14,11 @@ use crate::servers::Servers;
 use crate::setting::Setting;
 use testbed::ui;
 
-/// What no check needs; one that takes longer hangs.
+/// Time limit of a check; no check needs that long unless it hangs.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// The checks that take about ten seconds and more on two processors, the longest first. `report.json` of any run says
-/// which they are; a name that is missing here costs a few seconds at the end of a run.
+/// The checks that take about ten seconds or more on two processors, the longest first, according to the `report.json`
+/// of a run. A missing name costs a few seconds at the end of a run.
 const LONG: &[&str] = &[
     "search",
     "sweep",
@@ -36,12 +36,12 @@ const LONG: &[&str] = &[
     "health",
 ];
 
-/// How checks are run.
+/// Options of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
-    /// How many at once.
+    /// Number of checks at once.
     pub(crate) jobs: usize,
-    /// Whether the containers of a failed check stay.
+    /// True if the containers of a failed check are kept.
     pub(crate) keep: bool,
 }
 
@@ -53,27 +53,27 @@ pub(crate) async fn run(
     options: Options,
     began: Instant,
 ) -> Vec<CheckReport> {
-    let places = Semaphore::new(options.jobs);
-    let view = View::new(checks.len());
-    let order = order(checks);
-    let (alone, others): (Vec<_>, Vec<_>) = order.into_iter().partition(|(_, check)| check.needs == Need::TheMachine);
+    let permits = Semaphore::new(options.jobs);
+    let progress = Progress::new(checks.len());
+    let (alone, others): (Vec<_>, Vec<_>) =
+        longest_first(checks).into_iter().partition(|(_, check)| check.needs == Need::TheMachine);
     let mut reports = Vec::new();
-    // First what wants the machine for itself: later it would have to wait until everything else has ended.
+    // Checks that need the whole machine come first: later they would have to wait for all others to end.
     for (index, check) in alone {
-        view.begin(check);
-        let report = one(setting, servers, check, options, began, None).await;
-        view.end(check, &report);
+        progress.begin(check);
+        let report = run_check(setting, servers, check, options, began, None).await;
+        progress.end(check, &report);
         reports.push((index, report));
     }
     let mut running: FuturesUnordered<_> = others
         .into_iter()
         .map(|(index, check)| {
-            let (places, view) = (&places, &view);
+            let (permits, progress) = (&permits, &progress);
             async move {
-                let place = places.acquire().await.ok();
-                view.begin(check);
-                let report = one(setting, servers, check, options, began, place).await;
-                view.end(check, &report);
+                let permit = permits.acquire().await.ok();
+                progress.begin(check);
+                let report = run_check(setting, servers, check, options, began, permit).await;
+                progress.end(check, &report);
                 (index, report)
             }
         })
@@ -85,23 +85,22 @@ pub(crate) async fn run(
     reports.into_iter().map(|(_, report)| report).collect()
 }
 
-/// The checks with their places in the acceptance list, those that take long first: so none of them is left to run alone
-/// when all others have ended.
-fn order(checks: &[&'static Check]) -> Vec<(usize, &'static Check)> {
-    let rank = |check: &Check| LONG.iter().position(|name| *name == check.name).unwrap_or(LONG.len());
+/// The checks with their positions in the acceptance list. Long ones come first, so that none of them is left to run alone
+/// after all others have ended.
+fn longest_first(checks: &[&'static Check]) -> Vec<(usize, &'static Check)> {
     let mut order: Vec<_> = checks.iter().copied().enumerate().collect();
-    order.sort_by_key(|(_, check)| rank(check));
+    order.sort_by_key(|(_, check)| LONG.iter().position(|name| *name == check.name).unwrap_or(LONG.len()));
     order
 }
 
-/// Makes one check; its place is free for the next one when its promise is judged, while its containers go.
-async fn one(
+/// Runs one check. Its permit is free again as soon as the promise is judged, while its containers are still removed.
+async fn run_check(
     setting: &Rc<Setting>,
     servers: &Rc<Servers>,
     check: &'static Check,
     options: Options,
     began: Instant,
-    place: Option<SemaphorePermit<'_>>,
+    permit: Option<SemaphorePermit<'_>>,
 ) -> CheckReport {
     let start = Instant::now();
     let mut case = Case::new(Rc::clone(setting), Rc::clone(servers), check.name);
@@ -110,7 +109,7 @@ async fn one(
         Err(_) => Err(anyhow::anyhow!("it did not end within {} s", LIMIT.as_secs())),
     };
     let (status, reason) = judge(result);
-    // Logs before the containers go.
+    // Logs are read before the containers are removed.
     let logs = if status == Status::Fail { case.excerpts().await } else { Vec::new() };
     let mut report = CheckReport {
         name: check.name,
@@ -122,19 +121,19 @@ async fn one(
         evidence: std::mem::take(&mut case.evidence),
         logs,
     };
-    drop(place);
+    drop(permit);
     if status == Status::Fail && options.keep {
         setting.run.keep();
-        report.evidence.lines.extend(case.how_to_look());
+        report.evidence.lines.extend(case.log_commands());
     } else if let Err(error) = case.remove().await {
-        // What is left goes with the run; that it could not go now is still a defect of the check.
+        // The run removes the rest at its end, but a failed removal is still a defect of the check.
         report.status = Status::Fail;
         report.reason.get_or_insert_with(|| format!("its containers could not be removed: {error:#}"));
     }
     report
 }
 
-/// What a check's result means.
+/// The status of a check's result, and the reason if it is not a pass.
 pub(super) fn judge(result: anyhow::Result<()>) -> (Status, Option<String>) {
     match result {
         Ok(()) => (Status::Pass, None),
@@ -145,17 +144,17 @@ pub(super) fn judge(result: anyhow::Result<()>) -> (Status, Option<String>) {
     }
 }
 
-/// What people see meanwhile: a line a finished check, and which ones run.
-struct View {
+/// The progress on the terminal: one line for each finished check, and the names of those that run.
+struct Progress {
     live: ui::Live,
     running: std::cell::RefCell<Vec<&'static str>>,
     done: std::cell::Cell<usize>,
     all: usize,
 }
 
-impl View {
-    fn new(all: usize) -> View {
-        View { live: ui::Live::start(), running: Default::default(), done: Default::default(), all }
+impl Progress {
+    fn new(all: usize) -> Progress {
+        Progress { live: ui::Live::start(), running: Default::default(), done: Default::default(), all }
     }
 
     fn begin(&self, check: &Check) {
@@ -188,16 +187,16 @@ mod tests {
     use crate::checks;
 
     #[test]
-    fn long_checks_begin_first_and_the_others_in_the_order_of_the_list() {
-        let all: Vec<&Check> = checks::ALL.iter().copied().flatten().collect();
-        let names: Vec<&str> = order(&all).into_iter().map(|(_, check)| check.name).collect();
-        assert!(names.starts_with(LONG), "a name in LONG is no check's: {names:?}");
+    fn long_checks_begin_first_and_the_others_follow_in_the_order_of_the_list() {
+        let all: Vec<&Check> = checks::all().collect();
+        let names: Vec<&str> = longest_first(&all).into_iter().map(|(_, check)| check.name).collect();
+        assert!(names.starts_with(LONG), "LONG contains a name without a check: {names:?}");
         let rest: Vec<&str> = all.iter().map(|check| check.name).filter(|name| !LONG.contains(name)).collect();
         assert_eq!(names[LONG.len()..], rest);
     }
 
     #[test]
-    fn an_error_is_a_failure_and_only_a_not_run_is_none() {
+    fn every_error_but_not_run_is_a_failure() {
         assert_eq!(judge(Ok(())), (Status::Pass, None));
         assert_eq!(judge(Err(anyhow::anyhow!("a").context("b"))), (Status::Fail, Some("b: a".to_owned())));
         let not_run = anyhow::Error::new(NotRun("no Chromium".to_owned()));

@@ -1,5 +1,5 @@
-//! A small data model of the gate's own: two collections with rows, and SQL files, in place of those of the image. So
-//! checks about losses hold for every team's image, and know each row.
+//! A small data model that replaces the image's: two collections with rows, and SQL files. With it, checks about losses
+//! work with every team's image and know each row.
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -9,11 +9,11 @@ use crate::case::Case;
 use crate::container::BootSpec;
 use testbed::workspace;
 
-/// The folder of the SQL files in a container.
+/// Folder of the SQL files in a container.
 const DB_INIT: &str = "/directus/sample/db-init";
-/// The snapshot in a container.
+/// Path of the snapshot in a container.
 const SNAPSHOT: &str = "/directus/sample/schema.yaml";
-/// The first SQL file: a table that Directus does not track, with rows.
+/// Name of the first SQL file, which creates tables that Directus does not track, with rows.
 pub(crate) const FIRST_FILE: &str = "001_sponsors.sql";
 const SPONSORS: &str = "create table sponsors (id integer primary key, name text, budget numeric, logo text);
     insert into sponsors select n, 'sponsor ' || n, n + 0.5 from generate_series(1, 7) n;
@@ -22,7 +22,7 @@ const SPONSORS: &str = "create table sponsors (id integer primary key, name text
     create table empty (id integer primary key, note text);
     insert into empty (id) values (1);\n";
 
-/// A data model in the form in which a container reads it: SQL files and a snapshot.
+/// The SQL files and the snapshot of a data model.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
     files: Vec<(String, String)>,
@@ -30,7 +30,7 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// The collections `cars` and `laps`, and the first SQL file.
+    /// Creates the data model with the collections `cars` and `laps`, and the first SQL file.
     pub(crate) fn new() -> anyhow::Result<Sample> {
         Ok(Sample { files: vec![(FIRST_FILE.to_owned(), SPONSORS.to_owned())], snapshot: snapshot()?.to_string() })
     }
@@ -46,7 +46,7 @@ impl Sample {
         Sample { snapshot: snapshot.to_string(), ..self }
     }
 
-    /// A container that boots with this data model.
+    /// A container that boots and serves this data model.
     pub(crate) fn container(&self, case: &Case, name: &str, database: &Database) -> BootSpec {
         let mut spec = case.boot(name, database).variable("BOOT_DB_INIT_DIR", DB_INIT);
         for (name, sql) in &self.files {
@@ -55,13 +55,13 @@ impl Sample {
         spec.variable("BOOT_SNAPSHOT_FILE", SNAPSHOT).file(SNAPSHOT, self.snapshot.as_bytes())
     }
 
-    /// The same with `entrypoint boot` as its command.
+    /// A container that runs `entrypoint boot` with this data model.
     pub(crate) fn boot(&self, case: &Case, name: &str, database: &Database) -> BootSpec {
         self.container(case, name, database).command(["boot"])
     }
 }
 
-/// Rows of every collection of the sample.
+/// Inserts rows into both collections of the sample.
 pub(crate) const ROWS: &str = "
     insert into cars (id, name, plate, notes)
         select format('00000000-0000-4000-8000-%s', lpad(n::text, 12, '0'))::uuid, 'car ' || n, 'AA-' || n, 'note ' || n
@@ -70,14 +70,13 @@ pub(crate) const ROWS: &str = "
         select format('00000000-0000-4000-8000-%s', lpad((n % 3 + 1)::text, 12, '0'))::uuid, n * 1.5, 'lap ' || n, n
         from generate_series(1, 12) n;";
 
-/// The snapshot with every key that Directus saves.
+/// The snapshot of the sample, with every key that Directus saves.
 pub(crate) fn snapshot() -> anyhow::Result<Value> {
     let id = json!({ "data_type": "uuid", "is_nullable": false, "is_unique": true, "is_primary_key": true });
     let number = json!({ "data_type": "integer", "is_nullable": false, "is_unique": true, "is_primary_key": true,
         "has_auto_increment": true, "default_value": "nextval('laps_id_seq'::regclass)", "numeric_precision": 32,
         "numeric_scale": 0 });
     let foreign = json!({ "data_type": "uuid", "foreign_key_table": "cars", "foreign_key_column": "id" });
-    let text = |length: u32| json!({ "data_type": "character varying", "max_length": length });
     let options = json!({ "placeholder": "km/h", "min": 0 });
     let collections = vec![
         collection("cars", json!({ "translations": [{ "language": "de-DE", "translation": "Autos" }], "sort": 1 })),
@@ -85,8 +84,8 @@ pub(crate) fn snapshot() -> anyhow::Result<Value> {
     ];
     let fields = vec![
         field("cars", "id", "uuid", json!({ "special": ["uuid"], "sort": 1 }), Some(id)),
-        field("cars", "name", "string", json!({ "sort": 2, "required": true }), Some(text(255))),
-        field("cars", "plate", "string", json!({ "sort": 3 }), Some(with(text(20), json!({ "is_unique": true })))),
+        field("cars", "name", "string", json!({ "sort": 2, "required": true }), Some(varchar(255))),
+        field("cars", "plate", "string", json!({ "sort": 3 }), Some(with(varchar(20), json!({ "is_unique": true })))),
         field("cars", "notes", "text", json!({ "sort": 4 }), Some(json!({ "data_type": "text" }))),
         field("cars", "laps", "alias", json!({ "special": ["o2m"], "interface": "list-o2m", "sort": 5 }), None),
         field("laps", "id", "integer", json!({ "sort": 1 }), Some(number)),
@@ -103,7 +102,7 @@ pub(crate) fn snapshot() -> anyhow::Result<Value> {
             "note",
             "string",
             json!({ "sort": 4 }),
-            Some(with(text(100), json!({ "default_value": "none" }))),
+            Some(with(varchar(100), json!({ "default_value": "none" }))),
         ),
         field(
             "laps",
@@ -136,21 +135,25 @@ pub(crate) fn snapshot() -> anyhow::Result<Value> {
     }))
 }
 
-/// A collection of a snapshot, with these properties of its `meta`.
+fn varchar(length: u32) -> Value {
+    json!({ "data_type": "character varying", "max_length": length })
+}
+
+/// A collection of a snapshot; `meta` overrides the default properties.
 pub(crate) fn collection(name: &str, meta: Value) -> Value {
-    let usual = json!({
+    let defaults = json!({
         "accountability": "all", "archive_app_filter": true, "archive_field": null, "archive_value": null,
         "collapse": "open", "collection": name, "color": null, "display_template": null, "group": null,
         "hidden": false, "icon": null, "item_duplication_fields": null, "note": null, "preview_url": null,
         "singleton": false, "sort": null, "sort_field": null, "translations": null, "unarchive_value": null,
         "versioning": false,
     });
-    json!({ "collection": name, "meta": with(usual, meta), "schema": { "name": name } })
+    json!({ "collection": name, "meta": with(defaults, meta), "schema": { "name": name } })
 }
 
-/// A field of a snapshot; one without a column has no `schema`.
+/// A field of a snapshot; `meta` and `schema` override the defaults. A field without a column has no `schema`.
 pub(crate) fn field(collection: &str, name: &str, kind: &str, meta: Value, schema: Option<Value>) -> Value {
-    let usual = json!({
+    let defaults = json!({
         "collection": collection, "conditions": null, "display": null, "display_options": null, "field": name,
         "group": null, "hidden": false, "interface": "input", "note": null, "options": null, "readonly": false,
         "required": false, "searchable": true, "sort": null, "special": null, "translations": null,
@@ -162,14 +165,14 @@ pub(crate) fn field(collection: &str, name: &str, kind: &str, meta: Value, schem
         "is_indexed": false, "is_primary_key": false, "is_generated": false, "generation_expression": null,
         "has_auto_increment": false, "foreign_key_table": null, "foreign_key_column": null,
     });
-    let mut field = json!({ "collection": collection, "field": name, "type": kind, "meta": with(usual, meta) });
+    let mut field = json!({ "collection": collection, "field": name, "type": kind, "meta": with(defaults, meta) });
     if let Some(schema) = schema {
         field["schema"] = with(column, schema);
     }
     field
 }
 
-/// An object with the properties of another one on top of its own.
+/// Adds the properties of `changes` to an object, or replaces them.
 pub(crate) fn with(mut object: Value, changes: Value) -> Value {
     if let (Value::Object(object), Value::Object(changes)) = (&mut object, changes) {
         object.extend(changes);
@@ -177,20 +180,20 @@ pub(crate) fn with(mut object: Value, changes: Value) -> Value {
     object
 }
 
-/// The entry of a snapshot's list for that collection and field (`None`: a collection).
+/// The entry for a collection (and a field) in a list of a snapshot.
 pub(crate) fn entry<'a>(snapshot: &'a mut Value, list: &str, collection: &str, field: Option<&str>) -> &'a mut Value {
-    let is_it =
-        |entry: &&mut Value| entry["collection"] == collection && field.is_none_or(|name| entry["field"] == name);
-    let entries = snapshot[list].as_array_mut().expect("a list of the snapshot");
-    entries.iter_mut().find(is_it).unwrap_or_else(|| panic!("no {collection} in {list}"))
+    let mut entries = snapshot[list].as_array_mut().expect("a list of the snapshot").iter_mut();
+    let found =
+        entries.find(|entry| entry["collection"] == collection && field.is_none_or(|name| entry["field"] == name));
+    found.unwrap_or_else(|| panic!("there is no {collection} in {list}"))
 }
 
-/// Removes a key of an object.
+/// Removes a key, which must exist, from an object.
 pub(crate) fn remove(object: &mut Value, key: &str) {
     object.as_object_mut().and_then(|object| object.remove(key)).unwrap_or_else(|| panic!("there is no {key}"));
 }
 
-/// The version of Directus in the checkout's snapshot: the one of the image.
+/// The version of Directus in the checkout's snapshot, which is also that of the image.
 fn version() -> anyhow::Result<String> {
     let path = workspace::path("snapshots/schema.yaml");
     let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;

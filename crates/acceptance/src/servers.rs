@@ -1,8 +1,8 @@
-//! The database servers of a run: one that the checks share, each with a database of its own on it, and those of checks
-//! that harm theirs.
+//! The database servers of a run: a shared one with a database for each check, and separate ones for checks that kill or
+//! freeze their server.
 //!
-//! A booted database is a copy of one that was booted once: PostgreSQL copies it in a fraction of a second, where a cold
-//! boot takes many.
+//! A booted database is a copy of a template: PostgreSQL copies it in a fraction of a second, while a cold boot takes many
+//! seconds.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -19,25 +19,25 @@ use crate::database::{Database, FIRST, START, USER};
 use crate::end_state::EndState;
 use crate::setting::{PATIENCE, Setting};
 
-/// The booted database that others are copied from.
+/// Name of the booted database that others are copied from.
 const TEMPLATE: &str = "booted";
 
 /// The servers of a run.
 pub struct Servers {
-    /// With what is judged, or, if that is broken on purpose, with what it was made from.
+    /// The image under test, or, in the negative suite, the image that the broken one is built from.
     setting: Rc<Setting>,
     shared: OnceCell<Shared>,
-    /// Or why there is none: once tried, it fails for every check with the same words.
+    /// Or the reason why its boot failed, which is the same for every check.
     template: OnceCell<Result<Template, String>>,
+    /// The networks that the shared server is connected to.
     joined: RefCell<BTreeSet<String>>,
 }
 
-/// The boot that others are copied from.
+/// The boot of the template database.
 struct Template {
     ended: Ended,
-    /// From before its container was made until it had ended.
+    /// Time from before the container was created until it had ended.
     took: Duration,
-    /// Its end state.
     state: EndState,
 }
 
@@ -47,30 +47,29 @@ struct Shared {
 }
 
 impl Servers {
-    /// No servers yet.
+    /// Prepares the servers without starting any.
     pub fn new(setting: &Rc<Setting>) -> Servers {
         let (shared, template, joined) = Default::default();
         Servers { setting: Rc::clone(setting), shared, template, joined }
     }
 
-    /// The log of the boot that others are copied from; empty, if none was wanted yet.
+    /// The log of the template's boot; empty if it has not run yet.
     pub fn template_log(&self) -> Vec<String> {
-        self.made().map(|template| template.ended.lines.clone()).unwrap_or_default()
+        self.finished_template().map(|template| template.ended.lines.clone()).unwrap_or_default()
     }
 
-    /// Duration of that boot, from before its container was made until it had ended.
+    /// Duration of the template's boot, from before its container was created until it had ended.
     pub fn template_took(&self) -> Option<Duration> {
-        self.made().map(|template| template.took)
+        self.finished_template().map(|template| template.took)
     }
 
-    /// Starts a server, in a network if one is given, and waits until it answers.
+    /// Starts a server and waits until it answers. `network` is a network and the host name in it.
     pub async fn start(&self, network: Option<(String, String)>) -> anyhow::Result<(String, Database)> {
-        // A client that is killed is noticed as in production; durability does not matter here, except after a crash
-        // of the server alone, for which the operating system's cache is enough.
+        // Without fsync data survives a crash of the server, but not of the machine; no check needs more.
         self.start_with(network, &["-c", "fsync=off"]).await
     }
 
-    /// The same with other settings than the checks', given as arguments of the server.
+    /// Starts a server like [`Servers::start`], with these arguments in place of the default settings.
     pub async fn start_with(
         &self,
         network: Option<(String, String)>,
@@ -94,7 +93,7 @@ impl Servers {
         let port = self.setting.engine.published_port(&id, 5432).await?;
         let database = Database::first(&host, port, password);
         let began = Instant::now();
-        // Over TCP: the temporary server of an image's first start answers over the socket only.
+        // Connects over TCP: the temporary server of an image's first start only listens on the socket.
         while let Err(error) = database.value("select 1").await {
             if let State::Exited(code) = self.setting.engine.state(&id).await? {
                 let lines = self.setting.engine.last_lines(&id, 20).await?;
@@ -108,14 +107,14 @@ impl Servers {
         Ok((id, database))
     }
 
-    /// An empty database of that name on the shared server.
+    /// Creates an empty database on the shared server.
     pub async fn empty(&self, network: &str, name: &str) -> anyhow::Result<Database> {
         let shared = self.shared(network).await?;
         shared.database.execute(&format!(r#"create database "{name}""#)).await?;
         Ok(shared.database.other(name))
     }
 
-    /// A database of that name on the shared server, as a finished boot leaves it.
+    /// Creates a database on the shared server, as a finished boot leaves it.
     pub async fn booted(&self, network: &str, name: &str) -> anyhow::Result<Database> {
         self.template(network).await?;
         let shared = self.shared(network).await?;
@@ -123,11 +122,11 @@ impl Servers {
         Ok(shared.database.other(name))
     }
 
-    /// Boots it in that network, unless that was done before.
+    /// Boots the template in this network, unless it was booted before.
     async fn template(&self, network: &str) -> anyhow::Result<&Template> {
         let template = async {
             let shared = self.shared(network).await?;
-            // A check that was given up may have begun it.
+            // A check that timed out may have left an unfinished template.
             shared.database.execute(&format!("drop database if exists {TEMPLATE} with (force)")).await?;
             shared.database.execute(&format!("create database {TEMPLATE}")).await?;
             let database = shared.database.other(TEMPLATE);
@@ -137,8 +136,8 @@ impl Servers {
             let ended = container.ended(PATIENCE).await?;
             let took = began.elapsed();
             self.setting.engine.remove(&container.id).await?;
-            ensure!(ended.code == 0, "the boot that others are copied from failed: {}", ended.last_line());
-            // Before the first copy is made: PostgreSQL copies no database that a session is connected to.
+            ensure!(ended.code == 0, "the boot of the template database failed: {}", ended.last_line());
+            // Read before the first copy: PostgreSQL does not copy a database while a session is connected to it.
             let state = EndState::of(&database).await?;
             anyhow::Ok(Template { ended, took, state })
         };
@@ -146,11 +145,11 @@ impl Servers {
         self.template.get_or_init(|| template).await.as_ref().map_err(|reason| anyhow!("{reason}"))
     }
 
-    fn made(&self) -> Option<&Template> {
+    fn finished_template(&self) -> Option<&Template> {
         self.template.get()?.as_ref().ok()
     }
 
-    /// The end state of an undisturbed boot.
+    /// The end state of an undisturbed boot of the image.
     pub async fn undisturbed(&self, network: &str) -> anyhow::Result<EndState> {
         Ok(self.template(network).await?.state.clone())
     }
@@ -174,12 +173,13 @@ impl Servers {
         let command = ["pg_dump", "--username", USER, "--dbname", &database.name];
         let (code, text) = self.setting.engine.exec(&shared.container, &command).await?;
         ensure!(code == 0, "pg_dump of {} ended with {code}: {text}", database.name);
-        // Newer ones fence the dump with a word that is made anew each time.
-        let fence = |line: &&str| line.starts_with("\\restrict") || line.starts_with("\\unrestrict");
-        Ok(text.lines().filter(|line| !fence(line)).collect::<Vec<_>>().join("\n"))
+        // Newer versions write `\restrict` and `\unrestrict` with a random key.
+        let random = ["\\restrict", "\\unrestrict"];
+        let lines = text.lines().filter(|line| !random.iter().any(|command| line.starts_with(command)));
+        Ok(lines.collect::<Vec<_>>().join("\n"))
     }
 
-    /// Takes the shared server out of a network that is about to go.
+    /// Disconnects the shared server from a network that is about to be removed.
     pub async fn leave(&self, network: &str) -> anyhow::Result<()> {
         let joined = self.joined.borrow_mut().remove(network);
         if let (true, Some(shared)) = (joined, self.shared.get()) {

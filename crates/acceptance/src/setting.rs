@@ -1,4 +1,4 @@
-//! Shared by all checks of a run: the engine, the image under test, and the secrets that must not be seen.
+//! The context that all checks of a run share: the engine, the image under test, and secrets that no log may contain.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,52 +10,53 @@ use tokio::sync::OnceCell;
 
 use crate::model::Subject;
 
-/// Time for a boot, or for the server's start, before a check gives up on it. Generous: machines are shared.
+/// Time limit of a boot or of the server's start. Generous, because machines are shared.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Shared by all checks of a run.
+/// The context that all checks of a run share.
 pub struct Setting {
-    /// The engine.
+    /// The engine that runs all containers.
     pub engine: Engine,
-    /// Owns everything that is made.
+    /// The run, which owns everything that the checks create.
     pub run: Rc<Run>,
     /// The image under test.
     pub subject: Subject,
     /// The SQL files of the checkout.
     pub migrations: Rc<Migrations>,
-    /// Session options that the database at hand needs: a stand-in lacks extensions.
+    /// Session options (`PGOPTIONS`) for a stand-in database, which lacks extensions.
     pub options: Option<String>,
-    /// Values that must never be seen in any log.
+    /// Values that no log may contain.
     pub secrets: Secrets,
-    /// Every path of the image, once they were read.
+    /// Every path of the image, once read.
     pub contents: OnceCell<Rc<Vec<FileContent>>>,
-    /// The files that the image adds to its base, once they were read.
+    /// The files that the image adds to its base, once read.
     pub added_files: OnceCell<Rc<Vec<LayerFile>>>,
 }
 
-/// Values that must never be seen in any log, made anew for each run.
+/// Values that no log may contain, generated for each run.
 #[derive(Clone, Debug)]
 pub struct Secrets {
-    /// The database's password.
+    /// Password of the database role.
     pub database: String,
-    /// Directus' SECRET.
+    /// Value of the variable SECRET, with which Directus signs tokens.
     pub secret: String,
-    /// The administrator's password.
+    /// Password of the first administrator.
     pub admin: String,
 }
 
 impl Secrets {
-    /// Secrets that occur nowhere by chance.
+    /// Generates secrets that cannot occur anywhere by chance.
     pub fn new(run: &str) -> Secrets {
-        let secret = |what: &str| format!("hunter2-{what}-{run}-0123456789abcdef");
-        Secrets { database: secret("database"), secret: secret("secret"), admin: secret("admin") }
+        let [database, secret, admin] =
+            ["database", "secret", "admin"].map(|name| format!("hunter2-{name}-{run}-0123456789abcdef"));
+        Secrets { database, secret, admin }
     }
 
-    /// All of them.
+    /// The secrets in the order of the variables DB_PASSWORD, SECRET and ADMIN_PASSWORD.
     pub fn all(&self) -> [&str; 3] {
         [&self.database, &self.secret, &self.admin]
     }
 }
 
-/// The administrator that boots make.
+/// Email address of the first administrator.
 pub const ADMIN: &str = "admin@example.com";

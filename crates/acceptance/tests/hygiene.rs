@@ -1,7 +1,7 @@
-//! The acceptance gate leaves nothing behind: not when it is asked to end, and a killed run's things go with the next.
+//! The acceptance gate removes its containers, networks and volumes: on a signal, and, after SIGKILL, in the next run.
 //!
-//! `cargo xtask test` runs this and names an image. Any image will do: what is looked at are the network and the database
-//! server that a check begins with, so it is the database's, which is there in any case.
+//! `cargo xtask test` runs this test and names an image. Any image will do, because only the network and the database
+//! server at the start of a check matter; it is the database's image, which is always there.
 
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -9,32 +9,32 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(40);
 
 #[test]
-fn a_run_that_is_asked_to_end_removes_its_things_and_the_next_run_those_of_a_killed_one() {
-    let asked = Run::begin();
-    let status = asked.end("-TERM");
+fn a_terminated_run_cleans_up_and_the_next_run_cleans_up_after_a_killed_one() {
+    let terminated = Run::begin();
+    let status = terminated.end("-TERM");
     assert_eq!(status.code(), Some(143));
-    assert_eq!(asked.things(), [""; 0]);
+    assert_eq!(terminated.leftovers(), [""; 0]);
 
     let killed = Run::begin();
     let status = killed.end("-KILL");
     assert_eq!(status.code(), None);
-    assert_ne!(killed.things(), [""; 0], "a killed process cannot tidy up");
+    assert_ne!(killed.leftovers(), [""; 0], "a killed process cannot clean up");
 
     let next = Run::begin();
-    assert_eq!(killed.things(), [""; 0], "the next run removes what the killed one left");
+    assert_eq!(killed.leftovers(), [""; 0], "the next run did not clean up after the killed one");
     assert_eq!(next.end("-INT").code(), Some(130));
-    assert_eq!(next.things(), [""; 0]);
+    assert_eq!(next.leftovers(), [""; 0]);
 }
 
-/// A run of the acceptance gate, as a process of its own.
+/// A run of the acceptance gate as a child process.
 struct Run {
     child: std::cell::RefCell<Child>,
-    /// What its run's id ends with.
+    /// End of the run's id, from the process id.
     suffix: String,
 }
 
 impl Run {
-    /// Starts one, and waits for its first container.
+    /// Starts a run and waits for its first container.
     fn begin() -> Run {
         let image = std::env::var("TEST_IMAGE")
             .expect("this test needs an image and leaves containers if it is killed: run it with `cargo xtask test`");
@@ -43,15 +43,15 @@ impl Run {
         let mut child = command.spawn().unwrap();
         let suffix = format!("-{}", child.id());
         let began = Instant::now();
-        while things(&["ps", "--all"], &suffix).is_empty() {
-            assert_eq!(child.try_wait().unwrap(), None, "it ended before its first container");
-            assert!(began.elapsed() < PATIENCE, "it made no container");
+        while run_ids(&["ps", "--all"], &suffix).is_empty() {
+            assert_eq!(child.try_wait().unwrap(), None, "the run ended before its first container");
+            assert!(began.elapsed() < PATIENCE, "the run created no container");
             std::thread::sleep(Duration::from_millis(50));
         }
         Run { child: child.into(), suffix }
     }
 
-    /// Sends it a signal and waits for its end.
+    /// Sends a signal to the run and waits for its end.
     fn end(&self, signal: &str) -> ExitStatus {
         let mut child = self.child.borrow_mut();
         assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
@@ -60,21 +60,21 @@ impl Run {
             if let Some(status) = child.try_wait().unwrap() {
                 return status;
             }
-            assert!(began.elapsed() < PATIENCE, "it does not end");
+            assert!(began.elapsed() < PATIENCE, "the run does not end");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// Its containers, networks and volumes.
-    fn things(&self) -> Vec<String> {
+    /// The containers, networks and volumes of the run.
+    fn leftovers(&self) -> Vec<String> {
         let lists: [&[&str]; 3] = [&["ps", "--all"], &["network", "ls"], &["volume", "ls"]];
-        lists.iter().flat_map(|list| things(list, &self.suffix)).collect()
+        lists.iter().flat_map(|list| run_ids(list, &self.suffix)).collect()
     }
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
-        // Asked, not killed, so that it takes its containers along when an assertion failed.
+        // Terminated and not killed, so that the run removes its containers after a failed assertion.
         let mut child = self.child.borrow_mut();
         if child.try_wait().unwrap().is_none() {
             drop(Command::new("kill").arg(child.id().to_string()).status());
@@ -83,8 +83,8 @@ impl Drop for Run {
     }
 }
 
-/// The run ids, one for each thing that a `docker` list shows with a label that ends so.
-fn things(list: &[&str], suffix: &str) -> Vec<String> {
+/// The labels with this end in a list of `docker`, one for each entry.
+fn run_ids(list: &[&str], suffix: &str) -> Vec<String> {
     let arguments = [list, &["--filter", "label=trm.run", "--format", r#"{{.Label "trm.run"}}"#]].concat();
     let output = Command::new("docker").args(&arguments).output().unwrap();
     assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));

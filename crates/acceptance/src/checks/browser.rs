@@ -1,4 +1,4 @@
-//! The admin UI, as a person sees it.
+//! The admin UI in a real browser.
 
 use std::time::Instant;
 
@@ -15,14 +15,14 @@ use testbed::ui;
 
 pub(crate) const CHECKS: &[Check] = &[Check {
     name: "admin-ui",
-    promise: "A person logs in through the form of the admin UI, and sees the collections in it.",
+    promise: "A user can log in through the form of the admin UI and sees the collections.",
     needs: Need::Browser,
     run: |case| Box::pin(admin_ui(case)),
 }];
 
 const SIZE: (u32, u32) = (1280, 900);
-/// Whether one of the links to a collection shows its name, and nothing covers it. The app has links of that address for
-/// other ends, too, and dialogs that cover everything.
+/// An expression that is true if a link to a collection shows its name and is not covered. The app has other links with
+/// the same address, too, and dialogs that cover everything.
 const IS_SEEN: &str = "[...document.querySelectorAll('a[href$=\"/PATH/COLLECTION\"]')].some((link) => {
     const { x, y, width, height } = link.getBoundingClientRect();
     const top = document.elementFromPoint(x + width / 2, y + height / 2);
@@ -31,10 +31,10 @@ const IS_SEEN: &str = "[...document.querySelectorAll('a[href$=\"/PATH/COLLECTION
 })";
 
 async fn admin_ui(case: &mut Case) -> anyhow::Result<()> {
-    let how = "no Chromium is on the PATH: `cargo xtask setup --yes --browser` installs it";
-    let program = setup::browser().ok_or_else(|| NotRun(how.to_owned()))?;
-    let database = case.booted_database().await?;
-    // Else a dialog asks the first administrator for the owner's address, over everything.
+    let missing = "no Chromium is on the PATH; `cargo xtask setup --yes --browser` installs it";
+    let program = setup::browser().ok_or_else(|| NotRun(missing.to_owned()))?;
+    let database = case.booted_database("main").await?;
+    // Without an owner, a dialog that asks for one covers the whole page.
     let owner = "insert into directus_settings (id, project_owner) values (1, 'owner@example.com')
                  on conflict (id) do update set project_owner = excluded.project_owner";
     database.execute(owner).await?;
@@ -64,19 +64,19 @@ async fn admin_ui(case: &mut Case) -> anyhow::Result<()> {
         std::fs::create_dir_all(crate::folder()).context("failed to create the report's folder")?;
         std::fs::write(&path, picture).with_context(|| format!("failed to write {path}"))?;
         case.evidence.pictures.push(Picture { name: format!("the {name}, logged in"), file: file.to_owned() });
-        case.figure(name, format!("{} collections are shown", snapshot.tables().len()));
+        case.figure(name, format!("{} collections visible", snapshot.tables().len()));
     }
-    let complaints = browser.complaints();
-    ensure!(complaints.is_empty(), "errors in the page: {}", complaints.join("; "));
+    let errors = browser.complaints();
+    ensure!(errors.is_empty(), "errors in the page: {}", errors.join("; "));
     if browser.reloads() > 0 {
-        case.figure("pages loaded again because the machine's network changed", browser.reloads().to_string());
+        case.figure("pages reloaded because the machine's network changed", browser.reloads().to_string());
     }
-    case.figure("from start to the last picture", ui::seconds(began.elapsed()));
+    case.figure("browser start to last screenshot", ui::seconds(began.elapsed()));
     Ok(())
 }
 
-/// Fills in the form, again if the page had to be loaded again meanwhile. If it had to be when the login was through
-/// already, the page knows who is there, and asks for no more than a click.
+/// Fills in the form, and repeats that after a reload of the page. If the page was reloaded after the login, it knows the
+/// user and only asks for a click.
 async fn log_in(browser: &mut Chromium, password: &str) -> anyhow::Result<()> {
     const IS_IN: &str = "!location.pathname.startsWith('/admin/login')";
     const IS_EMPTY: &str = "document.querySelector('input[type=email]')?.value === ''";
@@ -96,5 +96,5 @@ async fn log_in(browser: &mut Chromium, password: &str) -> anyhow::Result<()> {
             return Ok(());
         }
     }
-    bail!("the login form comes back empty");
+    bail!("the login form is empty again after each attempt");
 }

@@ -1,4 +1,4 @@
-//! Rows never vanish, whatever boots.
+//! Rows survive restarts, stale snapshots and repeated boots.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -9,44 +9,48 @@ use serde_json::json;
 
 use crate::case::Case;
 use crate::check::{Check, Need};
-use crate::container::{BootSpec, Ended};
+use crate::container::Ended;
+use crate::database::Database;
 use crate::rows;
-use crate::setting::PATIENCE;
 use testbed::api::Api;
+use testbed::ui;
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "restart-keeps-rows",
-        promise: "Rows of every table survive a restart, and a boot of another container.",
+        promise: "The rows of every table survive a restart and a boot of another container.",
         needs: Need::Nothing,
         run: |case| Box::pin(restart_keeps_rows(case)),
     },
     Check {
         name: "stale-snapshot",
-        promise: "A snapshot that lacks collections is refused and destroys nothing, unless that very plan is allowed.",
+        promise: "A snapshot that lacks collections is refused and destroys nothing, unless exactly this plan is allowed.",
         needs: Need::Nothing,
         run: |case| Box::pin(stale_snapshot(case)),
     },
     Check {
         name: "ten-boots",
-        promise: "A table that it does not know, and all others, keep their rows through ten boots.",
+        promise: "Every table keeps its rows through ten boots, also one that is unknown to the image.",
         needs: Need::Nothing,
         run: |case| Box::pin(ten_boots(case)),
     },
 ];
 
 async fn restart_keeps_rows(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.booted_database().await?;
+    let database = case.booted_database("main").await?;
     rows::fill(&database).await?;
     let before = rows::fingerprints(&database).await?;
     let container = case.start(case.boot("directus", &database)).await?;
     container.serving().await?;
 
     let stopped = container.stop().await?;
-    let again = Instant::now();
+    let restarted = Instant::now();
     container.restart().await?;
     container.serving().await?;
-    case.figure("restart", format!("stopped in {}, healthy after {}", seconds(stopped), seconds(again.elapsed())));
+    case.figure(
+        "restart",
+        format!("stopped in {}, healthy after {}", ui::seconds(stopped), ui::seconds(restarted.elapsed())),
+    );
     rows::unchanged(&before, &rows::fingerprints(&database).await?).context("after a restart")?;
     rows::served(&container.api().await?, &database).await.context("after a restart")?;
     container.stop().await?;
@@ -55,13 +59,13 @@ async fn restart_keeps_rows(case: &mut Case) -> anyhow::Result<()> {
     ended.expect(Phase::DbInit, &case.setting.migrations.all_skipped(Phase::DbInit))?;
     ended.expect(Phase::Schema, "no changes")?;
     rows::unchanged(&before, &rows::fingerprints(&database).await?).context("after a boot of another container")?;
-    case.figure("the same by count and SHA-256", rows::describe(&before));
+    case.figure("unchanged by count and SHA-256", rows::describe(&before));
     Ok(())
 }
 
 async fn stale_snapshot(case: &mut Case) -> anyhow::Result<()> {
     const NEW: [&str; 5] = ["stages", "stage_times", "penalties", "checkpoints", "marshal_posts"];
-    let database = case.booted_database().await?;
+    let database = case.booted_database("main").await?;
     rows::fill(&database).await?;
     let container = case.start(case.boot("directus", &database)).await?;
     container.serving().await?;
@@ -72,17 +76,21 @@ async fn stale_snapshot(case: &mut Case) -> anyhow::Result<()> {
     let before = rows::fingerprints(&database).await?;
     let collections = collection_names(&api).await?;
 
-    // Beside the server that still serves, as in a rolling update.
-    let refused = boot(case, case.boot("stale", &database)).await?;
+    // The server still serves, as in a rolling update.
+    let refused = case.run(case.boot("stale", &database).command(["boot"])).await?;
     let digest = refusal(&refused, &NEW)?;
     for collection in NEW {
         let words = format!("delete collection {collection} (3 rows)");
-        ensure!(refused.last_line().contains(&words), "the refusal does not say `{words}`: {}", refused.last_line());
+        ensure!(
+            refused.last_line().contains(&words),
+            "the refusal does not contain `{words}`: {}",
+            refused.last_line()
+        );
     }
     case.line(refused.last_line());
     rows::unchanged(&before, &rows::fingerprints(&database).await?).context("after the refused boot")?;
     let after = collection_names(&api).await?;
-    ensure!(after == collections, "collections were {collections:?} and are {after:?}");
+    ensure!(after == collections, "the collections were {collections:?} and are {after:?}");
     for collection in NEW {
         let rows = api.get(&format!("/items/{collection}")).await?;
         ensure!(
@@ -92,46 +100,39 @@ async fn stale_snapshot(case: &mut Case) -> anyhow::Result<()> {
     }
     case.figure(
         "refused",
-        format!(
-            "exit {}, five collections named, all {} tables that Directus sees kept",
-            refused.code,
-            collections.len()
-        ),
+        format!("exit code {}, five collections named, all {} collections kept", refused.code, collections.len()),
     );
     case.figure("kept", rows::describe(&before));
 
-    // The digest names that plan alone: another one is refused with another digest.
+    // A digest allows one plan only: another plan is refused with another digest.
     add_collection(&api, "jury_decisions", 1).await?;
     let before = rows::fingerprints(&database).await?;
-    let allowing =
-        |case: &Case, name: &str, digest: &str| case.boot(name, &database).variable("SCHEMA_ALLOW_DESTRUCTIVE", digest);
-    let other = boot(case, allowing(case, "other-plan", &digest)).await?;
+    let other = boot_allowing(case, "other-plan", &database, &digest).await?;
     let other_digest = refusal(&other, &["jury_decisions"])?;
     ensure!(other_digest != digest, "two plans have the digest {digest}");
     rows::unchanged(&before, &rows::fingerprints(&database).await?).context("after the second refused boot")?;
     container.stop().await?;
 
-    let allowed = boot(case, allowing(case, "allowed", &other_digest)).await?;
-    ensure!(allowed.code == 0, "the allowed plan ended with {}: {}", allowed.code, allowed.last_line());
+    let allowed = boot_allowing(case, "allowed", &database, &other_digest).await?;
+    allowed.expect_success("the allowed plan")?;
     let mut wanted = before;
     wanted.retain(|table, _| !NEW.contains(&table.as_str()) && table != "jury_decisions");
     rows::unchanged(&wanted, &rows::fingerprints(&database).await?).context("after the allowed boot")?;
-    let said = allowed.lines.iter().find(|line| line.contains("allowed by SCHEMA_ALLOW_DESTRUCTIVE"));
-    case.line(said.context("the allowed plan is not said to be allowed")?);
-    case.figure("allowed", format!("{digest} not for another plan, {other_digest} for the one it names"));
+    case.line_with(&allowed.lines, "allowed by SCHEMA_ALLOW_DESTRUCTIVE")?;
+    case.figure("allowed", format!("{digest} does not allow another plan, {other_digest} allows its own"));
     Ok(())
 }
 
 async fn ten_boots(case: &mut Case) -> anyhow::Result<()> {
     const BOOTS: u32 = 10;
-    let database = case.booted_database().await?;
+    let database = case.booted_database("main").await?;
     rows::fill(&database).await?;
     let before = rows::fingerprints(&database).await?;
     let (began, mut longest) = (Instant::now(), Duration::ZERO);
     for number in 1..=BOOTS {
         let one = Instant::now();
-        let ended = boot(case, case.boot(&format!("boot-{number}"), &database)).await?;
-        ensure!(ended.code == 0, "boot {number} ended with {}: {}", ended.code, ended.last_line());
+        let ended = case.run(case.boot(&format!("boot-{number}"), &database).command(["boot"])).await?;
+        ended.expect_success(&format!("boot {number}"))?;
         ended.expect(Phase::Schema, "no changes").with_context(|| format!("boot {number}"))?;
         longest = longest.max(one.elapsed());
     }
@@ -141,31 +142,32 @@ async fn ten_boots(case: &mut Case) -> anyhow::Result<()> {
     let owned = case.setting.migrations.files().owned_tables().chain([rows::UNTRACKED]);
     let names: Vec<String> = owned.map(|table| format!("'{table}'")).collect();
     let query = format!("select count(*) from directus_collections where collection in ({})", names.join(", "));
-    ensure!(database.value(&query).await? == "0", "Directus has taken a table that is none of its own");
+    ensure!(database.value(&query).await? == "0", "Directus tracks a table that is not its own");
     case.figure("before", rows::describe(&before));
     case.figure("after", rows::describe(&after));
-    case.figure("ten boots", format!("{}, the longest {}", seconds(took), seconds(longest)));
+    case.figure("ten boots", format!("{}, the longest {}", ui::seconds(took), ui::seconds(longest)));
     Ok(())
 }
 
-/// Boots to the end, however that is.
-async fn boot(case: &mut Case, spec: BootSpec) -> anyhow::Result<Ended> {
-    case.start(spec.command(["boot"])).await?.ended(PATIENCE).await
+/// Boots with the plan of this digest allowed.
+async fn boot_allowing(case: &mut Case, name: &str, database: &Database, digest: &str) -> anyhow::Result<Ended> {
+    case.run(case.boot(name, database).variable("SCHEMA_ALLOW_DESTRUCTIVE", digest).command(["boot"])).await
 }
 
-/// The digest of a refused plan, which must name these collections.
+/// The digest of a refused plan, which must delete these collections.
 fn refusal(ended: &Ended, collections: &[&str]) -> anyhow::Result<String> {
     let (code, line) = (ended.code, ended.last_line());
     ensure!(code == i64::from(ExitCode::SchemaRefused.code()), "the stale snapshot ended with {code}: {line}");
     for collection in collections {
-        ensure!(line.contains(&format!("delete collection {collection}")), "the refusal names no {collection}: {line}");
+        ensure!(
+            line.contains(&format!("delete collection {collection}")),
+            "the refusal does not name {collection}: {line}"
+        );
     }
-    let rest = line.split_once("SCHEMA_ALLOW_DESTRUCTIVE=").map(|(_, rest)| rest);
-    let digest = rest.and_then(|rest| rest.split_whitespace().next());
-    digest.map(str::to_owned).with_context(|| format!("the refusal names no digest: {line}"))
+    ended.digest()
 }
 
-/// A collection that is made live, and rows in it.
+/// Creates a collection live, with rows in it.
 async fn add_collection(api: &Api, name: &str, rows: u32) -> anyhow::Result<()> {
     let key = json!({ "field": "id", "type": "integer", "meta": { "hidden": true },
         "schema": { "is_primary_key": true, "has_auto_increment": true } });
@@ -178,11 +180,7 @@ async fn add_collection(api: &Api, name: &str, rows: u32) -> anyhow::Result<()> 
 
 async fn collection_names(api: &Api) -> anyhow::Result<BTreeSet<String>> {
     let collections = api.get("/collections").await?;
-    let names = collections.as_array().context("/collections answers no list")?.iter();
+    let names = collections.as_array().context("/collections does not answer with a list")?.iter();
     let names = names.filter_map(|collection| collection["collection"].as_str());
     Ok(names.filter(|name| !name.starts_with("directus_")).map(str::to_owned).collect())
-}
-
-fn seconds(duration: Duration) -> String {
-    format!("{:.1} s", duration.as_secs_f64())
 }

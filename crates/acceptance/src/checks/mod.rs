@@ -1,4 +1,4 @@
-//! The acceptance list: one file a group of promises.
+//! The acceptance list: one file per group of promises.
 
 mod attic;
 mod boots;
@@ -20,7 +20,12 @@ mod witness;
 
 use super::check::Check;
 
-/// All checks, by group, in the order of the acceptance list.
+/// Every check of [`ALL`].
+pub(crate) fn all() -> impl Iterator<Item = &'static Check> {
+    ALL.iter().copied().flatten()
+}
+
+/// The checks by group, in the order of the acceptance list.
 pub(crate) const ALL: &[&[Check]] = &[
     image::CHECKS,
     boots::CHECKS,

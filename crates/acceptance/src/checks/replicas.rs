@@ -1,4 +1,4 @@
-//! Several containers of one database.
+//! Several containers on one database.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use futures_util::future::try_join_all;
 
 use crate::case::Case;
 use crate::check::{Check, Need};
-use crate::container::{Container, Ended, timeline};
+use crate::container::{Container, expect_done, timeline};
 use crate::database::Database;
 use crate::setting::PATIENCE;
 use testbed::schema::Schema;
@@ -17,13 +17,13 @@ use testbed::ui;
 pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "five-at-once",
-        promise: "Five containers that start at once on one empty database all serve: one installs, the others wait for it.",
+        promise: "Of five containers that start at once on an empty database, one installs, the others wait for it, and all serve.",
         needs: Need::TheMachine,
         run: |case| Box::pin(five_at_once(case)),
     },
     Check {
         name: "twenty-at-once",
-        promise: "Of 2 or 20 boots at once on an empty database one applies everything, of 20 on a warm one none; all end well.",
+        promise: "Of 2 or 20 boots at once on an empty database exactly one applies changes, of 20 on a warm one none, and all succeed.",
         needs: Need::TheMachine,
         run: |case| Box::pin(twenty_at_once(case)),
     },
@@ -32,9 +32,10 @@ pub(crate) const CHECKS: &[Check] = &[
 const REPLICAS: usize = 5;
 
 async fn five_at_once(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.empty_database().await?;
-    let replica = |number| case.boot(&format!("replica-{number}"), &database).asked_every(Duration::from_secs(2));
-    let specs = (1..=REPLICAS).map(replica).collect();
+    let database = case.empty_database("main").await?;
+    let specs = (1..=REPLICAS)
+        .map(|number| case.boot(&format!("replica-{number}"), &database).health_interval(Duration::from_secs(2)))
+        .collect();
     let began = Instant::now();
     let replicas = case.start_all(specs).await?;
     let ready = try_join_all(replicas.iter().map(Container::healthy)).await?;
@@ -46,58 +47,53 @@ async fn five_at_once(case: &mut Case) -> anyhow::Result<()> {
     for (replica, ready) in replicas.iter().zip(ready) {
         let log = replica.log().await?;
         let boot = timeline(&replica.name, &log, Some(ready));
-        let said =
-            |phase: Phase| boot.phases.iter().find(|done| done.phase == phase.name()).map(|done| done.message.as_str());
-        let said: Vec<&str> = [Phase::DbInit, Phase::Bootstrap, Phase::Schema, Phase::PostSchema]
-            .into_iter()
-            .map(|phase| said(phase).with_context(|| format!("{}: {phase} was not done", replica.name)))
-            .collect::<Result<_, _>>()?;
+        let mut messages = Vec::new();
+        for phase in [Phase::DbInit, Phase::Bootstrap, Phase::Schema, Phase::PostSchema] {
+            messages.push(expect_done(&log, phase, "").with_context(|| replica.name.clone())?.message);
+        }
         let migrations = &case.setting.migrations;
-        if said[0] == migrations.all_applied(Phase::DbInit) {
+        if messages[0] == migrations.all_applied(Phase::DbInit) {
             installed.push(replica.name.clone());
-            let all = said[1].starts_with("installed")
-                && said[2].starts_with("applied ")
-                && said[3] == migrations.all_applied(Phase::PostSchema);
-            ensure!(all, "{} began the installation and did not finish it: {said:?}", replica.name);
+            let all = messages[1].starts_with("installed")
+                && messages[2].starts_with("applied ")
+                && messages[3] == migrations.all_applied(Phase::PostSchema);
+            ensure!(all, "{} began the installation and did not finish it: {messages:?}", replica.name);
         } else {
             let [db_init, post_schema] = [Phase::DbInit, Phase::PostSchema].map(|phase| migrations.all_skipped(phase));
-            let wanted = [&db_init, "nothing to do", "no changes", &post_schema];
-            ensure!(said == wanted, "{} waited, and yet had something to do: {said:?}", replica.name);
+            let expected = [&db_init, "nothing to do", "no changes", &post_schema];
+            ensure!(messages == expected, "{} waited, but still made changes: {messages:?}", replica.name);
             let waiting = log.iter().find(|line| names_the_holder(line));
-            case.line(format!(
-                "{}: {}",
-                replica.name,
-                waiting.with_context(|| { format!("{} names nobody that it waited for", replica.name) })?
-            ));
+            let waiting =
+                waiting.with_context(|| format!("{} does not name the boot that it waited for", replica.name))?;
+            case.line(format!("{}: {waiting}", replica.name));
         }
         case.evidence.boots.push(boot);
     }
-    // Healthy is what the binary says; a login needs the server's whole stack.
-    let login = async |replica: &Container| replica.api().await.with_context(|| replica.name.clone());
-    let apis = try_join_all(replicas.iter().map(login)).await?;
+    // The health is the binary's own check; a login needs the server's whole stack.
+    let apis = try_join_all(replicas.iter().map(Container::api)).await?;
     ensure!(installed.len() == 1, "{} containers installed: {}", installed.len(), installed.join(", "));
     case.figure("installed by", installed.concat());
 
     let files = case.setting.migrations.count().to_string();
-    for (what, query, wanted) in [
+    for (name, query, expected) in [
         ("administrators", "select count(*) from directus_users", "1"),
         ("rows in the ledger", "select count(*) from boot.migrations", files.as_str()),
-        ("snapshots in the lineage", "select count(*) from boot.snapshots", "1"),
+        ("snapshots in the history", "select count(*) from boot.snapshots", "1"),
     ] {
         let found = database.value(query).await?;
-        ensure!(found == wanted, "{found} {what}, not {wanted}");
-        case.figure(what, found);
+        ensure!(found == expected, "{found} {name}, not {expected}");
+        case.figure(name, found);
     }
     let live = Schema::live(&apis[0]).await?;
     let differences = Schema::snapshot()?.differences(&live);
-    ensure!(differences.is_empty(), "not as in the snapshot: {}", differences.join("; "));
+    ensure!(differences.is_empty(), "the schema differs from the snapshot: {}", differences.join("; "));
     Ok(())
 }
 
 async fn twenty_at_once(case: &mut Case) -> anyhow::Result<()> {
-    // Before any other check has wanted one, so nothing runs beside the boot that it is a copy of either.
-    let warm = case.booted_database().await?;
-    let one = case.servers.template_took().context("no boot ran alone before")?;
+    // The first booted database of the run, so that nothing else runs during the template's boot either.
+    let warm = case.booted_database("warm").await?;
+    let one = case.servers.template_took().context("the template was not booted")?;
     for number in [2, 20] {
         let (took, database) = crowd(case, number, &format!("crowd-{number}")).await?;
         let times = took.as_secs_f64() / one.as_secs_f64();
@@ -107,40 +103,40 @@ async fn twenty_at_once(case: &mut Case) -> anyhow::Result<()> {
         ensure!(rows == files.to_string(), "{rows} rows in the ledger after {number} boots, not {files}");
     }
     let (took, applied) = boots_at_once(case, 20, "warm", &warm).await?;
-    ensure!(applied == 0, "{applied} of 20 boots had something to do on a warm database");
+    ensure!(applied == 0, "{applied} of 20 boots applied changes to a warm database");
     case.figure("20 on a warm database", ui::seconds(took));
     Ok(())
 }
 
-/// That many boots at once on an empty database, of which exactly one applies anything.
+/// Boots this many times at once on an empty database; exactly one of the boots must apply changes.
 async fn crowd(case: &mut Case, number: usize, name: &str) -> anyhow::Result<(Duration, Database)> {
-    let database = case.empty_database_of(name).await?;
+    let database = case.empty_database(name).await?;
     let (took, applied) = boots_at_once(case, number, name, &database).await?;
     ensure!(applied == 1, "{applied} of {number} boots on an empty database applied the migrations, not one");
     Ok((took, database))
 }
 
-/// How long they took together, and how many of them applied SQL.
+/// Boots this many times at once. Returns the duration of all together, and the number of boots that applied SQL.
 async fn boots_at_once(
     case: &mut Case,
     number: usize,
     name: &str,
     database: &Database,
 ) -> anyhow::Result<(Duration, usize)> {
-    let spec = |index| case.boot(&format!("{name}-{index}"), database).command(["boot"]);
-    let specs = (1..=number).map(spec).collect();
+    let specs = (1..=number).map(|index| case.boot(&format!("{name}-{index}"), database).command(["boot"])).collect();
     let began = Instant::now();
     let boots = case.start_all(specs).await?;
     let ended = try_join_all(boots.iter().map(|boot| boot.ended(PATIENCE))).await?;
     let took = began.elapsed();
     for (boot, ended) in boots.iter().zip(&ended) {
-        ensure!(ended.code == 0, "{} ended with {}: {}", boot.name, ended.code, ended.last_line());
+        ended.expect_success(&boot.name)?;
     }
     let skipped = case.setting.migrations.all_skipped(Phase::DbInit);
-    let applied = |ended: &&Ended| ended.expect(Phase::DbInit, &skipped).is_err();
-    Ok((took, ended.iter().filter(applied).count()))
+    let applied = ended.iter().filter(|ended| ended.expect(Phase::DbInit, &skipped).is_err()).count();
+    Ok((took, applied))
 }
 
+/// Returns true for the log line of a boot that waits for another boot.
 fn names_the_holder(line: &str) -> bool {
     LogLine::parse(line).is_some_and(|line| {
         line.phase == Phase::Lock && line.event == Event::Note && line.message.contains("waiting for boot of ")

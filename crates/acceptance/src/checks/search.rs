@@ -1,4 +1,4 @@
-//! Edits that nobody thought of.
+//! Random legal edits, which find cases that no one thought of.
 
 use std::time::Duration;
 
@@ -10,25 +10,25 @@ use crate::search::{Lab, Selection, search};
 
 pub(crate) const CHECKS: &[Check] = &[Check {
     name: "search",
-    promise: "Random legal edits of snapshot, database and SQL files lose nothing that was not announced and allowed.",
+    promise: "Random legal edits of the snapshot, the database and SQL files lose no data unless the loss was announced and allowed.",
     needs: Need::Nothing,
-    run: |case| Box::pin(searched(case)),
+    run: |case| Box::pin(random_edits(case)),
 }];
 
-/// How many cases; `cargo xtask search` takes as many as one likes.
+/// Number of cases; `cargo xtask search --cases` sets another one.
 const CASES: u64 = 200;
-/// The same ones every time, so that a failure is the change's fault.
+/// A fixed seed, so that a failure is caused by a change and not by chance.
 const SEED: u64 = 1;
-/// So many failures say enough.
+/// Number of failures that end the search.
 const MOST_FAILURES: usize = 5;
-/// 200 cases take five minutes on two processors that have nothing else to do. A busy machine tries fewer.
+/// Time limit. 200 cases take five minutes on two idle processors; a busy machine tries fewer.
 const LIMIT: Duration = Duration::from_secs(420);
-/// The fewest cases that prove anything.
+/// Minimum number of cases for a pass.
 const FEWEST: usize = 60;
-/// How many at once.
+/// Number of cases at once.
 const JOBS: usize = 2;
 
-async fn searched(case: &mut Case) -> anyhow::Result<()> {
+async fn random_edits(case: &mut Case) -> anyhow::Result<()> {
     let network = case.network().await?;
     let lab = Lab::prepare(&case.setting, &case.servers, &network, case.name()).await?;
     case.keep(lab.container());

@@ -1,4 +1,4 @@
-//! Secrets: how they get in, and that they never get out.
+//! Secrets: they can be passed as files, and never leak.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use contract::ExitCode;
 
 use crate::case::Case;
 use crate::check::{Check, Need};
-use crate::container::{BootSpec, Container};
+use crate::container::Container;
 use crate::setting::{ADMIN, PATIENCE};
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "secrets-from-files",
-        promise: "Secrets may be files (`X_FILE`), and naming one twice is refused.",
+        promise: "A secret can be passed as a file (`X_FILE`), and a boot with both `X` and `X_FILE` is refused.",
         needs: Need::Nothing,
         run: |case| Box::pin(from_files(case)),
     },
     Check {
         name: "no-secret-in-logs",
-        promise: "No secret is in any log, command line or label, however a boot ends.",
+        promise: "No log, command line or label of a container contains a secret, for any end of a boot.",
         needs: Need::Nothing,
         run: |case| Box::pin(not_in_logs(case)),
     },
@@ -28,8 +28,8 @@ pub(crate) const CHECKS: &[Check] = &[
 const NAMES: [&str; 3] = ["DB_PASSWORD", "SECRET", "ADMIN_PASSWORD"];
 
 async fn from_files(case: &mut Case) -> anyhow::Result<()> {
-    // Booted and without its administrator, whom the next boot then makes: a fraction of what a first boot takes.
-    let database = case.booted_database().await?;
+    // A booted database without its administrator, which the next boot creates, takes a fraction of a first boot's time.
+    let database = case.booted_database("main").await?;
     database.execute("delete from directus_users").await?;
     let values = case.setting.secrets.all().map(str::to_owned);
     let mut spec = case.boot("from-files", &database);
@@ -38,13 +38,13 @@ async fn from_files(case: &mut Case) -> anyhow::Result<()> {
         spec = spec.file(&path, value).variable(&format!("{name}_FILE"), path);
     }
 
-    let both = case.start(BootSpec::clone(&spec).command(["boot"])).await?.ended(PATIENCE).await?;
+    let both = case.run(spec.clone().command(["boot"])).await?;
     case.line(both.last_line());
     let expected = i64::from(ExitCode::Config.code());
     ensure!(both.code == expected, "with X and X_FILE the boot ended with {}, not {expected}", both.code);
     for name in NAMES {
-        let complaint = format!("{name} and {name}_FILE are both set");
-        ensure!(both.last_line().contains(&complaint), "`{complaint}` is not said: {}", both.last_line());
+        let words = format!("{name} and {name}_FILE are both set");
+        ensure!(both.last_line().contains(&words), "the last line has no `{words}`: {}", both.last_line());
     }
 
     for name in NAMES {
@@ -53,9 +53,8 @@ async fn from_files(case: &mut Case) -> anyhow::Result<()> {
     let container = case.start(spec).await?;
     let ready = container.serving().await?;
     case.figure("container start to healthy", format!("{:.1} s", ready.as_secs_f64()));
-    let made = container.says(&format!("administrator {ADMIN} created")).await?;
-    case.line(made);
-    // The administrator's password came from a file, and only the right secret makes a token that is accepted.
+    case.line(container.wait_for_text(&format!("administrator {ADMIN} created")).await?);
+    // The administrator's password came from a file, and only the right secret signs a valid token.
     let api = container.api().await?;
     let me = api.get("/users/me?fields=email").await?;
     ensure!(me["email"] == ADMIN, "/users/me is {me}");
@@ -64,82 +63,68 @@ async fn from_files(case: &mut Case) -> anyhow::Result<()> {
 }
 
 async fn not_in_logs(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.booted_database().await?;
-    let mut searched = Searched::default();
-    let secrets = case.setting.secrets.clone();
+    let database = case.booted_database("main").await?;
+    let mut search = Search::default();
 
-    // The first boot of all, which made the administrator.
-    let cold = case.servers.template_log();
-    searched.lines("the first boot", &cold, case)?;
+    // The template's boot, which created the administrator.
+    search.lines("the first boot", &case.servers.template_log(), case)?;
 
-    // Every one of them is a secret with something after it, so what is looked for is found in it.
-    let wrong = format!("{}-wrong", secrets.database);
-    let string = |host: &str, port: &str| format!("postgres://directus:{wrong}@{host}:{port}/{}", database.name);
-    let spec = |case: &Case, name: &str| case.boot(name, &database).command(["boot"]);
-    let boots = [
-        ("wrong-password", spec(case, "wrong-password").variable("DB_PASSWORD", &wrong), ExitCode::DatabaseRefused),
-        ("broken-url", spec(case, "broken-url").variable("DB_CONNECTION_STRING", string("db", "x")), ExitCode::Config),
-        (
-            "wrong-url",
-            spec(case, "wrong-url")
-                .without("DB_HOST")
-                .without("DB_PASSWORD")
-                .variable("DB_CONNECTION_STRING", string(&database.host, "5432")),
-            ExitCode::DatabaseRefused,
-        ),
-        (
-            "failing-migration",
-            spec(case, "failing-migration").file("/directus/db-init/999_fails.sql", "select 1 / 0;\n"),
-            ExitCode::MigrationFailed,
-        ),
+    // Each wrong password begins with the right one, so that the search finds it, too.
+    let wrong = format!("{}-wrong", case.setting.secrets.database);
+    let [broken_url, wrong_url] = [("db", "x"), (&database.host, "5432")]
+        .map(|(host, port)| format!("postgres://directus:{wrong}@{host}:{port}/{}", database.name));
+    let names = ["wrong-password", "broken-url", "wrong-url", "failing-migration"];
+    let [password, broken, url, migration] = names.map(|name| case.boot(name, &database).command(["boot"]));
+    let specs = vec![
+        password.variable("DB_PASSWORD", &wrong),
+        broken.variable("DB_CONNECTION_STRING", broken_url),
+        url.without("DB_HOST").without("DB_PASSWORD").variable("DB_CONNECTION_STRING", wrong_url),
+        migration.file("/directus/db-init/999_fails.sql", "select 1 / 0;\n"),
     ];
-    let specs = boots.iter().map(|(_, spec, _)| spec.clone()).collect();
-    let containers = case.start_all(specs).await?;
-    for ((name, _, expected), container) in boots.into_iter().zip(containers) {
+    let exits = [ExitCode::DatabaseRefused, ExitCode::Config, ExitCode::DatabaseRefused, ExitCode::MigrationFailed];
+    for ((name, expected), container) in names.into_iter().zip(exits).zip(case.start_all(specs).await?) {
         let ended = container.ended(PATIENCE).await?;
         case.line(format!("{name}: {}", ended.last_line()));
-        searched.container(name, &container, case).await?;
+        search.container(name, &container, case).await?;
         let expected = i64::from(expected.code());
         ensure!(ended.code == expected, "{name} ended with {}, not {expected}: {}", ended.code, ended.last_line());
     }
 
-    // What its health checks wrote is among what the engine tells about it.
-    let server = case.start(case.boot("server", &database).asked_every(Duration::from_millis(500))).await?;
+    // The engine's details of a container include the output of its health checks.
+    let server = case.start(case.boot("server", &database).health_interval(Duration::from_millis(500))).await?;
     server.healthy().await?;
     server.api().await?;
     for command_line in case.setting.engine.command_lines(&server.id).await? {
-        searched.text("a command line of the server", &command_line, case)?;
+        search.text("a command line of the server", &command_line, case)?;
     }
-    searched.container("the server", &server, case).await?;
-    case.figure("log lines searched", searched.lines.to_string());
+    search.container("the server", &server, case).await?;
+    case.figure("log lines searched", search.lines.to_string());
     case.figure("boots", "6".to_owned());
     Ok(())
 }
 
-/// What was looked through.
+/// A search for secrets.
 #[derive(Default)]
-struct Searched {
+struct Search {
+    /// Number of searched log lines.
     lines: usize,
 }
 
-impl Searched {
-    /// A container's log, and what the engine tells about it.
+impl Search {
+    /// Searches a container's log and the engine's details of the container.
     async fn container(&mut self, name: &str, container: &Container, case: &Case) -> anyhow::Result<()> {
         self.lines(name, &container.log().await?, case)?;
-        self.text(
-            &format!("what `docker inspect` tells of {name}"),
-            &case.setting.engine.told(&container.id).await?,
-            case,
-        )
+        let details = case.setting.engine.told(&container.id).await?;
+        self.text(&format!("the output of `docker inspect` for {name}"), &details, case)
     }
 
     fn lines(&mut self, name: &str, lines: &[String], case: &Case) -> anyhow::Result<()> {
-        ensure!(!lines.is_empty(), "{name} said nothing");
+        ensure!(!lines.is_empty(), "the log of {name} is empty");
         self.lines += lines.len();
         lines.iter().try_for_each(|line| self.text(&format!("the log of {name}"), line, case))
     }
 
-    /// The place is said, the line is not: the report is no place for a secret either.
+    /// Searches a text. The error names its place but does not quote it, because a report must not contain secrets either.
     fn text(&self, place: &str, text: &str, case: &Case) -> anyhow::Result<()> {
         for (name, secret) in NAMES.into_iter().zip(case.setting.secrets.all()) {
             ensure!(!text.contains(secret), "the value of {name} is in {place}");

@@ -1,4 +1,4 @@
-//! Signals end a boot at once in every phase, and a server in good order.
+//! Signals end a boot at once in every phase, and shut a server down gracefully.
 
 use std::time::{Duration, Instant};
 
@@ -18,40 +18,40 @@ use crate::setting::PATIENCE;
 pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "sigterm-in-each-phase",
-        promise: "SIGTERM and SIGINT end a boot within 2 s in every phase, nothing of it stays, and the next one is good.",
+        promise: "SIGTERM and SIGINT end a boot within 2 s in every phase and leave no session, and the next boot completes.",
         needs: Need::Nothing,
         run: |case| Box::pin(in_each_phase(case)),
     },
     Check {
         name: "sigterm-while-serving",
-        promise: "`docker stop` ends a server in good order, in less than 5 s.",
+        promise: "`docker stop` shuts a server down gracefully in less than 5 s.",
         needs: Need::Nothing,
         run: |case| Box::pin(while_serving(case)),
     },
 ];
 
-/// What a boot may take to end.
+/// Time limit for a boot to end.
 const END: Duration = Duration::from_secs(2);
-/// What PostgreSQL may take to notice.
+/// Time limit for PostgreSQL to end the boot's sessions.
 const NOTICE: Duration = Duration::from_secs(2);
-/// What a server may take to end.
+/// Time limit for a server to shut down.
 const STOP: Duration = Duration::from_secs(5);
 
 async fn in_each_phase(case: &mut Case) -> anyhow::Result<()> {
     let undisturbed = case.undisturbed().await?;
-    let database = case.empty_database().await?;
-    let mut ends = Ends::default();
+    let database = case.empty_database("main").await?;
+    let mut longest = Longest::default();
 
     let boot = start(case, "database", &database, |spec| spec.variable("DB_HOST", "nowhere")).await?;
-    boot.says("waiting for nowhere:5432").await?;
-    ends.end(case, &boot, None, Phase::Database, "SIGTERM").await?;
+    boot.wait_for_text("waiting for nowhere:5432").await?;
+    longest.end(case, &boot, None, Phase::Database, "SIGTERM").await?;
 
     let holder = database.connect().await?;
     holder.execute("select pg_advisory_lock($1)", &[&contract::LOCK_KEY]).await.context("failed to hold the lock")?;
     for signal in ["SIGTERM", "SIGINT"] {
         let boot = start(case, "lock", &database, |spec| spec).await?;
-        boot.says("waiting for verify").await?;
-        ends.end(case, &boot, Some(&database), Phase::Lock, signal).await?;
+        boot.wait_for_text("waiting for verify").await?;
+        longest.end(case, &boot, Some(&database), Phase::Lock, signal).await?;
     }
     drop(holder);
 
@@ -59,39 +59,35 @@ async fn in_each_phase(case: &mut Case) -> anyhow::Result<()> {
         if matches!(phase, Phase::Bootstrap | Phase::Schema) {
             let hold = Hold::in_phase(&database, phase).await?;
             let boot = start(case, phase.name(), &database, |spec| spec).await?;
-            boot.until(&database, Hold::HOLDS).await?;
-            ends.end(case, &boot, Some(&database), phase, "SIGTERM").await?;
+            boot.wait_until(&database, Hold::HOLDS).await?;
+            longest.end(case, &boot, Some(&database), phase, "SIGTERM").await?;
             hold.lift(&database).await?;
         } else {
             let (folder, file) = slow_file(phase);
-            let slow = |spec: BootSpec| spec.file(&format!("{folder}/{file}"), SLOW_FILE);
-            let boot = start(case, phase.name(), &database, slow).await?;
-            boot.until(&database, IN_SLOW_FILE).await?;
-            ends.end(case, &boot, Some(&database), phase, "SIGTERM").await?;
+            let path = format!("{folder}/{file}");
+            let boot = start(case, phase.name(), &database, |spec| spec.file(&path, SLOW_FILE)).await?;
+            boot.wait_until(&database, IN_SLOW_FILE).await?;
+            longest.end(case, &boot, Some(&database), phase, "SIGTERM").await?;
         }
     }
-    case.figure("longest from signal to exit", format!("{:.2} s", ends.longest.as_secs_f64()));
-    case.figure(
-        "longest until PostgreSQL had no session of it",
-        format!("{:.2} s", ends.longest_session.as_secs_f64()),
-    );
+    case.figure("longest from signal to exit", format!("{:.2} s", longest.exit.as_secs_f64()));
+    case.figure("longest from signal to the end of all sessions", format!("{:.2} s", longest.sessions.as_secs_f64()));
 
     case.boot_once("next boot", &database).await?;
     EndState::of(&database).await?.ensure_same_as(&undisturbed)?;
-    case.figure("end state after all of them and one boot", "that of an undisturbed boot");
+    case.figure("end state after all signals and one boot", "that of an undisturbed boot");
     Ok(())
 }
 
 async fn while_serving(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.booted_database().await?;
+    let database = case.booted_database("main").await?;
     let container = case.start(case.boot("server", &database)).await?;
     container.serving().await?;
     let took = container.stop().await?;
     let ended = container.ended(PATIENCE).await?;
     case.figure("docker stop", format!("{:.2} s", took.as_secs_f64()));
     case.figure("exit code", ended.code.to_string());
-    let shut_down = ended.lines.iter().find(|line| line.contains("Shutting down"));
-    case.line(shut_down.context("its log does not say that it shuts down")?);
+    case.line_with(&ended.lines, "Shutting down")?;
     ensure!(took < STOP, "docker stop took {:.1} s", took.as_secs_f64());
     ensure!(matches!(ended.code, 0 | 143), "it ended with {}: {}", ended.code, ended.last_line());
     Ok(())
@@ -106,15 +102,17 @@ async fn start(
     case.start(change(case.boot(name, database).command(["boot"]))).await
 }
 
-/// What the signals took so far.
+/// The longest times since a signal was sent.
 #[derive(Default)]
-struct Ends {
-    longest: Duration,
-    longest_session: Duration,
+struct Longest {
+    /// Until the boot ended.
+    exit: Duration,
+    /// Until PostgreSQL had no session of the boot.
+    sessions: Duration,
 }
 
-impl Ends {
-    /// Sends the signal and looks at how the boot ends.
+impl Longest {
+    /// Sends a signal to a boot, and checks how the boot ends.
     async fn end(
         &mut self,
         case: &mut Case,
@@ -124,23 +122,23 @@ impl Ends {
         signal: &str,
     ) -> anyhow::Result<()> {
         boot.kill(signal).await?;
-        // The engine has sent it; what it took for that is not the boot's.
+        // The engine has sent the signal by now; its own time does not count.
         let began = Instant::now();
         let ended = boot.ended(PATIENCE).await?;
         let took = began.elapsed();
-        self.longest = self.longest.max(took);
+        self.exit = self.exit.max(took);
         case.line(ended.last_line());
         case.figure(format!("{signal} in {phase}"), format!("exit code {}, {:.2} s", ended.code, took.as_secs_f64()));
         let exit = if signal == "SIGINT" { ExitCode::Interrupted } else { ExitCode::Terminated };
         ended.expect_failure(phase, exit, &[signal])?;
-        ensure!(took < END, "in {phase} it took {:.1} s from {signal} to the exit", took.as_secs_f64());
+        ensure!(took < END, "in {phase} the boot ended {:.1} s after {signal}", took.as_secs_f64());
         if let Some(database) = database {
-            // With the container every process of it is gone; only PostgreSQL can keep something.
+            // The container's processes are gone; only PostgreSQL may still have a session.
             let gone = timeout(NOTICE, database.wait_until(&format!("not {OTHERS}"))).await;
             gone.with_context(|| {
-                format!("{} s after {signal} in {phase} PostgreSQL still has a session of it", NOTICE.as_secs())
+                format!("{} s after {signal} in {phase} PostgreSQL still has a session of the boot", NOTICE.as_secs())
             })??;
-            self.longest_session = self.longest_session.max(began.elapsed());
+            self.sessions = self.sessions.max(began.elapsed());
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Snapshots: an edit is applied as an edit, and every snapshot that Directus saved boots on an empty database.
+//! Snapshots: edits are applied as edits, and every snapshot that Directus saved boots on an empty database.
 
 use anyhow::{Context as _, ensure};
 use contract::Phase;
@@ -11,27 +11,26 @@ use crate::database::Database;
 use crate::end_state::EndState;
 use crate::rows;
 use crate::sample::{self, Sample, entry, remove, with};
-use crate::setting::PATIENCE;
 use testbed::api::Api;
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "edits-are-edits",
-        promise: "A nested key that is added, removed or missing is applied as an edit; tables, columns and rows stay.",
+        promise: "A nested key that is added, removed or missing is applied as an edit that keeps all tables, columns and rows.",
         needs: Need::Nothing,
         run: |case| Box::pin(edits_are_edits(case)),
     },
     Check {
         name: "sound-snapshots",
-        promise: "Each snapshot that Directus saved boots on an empty database, and the second boot has no changes.",
+        promise: "Every snapshot that Directus saved boots on an empty database, and the second boot has no changes.",
         needs: Need::Nothing,
         run: |case| Box::pin(sound_snapshots(case)),
     },
 ];
 
-/// Edits of the database, as the admin UI or SQL leave them; the next boot undoes them.
+/// Edits of the database through the admin UI or SQL, which the next boot reverts.
 const LIVE_EDITS: &[&str] = &[
-    // Directus' own apply would delete the collection: a nested key is removed (directus 27877).
+    // Directus' own apply would delete the collection, because a nested key is removed (directus 27877).
     r#"update directus_collections set translations =
         '[{"language": "de-DE", "translation": "Autos", "singular": "Auto", "plural": "Autos"}]' where collection = 'cars'"#,
     "update directus_collections set preview_url = 'https://example.com', note = null where collection = 'laps'",
@@ -43,7 +42,7 @@ const LIVE_EDITS: &[&str] = &[
 ];
 
 async fn edits_are_edits(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.empty_database().await?;
+    let database = case.empty_database("main").await?;
     let sample = Sample::new()?;
     boot(case, "first", &sample, &database).await?;
     database.execute(sample::ROWS).await?;
@@ -53,7 +52,7 @@ async fn edits_are_edits(case: &mut Case) -> anyhow::Result<()> {
     let first = sample::snapshot()?.to_string();
     let unspecified = unspecified(sample::snapshot()?).to_string();
     let nested = nested(sample::snapshot()?).to_string();
-    // By its digest a new snapshot: the first one would be that of an older image.
+    // The comment gives the snapshot a new digest: with the first one it would be that of an older image.
     let back = format!("# Without the nested keys\n{first}");
     for (name, edits, snapshot, is_edited) in [
         ("live edits", LIVE_EDITS, first, true),
@@ -66,28 +65,28 @@ async fn edits_are_edits(case: &mut Case) -> anyhow::Result<()> {
         }
         let sample = Sample::new()?.snapshot(snapshot);
         let ended = boot(case, name, &sample, &database).await?;
-        let wanted = if is_edited { "applied " } else { "no changes" };
-        ended.expect(Phase::Schema, wanted).with_context(|| name.to_owned())?;
-        case.line(format!("{name}: {}", schema_line(&ended)));
+        let expected = if is_edited { "applied " } else { "no changes" };
+        ended.expect(Phase::Schema, expected).with_context(|| name.to_owned())?;
+        case.line(format!("{name}: {}", ended.schema_message()));
         let again = boot(case, &format!("{name}, second boot"), &sample, &database).await?;
         again.expect(Phase::Schema, "no changes").with_context(|| format!("{name}, second boot"))?;
         rows::unchanged(&rows, &rows::fingerprints(&database).await?).with_context(|| name.to_owned())?;
         let now = EndState::of(&database).await?.without("last snapshot");
         if name == "nested keys of the snapshot" {
-            applied(&database).await?;
+            expect_nested(&database).await?;
             for part in ["columns", "constraints", "indexes", "relations"] {
-                ensure!(now.part(part) == state.part(part), "{name}: the {part} are not what they were");
+                ensure!(now.part(part) == state.part(part), "{name}: the {part} have changed");
             }
         } else {
             now.ensure_same_as(&state.clone().without("last snapshot")).with_context(|| name.to_owned())?;
         }
     }
-    case.figure("live edits undone", LIVE_EDITS.len().to_string());
+    case.figure("live edits reverted", LIVE_EDITS.len().to_string());
     case.figure("kept", rows::describe(&rows));
     Ok(())
 }
 
-/// Keys removed, as a tool that trims null and false does, or a version of Directus that does not have them.
+/// Removes keys, like a tool that trims null and false, or a version of Directus that does not have these keys.
 fn unspecified(mut snapshot: Value) -> Value {
     for (list, collection, field, group, key) in [
         ("collections", "laps", None, "meta", "preview_url"),
@@ -106,7 +105,7 @@ fn unspecified(mut snapshot: Value) -> Value {
     snapshot
 }
 
-/// Keys added and removed below the properties of `meta`.
+/// Adds and removes keys below the properties of `meta`.
 fn nested(mut snapshot: Value) -> Value {
     let cars = &mut entry(&mut snapshot, "collections", "cars", None)["meta"]["translations"][0];
     *cars = with(cars.take(), json!({ "singular": "Auto", "plural": "Autos" }));
@@ -117,32 +116,32 @@ fn nested(mut snapshot: Value) -> Value {
     snapshot
 }
 
-/// The edits of [`nested`] in the database.
-async fn applied(database: &Database) -> anyhow::Result<()> {
-    for (query, wanted) in [
+/// Checks that the edits of [`nested`] are in the database.
+async fn expect_nested(database: &Database) -> anyhow::Result<()> {
+    for (query, expected) in [
         ("select translations -> 0 ->> 'plural' from directus_collections where collection = 'cars'", "Autos"),
         ("select options ->> 'max' from directus_fields where collection = 'laps' and field = 'speed'", "300"),
         ("select options ->> 'min' from directus_fields where collection = 'laps' and field = 'speed'", ""),
         ("select options ->> 'iconLeft' from directus_fields where collection = 'laps' and field = 'note'", "flag"),
     ] {
         let found = database.value(query).await?;
-        ensure!(found == wanted, "an edit was not applied: {query} is `{found}`, not `{wanted}`");
+        ensure!(found == expected, "an edit was not applied: {query} is `{found}`, not `{expected}`");
     }
     Ok(())
 }
 
 async fn sound_snapshots(case: &mut Case) -> anyhow::Result<()> {
-    let source = case.empty_database_of("source").await?;
+    let source = case.empty_database("source").await?;
     let server = case.start(Sample::new()?.container(case, "source", &source)).await?;
     server.serving().await?;
     let api = server.api().await?;
     let snapshot = rich_snapshot(&api, &source).await?;
     server.stop().await?;
     let whole = Sample::new()?.snapshot(&snapshot);
-    let ended = boot(case, "where it was saved", &whole, &source).await?;
-    ended.expect(Phase::Schema, "no changes").context("in the database where it was saved")?;
+    let ended = boot(case, "on its own database", &whole, &source).await?;
+    ended.expect(Phase::Schema, "no changes").context("on the database that the snapshot was saved from")?;
 
-    let database = boots(case, "as saved", snapshot.clone()).await?;
+    let database = boots_twice(case, "as saved", snapshot.clone()).await?;
     let title = "insert into stages (title) values (default) returning title";
     let client = database.connect().await?;
     let title: String = client.query_one(title, &[]).await.context("failed to insert a row")?.get(0);
@@ -151,32 +150,28 @@ async fn sound_snapshots(case: &mut Case) -> anyhow::Result<()> {
     let mut bare = snapshot;
     remove(&mut bare, "systemFields");
     remove(&mut bare, "relations");
-    let database = boots(case, "envelope", json!({ "data": bare.clone() })).await?;
+    let database = boots_twice(case, "envelope", json!({ "data": bare.clone() })).await?;
     let indexes = database.value(SYSTEM_INDEXES).await?;
-    ensure!(indexes == "3", "without systemFields, {indexes} of Directus' 3 indexes are there");
+    ensure!(indexes == "3", "without systemFields, {indexes} of Directus' 3 indexes exist");
     remove(&mut bare, "fields");
-    boots(case, "without fields and relations", bare).await?;
+    boots_twice(case, "without fields and relations", bare).await?;
 
     let unreadable = Sample::new()?.snapshot("collections: [\n  - {{{");
     let spec = unreadable.boot(case, "unreadable", &source).variable("SCHEMA_APPLY_MODE", "skip");
-    let ended = case.start(spec).await?.ended(PATIENCE).await?;
-    ensure!(ended.code == 0, "skip with an unreadable snapshot ended with {}: {}", ended.code, ended.last_line());
+    case.run(spec).await?.expect_success("skip with an unreadable snapshot")?;
     let spec = whole.boot(case, "no-snapshot", &source).variable("SCHEMA_APPLY_MODE", "skip");
     let spec = spec.variable("BOOT_SNAPSHOT_FILE", "/nowhere/schema.yaml");
-    let ended = case.start(spec).await?.ended(PATIENCE).await?;
-    ensure!(ended.code == 0, "skip without a snapshot ended with {}: {}", ended.code, ended.last_line());
+    case.run(spec).await?.expect_success("skip without a snapshot")?;
     case.figure("SCHEMA_APPLY_MODE=skip", "needs no readable snapshot");
     Ok(())
 }
 
-/// The indexes that the `systemFields` of a snapshot are about.
+/// Number of the indexes in the `systemFields` of a snapshot that exist.
 const SYSTEM_INDEXES: &str = "select count(*) from pg_indexes where schemaname = 'public' and indexdef ~
     'directus_activity USING btree \\(\"timestamp\"\\)|directus_revisions USING btree \\((activity|parent)\\)'";
 
-/// Builds what earlier versions of the image could not boot, and has Directus save it.
+/// Creates a schema that earlier versions of the image could not boot, and has Directus save its snapshot.
 async fn rich_snapshot(api: &Api, database: &Database) -> anyhow::Result<Value> {
-    let column =
-        |name: &str, kind: &str, schema: Value| json!({ "field": name, "type": kind, "meta": {}, "schema": schema });
     let stages = json!({
         "collection": "stages", "meta": {}, "schema": {}, "fields": [
             column("id", "integer", json!({ "is_primary_key": true, "has_auto_increment": true })),
@@ -211,24 +206,25 @@ async fn rich_snapshot(api: &Api, database: &Database) -> anyhow::Result<Value> 
     Ok(snapshot)
 }
 
+/// A field for the API.
+fn column(name: &str, kind: &str, schema: Value) -> Value {
+    json!({ "field": name, "type": kind, "meta": {}, "schema": schema })
+}
+
 /// Boots a snapshot twice on an empty database.
-async fn boots(case: &mut Case, name: &str, snapshot: Value) -> anyhow::Result<Database> {
-    let database = case.empty_database_of(name).await?;
+async fn boots_twice(case: &mut Case, name: &str, snapshot: Value) -> anyhow::Result<Database> {
+    let database = case.empty_database(name).await?;
     let sample = Sample::new()?.snapshot(snapshot);
     let ended = boot(case, name, &sample, &database).await?;
-    case.line(format!("{name}: {}", schema_line(&ended)));
+    case.line(format!("{name}: {}", ended.schema_message()));
     let again = boot(case, &format!("{name}, second boot"), &sample, &database).await?;
     again.expect(Phase::Schema, "no changes").with_context(|| format!("{name}, second boot"))?;
     Ok(database)
 }
 
-/// Boots to exit code 0.
+/// Boots; the exit code must be 0.
 async fn boot(case: &mut Case, name: &str, sample: &Sample, database: &Database) -> anyhow::Result<Ended> {
-    let ended = case.start(sample.boot(case, &name.replace([' ', ','], "-"), database)).await?.ended(PATIENCE).await?;
-    ensure!(ended.code == 0, "{name} ended with {}: {}", ended.code, ended.last_line());
+    let ended = case.run(sample.boot(case, &name.replace([' ', ','], "-"), database)).await?;
+    ended.expect_success(name)?;
     Ok(ended)
-}
-
-fn schema_line(ended: &Ended) -> String {
-    ended.done(Phase::Schema).map_or_else(|| ended.last_line().to_owned(), |line| line.message)
 }

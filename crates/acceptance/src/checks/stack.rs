@@ -1,4 +1,4 @@
-//! The development stack, as a developer gets it.
+//! The development stack of `cargo xtask dev-reset`.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -18,13 +18,13 @@ use testbed::ui;
 
 pub(crate) const CHECKS: &[Check] = &[Check {
     name: "dev-reset",
-    promise: "`cargo xtask dev-reset` makes a fresh stack of compose.dev.yaml that its printed login opens, and `down \
-              --volumes` leaves nothing of it.",
+    promise: "`cargo xtask dev-reset` creates a new development stack and prints a valid login, and `down --volumes` \
+              removes it completely.",
     needs: Need::Nothing,
     run: |case| Box::pin(dev_reset(case)),
 }];
 
-/// What `dev-reset --json` prints; what is not looked at here is not named.
+/// The output of `dev-reset --json`, as far as it is checked.
 #[derive(Debug, Deserialize)]
 struct Report {
     url: String,
@@ -45,11 +45,12 @@ struct Done {
 
 async fn dev_reset(case: &mut Case) -> anyhow::Result<()> {
     let engine = case.setting.engine.clone();
-    // The run removes what carries its id as a compose project, if this does not get to the end.
+    // If this check does not finish, the run removes the compose project that has its id.
     let (project, image) = (case.setting.run.id().to_owned(), case.setting.subject.image.clone());
     let result = xtask(&["dev-reset", "--no-image", "--tag", &image, "--json", "--project", &project]).read().await?;
-    let report: Report = serde_json::from_str(&result).with_context(|| format!("stdout is no JSON line: {result}"))?;
-    ensure!(report.project == project && report.image == image, "another stack than asked for: {report:?}");
+    let report: Report =
+        serde_json::from_str(&result).with_context(|| format!("stdout is not a JSON line: {result}"))?;
+    ensure!(report.project == project && report.image == image, "not the requested stack: {report:?}");
     let phases: Vec<&str> = report.phases.iter().map(|done| done.phase.as_str()).collect();
     ensure!(phases == Phase::ALL.map(Phase::name), "the boot's phases were {phases:?}");
     case.figure("dev-reset", format!("{:.1} s, of which {:.1} s booting", report.seconds, report.boot_seconds));
@@ -59,33 +60,32 @@ async fn dev_reset(case: &mut Case) -> anyhow::Result<()> {
 
     let api = Api::login(report.url.clone(), &report.email, &report.password).await?;
     let differences = Schema::snapshot()?.differences(&Schema::live(&api).await?);
-    ensure!(differences.is_empty(), "not as in the snapshot: {}", differences.join("; "));
+    ensure!(differences.is_empty(), "the schema differs from the snapshot: {}", differences.join("; "));
     case.figure("login", format!("{} at {}", report.email, report.url));
-    let made = left(&engine, &project).await?;
-    ensure!(made["containers"] == 2, "the stack has {} containers, not 2", made["containers"]);
+    let before = resources(&engine, &project).await?;
+    ensure!(before["containers"] == 2, "the stack has {} containers, not 2", before["containers"]);
 
     let began = Instant::now();
     xtask(&["down", "--volumes", "--project", &project]).read().await?;
     case.figure("down --volumes", ui::seconds(began.elapsed()));
-    let left = left(&engine, &project).await?;
-    let rest: Vec<String> =
-        left.iter().filter(|(_, count)| **count > 0).map(|(what, n)| format!("{n} {what}")).collect();
-    ensure!(rest.is_empty(), "`down --volumes` leaves {}", rest.join(", "));
-    let words = |counts: &BTreeMap<&str, usize>| {
-        counts.iter().map(|(what, count)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
-    };
-    case.figure("of the stack", format!("{} before; {} after", words(&made), words(&left)));
+    let after = resources(&engine, &project).await?;
+    ensure!(after.values().all(|count| *count == 0), "`down --volumes` leaves {}", list(&after));
+    case.figure("stack", format!("{} before; {} after", list(&before), list(&after)));
     Ok(())
 }
 
-/// The tool, as a developer calls it. Ports that a developer has set are those of the developer's stack: an empty value leaves the choice
-/// to the tool.
+/// Runs the tool like a developer. An empty variable lets the tool choose a port, because ports in the environment belong
+/// to the developer's own stack.
 fn xtask(arguments: &[&str]) -> Cmd {
     Cmd::cargo().arg("xtask").args(arguments).env("PORT_ON_HOST", "").env("DB_PORT_ON_HOST", "")
 }
 
-/// How much the engine has of a compose project.
-async fn left(engine: &Engine, project: &str) -> anyhow::Result<BTreeMap<&'static str, usize>> {
+fn list(counts: &BTreeMap<&str, usize>) -> String {
+    counts.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Number of a compose project's containers, networks and volumes.
+async fn resources(engine: &Engine, project: &str) -> anyhow::Result<BTreeMap<&'static str, usize>> {
     let label = format!("com.docker.compose.project={project}");
     Ok(BTreeMap::from([
         ("containers", engine.containers_with(&label).await?.len()),

@@ -1,4 +1,4 @@
-//! What a boot makes of a database that is ahead, edited, or only to be looked at.
+//! Boots of an up-to-date, an edited and a newer database, and plans, which change nothing.
 
 use std::time::Instant;
 
@@ -11,7 +11,6 @@ use crate::check::{Check, Need};
 use crate::container::{BootSpec, Container};
 use crate::database::Database;
 use crate::rows;
-use crate::setting::PATIENCE;
 use testbed::api::Api;
 use testbed::schema::Schema;
 use testbed::ui;
@@ -25,32 +24,32 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         name: "live-edits",
-        promise: "Whatever is edited live in the schema is noticed by the next boot, and rows are not taken for edits.",
+        promise: "Every live edit of the schema is noticed by the next boot, and changed rows are not taken for edits.",
         needs: Need::Nothing,
         run: |case| Box::pin(live_edits(case)),
     },
     Check {
         name: "plan",
-        promise: "plan says what a boot would do, with an exit code for each kind, and changes nothing.",
+        promise: "`entrypoint plan` reports the changes of the next boot with an exit code for each kind, and changes nothing.",
         needs: Need::Nothing,
         run: |case| Box::pin(plan(case)),
     },
     Check {
         name: "older-image",
-        promise: "An older image on a newer database applies nothing and serves, unless the newer one forbids it.",
+        promise: "An older image applies nothing to a newer database and serves it, unless the newer image forbids that.",
         needs: Need::Nothing,
         run: |case| Box::pin(older_image(case)),
     },
 ];
 
 async fn no_node(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.booted_database().await?;
+    let database = case.booted_database("main").await?;
     let holder = database.connect().await?;
     holder.execute("select pg_advisory_lock($1)", &[&contract::LOCK_KEY]).await?;
-    // Where there is no PATH, there is no node to be found.
+    // With this PATH, the boot cannot find node.
     let spec = case.boot("without-node", &database).variable("PATH", "/nowhere").command(["boot"]);
-    let ended = case.start(spec).await?.ended(PATIENCE).await?;
-    ensure!(ended.code == 0, "it ended with {}: {}", ended.code, ended.last_line());
+    let ended = case.run(spec).await?;
+    ended.expect_success("it")?;
     ended.expect(Phase::Lock, "not needed")?;
     ended.expect(Phase::Schema, "no changes")?;
     case.line(ended.last_line());
@@ -58,21 +57,21 @@ async fn no_node(case: &mut Case) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What somebody may do to a schema: through Directus, or behind its back.
+/// Live edits of a schema, through Directus or behind its back.
 const EDITS: &[(&str, Edit)] = &[
     (
-        "a collection is made",
+        "a collection is created",
         Edit::Post(
             "/collections",
             r#"{"collection": "live", "meta": {}, "schema": {}, "fields": [
         {"field": "id", "type": "integer", "meta": {}, "schema": {"is_primary_key": true, "has_auto_increment": true}}]}"#,
         ),
     ),
-    ("a folder is made", Edit::Post("/collections", r#"{"collection": "folder", "meta": {}, "schema": null}"#)),
+    ("a folder is created", Edit::Post("/collections", r#"{"collection": "folder", "meta": {}, "schema": null}"#)),
     ("a collection's note is changed", Edit::Patch("/collections/{a}", r#"{"meta": {"note": "edited"}}"#)),
-    ("a field is made", Edit::Post("/fields/{a}", r#"{"field": "live", "type": "string", "schema": {}}"#)),
+    ("a field is created", Edit::Post("/fields/{a}", r#"{"field": "live", "type": "string", "schema": {}}"#)),
     (
-        "an alias field is made",
+        "an alias field is created",
         Edit::Post(
             "/fields/{a}",
             r#"{"field": "line", "type": "alias", "meta": {"special": ["alias", "no-data"], "interface": "presentation-divider"}}"#,
@@ -84,11 +83,11 @@ const EDITS: &[(&str, Edit)] = &[
     ("a field gets a default", Edit::Patch("/fields/{a}/live", r#"{"schema": {"default_value": "x"}}"#)),
     ("a field is made unique", Edit::Patch("/fields/{a}/live", r#"{"schema": {"is_unique": true}}"#)),
     (
-        "a foreign key's field is made",
+        "a field for a foreign key is created",
         Edit::Post("/fields/live", r#"{"field": "event", "type": "{key}", "meta": {}, "schema": {}}"#),
     ),
     (
-        "a relation is made",
+        "a relation is created",
         Edit::Post(
             "/relations",
             r#"{"collection": "live", "field": "event", "related_collection": "{a}", "schema": {}, "meta": {}}"#,
@@ -99,7 +98,7 @@ const EDITS: &[(&str, Edit)] = &[
     ("a field is deleted", Edit::Delete("/fields/{a}/live")),
     ("a collection is deleted", Edit::Delete("/collections/live")),
     (
-        "a field of a system collection is made",
+        "a field of a system collection is created",
         Edit::Post("/fields/directus_users", r#"{"field": "badge", "type": "string", "schema": {}}"#),
     ),
     ("SQL: a column is added", Edit::Sql("alter table {b} add column behind int")),
@@ -110,7 +109,7 @@ const EDITS: &[(&str, Edit)] = &[
         "SQL: a column becomes generated",
         Edit::Sql("alter table {b} add column twice int generated always as (renamed * 2) stored"),
     ),
-    ("SQL: an index is made", Edit::Sql("create index live_index on {b} (renamed)")),
+    ("SQL: an index is created", Edit::Sql("create index live_index on {b} (renamed)")),
     ("SQL: an index is dropped", Edit::Sql("drop index live_index")),
     ("SQL: a column is dropped", Edit::Sql("alter table {b} drop column renamed cascade")),
     (
@@ -123,14 +122,14 @@ const EDITS: &[(&str, Edit)] = &[
     ),
     ("SQL: a table is renamed", Edit::Sql("alter table {b} rename to renamed_table")),
     (
-        "SQL: a row about a field is lost",
+        "SQL: a row of directus_fields is deleted",
         Edit::Sql("delete from directus_fields where id = (select min(id) from directus_fields)"),
     ),
-    ("SQL: a table has its name again", Edit::Sql("alter table renamed_table rename to {b}")),
+    ("SQL: a table is renamed back", Edit::Sql("alter table renamed_table rename to {b}")),
     ("SQL: a table is dropped", Edit::Sql("drop table {b} cascade")),
 ];
 
-/// One live edit.
+/// One live edit; paths, bodies and statements contain placeholders of [`EditTargets`].
 enum Edit {
     Post(&'static str, &'static str),
     Patch(&'static str, &'static str),
@@ -139,83 +138,84 @@ enum Edit {
 }
 
 async fn live_edits(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.booted_database().await?;
+    let database = case.booted_database("main").await?;
     let container = case.start(case.boot("directus", &database)).await?;
     container.serving().await?;
     let api = container.api().await?;
-    let (state, mut before) = standing(&container).await?;
-    ensure!(state == "in place", "before any edit the schema is said to be {state}");
+    let (state, mut before) = schema_status(&container).await?;
+    ensure!(state == "in place", "before any edit the schema is reported as {state}");
 
-    // Rows are what a database is for: none of this may cost the next boot anything.
+    // Rows and statistics are no part of the schema: they must not change its fingerprint.
     rows::fill(&database).await?;
     database.execute("vacuum analyze").await?;
-    let (state, after) = standing(&container).await?;
+    let (state, after) = schema_status(&container).await?;
     ensure!(state == "in place" && after == before, "rows are taken for an edit: {state}");
 
-    let edited = Edited::of_snapshot()?;
-    // Directus makes no field required or unique that rows are in the way of.
-    database.execute(&edited.fill_in("truncate {a} cascade")).await?;
-    for (what, edit) in EDITS {
-        make(edit, &edited, &api, &database).await.with_context(|| (*what).to_owned())?;
-        let (state, after) = standing(&container).await?;
-        ensure!(state == "applied, and edited since", "{what}, and the schema is said to be {state}");
-        ensure!(after != before, "{what}, and the fingerprint is still {after}");
+    let targets = EditTargets::of_snapshot()?;
+    // Directus refuses to make a field required or unique if existing rows violate that.
+    database.execute(&targets.fill_in("truncate {a} cascade")).await?;
+    for (name, edit) in EDITS {
+        apply(edit, &targets, &api, &database).await.with_context(|| (*name).to_owned())?;
+        let (state, after) = schema_status(&container).await?;
+        ensure!(state == "applied, and edited since", "{name}, but the schema is reported as {state}");
+        ensure!(after != before, "{name}, but the fingerprint is still {after}");
         before = after;
     }
     case.figure("edits noticed", format!("{} of {}", EDITS.len(), EDITS.len()));
-    for (what, _) in EDITS {
-        case.line(*what);
+    for (name, _) in EDITS {
+        case.line(*name);
     }
     Ok(())
 }
 
-async fn make(edit: &Edit, edited: &Edited, api: &Api, database: &Database) -> anyhow::Result<()> {
-    let json = |text: &str| serde_json::from_str(&edited.fill_in(text));
+async fn apply(edit: &Edit, targets: &EditTargets, api: &Api, database: &Database) -> anyhow::Result<()> {
     match edit {
-        Edit::Post(path, body) => api.post(&edited.fill_in(path), json(body)?).await.map(drop),
-        Edit::Patch(path, body) => api.patch(&edited.fill_in(path), json(body)?).await.map(drop),
-        Edit::Delete(path) => api.delete(&edited.fill_in(path)).await,
-        Edit::Sql(statement) => database.execute(&edited.fill_in(statement)).await,
+        Edit::Post(path, body) => api.post(&targets.fill_in(path), targets.json(body)?).await.map(drop),
+        Edit::Patch(path, body) => api.patch(&targets.fill_in(path), targets.json(body)?).await.map(drop),
+        Edit::Delete(path) => api.delete(&targets.fill_in(path)).await,
+        Edit::Sql(statement) => database.execute(&targets.fill_in(statement)).await,
     }
 }
 
-/// What `status` says of the schema: in words, and its fingerprint.
-async fn standing(container: &Container) -> anyhow::Result<(String, String)> {
+/// The state and the fingerprint of the schema, as `status` reports them.
+async fn schema_status(container: &Container) -> anyhow::Result<(String, String)> {
     let document = report(container, "status", 0).await?;
-    let text =
-        |name: &str| document[name].as_str().map(str::to_owned).with_context(|| format!("no {name}: {document}"));
-    Ok((text("schema")?, text("fingerprint")?))
+    let fields = document["schema"].as_str().zip(document["fingerprint"].as_str());
+    let (state, fingerprint) = fields.with_context(|| format!("status has no schema or no fingerprint: {document}"))?;
+    Ok((state.to_owned(), fingerprint.to_owned()))
 }
 
-/// Runs `plan` or `status` in a container; the exit code must be this.
-async fn report(container: &Container, kind: &str, wanted: i64) -> anyhow::Result<Value> {
-    let (code, said) = container.exec(&[contract::BINARY, kind, "--json"]).await?;
-    ensure!(code == wanted, "{kind} ended with {code}, not {wanted}: {said}");
-    let line =
-        said.lines().find(|line| line.starts_with('{')).with_context(|| format!("{kind} wrote no JSON: {said}"))?;
-    serde_json::from_str(line).with_context(|| format!("{kind} wrote no JSON: {line}"))
+/// Runs `plan` or `status` in a container, and checks the exit code.
+async fn report(container: &Container, command: &str, exit: i64) -> anyhow::Result<Value> {
+    let (code, document) = container.json(&[command, "--json"]).await?;
+    ensure!(code == exit, "{command} ended with {code}, not {exit}: {document}");
+    Ok(document)
+}
+
+/// A container in which `plan` can be run, without a boot.
+fn idle(case: &Case, name: &str, database: &Database) -> BootSpec {
+    case.boot(name, database).command(["sleep", "600"])
 }
 
 async fn plan(case: &mut Case) -> anyhow::Result<()> {
-    let idle = |case: &Case, name: &str, database: &Database| case.boot(name, database).command(["sleep", "600"]);
     let pending = i64::from(ExitCode::ChangesPending.code());
 
-    let empty = case.empty_database().await?;
+    let empty = case.empty_database("empty").await?;
     let container = case.start(idle(case, "empty", &empty)).await?;
     let before = case.dump(&empty).await?;
     let document = report(&container, "plan", pending).await?;
-    ensure!(document["bootstrap"]["install"] == true, "an empty database needs no installation: {document}");
+    ensure!(document["bootstrap"]["install"] == true, "the plan for an empty database has no installation: {document}");
     ensure!(case.dump(&empty).await? == before, "plan has changed an empty database");
-    case.figure("empty database", "exit 2, all of it pending, pg_dump before and after identical");
+    case.figure("empty database", "exit code 2, everything pending, pg_dump identical before and after");
 
-    let database = case.booted_database_of("booted").await?;
+    let database = case.booted_database("booted").await?;
     rows::fill(&database).await?;
     let server = case.start(case.boot("directus", &database)).await?;
     server.serving().await?;
     let before = case.dump(&database).await?;
     let began = Instant::now();
     report(&server, "plan", 0).await?;
-    case.figure("up to date", format!("exit 0 after {}", ui::seconds(began.elapsed())));
+    case.figure("up to date", format!("exit code 0 after {}", ui::seconds(began.elapsed())));
 
     let new = case.start(
         idle(case, "new-migration", &database)
@@ -223,46 +223,42 @@ async fn plan(case: &mut Case) -> anyhow::Result<()> {
     );
     let document = report(&new.await?, "plan", pending).await?;
     ensure!(document["dbInit"]["apply"] == json!(["900_new.sql"]), "the new file is not pending: {document}");
-    case.figure("new migration", "exit 2");
+    case.figure("new migration", "exit code 2");
 
     let longer = case.start(idle(case, "new-snapshot", &database).file(SNAPSHOT_FILE, newer_snapshot()?)).await?;
     let document = report(&longer, "plan", pending).await?;
     let changes = document["schema"]["changes"].as_array().map_or(0, Vec::len);
     ensure!(changes > 0 && document["schema"]["drift"] == false, "the new snapshot changes nothing: {document}");
-    case.figure("new snapshot", format!("exit 2, {changes} changes"));
+    case.figure("new snapshot", format!("exit code 2, {changes} changes"));
     ensure!(case.dump(&database).await? == before, "plan has changed a database");
 
     let api = server.api().await?;
-    let Edited { a, .. } = Edited::of_snapshot()?;
+    let EditTargets { a, .. } = EditTargets::of_snapshot()?;
     api.patch(&format!("/collections/{a}"), json!({ "meta": { "note": "edited" } })).await?;
     let before = case.dump(&database).await?;
     report(&server, "plan", i64::from(ExitCode::Drift.code())).await?;
     api.post(&format!("/fields/{a}"), json!({ "field": "live", "type": "string", "meta": {}, "schema": {} })).await?;
     let after_edit = case.dump(&database).await?;
-    ensure!(after_edit != before, "pg_dump does not see an edit");
+    ensure!(after_edit != before, "pg_dump does not contain the edit");
     let document = report(&server, "plan", i64::from(ExitCode::SchemaRefused.code())).await?;
     let losses = document["schema"]["losses"].to_string();
     ensure!(
         losses.contains(&format!("delete field {a}.live (0 values)")),
-        "the refusal does not name what it is about: {losses}"
+        "the refusal does not name the deleted field: {losses}"
     );
     ensure!(case.dump(&database).await? == after_edit, "plan has changed an edited database");
-    case.figure("edited live", "exit 3 for a note, 43 for a field");
+    case.figure("edited live", "exit code 3 for a note, 43 for a field");
     case.figure("pg_dump", "identical before and after each plan");
     Ok(())
 }
 
 async fn older_image(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.booted_database().await?;
+    let database = case.booted_database("main").await?;
     rows::fill(&database).await?;
     let file = format!("{DB_INIT_DIR}/900_newer.sql");
-    let newer = |case: &Case, name: &str, sql: &str| {
-        let spec = case.boot(name, &database).command(["boot"]).variable("BOOT_IMAGE", "2.0@newer");
-        Ok::<BootSpec, anyhow::Error>(spec.file(&file, sql.to_owned()).file(SNAPSHOT_FILE, newer_snapshot()?))
-    };
-    let spec = newer(case, "newer", "create table newer (id int);\n")?;
-    let ended = case.start(spec).await?.ended(PATIENCE).await?;
-    ensure!(ended.code == 0, "the newer image ended with {}: {}", ended.code, ended.last_line());
+    let spec = case.boot("newer", &database).command(["boot"]).variable("BOOT_IMAGE", "2.0@newer");
+    let spec = spec.file(&file, "create table newer (id int);\n").file(SNAPSHOT_FILE, newer_snapshot()?);
+    case.run(spec).await?.expect_success("the newer image")?;
     let before = rows::fingerprints(&database).await?;
 
     let container = case.start(case.boot("older", &database)).await?;
@@ -270,20 +266,18 @@ async fn older_image(case: &mut Case) -> anyhow::Result<()> {
     container.api().await?;
     let log = container.log().await?;
     for words in ["warning: this image is older than the database", "2.0@newer", "older image, nothing applied"] {
-        let line = log.iter().find(|line| line.contains(words));
-        case.line(line.with_context(|| format!("the older image does not say `{words}`"))?);
+        case.line_with(&log, words).context("the older image")?;
     }
     let icons =
         database.value(&format!("select count(*) from directus_collections where icon = '{NEWER_ICON}'")).await?;
-    ensure!(icons == "1", "the older image has set the schema back: {icons} collections have the newer icon");
+    ensure!(icons == "1", "the older image has reverted the schema: {icons} collections have the newer icon");
     rows::unchanged(&before, &rows::fingerprints(&database).await?).context("after the older image's boot")?;
 
-    let database = case.booted_database_of("refused").await?;
+    let database = case.booted_database("refused").await?;
     let spec = case.boot("breaking", &database).command(["boot"]).variable("BOOT_IMAGE", "3.0@breaking");
     let spec = spec.file(&file, "-- breaks-older-images\ncreate table newer (id int);\n");
-    let ended = case.start(spec).await?.ended(PATIENCE).await?;
-    ensure!(ended.code == 0, "the breaking image ended with {}: {}", ended.code, ended.last_line());
-    let refused = case.start(case.boot("refused", &database)).await?.ended(PATIENCE).await?;
+    case.run(spec).await?.expect_success("the breaking image")?;
+    let refused = case.run(case.boot("refused", &database)).await?;
     refused.expect_failure(Phase::DbInit, ExitCode::ImageTooOld, &["900_newer.sql", "3.0@breaking"])?;
     case.line(refused.last_line());
     Ok(())
@@ -291,36 +285,41 @@ async fn older_image(case: &mut Case) -> anyhow::Result<()> {
 
 const NEWER_ICON: &str = "sports_score";
 
-/// The checkout's snapshot with another icon on a collection: a change that deletes and narrows nothing.
+/// The checkout's snapshot with another icon on a collection: a change without any loss.
 fn newer_snapshot() -> anyhow::Result<String> {
     let mut snapshot = Schema::snapshot_document()?;
-    let Edited { a, .. } = Edited::of_snapshot()?;
+    let EditTargets { a, .. } = EditTargets::of_snapshot()?;
     let collections = snapshot["collections"].as_array_mut().context("the snapshot has no collections")?;
-    let collection = collections.iter_mut().find(|item| item["collection"] == *a).context("it was found before")?;
+    let collection =
+        collections.iter_mut().find(|item| item["collection"] == *a).context("the collection was found before")?;
     collection["meta"]["icon"] = json!(NEWER_ICON);
     Ok(snapshot.to_string())
 }
 
-/// The collections that edits are made of.
-struct Edited {
+/// The collections that live edits change.
+struct EditTargets {
     a: String,
-    /// The type of its primary key, in Directus' words.
+    /// Directus' type of the primary key of `a`.
     key: String,
     b: String,
 }
 
-impl Edited {
-    fn of_snapshot() -> anyhow::Result<Edited> {
+impl EditTargets {
+    fn of_snapshot() -> anyhow::Result<EditTargets> {
         let snapshot = Schema::snapshot()?;
         let tables = snapshot.tables();
         let a = (*tables.first().context("the snapshot has no collection with a table")?).to_owned();
         let key = snapshot.key_type(&a).with_context(|| format!("{a} has no primary key"))?.to_owned();
-        let b = (*tables.last().context("there is a first one")?).to_owned();
-        Ok(Edited { a, key, b })
+        let b = (*tables.last().context("the snapshot has a first collection, but no last one")?).to_owned();
+        Ok(EditTargets { a, key, b })
     }
 
-    /// Names them in a text.
+    /// Replaces the placeholders in a text.
     fn fill_in(&self, text: &str) -> String {
         text.replace("{a}", &self.a).replace("{b}", &self.b).replace("{key}", &self.key)
+    }
+
+    fn json(&self, text: &str) -> serde_json::Result<Value> {
+        serde_json::from_str(&self.fill_in(text))
     }
 }

@@ -1,4 +1,4 @@
-//! A boot that meets a fault at any of its messages, where no other check aims.
+//! Faults at messages spread over a whole boot, in places that no other check aims at.
 
 use anyhow::ensure;
 
@@ -10,19 +10,19 @@ use crate::sweep::{Density, Kind, NoGateway, Sweep, points};
 
 pub(crate) const CHECKS: &[Check] = &[Check {
     name: "sweep",
-    promise: "Cut off or killed at messages spread over a whole cold boot: it ends in time, and the next one is good.",
+    promise: "A cold boot that is cut off or killed at messages throughout its run ends in time, and the next boot completes.",
     needs: Need::Nothing,
-    run: |case| Box::pin(swept(case)),
+    run: |case| Box::pin(faults_at_messages(case)),
 }];
 
-/// How many points; `cargo xtask sweep` takes as many as one likes.
+/// Number of fault points; `cargo xtask sweep --sample` sets another one.
 const POINTS: usize = 6;
-/// What needs no server of its own, and no waiting for a timeout: the other checks of faults have those.
+/// Faults that need no separate server and no timeout; the checks of faults cover the others.
 const KINDS: [Kind; 3] = [Kind::Cut, Kind::NodeKilled, Kind::BootKilled];
-/// How many at once.
+/// Number of boots at once.
 const JOBS: usize = 2;
 
-async fn swept(case: &mut Case) -> anyhow::Result<()> {
+async fn faults_at_messages(case: &mut Case) -> anyhow::Result<()> {
     let network = case.network().await?;
     let sweep = match Sweep::prepare(&case.setting, &case.servers, &network, Scenario::Cold).await {
         Err(error) if error.is::<NoGateway>() => return Err(NotRun(format!("{error:#}")).into()),
@@ -40,7 +40,7 @@ async fn swept(case: &mut Case) -> anyhow::Result<()> {
         .filter_map(|outcome| Some(format!("{}: {}", outcome.point(), outcome.failure.as_ref()?)))
         .collect();
     ensure!(failures.is_empty(), "{}", failures.join("; "));
-    let came = outcomes.iter().filter(|outcome| outcome.hit.is_some()).count();
-    ensure!(came + 1 >= POINTS, "only {came} of {POINTS} faults came");
+    let hits = outcomes.iter().filter(|outcome| outcome.hit.is_some()).count();
+    ensure!(hits + 1 >= POINTS, "only {hits} of {POINTS} faults were injected");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Losses: what a boot destroys without announcement is rolled back, whatever caused it.
+//! Losses: data that a boot destroys without announcement is restored by a rollback, for any cause.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use crate::case::Case;
 use crate::check::{Check, Need};
-use crate::container::{BootSpec, Container, Ended};
 use crate::database::Database;
 use crate::hold::IN_SLOW_FILE;
 use crate::rows;
@@ -19,32 +18,32 @@ use testbed::ui;
 pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "undeclared-loss",
-        promise: "A SQL file that destroys data without a directive is refused and rolled back; with one it is applied.",
+        promise: "An SQL file that destroys data is rolled back and the boot fails, unless a directive in the file declares the loss.",
         needs: Need::Nothing,
         run: |case| Box::pin(undeclared_loss(case)),
     },
     Check {
         name: "rolled-back-apply",
-        promise: "A loss that no plan announced, and an apply that did not take, leave the database as it was.",
+        promise: "An unannounced loss during a schema apply, or an incomplete apply, is rolled back and leaves the database unchanged.",
         needs: Need::Nothing,
         run: |case| Box::pin(rolled_back_apply(case)),
     },
     Check {
         name: "lock-is-kept",
-        promise: "No SQL file releases the boot lock, and a boot that lost it rolls back.",
+        promise: "No SQL file can release the boot lock, and a boot that loses it rolls back.",
         needs: Need::Nothing,
         run: |case| Box::pin(lock_is_kept(case)),
     },
     Check {
         name: "rehearse",
-        promise: "plan waits for no reader, a rehearsal reports the real losses and locks; neither changes anything.",
+        promise: "A plan waits for no reader, a rehearsal reports the actual losses and locks, and neither changes anything.",
         needs: Need::Nothing,
         run: |case| Box::pin(rehearse(case)),
     },
 ];
 
-/// Statements that destroy rows of the sample: the statement, the directive that declares it, and the loss in words. As
-/// files with the directive they can be applied in this order.
+/// Statements that destroy data of the sample, each with the directive that declares the loss and the loss as reported.
+/// As files with directives, they can be applied in this order.
 const LOSSES: &[(&str, &str, &str)] = &[
     (
         "alter table sponsors alter budget type integer",
@@ -62,7 +61,7 @@ const LOSSES: &[(&str, &str, &str)] = &[
     ("drop table sponsors", "table sponsors", "table sponsors (7 rows)"),
 ];
 
-/// Statements that need no directive: nothing that held a value is destroyed.
+/// Statements that need no directive, because they destroy no value.
 const HARMLESS: &str = "update sponsors set name = name || ' Ltd' where id <= 2;
     alter table sponsors drop column logo;
     alter table sponsors alter id type bigint;
@@ -73,14 +72,13 @@ const HARMLESS: &str = "update sponsors set name = name || ' Ltd' where id <= 2;
     drop table moved;";
 
 async fn undeclared_loss(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.empty_database().await?;
-    let booted = end(case, Sample::new()?.boot(case, "first", &database)).await?;
-    ensure!(booted.code == 0, "the first boot ended with {}: {}", booted.code, booted.last_line());
+    let database = case.empty_database("main").await?;
+    case.run(Sample::new()?.boot(case, "first", &database)).await?.expect_success("the first boot")?;
     let before = case.dump(&database).await?;
     for (number, (statement, directive, loss)) in LOSSES.iter().enumerate() {
         let name = file_name(number);
         let sample = Sample::new()?.file(&name, statement);
-        let ended = end(case, sample.boot(case, &format!("undeclared-{number}"), &database)).await?;
+        let ended = case.run(sample.boot(case, &format!("undeclared-{number}"), &database)).await?;
         let words = [name.as_str(), loss, &format!("`-- destroys: {directive}`"), "rolled back"];
         ended
             .expect_failure(Phase::DbInit, ExitCode::SchemaRefused, &words)
@@ -92,10 +90,10 @@ async fn undeclared_loss(case: &mut Case) -> anyhow::Result<()> {
 
     for (number, (sql, words)) in REFUSED.iter().enumerate() {
         let sample = Sample::new()?.file("020_refused.sql", sql);
-        let ended = end(case, sample.boot(case, &format!("refused-{number}"), &database)).await?;
+        let ended = case.run(sample.boot(case, &format!("refused-{number}"), &database)).await?;
         let code = i64::from(ExitCode::MigrationsInvalid.code());
         ensure!(ended.code == code, "the exit code is {}, not {code}: {sql}: {}", ended.code, ended.last_line());
-        ensure!(ended.last_line().contains(words), "the last line lacks `{words}`: {}", ended.last_line());
+        ensure!(ended.last_line().contains(words), "the last line does not contain `{words}`: {}", ended.last_line());
         ensure!(case.dump(&database).await? == before, "refused, but pg_dump differs: {sql}");
         case.line(ended.last_line());
     }
@@ -105,12 +103,12 @@ async fn undeclared_loss(case: &mut Case) -> anyhow::Result<()> {
         sample = sample.file(&file_name(number), &format!("-- destroys: {directive}\n{statement}"));
     }
     let sample = sample.file("990_idle.sql", "-- destroys: table sponsors, rows of empty\nselect 1");
-    let ended = end(case, sample.boot(case, "declared", &database)).await?;
-    ensure!(ended.code == 0, "the declared losses ended with {}: {}", ended.code, ended.last_line());
+    let ended = case.run(sample.boot(case, "declared", &database)).await?;
+    ended.expect_success("the declared losses")?;
     ended.expect(Phase::DbInit, &format!("{} applied", LOSSES.len() + 2))?;
-    says(case, &ended, "010_harmless.sql: updated 2 rows of sponsors")?;
+    case.line_with(&ended.lines, "010_harmless.sql: updated 2 rows of sponsors")?;
     for idle in ["table sponsors", "rows of empty"] {
-        says(case, &ended, &format!("warning: 990_idle.sql: it declares `-- destroys: {idle}`"))?;
+        case.line_with(&ended.lines, &format!("warning: 990_idle.sql: it declares `-- destroys: {idle}`"))?;
     }
     let left =
         database.value("select format('%s, %s', to_regclass('sponsors'), (select count(*) from visits))").await?;
@@ -118,7 +116,7 @@ async fn undeclared_loss(case: &mut Case) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Files that no rollback can undo, or that hide what they destroy: refused before any of them runs.
+/// Files that no rollback can undo, or that hide their losses, each with words of the error; no file of such a boot runs.
 const REFUSED: &[(&str, &str)] = &[
     ("-- no-transaction\ndelete from visits", "DELETE does not need `-- no-transaction`"),
     ("-- no-transaction\ndo $$ begin truncate visits; commit; end $$", "TRUNCATE in a DO block that commits"),
@@ -127,12 +125,12 @@ const REFUSED: &[(&str, &str)] = &[
     ("set track_counts = off;\ndelete from visits", "track_counts"),
 ];
 
-/// The name of the file with one of the [`LOSSES`].
+/// The name of the file with the loss of this index in [`LOSSES`].
 fn file_name(number: usize) -> String {
     format!("9{number}0_loss.sql")
 }
 
-/// A trigger that does something which no plan announces, in the transaction of whatever inserts a row about a field.
+/// A trigger that does something unannounced in every transaction that inserts into `directus_fields`.
 fn trap(body: &str) -> String {
     format!(
         "create function trap() returns trigger language plpgsql as $trap$ begin {body} end $trap$;
@@ -140,12 +138,12 @@ fn trap(body: &str) -> String {
     )
 }
 
-/// Losses in the transaction of an apply. But for the rows, Directus tracks none of it, so no second plan notices them.
+/// Losses in the transaction of an apply. Directus tracks only the rows, so that a second plan cannot notice the others.
 const TRAP: &str = "drop table if exists visits;
     alter table sponsors drop column if exists budget, drop constraint if exists sponsors_pkey;
     delete from laps where id > 8;
     return new;";
-/// The same in words.
+/// The losses of [`TRAP`] as reported.
 const TRAPPED: &[&str] = &[
     "table visits (5 rows)",
     "column sponsors.budget (7 values)",
@@ -154,16 +152,15 @@ const TRAPPED: &[&str] = &[
 ];
 
 async fn rolled_back_apply(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.empty_database().await?;
-    let booted = end(case, Sample::new()?.boot(case, "first", &database)).await?;
-    ensure!(booted.code == 0, "the first boot ended with {}: {}", booted.code, booted.last_line());
+    let database = case.empty_database("main").await?;
+    case.run(Sample::new()?.boot(case, "first", &database)).await?.expect_success("the first boot")?;
     database.execute(sample::ROWS).await?;
     let sample = Sample::new()?.snapshot(with_wind()?);
 
     let trapped = database.copy(&format!("{}-trapped", database.name)).await?;
     trapped.execute(&trap(TRAP)).await?;
     let (before, rows_before) = (content(case, &trapped).await?, rows::fingerprints(&trapped).await?);
-    let ended = end(case, sample.boot(case, "unannounced", &trapped)).await?;
+    let ended = case.run(sample.boot(case, "unannounced", &trapped)).await?;
     rows::unchanged(&rows_before, &rows::fingerprints(&trapped).await?).context("after unannounced losses")?;
     let words = [TRAPPED, &["rolled back", "SCHEMA_ALLOW_DESTRUCTIVE="]].concat();
     ended.expect_failure(Phase::Schema, ExitCode::SchemaRefused, &words).context("unannounced losses")?;
@@ -171,36 +168,34 @@ async fn rolled_back_apply(case: &mut Case) -> anyhow::Result<()> {
     ensure!(content(case, &trapped).await? == before, "unannounced losses: refused, but pg_dump differs");
     case.figure("unannounced losses rolled back", TRAPPED.join(", "));
 
-    let (_, rest) = ended.last_line().split_once("SCHEMA_ALLOW_DESTRUCTIVE=").context("no digest")?;
-    let digest = rest.split_whitespace().next().unwrap_or_default();
-    let allowed = sample.boot(case, "allowed", &trapped).variable("SCHEMA_ALLOW_DESTRUCTIVE", digest);
-    let ended = end(case, allowed).await?;
-    ensure!(ended.code == 0, "allowed by {digest}, the losses ended with {}: {}", ended.code, ended.last_line());
+    let digest = ended.digest()?;
+    let allowed = sample.boot(case, "allowed", &trapped).variable("SCHEMA_ALLOW_DESTRUCTIVE", &digest);
+    case.run(allowed).await?.expect_success(&format!("allowed by {digest}, the losses"))?;
     let left = trapped.value("select format('%s %s', to_regclass('visits'), (select count(*) from laps))").await?;
     ensure!(left == " 8", "allowed by {digest}, the table visits and the rows of laps are `{left}`");
 
-    // The row about the new field never arrives.
+    // The row for the new field is never inserted.
     database.execute(&trap("if new.field = 'wind' then return null; end if; return new;")).await?;
     let before = content(case, &database).await?;
-    let ended = end(case, sample.boot(case, "diverged", &database)).await?;
+    let ended = case.run(sample.boot(case, "diverged", &database)).await?;
     let words = ["laps.wind", "rolled back"];
     ended.expect_failure(Phase::Schema, ExitCode::SchemaDiverged, &words)?;
     case.line(ended.last_line());
     ensure!(content(case, &database).await? == before, "not applied as planned, but pg_dump differs");
-    case.figure("exit 44", "pg_dump before and after identical");
+    case.figure("exit code 44", "pg_dump identical before and after");
     lossy_installation(case).await
 }
 
-/// Directus' installation destroys a table that is not its own.
+/// Directus' installation destroys a table that does not belong to Directus.
 async fn lossy_installation(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.empty_database_of("installation").await?;
+    let database = case.empty_database("installation").await?;
     let trap = "create function trap() returns event_trigger language plpgsql as $trap$ begin
             if to_regclass('public.directus_settings') is not null then drop table if exists sponsors; end if;
         end $trap$;
         create event trigger trap on ddl_command_end when tag in ('CREATE TABLE') execute function trap()";
     let sample = Sample::new()?.file("002_trap.sql", trap);
     for name in ["installation", "installation-again"] {
-        let ended = end(case, sample.boot(case, name, &database)).await?;
+        let ended = case.run(sample.boot(case, name, &database)).await?;
         let words = ["table sponsors (7 rows)", "rolled back"];
         ended.expect_failure(Phase::Bootstrap, ExitCode::SchemaRefused, &words)?;
         case.line(ended.last_line());
@@ -226,13 +221,13 @@ fn with_wind() -> anyhow::Result<Value> {
     Ok(snapshot)
 }
 
-/// A dump without the state of sequences, which no rollback sets back.
+/// A dump without the state of sequences, which a rollback does not reset.
 async fn content(case: &Case, database: &Database) -> anyhow::Result<String> {
     let dump = case.dump(database).await?;
     Ok(dump.lines().filter(|line| !line.starts_with("SELECT pg_catalog.setval(")).collect::<Vec<_>>().join("\n"))
 }
 
-/// A statement that releases every lock of its session, and one that keeps the boot where it is.
+/// SQL files that release every lock of their session and then block the boot.
 const RELEASES: [(&str, &str); 2] = [
     ("in a transaction", "select pg_advisory_unlock_all();\ncreate table half (id int);\nselect pg_sleep(600)"),
     (
@@ -243,12 +238,12 @@ const RELEASES: [(&str, &str); 2] = [
 
 async fn lock_is_kept(case: &mut Case) -> anyhow::Result<()> {
     for (index, (name, sql)) in RELEASES.into_iter().enumerate() {
-        let database = case.empty_database_of(&index.to_string()).await?;
+        let database = case.empty_database(&index.to_string()).await?;
         let first = Sample::new()?.file("002_releases.sql", sql);
         let first = case.start(first.boot(case, &format!("first-{index}"), &database)).await?;
-        first.until(&database, IN_SLOW_FILE).await.with_context(|| name.to_owned())?;
+        first.wait_until(&database, IN_SLOW_FILE).await.with_context(|| name.to_owned())?;
         let second = Sample::new()?.file("002_quick.sql", "select 1").boot(case, &format!("second-{index}"), &database);
-        let ended = end(case, second.variable("BOOT_LOCK_TIMEOUT", "1")).await?;
+        let ended = case.run(second.variable("BOOT_LOCK_TIMEOUT", "1")).await?;
         ended
             .expect_failure(Phase::Lock, ExitCode::LockTimeout, &["another boot"])
             .with_context(|| format!("{name}, a second boot"))?;
@@ -256,7 +251,7 @@ async fn lock_is_kept(case: &mut Case) -> anyhow::Result<()> {
 
         let began = Instant::now();
         let killed = database.value(&terminate_holder()).await?;
-        ensure!(killed == "1", "{name}: {killed} sessions hold the boot lock, not 1");
+        ensure!(killed == "1", "{name}: {killed} sessions held the boot lock, not 1");
         let ended = first.ended(PATIENCE).await?;
         ended
             .expect_failure(Phase::DbInit, ExitCode::DatabaseLost, &["lock"])
@@ -271,7 +266,7 @@ async fn lock_is_kept(case: &mut Case) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ends the sessions that hold the boot lock; returns their number.
+/// A query that ends the sessions that hold the boot lock, and returns their number.
 fn terminate_holder() -> String {
     format!(
         "select count(pg_terminate_backend(pid)) from pg_locks
@@ -280,13 +275,12 @@ fn terminate_holder() -> String {
     )
 }
 
-/// How long a plan may take while a reader's transaction is open.
+/// Time limit of a plan while a reader's transaction is open.
 const PLAN: Duration = Duration::from_secs(30);
 
 async fn rehearse(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.empty_database().await?;
-    let booted = end(case, Sample::new()?.boot(case, "first", &database)).await?;
-    ensure!(booted.code == 0, "the first boot ended with {}: {}", booted.code, booted.last_line());
+    let database = case.empty_database("main").await?;
+    case.run(Sample::new()?.boot(case, "first", &database)).await?.expect_success("the first boot")?;
     database.execute(sample::ROWS).await?;
     let mut snapshot = with_wind()?;
     snapshot["fields"].as_array_mut().context("the snapshot has no fields")?.retain(|field| field["field"] != "notes");
@@ -302,18 +296,18 @@ async fn rehearse(case: &mut Case) -> anyhow::Result<()> {
     let reading = reader.transaction().await?;
     reading.batch_execute(READ_EVERYTHING).await?;
     let began = Instant::now();
-    let plan = tokio::time::timeout(PLAN, report(&container, &["plan", "--json"])).await;
+    let plan = tokio::time::timeout(PLAN, container.json(&["plan", "--json"])).await;
     let (code, document) = plan.context("plan waits for a reader's transaction")??;
     ensure!(code == i64::from(ExitCode::SchemaRefused.code()), "plan ended with {code}: {document}");
-    case.figure("plan beside a reader's open transaction", ui::seconds(began.elapsed()));
+    case.figure("plan during a reader's open transaction", ui::seconds(began.elapsed()));
     ensure!(content(case, &database).await? == before, "plan has changed the database");
     drop(reading);
 
     let rehearsal = ["plan", "--rehearse", "--timeout", "60", "--json"];
-    let (code, document) = report(&container, &rehearsal).await?;
+    let (code, document) = container.json(&rehearsal).await?;
     ensure!(content(case, &database).await? == before, "the rehearsal has changed the database");
     ensure!(code == i64::from(ExitCode::SchemaRefused.code()), "the rehearsal ended with {code}: {document}");
-    for (list, wanted) in [
+    for (list, words) in [
         ("losses", "table visits"),
         ("losses", "column cars.notes"),
         ("unannounced", "rows of sponsors"),
@@ -321,49 +315,26 @@ async fn rehearse(case: &mut Case) -> anyhow::Result<()> {
         ("locks", "cars: AccessExclusiveLock"),
         ("skipped", "004_apart.sql"),
     ] {
-        let lines = document[list].as_array().with_context(|| format!("no {list}: {document}"))?;
-        let is_it = |line: &&Value| line.as_str().is_some_and(|line| line.starts_with(wanted));
-        let line =
-            lines.iter().find(is_it).with_context(|| format!("the rehearsal's {list} lack {wanted}: {document}"))?;
-        case.line(format!("{list}: {}", line.as_str().unwrap_or_default()));
+        let lines = document[list].as_array().with_context(|| format!("the rehearsal has no {list}: {document}"))?;
+        let line = lines.iter().filter_map(Value::as_str).find(|line| line.starts_with(words));
+        let line = line.with_context(|| format!("the rehearsal's {list} do not contain {words}: {document}"))?;
+        case.line(format!("{list}: {line}"));
     }
 
     let slow = Sample::new()?.file("002_slow.sql", "create table slow (id int);\nselect pg_sleep(600)");
     let container = case.start(slow.container(case, "slow", &database).command(["sleep", "600"])).await?;
     let began = Instant::now();
-    let (code, said) = container.exec(&[BINARY, "plan", "--rehearse", "--timeout", "3"]).await?;
+    let (code, output) = container.exec(&[BINARY, "plan", "--rehearse", "--timeout", "3"]).await?;
     let took = began.elapsed();
-    ensure!(code == i64::from(ExitCode::SchemaFailed.code()), "the rehearsal without end ended with {code}: {said}");
+    ensure!(code == i64::from(ExitCode::SchemaFailed.code()), "the endless rehearsal ended with {code}: {output}");
     ensure!(took < Duration::from_secs(20), "with --timeout 3 the rehearsal took {}", ui::seconds(took));
     database.wait_until(&format!("not {IN_SLOW_FILE}")).await?;
-    ensure!(content(case, &database).await? == before, "the rehearsal that was cut off has changed the database");
+    ensure!(content(case, &database).await? == before, "the interrupted rehearsal has changed the database");
     case.figure("a rehearsal with --timeout 3", ui::seconds(took));
     Ok(())
 }
 
-/// Locks every table as a reader does.
+/// Locks every table like a reader.
 const READ_EVERYTHING: &str = "do $$ declare t text; begin
     for t in select format('%I.%I', schemaname, tablename) from pg_tables where schemaname in ('public', 'boot')
     loop execute 'lock table ' || t || ' in access share mode'; end loop; end $$";
-
-/// Runs a subcommand that prints JSON; returns its exit code too.
-async fn report(container: &Container, arguments: &[&str]) -> anyhow::Result<(i64, Value)> {
-    let command = [&[BINARY], arguments].concat();
-    let (code, said) = container.exec(&command).await?;
-    let line = said.lines().find(|line| line.starts_with('{'));
-    let line =
-        line.with_context(|| format!("{} printed no JSON and ended with {code}: {said}", arguments.join(" ")))?;
-    Ok((code, serde_json::from_str(line)?))
-}
-
-/// Starts a container and waits for its end.
-async fn end(case: &mut Case, spec: BootSpec) -> anyhow::Result<Ended> {
-    case.start(spec).await?.ended(PATIENCE).await
-}
-
-/// Notes the line of a log with these words.
-fn says(case: &mut Case, ended: &Ended, words: &str) -> anyhow::Result<()> {
-    let line = ended.lines.iter().find(|line| line.contains(words));
-    case.line(line.with_context(|| format!("the log has no `{words}`"))?);
-    Ok(())
-}

@@ -1,4 +1,4 @@
-//! `sweep`: a fault at each message, or a sample of them, of real boots of the image.
+//! `sweep`: a fault at each message of real boots, or at a sample of the messages.
 
 use std::process::ExitCode;
 
@@ -20,12 +20,11 @@ pub async fn run(flags: &grammar::Sweep) -> anyhow::Result<ExitCode> {
     let report = crate::sweep_all(&engine, &flags.image, &scenarios, density, flags.jobs).await?;
     let folder = workspace::target_dir().join("sweep");
     std::fs::create_dir_all(&folder).with_context(|| format!("failed to create {folder}"))?;
-    let file = |name: &str, content: String| {
+    let json = format!("{}\n", serde_json::to_string_pretty(&report)?);
+    for (name, content) in [("report.json", json), ("report.html", sweep::page(&report))] {
         let path = folder.join(name);
-        std::fs::write(&path, content).with_context(|| format!("failed to write {path}"))
-    };
-    file("report.json", format!("{}\n", serde_json::to_string_pretty(&report)?))?;
-    file("report.html", sweep::page(&report))?;
+        std::fs::write(&path, content).with_context(|| format!("failed to write {path}"))?;
+    }
     if flags.json {
         ui::json_result(&report)?;
     } else {

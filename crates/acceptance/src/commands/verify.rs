@@ -33,7 +33,7 @@ pub async fn run(flags: &grammar::Verify) -> anyhow::Result<ExitCode> {
     };
     let folder = crate::folder();
     crate::write(&report, &folder)?;
-    // What a CI server shows is a convenience; it must not change the verdict.
+    // Annotations of the CI server are a convenience: a failure to write them must not change the verdict.
     if let Err(error) = crate::announce(&report) {
         ui::warning(&format!("{error:#}"));
     }
@@ -54,7 +54,7 @@ pub async fn run(flags: &grammar::Verify) -> anyhow::Result<ExitCode> {
     Ok(if report.ok && !strict { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The other way round: what is broken must be noticed.
+/// Runs the checks on images that are broken on purpose: each check must fail.
 async fn negative(
     flags: &grammar::Verify,
     engine: &Engine,

@@ -1,5 +1,5 @@
-//! What a CI server shows beside a run: annotations (GitHub's workflow commands, which Gitea's runner takes too) and the
-//! job's summary.
+//! Output for CI servers: annotations (GitHub's workflow commands, which Gitea's runner supports too) and the job's
+//! summary.
 
 use std::io::Write as _;
 
@@ -8,19 +8,18 @@ use anyhow::Context as _;
 use super::text;
 use crate::model::{CheckReport, Report, Status};
 
-/// GitHub cuts annotations off at 4 kB; the report has the rest.
+/// Maximum number of characters of a reason: GitHub truncates annotations at 4 kB. The report has the full text.
 const LONGEST: usize = 1_500;
 
-/// Tells the CI server that this runs on, if there is one.
+/// Writes annotations and the summary if this runs on a CI server.
 pub(crate) fn announce(report: &Report) -> anyhow::Result<()> {
-    let is_set = |name: &str| std::env::var(name).is_ok_and(|value| value == "true");
-    if is_set("GITHUB_ACTIONS") || is_set("GITEA_ACTIONS") {
-        // Runners read both streams; standard output is for results.
+    if ["GITHUB_ACTIONS", "GITEA_ACTIONS"].iter().any(|name| std::env::var(name).is_ok_and(|value| value == "true")) {
+        // Runners read both streams; standard output is for results only.
         eprint!("{}", annotations(report));
     }
     let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) else { return Ok(()) };
     let written = std::fs::OpenOptions::new().create(true).append(true).open(&path).and_then(|mut file| {
-        // One write: other steps may append too.
+        // A single write, because other steps may append too.
         file.write_all(summary(report).as_bytes())
     });
     written.with_context(|| format!("failed to append to {}", path.display()))
@@ -28,27 +27,28 @@ pub(crate) fn announce(report: &Report) -> anyhow::Result<()> {
 
 /// A line for each check that did not pass.
 fn annotations(report: &Report) -> String {
-    let one = |check: &CheckReport| {
-        let level = match check.status {
-            Status::Pass => return None,
-            Status::Fail => "error",
-            Status::NotRun => "warning",
-        };
-        let title = property(&format!("{} {}", check.name, text::word(check.status)));
-        let reason = text::plain(check.reason.as_deref().unwrap_or("no reason was given"));
-        let reason: String = reason.chars().take(LONGEST).collect();
-        Some(format!("::{level} title={title}::{}\n", data(&format!("{}\n{reason}", check.promise))))
-    };
-    report.checks.iter().filter_map(one).collect()
+    report.checks.iter().filter_map(annotation).collect()
 }
 
-/// Escapes a command's text.
+fn annotation(check: &CheckReport) -> Option<String> {
+    let level = match check.status {
+        Status::Pass => return None,
+        Status::Fail => "error",
+        Status::NotRun => "warning",
+    };
+    let title = property(&format!("{} {}", check.name, text::word(check.status)));
+    let reason = text::plain(check.reason.as_deref().unwrap_or("no reason was given"));
+    let reason: String = reason.chars().take(LONGEST).collect();
+    Some(format!("::{level} title={title}::{}\n", data(&format!("{}\n{reason}", check.promise))))
+}
+
+/// Escapes the text of a workflow command.
 /// <https://github.com/actions/toolkit/blob/main/packages/core/src/command.ts>
 fn data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-/// Escapes a command's property.
+/// Escapes a property of a workflow command.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }
@@ -86,16 +86,17 @@ fn summary(report: &Report) -> String {
     text + "\n"
 }
 
-/// Escapes a text for a cell of a table: nothing of it is taken for Markdown or HTML.
+/// Escapes a text for a cell of a table, so that no part of it is read as Markdown or HTML.
 fn markdown(text: &str) -> String {
-    let escape = |char: char| match char {
-        '&' | '<' | '>' | '|' | '*' | '_' | '[' | ']' | '`' | '~' | '\\' | '#' | '@' | '!' | '$' => {
-            format!("&#{};", u32::from(char))
+    let mut escaped = String::new();
+    for char in text.chars() {
+        match char {
+            '\n' => escaped += "<br>",
+            _ if "&<>|*_[]`~\\#@!$".contains(char) => escaped += &format!("&#{};", u32::from(char)),
+            _ => escaped.push(char),
         }
-        '\n' => "<br>".to_owned(),
-        _ => char.to_string(),
-    };
-    text.chars().map(escape).collect()
+    }
+    escaped
 }
 
 #[cfg(test)]
@@ -104,7 +105,7 @@ mod tests {
     use crate::report::fixture;
 
     #[test]
-    fn a_failure_is_an_error_and_a_check_that_was_not_run_a_warning_on_one_line_each() {
+    fn a_failed_check_is_an_error_and_a_check_that_was_not_run_is_a_warning() {
         let text = annotations(&fixture::report());
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 2, "{text}");
@@ -114,13 +115,13 @@ mod tests {
     }
 
     #[test]
-    fn what_would_end_a_command_or_a_property_is_escaped() {
+    fn characters_that_end_a_command_or_a_property_are_escaped() {
         assert_eq!(data("50%\r\n::error::x"), "50%25%0D%0A::error::x");
         assert_eq!(property("a: b, c"), "a%3A b%2C c");
     }
 
     #[test]
-    fn the_summary_is_one_table_whatever_a_reason_contains() {
+    fn the_summary_is_one_table_for_any_content_of_a_reason() {
         let text = summary(&fixture::report());
         assert!(text.starts_with("## ❌ verify: 1 of 5 checks failed\n"), "{text}");
         assert!(text.contains("> The base image"), "{text}");

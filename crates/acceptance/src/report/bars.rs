@@ -1,27 +1,27 @@
-//! Boots as bars over one another, on one scale.
+//! Boots as horizontal bars on a common scale.
 //!
-//! Places are percentages and not a scaled `viewBox`, so that text keeps its size on a phone.
+//! Positions are percentages instead of a scaled `viewBox`, so that text keeps its size on a phone.
 
 use maud::{Markup, html};
 
 use crate::model::{BootTimeline, PhaseTime};
 
-/// Pixels of a bar with the text above it.
+/// Height in pixels of a bar with the text above it.
 const ROW: usize = 98;
-/// The widths that the picture has on a phone, a tablet and a screen; as in the style sheet.
+/// Minimum width of the picture in pixels on a phone, a tablet and a screen, and the class of the style sheet for each.
 const WIDTHS: [(f64, &str); 3] = [(300.0, "fits-narrow"), (590.0, "fits-medium"), (960.0, "fits-wide")];
 
-/// A boot, and which check saw it.
+/// A boot, and the name of the check that ran it.
 #[derive(Clone, Copy)]
 pub(super) struct Boot<'a> {
     pub(super) check: &'static str,
     pub(super) timeline: &'a BootTimeline,
 }
 
-/// The picture.
+/// The picture of boots that share a scale.
 pub(super) fn picture(boots: &[Boot<'_>]) -> Markup {
     let longest = boots.iter().map(|boot| total(boot.timeline).max(boot.timeline.ready_ms.unwrap_or(0))).max();
-    // Room at the end for the last marker.
+    // Leaves room at the end for the last marker.
     let scale = longest.unwrap_or(0).max(1) as f64 * 1.02;
     let label = boots.iter().map(|boot| format!("{}: {}", boot.timeline.name, figures(boot.timeline)));
     html! {
@@ -46,31 +46,29 @@ fn figures(boot: &BootTimeline) -> String {
 
 fn bar(boot: &Boot<'_>, top: usize, scale: f64) -> Markup {
     let timeline = boot.timeline;
-    let percent = |ms: u64| ms as f64 / scale * 100.0;
+    let mut phases = Vec::new();
     let mut end = 0;
-    let phases = timeline.phases.iter().map(|phase| {
-        let start = end;
+    for phase in &timeline.phases {
+        phases.push((phase, percent(end, scale), percent(phase.ms, scale)));
         end += phase.ms;
-        (phase, percent(start), percent(phase.ms))
-    });
-    let phases: Vec<_> = phases.collect();
+    }
     html! {
         text x="0" y=(top + 14) {
             tspan.strong { (timeline.name) } " "
-            // The check is often named after the boot.
+            // Omits the name of the check if it contains that of the boot.
             @if !boot.check.contains(&timeline.name) { tspan.quiet { (boot.check) } }
         }
         text.quiet x="0" y=(top + 31) { (phases_in(timeline)) }
         @if let Some(ready) = timeline.ready_ms.filter(|ready| *ready > end) {
-            (segment("p-server", top, percent(end), percent(ready - end), "start of the container and of the server"))
-            (labels("on-track", top, percent(end), percent(ready - end), ["container and server", "server"]))
+            (segment("p-server", top, percent(end, scale), percent(ready - end, scale), "start of the container and of the server"))
+            (labels("on-track", top, percent(end, scale), percent(ready - end, scale), ["container and server", "server"]))
         }
         @for (phase, start, width) in &phases {
             (segment(&class(&phase.phase), top, *start, *width, &title(phase)))
             (labels("on-phase", top, *start, *width, [&title(phase), &format!("{} ms", phase.ms)]))
         }
         @if let Some(ready) = timeline.ready_ms {
-            @let at = percent(ready);
+            @let at = percent(ready, scale);
             line.ready x1=(place(at)) x2=(place(at)) y1=(top + 36) y2=(top + 71) {}
             text.ready x=(place(at)) y=(top + 84) text-anchor=(if at < 25.0 { "start" } else { "end" }) {
                 "ready " (ready) " ms"
@@ -85,7 +83,7 @@ fn segment(class: &str, top: usize, start: f64, width: f64, title: &str) -> Mark
     }
 }
 
-/// The longest label that fits, for each width of the picture.
+/// For each width of the picture, the longest of the labels that fits.
 fn labels(class: &str, top: usize, start: f64, width: f64, texts: [&str; 2]) -> Markup {
     html! {
         @for (widths, text) in fitting(width, texts) {
@@ -96,13 +94,14 @@ fn labels(class: &str, top: usize, start: f64, width: f64, texts: [&str; 2]) -> 
     }
 }
 
-/// Which text is shown at which widths, as classes of the style sheet: the longer one as soon as there is room.
+/// The texts that fit, each with the classes of the style sheet for the widths at which it is shown. The first text is
+/// preferred; `share` is the width of the bar in percent.
 fn fitting(share: f64, texts: [&str; 2]) -> Vec<(String, String)> {
     let mut fitting: Vec<(String, String)> = Vec::new();
     for (width, class) in WIDTHS {
-        // A letter of the 13 px font has 7.2 px at most, and something is left free at both ends.
-        let fits = |text: &&str| text.chars().count() as f64 * 7.2 + 8.0 <= share / 100.0 * width;
-        let Some(text) = texts.into_iter().find(fits) else { continue };
+        // A letter of the 13 px font is at most 7.2 px wide; 8 px stay free at the ends.
+        let letters = ((share / 100.0 * width - 8.0) / 7.2).max(0.0) as usize;
+        let Some(text) = texts.into_iter().find(|text| text.chars().count() <= letters) else { continue };
         match fitting.last_mut() {
             Some((classes, last)) if last == text => *classes += &format!(" {class}"),
             _ => fitting.push((class.to_owned(), text.to_owned())),
@@ -112,7 +111,7 @@ fn fitting(share: f64, texts: [&str; 2]) -> Vec<(String, String)> {
 }
 
 fn axis(top: usize, scale: f64) -> Markup {
-    // Steps that people count in, at most six of them.
+    // Round steps, at most six of them.
     let steps = [100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5];
     let step = steps.into_iter().find(|step| scale / step <= 6.0).unwrap_or(1e6);
     let ticks = (0..=(scale / step) as usize).map(|tick| tick as f64 * step);
@@ -129,7 +128,7 @@ fn axis(top: usize, scale: f64) -> Markup {
     }
 }
 
-/// A class that has a colour, for phases that the image promises.
+/// The class of the style sheet with the colour of a phase.
 pub(super) fn class(phase: &str) -> String {
     contract::Phase::from_name(phase).map_or("p-server".to_owned(), |phase| format!("p-{phase}"))
 }
@@ -142,6 +141,11 @@ fn title(phase: &PhaseTime) -> String {
     format!("{} {} ms", phase.phase, phase.ms)
 }
 
+/// The share of a duration of the scale, in percent.
+fn percent(ms: u64, scale: f64) -> f64 {
+    ms as f64 / scale * 100.0
+}
+
 fn place(percent: f64) -> String {
     format!("{percent:.2}%")
 }
@@ -151,17 +155,19 @@ mod tests {
     use super::*;
     use crate::report::{boots, fixture};
 
+    /// The number of an attribute in percent.
+    fn attribute(rect: &str, name: &str) -> f64 {
+        let (_, rest) = rect.split_once(&format!(" {name}=\"")).unwrap();
+        rest.split_once('%').unwrap().0.parse().unwrap()
+    }
+
     #[test]
-    fn bars_end_where_the_next_begin_and_stay_in_the_picture() {
+    fn bars_are_adjacent_and_stay_inside_the_picture() {
         let text = boots::section(&fixture::report()).unwrap().into_string();
         let rects = text.split("<rect ").skip(1).filter(|rect| !rect.contains("p-server"));
-        let number = |rect: &str, name: &str| -> f64 {
-            let (_, rest) = rect.split_once(&format!(" {name}=\"")).unwrap();
-            rest.split_once('%').unwrap().0.parse().unwrap()
-        };
         let mut end = 0.0_f64;
         for rect in rects {
-            let (start, width) = (number(rect, "x"), number(rect, "width"));
+            let (start, width) = (attribute(rect, "x"), attribute(rect, "width"));
             assert!(start == 0.0 || (start - end).abs() < 0.02, "{rect}");
             end = start + width;
             assert!(end <= 100.0, "{rect}");

@@ -1,11 +1,11 @@
-//! "Boot timelines": the phases of boots, as a picture and as numbers.
+//! The section "Boot timelines": the phases of boots as a picture and as a table.
 
 use maud::{Markup, html};
 
 use super::bars::{Boot, class, picture};
 use crate::model::{BootTimeline, Report};
 
-/// The section, if any boot was seen.
+/// The section; `None` if the report has no boot.
 pub(super) fn section(report: &Report) -> Option<Markup> {
     let all = report
         .checks
@@ -16,21 +16,21 @@ pub(super) fn section(report: &Report) -> Option<Markup> {
     if main.is_empty() {
         std::mem::swap(&mut main, &mut others);
     }
-    // More columns of numbers than these no phone is wide enough for.
+    // A phone is not wide enough for more columns.
     others.splice(0..0, main.split_off(main.len().min(3)));
     (!main.is_empty()).then(|| {
         html! {
             section aria-labelledby="boots" {
                 h2 #boots { "Boot timelines" }
                 p {
-                    "Each bar is one boot: its phases, then, in grey, what the container and the server took to start. "
-                    "All have the same scale."
+                    "Each bar is one boot: its phases in colour, and the start of the container and the server in grey. "
+                    "All bars have the same scale."
                 }
                 (picture(&main))
                 (table(&main))
                 @if !others.is_empty() {
                     details {
-                        summary { "Boots of other checks, with a scale of their own: " (others.len()) }
+                        summary { "Boots of other checks, on another scale: " (others.len()) }
                         (picture(&others))
                     }
                 }
@@ -39,12 +39,12 @@ pub(super) fn section(report: &Report) -> Option<Markup> {
     })
 }
 
-/// The undisturbed boots, which everybody wants to see first.
+/// Returns true for the undisturbed boots, which come first.
 fn is_plain(boot: &BootTimeline) -> bool {
     matches!(boot.name.as_str(), "cold" | "warm")
 }
 
-/// The same as numbers: a legend, and what is too short for a label.
+/// The same boots as a table, which is also the legend and has the phases that are too short for a label.
 fn table(boots: &[Boot<'_>]) -> Markup {
     let mut phases: Vec<&str> = Vec::new();
     for phase in boots.iter().flat_map(|boot| &boot.timeline.phases) {
@@ -52,10 +52,6 @@ fn table(boots: &[Boot<'_>]) -> Markup {
             phases.push(&phase.phase);
         }
     }
-    let ms = |boot: &Boot<'_>, name: &str| {
-        let phase = boot.timeline.phases.iter().find(|phase| phase.phase == name);
-        phase.map_or_else(|| "–".to_owned(), |phase| format!("{} ms", phase.ms))
-    };
     html! {
         div.scroll {
             table.numbers {
@@ -67,13 +63,13 @@ fn table(boots: &[Boot<'_>]) -> Markup {
                     @for phase in phases {
                         tr {
                             th scope="row" { span class=(format!("swatch {}", class(phase))) {} (phase) }
-                            @for boot in boots { td { (ms(boot, phase)) } }
+                            @for boot in boots { td { (milliseconds(duration(boot, phase))) } }
                         }
                     }
                     tr {
                         th scope="row" { span.swatch.ready {} "ready, from the container's start" }
                         @for boot in boots {
-                            td { (boot.timeline.ready_ms.map_or("–".to_owned(), |ms| format!("{ms} ms"))) }
+                            td { (milliseconds(boot.timeline.ready_ms)) }
                         }
                     }
                 }
@@ -82,13 +78,22 @@ fn table(boots: &[Boot<'_>]) -> Markup {
     }
 }
 
+/// Duration of a phase in milliseconds, if the boot completed it.
+fn duration(boot: &Boot<'_>, phase: &str) -> Option<u64> {
+    boot.timeline.phases.iter().find(|done| done.phase == phase).map(|done| done.ms)
+}
+
+fn milliseconds(ms: Option<u64>) -> String {
+    ms.map_or_else(|| "–".to_owned(), |ms| format!("{ms} ms"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::report::fixture;
 
     #[test]
-    fn cold_and_warm_come_first_and_others_are_folded_away() {
+    fn cold_and_warm_boots_come_first_and_others_are_folded() {
         let text = section(&fixture::report()).unwrap().into_string();
         let (main, others) = text.split_once("<details>").unwrap();
         assert!(main.contains("aria-label=\"cold: 8 phases in 5832 ms, ready after 8210 ms; warm: 8 phases"), "{main}");
@@ -97,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_without_boots_has_no_picture_of_them() {
+    fn a_report_without_boots_has_no_such_section() {
         let mut report = fixture::report();
         report.checks.truncate(1);
         assert!(section(&report).is_none());

@@ -1,11 +1,11 @@
-//! One check on the page: its promise, how it ended, and everything that it saw.
+//! One check on the page: its promise, its verdict and its evidence.
 
 use maud::{Markup, html};
 
 use super::text;
 use crate::model::{BootTimeline, CheckReport, Evidence, LogExcerpt, Status};
 
-/// A check, folded unless it failed.
+/// The details of a check, which are folded unless it failed.
 pub(super) fn details(check: &CheckReport) -> Markup {
     let Evidence { figures, lines, boots, pictures } = &check.evidence;
     html! {
@@ -15,11 +15,11 @@ pub(super) fn details(check: &CheckReport) -> Markup {
                 span.name { (check.name) } " "
                 span.took { (text::seconds(check.seconds)) }
                 span.promise { (check.promise) }
-                @if check.status == Status::NotRun { (why(check)) }
+                @if check.status == Status::NotRun { (first_line(check)) }
             }
             div.body {
-                @if check.status != Status::NotRun { (why(check)) }
-                (rest(check))
+                @if check.status != Status::NotRun { (first_line(check)) }
+                (other_lines(check))
                 @if !figures.is_empty() {
                     div.scroll { table {
                         tbody { @for figure in figures {
@@ -29,38 +29,38 @@ pub(super) fn details(check: &CheckReport) -> Markup {
                 }
                 @for boot in boots { (phases(boot)) }
                 @if !lines.is_empty() {
-                    h3 { "What was seen" }
+                    h3 { "Log lines" }
                     (log(lines))
                 }
                 @for LogExcerpt { container, lines } in &check.logs {
-                    h3 { "The end of the log of " code { (container) } }
-                    @if lines.is_empty() { p.quiet { "It said nothing." } } @else { (log(lines)) }
+                    h3 { "Last log lines of " code { (container) } }
+                    @if lines.is_empty() { p.quiet { "The log is empty." } } @else { (log(lines)) }
                 }
                 @for picture in pictures {
                     p { a href=(format!("#picture-{}", picture.file)) { "Picture: " (picture.name) } }
                 }
                 @if figures.is_empty() && lines.is_empty() && boots.is_empty() && pictures.is_empty()
                     && check.logs.is_empty() {
-                    p.quiet { "Nothing else was noted." }
+                    p.quiet { "No further evidence." }
                 }
             }
         }
     }
 }
 
-/// How it ended: a colour, a sign and a word.
+/// The verdict as a colour, a sign and a word.
 pub(super) fn badge(status: Status) -> Markup {
     html! { span.badge .(class(status)) { (text::sign(status)) " " (text::word(status)) } }
 }
 
-/// A reason's first line, which says why.
-fn why(check: &CheckReport) -> Markup {
-    let why = text::first_line(check.reason.as_deref().unwrap_or_default());
-    html! { @if !why.is_empty() { span.reason { (why) } } }
+/// The first line of the reason.
+fn first_line(check: &CheckReport) -> Markup {
+    let line = text::first_line(check.reason.as_deref().unwrap_or_default());
+    html! { @if !line.is_empty() { span.reason { (line) } } }
 }
 
-/// What follows it: lines of a log.
-fn rest(check: &CheckReport) -> Markup {
+/// The other lines of the reason, which may quote a log.
+fn other_lines(check: &CheckReport) -> Markup {
     let rest = check.reason.as_deref().and_then(|reason| reason.split_once('\n'));
     html! { @if let Some((_, rest)) = rest { pre tabindex="0" { (text::plain(rest)) } } }
 }
@@ -85,7 +85,7 @@ fn phases(boot: &BootTimeline) -> Markup {
     }
 }
 
-/// Lines that can be scrolled sideways, also by keyboard.
+/// Lines that scroll horizontally, also by keyboard.
 fn log(lines: &[String]) -> Markup {
     html! { pre tabindex="0" { (text::plain(&lines.join("\n"))) } }
 }
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_that_was_not_run_says_why_even_when_it_is_folded() {
+    fn a_check_that_was_not_run_shows_the_reason_while_folded() {
         let report = fixture::report();
         let text = details(&report.checks[4]).into_string();
         let (summary, body) = text.split_once("</summary>").unwrap();

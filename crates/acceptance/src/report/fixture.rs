@@ -1,4 +1,4 @@
-//! A report with everything in it that can go wrong when it is shown.
+//! A report with everything that can go wrong when it is rendered.
 
 use crate::critical_path::critical_path;
 use crate::model::{
@@ -10,10 +10,10 @@ use crate::model::{
 pub(super) const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\
 \0\0\0\rIDATx\xdacd\xf8\xff\xbf\x1e\0\x05\x83\x02\x7f\x94\xad\xd0\xeb\0\0\0\0IEND\xaeB`\x82";
 
-/// The nasty one.
+/// A reason with HTML, terminal colours and characters that have a meaning in Markdown and workflow commands.
 pub(super) const NASTY: &str = "it said <script>alert(\"1\")</script>: 100% of a|b & \u{1b}[31mrot\u{1b}[0m\nand more";
 
-/// Passed, failed and not run, nasty characters, a cold and a warm boot, one that was cut off, and a picture.
+/// A report with passed, failed and skipped checks, nasty characters, a cold, a warm and an interrupted boot, and a picture.
 pub(crate) fn report() -> Report {
     let cold = [0, 23, 1, 71, 5_072, 652, 13, 0];
     let warm = [0, 19, 1, 4, 1_310, 402, 5, 0];
@@ -24,7 +24,7 @@ pub(crate) fn report() -> Report {
             0.0,
             0.4,
             Evidence {
-                figures: vec![figure("size", "713.2 MB"), figure("over its base", "2.5 MB")],
+                figures: vec![Figure::new("size", "713.2 MB"), Figure::new("over its base", "2.5 MB")],
                 ..Evidence::default()
             },
         ),
@@ -34,7 +34,7 @@ pub(crate) fn report() -> Report {
             0.0,
             14.2,
             Evidence {
-                figures: vec![figure("container start to healthy", "8.2 s")],
+                figures: vec![Figure::new("container start to healthy", "8.2 s")],
                 boots: vec![boot("cold", &cold, Some(8_210))],
                 ..Evidence::default()
             },
@@ -62,7 +62,7 @@ pub(crate) fn report() -> Report {
                 14.25,
                 48.3,
                 Evidence {
-                    figures: vec![figure("exit code", "1"), figure("<b>expected</b>", "23 & \"no\" other")],
+                    figures: vec![Figure::new("exit code", "1"), Figure::new("<b>expected</b>", "23 & \"no\" other")],
                     lines: vec!["[entrypoint] 4/8 db-init failed: the connection was lost (exit 23)".to_owned()],
                     boots: vec![boot("cut off", &cold[..4], None)],
                     ..Evidence::default()
@@ -112,24 +112,20 @@ fn check(name: &'static str, status: Status, began: f64, seconds: f64, evidence:
         "image" => "The image is at most 35 MB larger than its base.",
         "fresh-boot" => "A first boot applies every migration and the snapshot, and serves.",
         "warm-boot" => "A boot of an up-to-date database changes nothing, and serves the same rows.",
-        "postgres-killed" => "A boot whose PostgreSQL dies in db-init says so and ends, and the next one heals.",
-        _ => "An administrator can log in with a real browser and sees the collections.",
+        "postgres-killed" => "A boot whose PostgreSQL dies in db-init fails, and the next boot completes.",
+        _ => "A user can log in with a real browser and sees the collections.",
     };
     CheckReport { name, promise, status, reason: None, began, seconds, evidence, logs: Vec::new() }
 }
 
 fn boot(name: &str, ms: &[u64], ready_ms: Option<u64>) -> BootTimeline {
     let names = ["config", "database", "lock", "db-init", "bootstrap", "schema", "post-schema", "exec"];
-    let phase = |(phase, ms): (&str, &u64)| PhaseTime {
+    let phases = names.into_iter().zip(ms).map(|(phase, ms)| PhaseTime {
         phase: phase.to_owned(),
         ms: *ms,
-        message: format!("what {phase} said, <i>verbatim</i>"),
-    };
-    BootTimeline { name: name.to_owned(), phases: names.into_iter().zip(ms).map(phase).collect(), ready_ms }
-}
-
-fn figure(name: &str, value: &str) -> Figure {
-    Figure { name: name.to_owned(), value: value.to_owned() }
+        message: format!("the message of {phase}, <i>verbatim</i>"),
+    });
+    BootTimeline { name: name.to_owned(), phases: phases.collect(), ready_ms }
 }
 
 fn picture(name: &str, file: &str) -> Picture {

@@ -1,4 +1,4 @@
-//! `junit.xml`: what CI servers and editors read.
+//! `junit.xml`, for CI servers and editors.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub(super) fn junit(report: &Report) -> anyhow::Result<String> {
     let subject = &report.subject;
     let mut suite = TestSuite::new("verify");
     suite.set_time(Duration::from_secs_f64(report.seconds));
-    // As an attribute, because the crate's own setter wants the types of another one.
+    // Set as an attribute, because the crate's own setter needs types of another crate.
     suite.extra.insert("timestamp".into(), report.began.as_str().into());
     suite.add_properties([
         Property::new("run", &*report.run),
@@ -61,7 +61,7 @@ fn seen(check: &CheckReport) -> String {
     }
     lines.extend(evidence.lines.iter().cloned());
     for log in &check.logs {
-        lines.push(format!("--- the end of the log of {}", log.container));
+        lines.push(format!("--- last log lines of {}", log.container));
         lines.extend(log.lines.iter().cloned());
     }
     text::plain(&lines.join("\n"))
@@ -73,17 +73,17 @@ mod tests {
     use crate::report::fixture;
 
     #[test]
-    fn a_failure_has_its_reason_and_its_log_and_a_skipped_check_its_reason() {
+    fn a_failed_check_has_its_reason_and_logs_and_a_skipped_check_its_reason() {
         let xml = junit(&fixture::report()).unwrap();
         assert!(xml.contains("tests=\"5\" skipped=\"1\" errors=\"0\" failures=\"1\""), "{xml}");
         assert!(xml.contains(r#"<failure message="it said &lt;script&gt;alert("#), "{xml}");
-        assert!(xml.contains("--- the end of the log of directus"), "{xml}");
+        assert!(xml.contains("--- last log lines of directus"), "{xml}");
         assert!(xml.contains(r#"<skipped message="there is no Chromium"#), "{xml}");
         assert!(xml.contains(r#"timestamp="2026-06-01T01:01:01Z""#), "{xml}");
     }
 
     #[test]
-    fn another_reader_finds_the_same_and_no_character_that_xml_forbids() {
+    fn the_xml_is_read_back_without_loss_and_has_no_forbidden_character() {
         let xml = junit(&fixture::report()).unwrap();
         assert!(xml.chars().all(|char| !char.is_control() || char == '\n'), "{xml}");
         let read = Junit::deserialize_from_str(&xml).unwrap();

@@ -1,4 +1,4 @@
-//! Shows what a run found: one file a form. Each is a function from the report to a text; files are written here.
+//! The forms of a report: each module turns the report into text, and this one writes the files.
 
 mod annotations;
 mod bars;
@@ -22,22 +22,24 @@ pub(crate) use self::html::document;
 pub(crate) use self::text::waited_for;
 use super::model::Report;
 
-/// Pictures by the name of their file, as `data:` URIs.
+/// `data:` URIs of pictures, by the name of their file.
 type Pictures = BTreeMap<String, String>;
 
-/// Writes all forms into a folder.
+/// Writes every form of the report into a folder.
 pub(crate) fn write(report: &Report, folder: &Utf8Path) -> anyhow::Result<()> {
-    let file = |name: &str, content: String| {
-        let path = folder.join(name);
-        std::fs::write(&path, content).with_context(|| format!("failed to write {path}"))
-    };
     std::fs::create_dir_all(folder).with_context(|| format!("failed to create {folder}"))?;
-    file("report.json", format!("{}\n", serde_json::to_string_pretty(report)?))?;
-    file("junit.xml", junit::junit(report)?)?;
-    file("report.html", html::page(report, &pictures(report, folder)))
+    for (name, content) in [
+        ("report.json", format!("{}\n", serde_json::to_string_pretty(report)?)),
+        ("junit.xml", junit::junit(report)?),
+        ("report.html", html::page(report, &pictures(report, folder))),
+    ] {
+        let path = folder.join(name);
+        std::fs::write(&path, content).with_context(|| format!("failed to write {path}"))?;
+    }
+    Ok(())
 }
 
-/// The report's pictures, as far as they are there; the page names the others.
+/// The pictures whose files exist; the page names the missing ones.
 fn pictures(report: &Report, folder: &Utf8Path) -> Pictures {
     let named = report.checks.iter().flat_map(|check| &check.evidence.pictures);
     named
@@ -56,13 +58,13 @@ mod tests {
     use super::{fixture, write};
     use testbed::workspace;
 
-    /// Where the fixture's report is written; open it to look at the page.
+    /// The folder of the fixture's report, whose page can be opened in a browser.
     fn folder() -> Utf8PathBuf {
         workspace::target_dir().join("verify-fixture")
     }
 
     #[test]
-    fn every_form_is_written_and_the_page_needs_no_other_file() {
+    fn every_form_is_written_and_the_page_is_self_contained() {
         std::fs::create_dir_all(folder()).unwrap();
         std::fs::write(folder().join("admin.png"), fixture::PNG).unwrap();
         write(&fixture::report(), &folder()).unwrap();
@@ -75,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn each_field_of_the_json_is_documented() {
+    fn every_field_of_the_json_is_documented() {
         let documented = std::fs::read_to_string(workspace::path("docs/VERIFY.md")).unwrap();
         let report = serde_json::to_value(fixture::report()).unwrap();
         let mut fields = Vec::new();

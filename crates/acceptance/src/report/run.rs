@@ -1,27 +1,27 @@
-//! "Where the time went": when each check ran, and which ones the run had to wait for.
+//! The section "Where the time went": when each check ran, and the checks on the critical path.
 
 use maud::{Markup, html};
 
 use super::text;
 use crate::model::{CheckReport, Report, Status};
 
-/// Pixels of a check's bar with the text above it.
+/// Height in pixels of a check's bar with the text above it.
 const ROW: usize = 34;
 
-/// The section, if anything was run.
+/// The section; `None` if no check was run.
 pub(super) fn section(report: &Report) -> Option<Markup> {
     let mut checks: Vec<&CheckReport> =
         report.checks.iter().filter(|check| check.status != Status::NotRun || check.seconds > 0.0).collect();
     checks.sort_by(|a, b| a.began.total_cmp(&b.began));
-    let all: f64 = checks.iter().map(|check| check.seconds).sum();
+    let total: f64 = checks.iter().map(|check| check.seconds).sum();
     (!checks.is_empty()).then(|| {
         html! {
             section aria-labelledby="time" {
                 h2 #time { "Where the time went" }
                 p {
-                    (text::seconds(all)) " of checks in " (text::seconds(report.seconds)) ", up to "
-                    (report.machine.jobs) " at a time. The run waited for those with a ◆: a shorter one of them would "
-                    "have shortened it."
+                    (text::seconds(total)) " of checks in " (text::seconds(report.seconds)) ", up to "
+                    (report.machine.jobs) " at once. The run waited for the checks with a ◆: making one of these faster "
+                    "shortens the run."
                 }
                 (picture(report, &checks))
             }
@@ -31,8 +31,7 @@ pub(super) fn section(report: &Report) -> Option<Markup> {
 
 fn picture(report: &Report, checks: &[&CheckReport]) -> Markup {
     let critical = &report.critical_path;
-    let end = checks.iter().map(|check| check.began + check.seconds).fold(report.seconds, f64::max).max(0.001);
-    let place = |seconds: f64| format!("{:.2}%", seconds / end * 100.0);
+    let end = checks.iter().map(|check| check.end()).fold(report.seconds, f64::max).max(0.001);
     html! {
         svg.run role="img" width="100%" height=(checks.len() * ROW + 4)
             aria-label=(format!("When each check ran; the run waited for {}", critical.join(", then "))) {
@@ -46,10 +45,14 @@ fn picture(report: &Report, checks: &[&CheckReport]) -> Markup {
                 }
                 rect.track x="0" y=(top + 21) width="100%" height="8" {}
                 rect class=(if waited_for { "critical" } else { "check" })
-                    x=(place(check.began)) y=(top + 21) width=(place(check.seconds)) height="8" {}
+                    x=(percent(check.began, end)) y=(top + 21) width=(percent(check.seconds, end)) height="8" {}
             }
         }
     }
+}
+
+fn percent(seconds: f64, end: f64) -> String {
+    format!("{:.2}%", seconds / end * 100.0)
 }
 
 #[cfg(test)]
@@ -58,10 +61,10 @@ mod tests {
     use crate::report::fixture;
 
     #[test]
-    fn what_was_not_run_took_no_time_and_has_no_bar() {
+    fn a_check_that_was_not_run_has_no_bar() {
         let text = section(&fixture::report()).unwrap().into_string();
         assert_eq!(text.matches("class=\"track\"").count(), 4);
         assert!(!text.contains("admin-ui"), "{text}");
-        assert!(text.contains("1 min 24 s of checks in 1 min 03 s, up to 2 at a time"), "{text}");
+        assert!(text.contains("1 min 24 s of checks in 1 min 03 s, up to 2 at once"), "{text}");
     }
 }

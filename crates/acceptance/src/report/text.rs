@@ -1,14 +1,14 @@
-//! Words and numbers that all forms share.
+//! Texts and numbers that all forms of the report share.
 
 use crate::model::{Report, Status};
 
-/// A text as it can stand in any form: without terminal colours, and without control characters but line breaks.
+/// Strips terminal colours and all control characters except line breaks and tabs.
 pub(super) fn plain(text: &str) -> String {
-    let kept = |char: &char| !char.is_control() || matches!(char, '\n' | '\t');
-    console::strip_ansi_codes(text).chars().filter(kept).collect()
+    let chars = console::strip_ansi_codes(text);
+    chars.chars().filter(|char| !char.is_control() || matches!(char, '\n' | '\t')).collect()
 }
 
-/// How a check ended, in words.
+/// The status in words.
 pub(super) fn word(status: Status) -> &'static str {
     match status {
         Status::Pass => "passed",
@@ -17,7 +17,7 @@ pub(super) fn word(status: Status) -> &'static str {
     }
 }
 
-/// The same as a sign, for who does not see colours.
+/// The status as a sign, for readers who do not see colours.
 pub(super) fn sign(status: Status) -> &'static str {
     match status {
         Status::Pass => "✓",
@@ -36,17 +36,15 @@ pub(super) fn verdict(report: &Report) -> String {
     }
 }
 
-/// Which checks the run waited for, and how long, in one line; nothing, if none took any time to speak of.
+/// The checks that the run waited for and their durations, in one line; `None` if all took less than 0.1 s.
 pub(crate) fn waited_for(report: &Report) -> Option<String> {
-    let one = |name: &&str| {
-        let check = report.checks.iter().find(|check| check.name == *name && check.seconds >= 0.1)?;
-        Some(format!("{name} ({})", seconds(check.seconds)))
-    };
-    let path: Vec<String> = report.critical_path.iter().filter_map(one).collect();
+    let checks = report.critical_path.iter().filter_map(|name| report.checks.iter().find(|check| check.name == *name));
+    let long = checks.filter(|check| check.seconds >= 0.1);
+    let path: Vec<String> = long.map(|check| format!("{} ({})", check.name, seconds(check.seconds))).collect();
     (!path.is_empty()).then(|| format!("the run waited for: {}", path.join(", ")))
 }
 
-/// What was not the real thing, if anything: a verdict is worth no more than that.
+/// A note about stand-ins, if there were any: the verdict does not hold for upstream's images then.
 pub(super) fn stand_ins(report: &Report) -> Option<String> {
     let subject = &report.subject;
     let base = subject.base_is_stand_in.then(|| format!("the base image {}", subject.base));
@@ -56,25 +54,25 @@ pub(super) fn stand_ins(report: &Report) -> Option<String> {
     (!named.is_empty()).then(|| {
         format!(
             "{} {is}, built from package registries because no container registry answered. \
-             The verdict holds for {it}, not for upstream's images.",
+             The verdict holds for {it} and not for upstream's images.",
             named.join(" and ")
         )
     })
 }
 
-/// The image's version, with as much of its commit as is needed to find it.
+/// The image's version with a shortened commit.
 pub(super) fn short_version(version: &str) -> String {
     let Some((number, commit)) = version.split_once('@') else { return version.to_owned() };
     let (commit, dirty) = commit.strip_suffix("-dirty").map_or((commit, ""), |commit| (commit, "-dirty"));
     format!("{number}@{}{dirty}", commit.chars().take(12).collect::<String>())
 }
 
-/// The first line of a text, where there is room for no more.
+/// The first line of a text, without terminal colours.
 pub(super) fn first_line(text: &str) -> String {
     plain(text).lines().next().unwrap_or_default().to_owned()
 }
 
-/// Seconds as people read them.
+/// A duration for people: `12.3 s`, `1 min 05 s`.
 pub(super) fn seconds(seconds: f64) -> String {
     match seconds {
         60.0.. => format!("{:.0} min {:02.0} s", (seconds / 60.0).floor(), (seconds % 60.0).floor()),
@@ -82,7 +80,7 @@ pub(super) fn seconds(seconds: f64) -> String {
     }
 }
 
-/// A text whose first letter is a capital.
+/// Capitalises the first letter.
 pub(super) fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
@@ -94,12 +92,12 @@ mod tests {
     use crate::report::fixture;
 
     #[test]
-    fn colours_and_control_characters_go_and_letters_of_any_script_stay() {
+    fn colours_and_control_characters_are_stripped_and_letters_of_any_script_are_kept() {
         assert_eq!(plain("\u{1b}[31mgrün\u{1b}[0m\u{0}\r\n\t日本"), "grün\n\t日本");
     }
 
     #[test]
-    fn a_verdict_never_hides_what_was_not_run() {
+    fn a_verdict_counts_checks_that_were_not_run() {
         let mut report = fixture::report();
         assert_eq!(verdict(&report), "1 of 5 checks failed");
         report.summary.fail = 0;
@@ -109,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_run_waited_for_is_one_line() {
+    fn the_checks_that_the_run_waited_for_are_one_line() {
         let mut report = fixture::report();
         let line = "the run waited for: fresh-boot (14.2 s), postgres-killed (48.3 s)";
         assert_eq!(waited_for(&report).as_deref(), Some(line));
@@ -118,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn stand_ins_are_named_and_their_absence_is_not_mentioned() {
+    fn stand_ins_are_named_and_without_them_there_is_no_note() {
         let mut report = fixture::report();
         let both = stand_ins(&report).unwrap();
         assert!(both.starts_with("the base image trm-standin/directus:11.17.4 and the database "), "{both}");
@@ -129,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_is_shortened_and_a_changed_checkout_is_not_forgotten() {
+    fn a_commit_is_shortened_and_keeps_its_dirty_mark() {
         assert_eq!(short_version("0.1.0@0123456789abcdef-dirty"), "0.1.0@0123456789ab-dirty");
         assert_eq!([short_version("0.1.0@unknown"), short_version("1")], ["0.1.0@unknown", "1"]);
     }
