@@ -97,7 +97,7 @@ impl Case {
         self.servers.empty(&network, &format!("{}-{name}", self.name)).await
     }
 
-    /// Creates a database on the shared server, as a finished boot of the image leaves it; `name` is unique in the check.
+    /// Creates a booted database on the shared server; `name` is unique in the check.
     pub async fn booted_database(&mut self, name: &str) -> anyhow::Result<Database> {
         let network = self.network().await?;
         self.servers.booted(&network, &format!("{}-{name}", self.name)).await

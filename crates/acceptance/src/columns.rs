@@ -35,9 +35,9 @@ pub(crate) struct Column {
     /// Part of the primary key.
     pub(crate) is_key: bool,
     /// Position in the table: later columns get later times and larger numbers, as CHECK constraints may require.
-    pub(crate) place: i16,
+    pub(crate) position: i16,
     /// True if PostgreSQL generates the values.
-    pub(crate) is_given: bool,
+    pub(crate) is_generated: bool,
 }
 
 impl Column {
@@ -57,15 +57,15 @@ impl Column {
             target: row.get::<_, Option<String>>(5).zip(row.get(6)),
             is_needed: row.get(7),
             is_key: row.get(8),
-            place: row.get(9),
-            is_given: row.get(10),
+            position: row.get(9),
+            is_generated: row.get(10),
         }
     }
 
     /// An SQL expression over the row's number `i`; `None` if the column stays empty.
     pub(crate) fn value(&self) -> Option<String> {
-        let Column { name, data_type, length, place, .. } = self;
-        if self.is_given {
+        let Column { name, data_type, length, position, .. } = self;
+        if self.is_generated {
             return None;
         }
         if let Some((table, column)) = &self.target {
@@ -79,17 +79,17 @@ impl Column {
         }
         Some(match data_type.as_str() {
             "uuid" => format!("md5('{name}' || i)::uuid"),
-            "integer" | "bigint" | "smallint" => format!("i * 100 + {place}"),
-            "real" | "double precision" => format!("i + {place} + 0.625"),
-            "numeric" => format!("i + {place} + 0.25"),
+            "integer" | "bigint" | "smallint" => format!("i * 100 + {position}"),
+            "real" | "double precision" => format!("i + {position} + 0.625"),
+            "numeric" => format!("i + {position} + 0.25"),
             "boolean" => "i % 2 = 0".to_owned(),
             "timestamp with time zone" => {
-                format!("'2026-06-06 06:00:00+00'::timestamptz + (i + {place}) * interval '1 hour'")
+                format!("'2026-06-06 06:00:00+00'::timestamptz + (i + {position}) * interval '1 hour'")
             }
             "timestamp without time zone" => {
-                format!("'2026-06-06 06:00:00'::timestamp + (i + {place}) * interval '1 hour'")
+                format!("'2026-06-06 06:00:00'::timestamp + (i + {position}) * interval '1 hour'")
             }
-            "date" => format!("'2026-06-06'::date + i + {place}"),
+            "date" => format!("'2026-06-06'::date + i + {position}"),
             "time without time zone" => "'06:00:00'::time + i * interval '1 minute'".to_owned(),
             "json" => "json_build_object('n', i, 'text', 'größer')".to_owned(),
             "jsonb" => "jsonb_build_object('n', i)".to_owned(),

@@ -32,7 +32,7 @@ pub struct BootSpec {
 }
 
 impl BootSpec {
-    /// As in production: read-only root, no capabilities, a tmpfs for each folder that it writes to, its port on loopback.
+    /// As in production: read-only root, no capabilities, a tmpfs for each writable folder, the port on loopback.
     pub fn new(setting: &Setting, name: &str, database: &Database) -> BootSpec {
         let Secrets { database: password, secret, admin } = &setting.secrets;
         let mut variables = BTreeMap::new();
@@ -152,8 +152,8 @@ impl Container {
         self.setting.engine.lines_so_far(&self.id).await
     }
 
-    /// Waits for a line of the log, which is read from its start, and returns it. It is an error if the container ends first.
-    pub async fn wait_for_line(&self, what: &str, matches: impl Fn(&str) -> bool) -> anyhow::Result<String> {
+    /// Reads the log from its start, and returns the first matching line. It is an error if the container ends first.
+    pub async fn wait_for_line(&self, description: &str, matches: impl Fn(&str) -> bool) -> anyhow::Result<String> {
         let mut log = std::pin::pin!(self.setting.engine.log(&self.id));
         let search = async {
             while let Some(line) = log.next().await {
@@ -165,8 +165,8 @@ impl Container {
             anyhow::Ok(None)
         };
         match tokio::time::timeout(PATIENCE, search).await {
-            Ok(line) => line?.with_context(|| format!("{} ended without a line with {what}", self.name)),
-            Err(_) => bail!("{} wrote no line with {what} within {} s", self.name, PATIENCE.as_secs()),
+            Ok(line) => line?.with_context(|| format!("{} ended without a line with {description}", self.name)),
+            Err(_) => bail!("{} wrote no line with {description} within {} s", self.name, PATIENCE.as_secs()),
         }
     }
 
@@ -281,7 +281,7 @@ impl Container {
         let command = arguments.join(" ");
         let (code, output) = self.exec(&[&[contract::BINARY], arguments].concat()).await?;
         let line = output.lines().find(|line| line.starts_with('{'));
-        let line = line.with_context(|| format!("{command} printed no JSON and exited with {code}: {output}"))?;
+        let line = line.with_context(|| format!("{command} ended with {code} and printed no JSON: {output}"))?;
         Ok((code, serde_json::from_str(line).with_context(|| format!("{command} printed no JSON: {line}"))?))
     }
 

@@ -1,5 +1,5 @@
-//! The end state of a boot in a form that can be compared: after any fault and another boot, it must be the same as after
-//! an undisturbed boot.
+//! The end state of a boot in a form that can be compared: after any fault and another boot, it must be the same as
+//! after an undisturbed boot.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! The acceptance gate: every promise of the README, proven on real containers.
 //!
-//! [`check`] defines a check, `checks` is the acceptance list, and `runner` runs it. [`case`] is the context of a check: its
-//! [`container`]s, and the [`database`]s of [`servers`]; [`end_state`] compares boots. [`model`] is the result as data,
-//! `critical_path` finds the checks that bounded a run, and `report` renders both. `sweep` and `search` are also commands.
+//! [`check`] defines a check, `checks` is the acceptance list, and `runner` runs it. [`case`] is the context of a
+//! check: its [`container`]s, and the [`database`]s of [`servers`]; [`end_state`] compares boots. [`model`] is the
+//! result as data, `critical_path` finds the checks that bounded a run, and `report` renders both.
 
 pub mod case;
 pub mod check;

@@ -164,8 +164,8 @@ mod tests {
             is_needed: false,
             is_key: true,
             target: target.map(|table| (table.to_owned(), "id".to_owned())),
-            place: 1,
-            is_given: false,
+            position: 1,
+            is_generated: false,
         }
     }
 

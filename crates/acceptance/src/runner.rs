@@ -85,8 +85,8 @@ pub(crate) async fn run(
     reports.into_iter().map(|(_, report)| report).collect()
 }
 
-/// The checks with their positions in the acceptance list. Long ones come first, so that none of them is left to run alone
-/// after all others have ended.
+/// The checks with their positions in the acceptance list. Long ones come first, so that none of them is left to run
+/// alone after all others have ended.
 fn longest_first(checks: &[&'static Check]) -> Vec<(usize, &'static Check)> {
     let mut order: Vec<_> = checks.iter().copied().enumerate().collect();
     order.sort_by_key(|(_, check)| LONG.iter().position(|name| *name == check.name).unwrap_or(LONG.len()));

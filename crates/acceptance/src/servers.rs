@@ -1,8 +1,7 @@
-//! The database servers of a run: a shared one with a database for each check, and separate ones for checks that kill or
-//! freeze their server.
+//! The database servers of a run: a shared one with a database for each check, and separate ones for checks that kill
+//! or freeze their server.
 //!
-//! A booted database is a copy of a template: PostgreSQL copies it in a fraction of a second, while a cold boot takes many
-//! seconds.
+//! A booted database is a copy of a template, because a copy takes a fraction of a second and a cold boot many.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -122,27 +121,29 @@ impl Servers {
         Ok(shared.database.other(name))
     }
 
-    /// Boots the template in this network, unless it was booted before.
+    /// The template, which the first call boots in this network.
     async fn template(&self, network: &str) -> anyhow::Result<&Template> {
-        let template = async {
-            let shared = self.shared(network).await?;
-            // A check that timed out may have left an unfinished template.
-            shared.database.execute(&format!("drop database if exists {TEMPLATE} with (force)")).await?;
-            shared.database.execute(&format!("create database {TEMPLATE}")).await?;
-            let database = shared.database.other(TEMPLATE);
-            let spec = BootSpec::new(&self.setting, "template", &database).command(["boot"]);
-            let began = Instant::now();
-            let container = spec.start(&self.setting, Some(network.to_owned())).await?;
-            let ended = container.ended(PATIENCE).await?;
-            let took = began.elapsed();
-            self.setting.engine.remove(&container.id).await?;
-            ensure!(ended.code == 0, "the boot of the template database failed: {}", ended.last_line());
-            // Read before the first copy: PostgreSQL does not copy a database while a session is connected to it.
-            let state = EndState::of(&database).await?;
-            anyhow::Ok(Template { ended, took, state })
-        };
-        let template = async { template.await.map_err(|error| format!("{error:#}")) };
-        self.template.get_or_init(|| template).await.as_ref().map_err(|reason| anyhow!("{reason}"))
+        let template =
+            self.template.get_or_init(async || self.boot_template(network).await.map_err(|error| format!("{error:#}")));
+        template.await.as_ref().map_err(|reason| anyhow!("{reason}"))
+    }
+
+    async fn boot_template(&self, network: &str) -> anyhow::Result<Template> {
+        let shared = self.shared(network).await?;
+        // A check that timed out may have left an unfinished template.
+        shared.database.execute(&format!("drop database if exists {TEMPLATE} with (force)")).await?;
+        shared.database.execute(&format!("create database {TEMPLATE}")).await?;
+        let database = shared.database.other(TEMPLATE);
+        let spec = BootSpec::new(&self.setting, "template", &database).command(["boot"]);
+        let began = Instant::now();
+        let container = spec.start(&self.setting, Some(network.to_owned())).await?;
+        let ended = container.ended(PATIENCE).await?;
+        let took = began.elapsed();
+        self.setting.engine.remove(&container.id).await?;
+        ensure!(ended.code == 0, "the boot of the template database failed: {}", ended.last_line());
+        // Read before the first copy: PostgreSQL does not copy a database while a session is connected to it.
+        let state = EndState::of(&database).await?;
+        Ok(Template { ended, took, state })
     }
 
     fn finished_template(&self) -> Option<&Template> {

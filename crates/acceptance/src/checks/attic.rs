@@ -14,7 +14,7 @@ use crate::setting::PATIENCE;
 
 pub(crate) const CHECKS: &[Check] = &[Check {
     name: "attic",
-    promise: "Data that an allowed plan or a declared SQL file removes is invisible to Directus, and can be restored until it is purged.",
+    promise: "Data that an allowed plan or SQL file removes is hidden from Directus, and can be restored until purged.",
     needs: Need::Nothing,
     run: |case| Box::pin(attic(case)),
 }];

@@ -29,13 +29,13 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         name: "read-only-root",
-        promise: "The image serves with a read-only root file system, without capabilities, and cannot gain privileges.",
+        promise: "The image serves with a read-only root file system, without capabilities or new privileges.",
         needs: Need::Nothing,
         run: |case| Box::pin(read_only_root(case)),
     },
     Check {
         name: "extension",
-        promise: "Extensions in the extensions folder are loaded: an endpoint answers, and a display is bundled for the app.",
+        promise: "Extensions in their folder are loaded: an endpoint answers, and a display is bundled for the app.",
         needs: Need::Nothing,
         run: |case| Box::pin(extension(case)),
     },

@@ -75,8 +75,8 @@ async fn admin_ui(case: &mut Case) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fills in the form, and repeats that after a reload of the page. If the page was reloaded after the login, it knows the
-/// user and only asks for a click.
+/// Fills in the form, and repeats that after a reload of the page. If the page was reloaded after the login, it knows
+/// the user and only asks for a click.
 async fn log_in(browser: &mut Chromium, password: &str) -> anyhow::Result<()> {
     const IS_IN: &str = "!location.pathname.startsWith('/admin/login')";
     const IS_EMPTY: &str = "document.querySelector('input[type=email]')?.value === ''";

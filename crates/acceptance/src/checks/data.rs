@@ -24,13 +24,13 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         name: "stale-snapshot",
-        promise: "A snapshot that lacks collections is refused and destroys nothing, unless exactly this plan is allowed.",
+        promise: "A snapshot that lacks collections is refused and destroys nothing unless that exact plan is allowed.",
         needs: Need::Nothing,
         run: |case| Box::pin(stale_snapshot(case)),
     },
     Check {
         name: "ten-boots",
-        promise: "Every table keeps its rows through ten boots, also one that is unknown to the image.",
+        promise: "Every table keeps its rows through ten boots, even one that the image does not know.",
         needs: Need::Nothing,
         run: |case| Box::pin(ten_boots(case)),
     },
@@ -115,9 +115,9 @@ async fn stale_snapshot(case: &mut Case) -> anyhow::Result<()> {
 
     let allowed = boot_allowing(case, "allowed", &database, &other_digest).await?;
     allowed.expect_success("the allowed plan")?;
-    let mut wanted = before;
-    wanted.retain(|table, _| !NEW.contains(&table.as_str()) && table != "jury_decisions");
-    rows::unchanged(&wanted, &rows::fingerprints(&database).await?).context("after the allowed boot")?;
+    let mut expected = before;
+    expected.retain(|table, _| !NEW.contains(&table.as_str()) && table != "jury_decisions");
+    rows::unchanged(&expected, &rows::fingerprints(&database).await?).context("after the allowed boot")?;
     case.line_with(&allowed.lines, "allowed by SCHEMA_ALLOW_DESTRUCTIVE")?;
     case.figure("allowed", format!("{digest} does not allow another plan, {other_digest} allows its own"));
     Ok(())

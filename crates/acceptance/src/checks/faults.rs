@@ -9,7 +9,7 @@ use contract::{ExitCode, Phase};
 
 use crate::case::{Case, OWN_SERVER};
 use crate::check::{Check, Need};
-use crate::container::Container;
+use crate::container::{Container, Ended};
 use crate::database::Database;
 use crate::end_state::EndState;
 use crate::hold::{Hold, IN_BOOTSTRAP, IN_SLOW_FILE, SLOW_FILE};
@@ -19,31 +19,31 @@ use testbed::ui;
 pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "killed-in-db-init",
-        promise: "If PostgreSQL is killed in db-init, the boot fails and reports it, and the next boot completes the database.",
+        promise: "If PostgreSQL is killed in db-init, the boot fails with this reason, and the next one completes.",
         needs: Need::Nothing,
         run: |case| Box::pin(killed_in_a_file(case, Phase::DbInit)),
     },
     Check {
         name: "killed-in-bootstrap",
-        promise: "If PostgreSQL is killed in bootstrap, the boot fails and reports it, and the next boot completes the database.",
+        promise: "If PostgreSQL is killed in bootstrap, the boot fails with this reason, and the next one completes.",
         needs: Need::Nothing,
         run: |case| Box::pin(killed_in_directus(case, Phase::Bootstrap)),
     },
     Check {
         name: "killed-in-schema",
-        promise: "If PostgreSQL is killed in a schema apply, the boot fails and reports it, and the next boot completes the database.",
+        promise: "If PostgreSQL is killed in schema, the boot fails with this reason, and the next one completes.",
         needs: Need::Nothing,
         run: |case| Box::pin(killed_in_directus(case, Phase::Schema)),
     },
     Check {
         name: "killed-in-post-schema",
-        promise: "If PostgreSQL is killed in post-schema, the boot fails and reports it, and the next boot completes the database.",
+        promise: "If PostgreSQL is killed in post-schema, the boot fails with this reason, and the next one completes.",
         needs: Need::Nothing,
         run: |case| Box::pin(killed_in_a_file(case, Phase::PostSchema)),
     },
     Check {
         name: "frozen",
-        promise: "If PostgreSQL freezes before or during a boot, a timeout ends the boot; after the thaw the next boot completes.",
+        promise: "If PostgreSQL freezes before or during a boot, a timeout ends the boot, and the next boot completes.",
         needs: Need::Nothing,
         run: |case| Box::pin(frozen(case)),
     },
@@ -65,9 +65,8 @@ async fn killed_in_a_file(case: &mut Case, phase: Phase) -> anyhow::Result<()> {
     let undisturbed = case.undisturbed().await?;
     let (server, database) = case.own_server().await?;
     let (folder, file) = slow_file(phase);
-    let boot =
-        case.start(case.boot("killed", &database).command(["boot"]).file(&format!("{folder}/{file}"), SLOW_FILE));
-    let boot = boot.await?;
+    let spec = case.boot("killed", &database).command(["boot"]).file(&format!("{folder}/{file}"), SLOW_FILE);
+    let boot = case.start(spec).await?;
     boot.wait_until(&database, IN_SLOW_FILE).await?;
     kill_server(case, &server, &boot, phase, &[file]).await?;
 
@@ -113,9 +112,9 @@ async fn frozen(case: &mut Case) -> anyhow::Result<()> {
     let (server, database) = case.own_server().await?;
     let limit = Duration::from_secs(3);
     server.pause().await?;
-    let boot = case.boot("frozen-before", &database).variable("BOOT_DATABASE_TIMEOUT", limit.as_secs().to_string());
+    let spec = case.boot("frozen-before", &database).variable("BOOT_DATABASE_TIMEOUT", limit.as_secs().to_string());
     let began = Instant::now();
-    let ended = case.start(boot.command(["boot"])).await?.ended(PATIENCE).await;
+    let ended = case.start(spec.command(["boot"])).await?.ended(PATIENCE).await;
     let took = began.elapsed();
     server.unpause().await?;
     database.answers().await?;
@@ -127,18 +126,12 @@ async fn frozen(case: &mut Case) -> anyhow::Result<()> {
     ensure!(took < limit + SLACK, "the boot ended after {}, not 3 s", ui::seconds(took));
 
     let (folder, file) = slow_file(Phase::DbInit);
-    let boot = case.boot("frozen-in-db-init", &database).file(&format!("{folder}/{file}"), SLOW_FILE);
-    let boot = boot.variable("BOOT_DATABASE_TIMEOUT", limit.as_secs().to_string()).command(["boot"]);
-    let boot = case.start(boot).await?;
+    let spec = case.boot("frozen-in-db-init", &database).file(&format!("{folder}/{file}"), SLOW_FILE);
+    let spec = spec.variable("BOOT_DATABASE_TIMEOUT", limit.as_secs().to_string()).command(["boot"]);
+    let boot = case.start(spec).await?;
     boot.wait_until(&database, IN_SLOW_FILE).await?;
-    let began = Instant::now();
-    server.pause().await?;
     // No other timeout applies, so that a longer wait is pointless.
-    let ended = boot.ended(limit * 2 + SLACK).await;
-    let took = began.elapsed();
-    server.unpause().await?;
-    database.answers().await?;
-    let ended = ended?;
+    let (ended, took) = freeze(&server, &database, &boot, limit * 2 + SLACK).await?;
     case.line(ended.last_line());
     ended.expect_failure(Phase::DbInit, ExitCode::DatabaseLost, &["no answer for 3 s"])?;
     case.figure("frozen in db-init: exit code", ended.code.to_string());
@@ -146,17 +139,11 @@ async fn frozen(case: &mut Case) -> anyhow::Result<()> {
 
     // Two timeouts apply; the one under test is the shorter one.
     let limit = Duration::from_secs(5);
-    let boot = case.boot("frozen-in-bootstrap", &database).variable("BOOT_DATABASE_TIMEOUT", "600");
-    let boot = boot.variable("BOOT_DIRECTUS_TIMEOUT", limit.as_secs().to_string()).command(["boot"]);
-    let boot = case.start(boot).await?;
+    let spec = case.boot("frozen-in-bootstrap", &database).variable("BOOT_DATABASE_TIMEOUT", "600");
+    let spec = spec.variable("BOOT_DIRECTUS_TIMEOUT", limit.as_secs().to_string()).command(["boot"]);
+    let boot = case.start(spec).await?;
     boot.wait_until(&database, IN_BOOTSTRAP).await?;
-    let began = Instant::now();
-    server.pause().await?;
-    let ended = boot.ended(PATIENCE).await;
-    let took = began.elapsed();
-    server.unpause().await?;
-    database.answers().await?;
-    let ended = ended?;
+    let (ended, took) = freeze(&server, &database, &boot, PATIENCE).await?;
     case.line(ended.last_line());
     let words = ["did not finish within 5 s", "BOOT_DIRECTUS_TIMEOUT"];
     ended.expect_failure(Phase::Bootstrap, ExitCode::BootstrapFailed, &words)?;
@@ -164,6 +151,22 @@ async fn frozen(case: &mut Case) -> anyhow::Result<()> {
     case.figure("frozen in bootstrap: pause to exit, BOOT_DIRECTUS_TIMEOUT=5", ui::seconds(took));
     ensure!(took < limit + SLACK, "the boot ended after {}, not 5 s", ui::seconds(took));
     boot_again(case, &database, &undisturbed).await
+}
+
+/// Freezes the server until the boot has ended; returns the end, and the time from the pause to the end.
+async fn freeze(
+    server: &Container,
+    database: &Database,
+    boot: &Container,
+    patience: Duration,
+) -> anyhow::Result<(Ended, Duration)> {
+    let began = Instant::now();
+    server.pause().await?;
+    let ended = boot.ended(patience).await;
+    let took = began.elapsed();
+    server.unpause().await?;
+    database.answers().await?;
+    Ok((ended?, took))
 }
 
 /// Starts the boot before the name of its database resolves.
@@ -174,7 +177,7 @@ async fn late_database(case: &mut Case) -> anyhow::Result<()> {
     let database = case.own_server().await?.1;
     let ended = boot.ended(PATIENCE).await?;
     case.evidence.boots.push(ended.timeline("before its database"));
-    ended.expect_success("it")?;
+    ended.expect_success("the boot")?;
     case.line(ended.done(Phase::Database).context("the phase database was not completed")?.to_text());
     EndState::of(&database).await?.ensure_same_as(&undisturbed)
 }

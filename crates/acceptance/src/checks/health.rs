@@ -66,11 +66,11 @@ async fn hanging_server(case: &mut Case) -> anyhow::Result<()> {
     signal_worker(&container, "STOP").await?;
     let began = Instant::now();
     wait_for_state(&container, &State::Unhealthy, NOTICE).await?;
-    case.figure("stop of the processes to unhealthy", format!("{:.1} s", began.elapsed().as_secs_f64()));
+    case.figure("SIGSTOP to unhealthy", format!("{:.1} s", began.elapsed().as_secs_f64()));
     signal_worker(&container, "CONT").await?;
     let began = Instant::now();
     wait_for_state(&container, &State::Healthy, RECOVER).await?;
-    case.figure("continuation of the processes to healthy", format!("{:.1} s", began.elapsed().as_secs_f64()));
+    case.figure("SIGCONT to healthy", format!("{:.1} s", began.elapsed().as_secs_f64()));
     Ok(())
 }
 
@@ -81,7 +81,7 @@ async fn wait_for_state(container: &Container, expected: &State, deadline: Durat
         if state == *expected {
             return Ok(());
         }
-        ensure!(!matches!(state, State::Exited(_)), "it is {state:?}");
+        ensure!(!matches!(state, State::Exited(_)), "the container ended: {state:?}");
         ensure!(began.elapsed() < deadline, "after {} s it is {state:?}, not {expected:?}", deadline.as_secs());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -46,7 +46,7 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         name: "compiled",
-        promise: "Every module that a start imports is compiled in the image for its Node and sources, and usable with a read-only root.",
+        promise: "All modules that a start imports are precompiled in the image, and usable with a read-only root.",
         needs: Need::Nothing,
         run: |case| Box::pin(compiled(case)),
     },
@@ -64,7 +64,7 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         name: "command",
-        promise: "`docker run IMAGE id` runs `id` as node without a boot, and passes on its exit code.",
+        promise: "`docker run IMAGE id` runs `id` as node without a boot, and passes its exit code on.",
         needs: Need::Nothing,
         run: |case| Box::pin(command(case)),
     },

@@ -17,13 +17,13 @@ use testbed::ui;
 pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "five-at-once",
-        promise: "Of five containers that start at once on an empty database, one installs, the others wait for it, and all serve.",
+        promise: "Of five containers starting at once on an empty database one installs, the others wait; all serve.",
         needs: Need::TheMachine,
         run: |case| Box::pin(five_at_once(case)),
     },
     Check {
         name: "twenty-at-once",
-        promise: "Of 2 or 20 boots at once on an empty database exactly one applies changes, of 20 on a warm one none, and all succeed.",
+        promise: "Of 2 or 20 boots at once one sets up an empty database and none changes a warm one; all succeed.",
         needs: Need::TheMachine,
         run: |case| Box::pin(twenty_at_once(case)),
     },

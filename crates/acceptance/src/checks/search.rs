@@ -10,7 +10,7 @@ use crate::search::{Lab, Selection, search};
 
 pub(crate) const CHECKS: &[Check] = &[Check {
     name: "search",
-    promise: "Random legal edits of the snapshot, the database and SQL files lose no data unless the loss was announced and allowed.",
+    promise: "Random edits of snapshot, database and SQL files lose no data that was not announced and allowed.",
     needs: Need::Nothing,
     run: |case| Box::pin(random_edits(case)),
 }];

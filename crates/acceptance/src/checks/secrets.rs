@@ -19,7 +19,7 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         name: "no-secret-in-logs",
-        promise: "No log, command line or label of a container contains a secret, for any end of a boot.",
+        promise: "No log, command line or label of a container contains a secret, even if the boot fails.",
         needs: Need::Nothing,
         run: |case| Box::pin(not_in_logs(case)),
     },
@@ -28,7 +28,7 @@ pub(crate) const CHECKS: &[Check] = &[
 const NAMES: [&str; 3] = ["DB_PASSWORD", "SECRET", "ADMIN_PASSWORD"];
 
 async fn from_files(case: &mut Case) -> anyhow::Result<()> {
-    // A booted database without its administrator, which the next boot creates, takes a fraction of a first boot's time.
+    // The next boot only creates the administrator, which takes a fraction of a first boot's time.
     let database = case.booted_database("main").await?;
     database.execute("delete from directus_users").await?;
     let values = case.setting.secrets.all().map(str::to_owned);
@@ -124,7 +124,7 @@ impl Search {
         lines.iter().try_for_each(|line| self.text(&format!("the log of {name}"), line, case))
     }
 
-    /// Searches a text. The error names its place but does not quote it, because a report must not contain secrets either.
+    /// Searches a text. The error names its place but does not quote it: a report must not contain secrets either.
     fn text(&self, place: &str, text: &str, case: &Case) -> anyhow::Result<()> {
         for (name, secret) in NAMES.into_iter().zip(case.setting.secrets.all()) {
             ensure!(!text.contains(secret), "the value of {name} is in {place}");

@@ -18,7 +18,7 @@ use crate::setting::PATIENCE;
 pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "sigterm-in-each-phase",
-        promise: "SIGTERM and SIGINT end a boot within 2 s in every phase and leave no session, and the next boot completes.",
+        promise: "SIGTERM and SIGINT end a boot and its sessions within 2 s in every phase; the next boot completes.",
         needs: Need::Nothing,
         run: |case| Box::pin(in_each_phase(case)),
     },
@@ -89,7 +89,7 @@ async fn while_serving(case: &mut Case) -> anyhow::Result<()> {
     case.figure("exit code", ended.code.to_string());
     case.line_with(&ended.lines, "Shutting down")?;
     ensure!(took < STOP, "docker stop took {:.1} s", took.as_secs_f64());
-    ensure!(matches!(ended.code, 0 | 143), "it ended with {}: {}", ended.code, ended.last_line());
+    ensure!(matches!(ended.code, 0 | 143), "the server ended with {}: {}", ended.code, ended.last_line());
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use testbed::api::Api;
 pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "edits-are-edits",
-        promise: "A nested key that is added, removed or missing is applied as an edit that keeps all tables, columns and rows.",
+        promise: "Adding, removing or omitting a nested key is applied as an edit and keeps tables, columns and rows.",
         needs: Need::Nothing,
         run: |case| Box::pin(edits_are_edits(case)),
     },

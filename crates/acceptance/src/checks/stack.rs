@@ -74,8 +74,8 @@ async fn dev_reset(case: &mut Case) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs the tool like a developer. An empty variable lets the tool choose a port, because ports in the environment belong
-/// to the developer's own stack.
+/// Runs the tool like a developer. An empty variable lets the tool choose a port, because ports in the environment
+/// belong to the developer's own stack.
 fn xtask(arguments: &[&str]) -> Cmd {
     Cmd::cargo().arg("xtask").args(arguments).env("PORT_ON_HOST", "").env("DB_PORT_ON_HOST", "")
 }

@@ -24,19 +24,19 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         name: "live-edits",
-        promise: "Every live edit of the schema is noticed by the next boot, and changed rows are not taken for edits.",
+        promise: "The next boot notices every live edit of the schema, and does not mistake changed rows for edits.",
         needs: Need::Nothing,
         run: |case| Box::pin(live_edits(case)),
     },
     Check {
         name: "plan",
-        promise: "`entrypoint plan` reports the changes of the next boot with an exit code for each kind, and changes nothing.",
+        promise: "`entrypoint plan` reports the next boot's changes with an exit code per kind, and changes nothing.",
         needs: Need::Nothing,
         run: |case| Box::pin(plan(case)),
     },
     Check {
         name: "older-image",
-        promise: "An older image applies nothing to a newer database and serves it, unless the newer image forbids that.",
+        promise: "An older image applies nothing to a newer database and serves it, unless the newer one forbids it.",
         needs: Need::Nothing,
         run: |case| Box::pin(older_image(case)),
     },
@@ -49,7 +49,7 @@ async fn no_node(case: &mut Case) -> anyhow::Result<()> {
     // With this PATH, the boot cannot find node.
     let spec = case.boot("without-node", &database).variable("PATH", "/nowhere").command(["boot"]);
     let ended = case.run(spec).await?;
-    ended.expect_success("it")?;
+    ended.expect_success("the boot")?;
     ended.expect(Phase::Lock, "not needed")?;
     ended.expect(Phase::Schema, "no changes")?;
     case.line(ended.last_line());
@@ -149,7 +149,10 @@ async fn live_edits(case: &mut Case) -> anyhow::Result<()> {
     rows::fill(&database).await?;
     database.execute("vacuum analyze").await?;
     let (state, after) = schema_status(&container).await?;
-    ensure!(state == "in place" && after == before, "rows are taken for an edit: {state}");
+    ensure!(
+        state == "in place" && after == before,
+        "rows are taken for an edit of the schema, which is reported as {state}"
+    );
 
     let targets = EditTargets::of_snapshot()?;
     // Directus refuses to make a field required or unique if existing rows violate that.
@@ -217,16 +220,14 @@ async fn plan(case: &mut Case) -> anyhow::Result<()> {
     report(&server, "plan", 0).await?;
     case.figure("up to date", format!("exit code 0 after {}", ui::seconds(began.elapsed())));
 
-    let new = case.start(
-        idle(case, "new-migration", &database)
-            .file(&format!("{DB_INIT_DIR}/900_new.sql"), "create table fresh (id int);\n"),
-    );
-    let document = report(&new.await?, "plan", pending).await?;
+    let file = format!("{DB_INIT_DIR}/900_new.sql");
+    let spec = idle(case, "new-migration", &database).file(&file, "create table fresh (id int);\n");
+    let document = report(&case.start(spec).await?, "plan", pending).await?;
     ensure!(document["dbInit"]["apply"] == json!(["900_new.sql"]), "the new file is not pending: {document}");
     case.figure("new migration", "exit code 2");
 
-    let longer = case.start(idle(case, "new-snapshot", &database).file(SNAPSHOT_FILE, newer_snapshot()?)).await?;
-    let document = report(&longer, "plan", pending).await?;
+    let spec = idle(case, "new-snapshot", &database).file(SNAPSHOT_FILE, newer_snapshot()?);
+    let document = report(&case.start(spec).await?, "plan", pending).await?;
     let changes = document["schema"]["changes"].as_array().map_or(0, Vec::len);
     ensure!(changes > 0 && document["schema"]["drift"] == false, "the new snapshot changes nothing: {document}");
     case.figure("new snapshot", format!("exit code 2, {changes} changes"));
@@ -290,8 +291,10 @@ fn newer_snapshot() -> anyhow::Result<String> {
     let mut snapshot = Schema::snapshot_document()?;
     let EditTargets { a, .. } = EditTargets::of_snapshot()?;
     let collections = snapshot["collections"].as_array_mut().context("the snapshot has no collections")?;
-    let collection =
-        collections.iter_mut().find(|item| item["collection"] == *a).context("the collection was found before")?;
+    let collection = collections
+        .iter_mut()
+        .find(|item| item["collection"] == *a)
+        .with_context(|| format!("the snapshot has no {a}"))?;
     collection["meta"]["icon"] = json!(NEWER_ICON);
     Ok(snapshot.to_string())
 }
@@ -308,10 +311,10 @@ impl EditTargets {
     fn of_snapshot() -> anyhow::Result<EditTargets> {
         let snapshot = Schema::snapshot()?;
         let tables = snapshot.tables();
-        let a = (*tables.first().context("the snapshot has no collection with a table")?).to_owned();
-        let key = snapshot.key_type(&a).with_context(|| format!("{a} has no primary key"))?.to_owned();
-        let b = (*tables.last().context("the snapshot has a first collection, but no last one")?).to_owned();
-        Ok(EditTargets { a, key, b })
+        let ends = tables.first().zip(tables.last());
+        let (a, b) = ends.context("the snapshot has no collection with a table")?;
+        let key = snapshot.key_type(a).with_context(|| format!("{a} has no primary key"))?;
+        Ok(EditTargets { a: (*a).to_owned(), key: key.to_owned(), b: (*b).to_owned() })
     }
 
     /// Replaces the placeholders in a text.

@@ -10,7 +10,7 @@ use crate::sweep::{Density, Kind, NoGateway, Sweep, points};
 
 pub(crate) const CHECKS: &[Check] = &[Check {
     name: "sweep",
-    promise: "A cold boot that is cut off or killed at messages throughout its run ends in time, and the next boot completes.",
+    promise: "A cold boot that is cut or killed at any of several messages ends in time, and the next boot completes.",
     needs: Need::Nothing,
     run: |case| Box::pin(faults_at_messages(case)),
 }];

@@ -1,4 +1,4 @@
-//! Snapshots of other versions of Directus. `scripts/versions` saved them with the real packages and one rich data model.
+//! Snapshots of other versions of Directus, which `scripts/versions` saved with the real packages and one data model.
 
 use anyhow::Context as _;
 use contract::Phase;

@@ -18,13 +18,13 @@ use testbed::ui;
 pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "undeclared-loss",
-        promise: "An SQL file that destroys data is rolled back and the boot fails, unless a directive in the file declares the loss.",
+        promise: "An SQL file that destroys data fails the boot and is rolled back, unless it declares the loss.",
         needs: Need::Nothing,
         run: |case| Box::pin(undeclared_loss(case)),
     },
     Check {
         name: "rolled-back-apply",
-        promise: "An unannounced loss during a schema apply, or an incomplete apply, is rolled back and leaves the database unchanged.",
+        promise: "A schema apply that is incomplete or loses unannounced data is rolled back completely.",
         needs: Need::Nothing,
         run: |case| Box::pin(rolled_back_apply(case)),
     },
@@ -36,7 +36,7 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         name: "rehearse",
-        promise: "A plan waits for no reader, a rehearsal reports the actual losses and locks, and neither changes anything.",
+        promise: "A plan waits for no reader, a rehearsal reports real losses and locks, and neither changes anything.",
         needs: Need::Nothing,
         run: |case| Box::pin(rehearse(case)),
     },
@@ -116,7 +116,7 @@ async fn undeclared_loss(case: &mut Case) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Files that no rollback can undo, or that hide their losses, each with words of the error; no file of such a boot runs.
+/// Files that a rollback cannot undo, or that hide their losses, each with words of the error. None of them is run.
 const REFUSED: &[(&str, &str)] = &[
     ("-- no-transaction\ndelete from visits", "DELETE does not need `-- no-transaction`"),
     ("-- no-transaction\ndo $$ begin truncate visits; commit; end $$", "TRUNCATE in a DO block that commits"),
@@ -138,7 +138,7 @@ fn trap(body: &str) -> String {
     )
 }
 
-/// Losses in the transaction of an apply. Directus tracks only the rows, so that a second plan cannot notice the others.
+/// Losses in the transaction of an apply. Directus tracks the rows only, so that a second plan notices no other loss.
 const TRAP: &str = "drop table if exists visits;
     alter table sponsors drop column if exists budget, drop constraint if exists sponsors_pkey;
     delete from laps where id > 8;

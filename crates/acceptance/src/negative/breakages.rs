@@ -201,7 +201,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         check: "no-node",
         how: "a pending migration",
         change: Image("ENV BOOT_LOCK_TIMEOUT=3\nRUN echo 'select 1;' > /directus/db-init/899_more.sql"),
-        expect: "it ended with 22",
+        expect: "the boot ended with 22",
     },
     Mutant {
         check: "live-edits",
@@ -408,7 +408,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         check: "late-database",
         how: "the boot gives up after one second",
         change: Binary(r#"BOOT_DATABASE_TIMEOUT=1 exec "$real" "$@""#),
-        expect: "it ended with 20",
+        expect: "the boot ended with 20",
     },
     // sweep.rs
     Mutant {

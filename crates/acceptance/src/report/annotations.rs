@@ -110,7 +110,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 2, "{text}");
         assert!(lines[0].starts_with("::error title=postgres-killed failed::A boot whose PostgreSQL"), "{text}");
-        assert!(lines[0].contains("%0Ait said <script>alert(\"1\")</script>: 100%25"), "{text}");
+        assert!(lines[0].contains("%0Ait printed <script>alert(\"1\")</script>: 100%25"), "{text}");
         assert!(lines[1].starts_with("::warning title=admin-ui not run::"), "{text}");
     }
 
@@ -129,6 +129,6 @@ mod tests {
         assert_eq!(rows.len(), 7, "{text}");
         assert!(rows.iter().all(|row| row.matches('|').count() == 5), "{text}");
         assert!(text.ends_with("\n\nThe run waited for: fresh-boot (14.2 s), postgres-killed (48.3 s).\n\n"), "{text}");
-        assert!(rows[2].contains("✗ failed | postgres-killed | it said &#60;script&#62;"), "{text}");
+        assert!(rows[2].contains("✗ failed | postgres-killed | it printed &#60;script&#62;"), "{text}");
     }
 }

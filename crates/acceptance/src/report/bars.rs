@@ -60,8 +60,9 @@ fn bar(boot: &Boot<'_>, top: usize, scale: f64) -> Markup {
         }
         text.quiet x="0" y=(top + 31) { (phases_in(timeline)) }
         @if let Some(ready) = timeline.ready_ms.filter(|ready| *ready > end) {
-            (segment("p-server", top, percent(end, scale), percent(ready - end, scale), "start of the container and of the server"))
-            (labels("on-track", top, percent(end, scale), percent(ready - end, scale), ["container and server", "server"]))
+            @let (start, width) = (percent(end, scale), percent(ready - end, scale));
+            (segment("p-server", top, start, width, "start of the container and of the server"))
+            (labels("on-track", top, start, width, ["container and server", "server"]))
         }
         @for (phase, start, width) in &phases {
             (segment(&class(&phase.phase), top, *start, *width, &title(phase)))

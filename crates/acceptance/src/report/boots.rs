@@ -23,7 +23,7 @@ pub(super) fn section(report: &Report) -> Option<Markup> {
             section aria-labelledby="boots" {
                 h2 #boots { "Boot timelines" }
                 p {
-                    "Each bar is one boot: its phases in colour, and the start of the container and the server in grey. "
+                    "Each bar is one boot: its phases in colour, then the start of the container and server in grey. "
                     "All bars have the same scale."
                 }
                 (picture(&main))

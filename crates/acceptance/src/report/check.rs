@@ -108,7 +108,8 @@ mod tests {
         let report = fixture::report();
         let text = details(&report.checks[3]).into_string();
         assert!(text.starts_with("<details class=\"check fail\" id=\"check-postgres-killed\" open>"), "{text}");
-        for shown in ["it said &lt;script&gt;", "&lt;b&gt;expected&lt;/b&gt;", "(exit 23)", "日本語 &amp;", "✗ failed"]
+        for shown in
+            ["it printed &lt;script&gt;", "&lt;b&gt;expected&lt;/b&gt;", "(exit 23)", "日本語 &amp;", "✗ failed"]
         {
             assert!(text.contains(shown), "no {shown} in {text}");
         }

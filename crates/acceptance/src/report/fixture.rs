@@ -11,9 +11,10 @@ pub(super) const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x0
 \0\0\0\rIDATx\xdacd\xf8\xff\xbf\x1e\0\x05\x83\x02\x7f\x94\xad\xd0\xeb\0\0\0\0IEND\xaeB`\x82";
 
 /// A reason with HTML, terminal colours and characters that have a meaning in Markdown and workflow commands.
-pub(super) const NASTY: &str = "it said <script>alert(\"1\")</script>: 100% of a|b & \u{1b}[31mrot\u{1b}[0m\nand more";
+pub(super) const NASTY: &str =
+    "it printed <script>alert(\"1\")</script>: 100% of a|b & \u{1b}[31mrot\u{1b}[0m\nand more";
 
-/// A report with passed, failed and skipped checks, nasty characters, a cold, a warm and an interrupted boot, and a picture.
+/// A report with passed, failed and skipped checks, nasty characters, three kinds of boots, and a picture.
 pub(crate) fn report() -> Report {
     let cold = [0, 23, 1, 71, 5_072, 652, 13, 0];
     let warm = [0, 19, 1, 4, 1_310, 402, 5, 0];

@@ -76,7 +76,7 @@ fn header(report: &Report, verdict: &str) -> Markup {
                 (fact("Version", &subject.version))
                 (fact("Size", &ui::size(subject.size_bytes)))
                 (fact("Image id", &subject.image_id))
-                (fact("Digest", subject.image_digest.as_deref().unwrap_or("none, because the image was never in a registry")))
+                (fact("Digest", subject.image_digest.as_deref().unwrap_or("none: never in a registry")))
                 (fact("Base", &stand_in(&subject.base, subject.base_is_stand_in)))
                 (fact("Database", &stand_in(&subject.database, subject.database_is_stand_in)))
                 (fact("Engine", &machine.engine))

@@ -76,7 +76,7 @@ mod tests {
     fn a_failed_check_has_its_reason_and_logs_and_a_skipped_check_its_reason() {
         let xml = junit(&fixture::report()).unwrap();
         assert!(xml.contains("tests=\"5\" skipped=\"1\" errors=\"0\" failures=\"1\""), "{xml}");
-        assert!(xml.contains(r#"<failure message="it said &lt;script&gt;alert("#), "{xml}");
+        assert!(xml.contains(r#"<failure message="it printed &lt;script&gt;alert("#), "{xml}");
         assert!(xml.contains("--- last log lines of directus"), "{xml}");
         assert!(xml.contains(r#"<skipped message="there is no Chromium"#), "{xml}");
         assert!(xml.contains(r#"timestamp="2026-06-01T01:01:01Z""#), "{xml}");

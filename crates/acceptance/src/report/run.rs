@@ -20,8 +20,8 @@ pub(super) fn section(report: &Report) -> Option<Markup> {
                 h2 #time { "Where the time went" }
                 p {
                     (text::seconds(total)) " of checks in " (text::seconds(report.seconds)) ", up to "
-                    (report.machine.jobs) " at once. The run waited for the checks with a ◆: making one of these faster "
-                    "shortens the run."
+                    (report.machine.jobs) " at once. The run waited for the checks with a ◆: only these, if they take "
+                    "less time, make it shorter."
                 }
                 (picture(report, &checks))
             }
