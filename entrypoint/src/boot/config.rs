@@ -49,7 +49,7 @@ pub fn prepare(env: &Env, log: &Log) -> Result<Prepared, BootError> {
         }
         read => read?,
     };
-    let directus = Release::read(&config.paths.directus)?;
+    let directus = Release::read(&config.paths.directus, &config.paths.custom_migrations)?;
     log.done(format!(
         "{} + {} migrations, snapshot {}, Directus {}",
         migrations.manifest().of_phase(Phase::DbInit).files,

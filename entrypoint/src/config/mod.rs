@@ -74,6 +74,8 @@ pub struct Paths {
     pub scripts: PathBuf,
     /// Directus itself.
     pub directus: PathBuf,
+    /// Custom migrations of Directus, which need not exist.
+    pub custom_migrations: PathBuf,
 }
 
 /// What phase 6 may do; `SCHEMA_APPLY_MODE`.
@@ -158,6 +160,7 @@ impl Config {
             snapshot: path("BOOT_SNAPSHOT_FILE", contract::SNAPSHOT_FILE),
             scripts: path("BOOT_SCRIPTS_DIR", contract::SCRIPTS_DIR),
             directus: path("BOOT_DIRECTUS_DIR", contract::WORK_DIR),
+            custom_migrations: path("MIGRATIONS_PATH", "migrations"),
         };
         let schema_mode = SchemaMode::from_env(env, &mut problems);
         let exclude_tables = env

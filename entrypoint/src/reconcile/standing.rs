@@ -132,15 +132,14 @@ impl Standing {
         let applied = self.directus.as_deref().unwrap_or_default();
         let newer = directus.newer(applied);
         if !newer.is_empty() {
-            let by = self
-                .lineage
-                .last()
-                .map_or_else(String::new, |row| format!(" (Directus {} of {})", row.directus, row.image));
+            let newest = self.lineage.last().map_or_else(String::new, |row| {
+                format!("; the newest boot here was of image {} with Directus {}", row.image, row.directus)
+            });
             let reason = format!(
-                "a newer Directus{by} has migrated this database: it applied {}, which Directus {} does not know; \
-                 start that image, or a newer one",
-                newer.join(", "),
+                "the database has migrations of Directus that this image with Directus {} lacks: {}{newest}: start that \
+                 image or a newer one; nothing was changed",
                 directus.version,
+                newer.join(", "),
             );
             return Err(Refusal::too_old(Phase::Bootstrap, reason));
         }

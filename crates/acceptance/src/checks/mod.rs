@@ -3,6 +3,7 @@
 mod attic;
 mod boots;
 mod browser;
+mod connections;
 mod data;
 mod faults;
 mod health;
@@ -30,6 +31,7 @@ pub(crate) const ALL: &[&[Check]] = &[
     image::CHECKS,
     boots::CHECKS,
     data::CHECKS,
+    connections::CHECKS,
     standing::CHECKS,
     snapshots::CHECKS,
     versions::CHECKS,
