@@ -1,10 +1,10 @@
-//! What `cargo xtask bench` runs inside containers: a clock for other programs, and the floor that they are measured
-//! against. An example, so that it is built exactly as the boot binary is and no image contains it.
+//! The program that `cargo xtask bench` runs inside containers: a clock for other programs, and the lower bound that
+//! they are compared with. An example, so that it is built exactly like the boot binary, and no image contains it.
 //!
-//! - `probe witness N` reads the catalog as the boot does around N transactions, and prints how long that took.
-//! - `probe connect` makes one authenticated connection to PostgreSQL by `DB_*`, ends it, and exits.
-//! - `probe clock TIMES -- COMMAND…` runs a command again and again, and prints one JSON object: the seconds of each run,
-//!   the most memory that the container has had, and what the command said if it failed.
+//! - `probe witness N` reads the catalog before and after N transactions, like the boot, and prints the seconds.
+//! - `probe connect` opens one authenticated connection to PostgreSQL with the variables `DB_*`, ends it, and exits.
+//! - `probe clock TIMES -- COMMAND…` runs a command repeatedly, and prints one JSON object: the seconds of each run, the
+//!   peak memory of the container in bytes, and the output of the command if it failed.
 
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -13,7 +13,7 @@ use entrypoint::witness::{DirectusMigrations, LastCatalog, Link, Witness};
 use serde_json::json;
 use tokio_postgres::{Client, NoTls};
 
-/// The most memory that this container has had: of cgroup v2, and of v1.
+/// Files with the peak memory of this container in bytes: of cgroup v2, and of v1.
 const PEAKS: [&str; 2] = ["/sys/fs/cgroup/memory.peak", "/sys/fs/cgroup/memory/memory.max_usage_in_bytes"];
 
 fn main() -> ExitCode {
@@ -41,8 +41,8 @@ fn connect() -> Result<(), String> {
     })
 }
 
-/// The catalog in full once, then before and after each transaction what has changed. Each transaction creates a table,
-/// adds a column to one and fills it, as SQL files do; that work is not part of the time.
+/// Times the witness: the first transaction reads the whole catalog, later ones the changes since. Each transaction
+/// creates a table, adds a column to another and fills that, like SQL files; this work is not part of the time.
 fn witness(transactions: &str) -> Result<(), String> {
     let transactions: usize = transactions.parse().map_err(|error| format!("{transactions}: {error}"))?;
     run(async |client| {
@@ -77,9 +77,8 @@ async fn query(link: &mut Link<'_>, sql: &str) -> Result<(), String> {
     link.rows(sql).await.map(drop).map_err(|error| error.to_string())
 }
 
-/// Connects by `DB_*`, does the work, and ends the connection.
+/// Connects with the variables `DB_*`, does the work, and ends the connection.
 fn run(work: impl AsyncFnOnce(Client) -> Result<(), String>) -> Result<(), String> {
-    let variable = |name: &str| std::env::var(name).map_err(|error| format!("{name}: {error}"));
     let mut config = tokio_postgres::Config::new();
     config
         .host(variable("DB_HOST")?)
@@ -96,6 +95,10 @@ fn run(work: impl AsyncFnOnce(Client) -> Result<(), String>) -> Result<(), Strin
     })
 }
 
+fn variable(name: &str) -> Result<String, String> {
+    std::env::var(name).map_err(|error| format!("{name}: {error}"))
+}
+
 fn clock(times: &str, program: &str, arguments: &[&str]) -> Result<(), String> {
     let times: usize = times.parse().map_err(|error| format!("{times}: {error}"))?;
     let mut seconds = Vec::new();
@@ -105,8 +108,8 @@ fn clock(times: &str, program: &str, arguments: &[&str]) -> Result<(), String> {
         let output = Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
         seconds.push(began.elapsed().as_secs_f64());
         if !output.status.success() {
-            let said = [output.stdout, output.stderr].concat();
-            failure = Some(format!("{program}: {}: {}", output.status, String::from_utf8_lossy(&said).trim_end()));
+            let text = [output.stdout, output.stderr].concat();
+            failure = Some(format!("{program}: {}: {}", output.status, String::from_utf8_lossy(&text).trim_end()));
             break;
         }
     }

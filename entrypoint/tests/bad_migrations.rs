@@ -1,5 +1,5 @@
-//! Everything that can be wrong with a migration, and the very lines that an operator reads about it: one table, kept
-//! as a snapshot (`cargo insta review`, or `INSTA_UPDATE=always`).
+//! Each possible mistake in a migration, and the exact lines that the operator gets: one table, kept as a snapshot
+//! (`cargo insta review`, or `INSTA_UPDATE=always`).
 
 mod common;
 
@@ -8,76 +8,77 @@ use std::process::Stdio;
 
 use common::{Database, Ended, Image, run};
 
-/// Names under `db-init/`, and contents, which are not always text.
+/// Names below `db-init/`, and contents, which are not always UTF-8.
 type Files = &'static [(&'static str, &'static [u8])];
 
-/// One way to do it wrong.
+/// One mistake.
 #[derive(Clone, Default)]
 struct Case {
     title: &'static str,
-    /// Runs in the database before anything else.
+    /// SQL that runs before the first boot.
     setup: &'static str,
-    /// Files of an image that booted before this one.
+    /// Files of an image that boots before this one.
     before: Files,
-    /// Files of this image, under `db-init/`.
+    /// Files of this image.
     files: Files,
-    /// Variables of this boot.
+    /// Variables of the boot.
     variables: &'static [(&'static str, &'static str)],
-    /// What another session has open meanwhile.
+    /// SQL of another session, which stays open during the boot.
     meanwhile: &'static str,
-    /// How often it is booted; the last one is shown.
+    /// Number of boots, at least one; the table contains the last.
     boots: usize,
 }
 
-/// A file that no database is asked about.
-fn unread(title: &'static str, content: &'static [u8]) -> Case {
+/// A case with one file.
+fn bytes(title: &'static str, content: &'static [u8]) -> Case {
     Case { title, files: Box::leak(Box::new([("003_bad.sql", content)])), ..Case::default() }
 }
 
-/// A file whose SQL fails.
+/// A case with one file of valid UTF-8.
 fn sql(title: &'static str, content: &'static str) -> Case {
-    unread(title, content.as_bytes())
+    bytes(title, content.as_bytes())
 }
 
-fn files() -> Vec<Case> {
+/// Mistakes that the boot finds before it connects.
+fn invalid_files() -> Vec<Case> {
     vec![
         Case { title: "a bad name", files: &[("3-laps.sql", b"select 1;\n")], ..Case::default() },
         Case {
-            title: "two files of one number",
+            title: "two files with one number",
             files: &[("003_a.sql", b"select 1;\n"), ("03_b.sql", b"select 1;\n")],
             ..Case::default()
         },
-        unread("no SQL", b"-- later\n"),
-        unread("latin-1", b"select 1;\n-- Gr\xf6\xdfe\nselect 2;\n"),
-        unread("a NUL byte", b"select '\0';\n"),
-        unread("COMMIT", b"create table a (id int);\ncommit;\ncreate table b (id int);\n"),
-        unread("BEGIN without a transaction", b"-- no-transaction\nbegin;\nvacuum laps;\n"),
-        unread("COPY FROM STDIN, as pg_dump writes it", b"copy laps (id) from stdin;\n1\n2's\n\\.\nselect 1;\n"),
-        unread("COPY TO STDOUT", b"copy laps to stdout;\n"),
-        unread("a command of psql", b"\\connect other\nselect 'select 1' \\gexec\n"),
-        unread("a quote that is never closed", b"select 1;\nselect 'it''s;\nselect 2;\n"),
-        unread("a dollar quote that is never closed", b"do $a$ begin\n  null;\nend $b$;\n"),
-        unread("a comment that is never closed", b"select 1; /* and /* more */\n"),
-        unread("SELECT INTO", b"select 1 as id into copied;\n"),
-        unread("a slip in a header", b"-- no-transactions\ncreate index concurrently a on laps (id);\n"),
-        unread("a time without a unit", b"-- statement-timeout: 30\nselect 1;\n"),
-        unread("an index without a name", b"-- no-transaction\ncreate index concurrently on laps (id);\n"),
-        unread(
-            "statements that do not need to be without a transaction",
+        bytes("no SQL", b"-- later\n"),
+        bytes("latin-1", b"select 1;\n-- Gr\xf6\xdfe\nselect 2;\n"),
+        bytes("a NUL byte", b"select '\0';\n"),
+        bytes("COMMIT", b"create table a (id int);\ncommit;\ncreate table b (id int);\n"),
+        bytes("BEGIN without a transaction", b"-- no-transaction\nbegin;\nvacuum laps;\n"),
+        bytes("COPY FROM STDIN, as pg_dump writes it", b"copy laps (id) from stdin;\n1\n2's\n\\.\nselect 1;\n"),
+        bytes("COPY TO STDOUT", b"copy laps to stdout;\n"),
+        bytes("a psql command", b"\\connect other\nselect 'select 1' \\gexec\n"),
+        bytes("a quote that is never closed", b"select 1;\nselect 'it''s;\nselect 2;\n"),
+        bytes("a dollar quote that is never closed", b"do $a$ begin\n  null;\nend $b$;\n"),
+        bytes("a comment that is never closed", b"select 1; /* and /* more */\n"),
+        bytes("SELECT INTO", b"select 1 as id into copied;\n"),
+        bytes("a misspelled directive", b"-- no-transactions\ncreate index concurrently a on laps (id);\n"),
+        bytes("a time without a unit", b"-- statement-timeout: 30\nselect 1;\n"),
+        bytes("an index without a name", b"-- no-transaction\ncreate index concurrently on laps (id);\n"),
+        bytes(
+            "statements that belong in a transaction",
             b"-- no-transaction\ncreate table if not exists a (id int);\ndrop index laps_id;\n\
               do $$ begin\n  perform 1;\nend $$;\ndiscard all;\n",
         ),
-        unread(
+        bytes(
             "a destructive DO block without a transaction",
             b"-- no-transaction\ndo $$ begin\n  delete from laps;\n  commit;\nend $$;\n\
               do $$ begin\n  commit;\n  execute 'truncate laps';\nend $$;\n",
         ),
-        unread(
+        bytes(
             "a declared loss without a transaction",
             b"-- destroys: rows of laps\n-- no-transaction\ntruncate laps;\n",
         ),
-        unread("COMMIT inside a DO block", b"do $$ begin\n  commit;\nend $$;\n"),
-        unread("a setting that the boot needs", b"set local track_counts = off;\ndelete from laps;\n"),
+        bytes("COMMIT inside a DO block", b"do $$ begin\n  commit;\nend $$;\n"),
+        bytes("a setting that the boot needs", b"set local track_counts = off;\ndelete from laps;\n"),
         Case {
             title: "everything at once",
             files: &[
@@ -90,7 +91,8 @@ fn files() -> Vec<Case> {
     ]
 }
 
-fn histories() -> Vec<Case> {
+/// Contradictions between the files and the ledger.
+fn inconsistent_ledgers() -> Vec<Case> {
     vec![
         Case {
             title: "an applied file was edited",
@@ -99,7 +101,7 @@ fn histories() -> Vec<Case> {
             ..Case::default()
         },
         Case {
-            title: "an applied file was edited, and another state of it accepted",
+            title: "an applied file was edited, and another version of it accepted",
             before: &[("003_new.sql", b"select 3;\n")],
             files: &[("003_new.sql", b"select 33;\n")],
             variables: &[("MIGRATION_ACCEPT", "003_new.sql:0123456789abcdef")],
@@ -126,10 +128,11 @@ fn histories() -> Vec<Case> {
     ]
 }
 
-fn refusals() -> Vec<Case> {
+/// Files that fail in PostgreSQL.
+fn failing_files() -> Vec<Case> {
     vec![
         sql(
-            "a syntax error behind wide characters",
+            "a syntax error after wide characters",
             "create table half (id int);\n-- Größe\nselect 'ラリー', a b from from;\n",
         ),
         sql("a statement that ends too early", "select 1;\nselect (1 +\n  2;\n"),
@@ -140,7 +143,7 @@ fn refusals() -> Vec<Case> {
             "create table t (id int primary key);\ninsert into t values (1);\ninsert into t\n  values (1);\n",
         ),
         sql(
-            "a check violation behind a comment",
+            "a check violation after a comment",
             "create table t (id int check (id > 0));\n\n/* zero */ insert into t values (0);\n",
         ),
         sql("a division by zero", "select 1;\nselect 1 / (id - id) from (values (1)) v (id);\n"),
@@ -189,8 +192,8 @@ fn refusals() -> Vec<Case> {
         sql("a statement that takes too long", "-- statement-timeout: 200ms\nselect 1;\nselect pg_sleep(10);\n"),
         sql("a missing extension", "select 1;\ncreate extension no_such_extension;\n"),
         sql(
-            "a missing right",
-            "create role nobody_of_this_test;\nset role nobody_of_this_test;\ncreate table theirs (id int);\n",
+            "a missing privilege",
+            "create role unprivileged;\nset role unprivileged;\ncreate table theirs (id int);\n",
         ),
         sql("a statement that cannot run in a transaction", "select 1;\ncreate index concurrently a on laps (id);\n"),
         Case {
@@ -208,7 +211,7 @@ fn refusals() -> Vec<Case> {
             "-- no-transaction\ndo $$ begin\n  commit;\n  raise exception 'no';\nend $$;\n",
         ),
         Case {
-            title: "an index that was cut off, and cannot be built now either",
+            title: "an interrupted index that still cannot be built",
             setup: "create table t (id int); insert into t values (1), (1)",
             files: &[(
                 "003_bad.sql",
@@ -218,7 +221,7 @@ fn refusals() -> Vec<Case> {
             ..Case::default()
         },
         Case {
-            title: "a lock that is not let go",
+            title: "a lock that is not released",
             setup: "create table t (id int)",
             files: &[("003_bad.sql", b"create table half (id int);\nalter table t add column x int;\n")],
             variables: &[("MIGRATION_LOCK_TIMEOUT", "2"), ("MIGRATION_LOCK_TRIES", "2")],
@@ -226,7 +229,7 @@ fn refusals() -> Vec<Case> {
             ..Case::default()
         },
         Case {
-            title: "a lock that is not let go, without a transaction",
+            title: "a lock that is not released, without a transaction",
             setup: "create table t (id int)",
             files: &[(
                 "003_bad.sql",
@@ -239,23 +242,23 @@ fn refusals() -> Vec<Case> {
     ]
 }
 
-/// How many cases are tried at a time.
+/// Number of cases that boot at the same time.
 const AT_ONCE: usize = 4;
 
 #[test]
-fn every_bad_file_is_told_as_it_is_written_down_here() {
+fn each_mistake_is_reported_as_recorded() {
     let mut table = String::new();
-    for case in files() {
-        // Nothing listens there: what is wrong with a file is found before PostgreSQL is asked.
-        tell(&mut table, &case, &booted(&case, "postgres://u:p@127.0.0.1:1/d"));
+    for case in invalid_files() {
+        // No server listens on this port: an invalid file is refused before the boot connects.
+        record(&mut table, &case, &boot(&case, "postgres://u:p@127.0.0.1:1/d"));
     }
-    for cases in [histories(), refusals()].concat().chunks(AT_ONCE) {
+    for cases in [inconsistent_ledgers(), failing_files()].concat().chunks(AT_ONCE) {
         let ended: Vec<Ended> = std::thread::scope(|scope| {
-            let tried: Vec<_> = cases.iter().map(|case| scope.spawn(|| ended(case))).collect();
-            tried.into_iter().map(|ended| ended.join().expect("it ends")).collect()
+            let threads: Vec<_> = cases.iter().map(|case| scope.spawn(|| boot_with_database(case))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("the case ends")).collect()
         });
         for (case, ended) in cases.iter().zip(ended) {
-            tell(&mut table, case, &ended);
+            record(&mut table, case, &ended);
         }
     }
     insta::with_settings!({prepend_module_to_snapshot => false, omit_expression => true}, {
@@ -263,9 +266,9 @@ fn every_bad_file_is_told_as_it_is_written_down_here() {
     });
 }
 
-/// Boots the case on a database of its own.
+/// Boots a case with its own database.
 #[tokio::main(flavor = "current_thread")]
-async fn ended(case: &Case) -> Ended {
+async fn boot_with_database(case: &Case) -> Ended {
     let database = Database::bootstrapped().await;
     let client = database.connect().await;
     client.batch_execute(case.setup).await.expect(case.title);
@@ -274,11 +277,11 @@ async fn ended(case: &Case) -> Ended {
         assert_eq!(before.code, 0, "{}: {}", case.title, before.output);
     }
     client.batch_execute(case.meanwhile).await.expect(case.title);
-    booted(case, database.url())
+    boot(case, database.url())
 }
 
-/// Boots the case's own image, as often as it says.
-fn booted(case: &Case, url: &str) -> Ended {
+/// Boots the image of a case, and returns the last boot, which must fail.
+fn boot(case: &Case, url: &str) -> Ended {
     let image = image(case.files);
     let mut boot = image.boot(url);
     boot.envs(case.variables.iter().copied()).stdout(Stdio::piped());
@@ -290,7 +293,7 @@ fn booted(case: &Case, url: &str) -> Ended {
     ended
 }
 
-/// The image of the tests with these files added.
+/// Returns the image of the tests with these files added.
 fn image(files: &[(&str, &[u8])]) -> Image {
     let image = Image::new();
     for (name, content) in files {
@@ -299,36 +302,35 @@ fn image(files: &[(&str, &[u8])]) -> Image {
     image
 }
 
-/// Adds what the case brought and what the boot said, from the line on where it went wrong.
-fn tell(table: &mut String, case: &Case, ended: &Ended) {
-    let mut add = |text: std::fmt::Arguments<'_>| table.write_fmt(text).expect("a String takes every write");
-    add(format_args!("\n===== {} =====\n", case.title));
+/// Adds a case to the table, with the log of the phase that failed.
+fn record(table: &mut String, case: &Case, ended: &Ended) {
+    *table += &format!("\n===== {} =====\n", case.title);
     for (name, content) in case.before {
-        add(format_args!("--- {name}, applied before\n{}", readable(content)));
+        *table += &format!("--- {name}, applied before\n{}", escape(content));
     }
     for (name, content) in case.files {
-        add(format_args!("--- {name}\n{}", readable(content)));
+        *table += &format!("--- {name}\n{}", escape(content));
     }
     for (name, value) in case.variables {
-        add(format_args!("--- {name}={value}\n"));
+        *table += &format!("--- {name}={value}\n");
     }
     if !case.meanwhile.is_empty() {
-        add(format_args!("--- meanwhile: {}\n", case.meanwhile));
+        *table += &format!("--- meanwhile: {}\n", case.meanwhile);
     }
-    add(format_args!("--- the log\n"));
+    *table += "--- the log\n";
     let phase = format!("{}/8 {}", ended.last.phase.number(), ended.last.phase);
     let mut lines: Vec<String> =
-        ended.output.lines().filter(|line| line.contains(&phase) && !line.ends_with(" ms)")).map(steady).collect();
-    // Another connection says who is waited for: how often and between which lines depends on the machine's load.
+        ended.output.lines().filter(|line| line.contains(&phase) && !line.ends_with(" ms)")).map(mask).collect();
+    // Another connection reports the blockers: the number and the position of these lines depend on the load.
     lines.sort_by_key(|line| !line.contains(" waits for "));
     lines.dedup();
     for line in lines {
-        add(format_args!("{line}\n"));
+        *table += &format!("{line}\n");
     }
 }
 
-/// Bytes as people see them.
-fn readable(content: &[u8]) -> String {
+/// Escapes NUL and invalid UTF-8, and ends the text with a newline.
+fn escape(content: &[u8]) -> String {
     let mut text = String::new();
     for chunk in content.utf8_chunks() {
         text.push_str(&chunk.valid().replace('\0', "\\0"));
@@ -342,20 +344,20 @@ fn readable(content: &[u8]) -> String {
     text
 }
 
-/// A line without what differs from run to run and from server to server: process ids, ages, the server's own paths.
-fn steady(line: &str) -> String {
-    let mut steady: Vec<String> = Vec::new();
+/// Masks the parts of a line that differ between runs and servers: process ids, ages, the server's paths.
+fn mask(line: &str) -> String {
+    let mut masked: Vec<String> = Vec::new();
     let words: Vec<&str> = line.split(' ').collect();
     for (index, word) in words.iter().enumerate() {
         let before = index.checked_sub(1).map_or("", |index| words[index]);
         let after = words.get(index + 1).map_or("", |word| word.trim_end_matches(|c: char| !c.is_alphanumeric()));
         let number = word.parse::<u32>().is_ok();
         let varies = number && (before == "pid" || (after == "s" && matches!(before, "for" | "is")));
-        steady.push(match word.strip_prefix("\"/") {
+        masked.push(match word.strip_prefix("\"/") {
             Some(_) => "\"/…\":".to_owned(),
             None if varies => "…".to_owned(),
             None => (*word).to_owned(),
         });
     }
-    steady.join(" ")
+    masked.join(" ")
 }

@@ -1,6 +1,6 @@
-//! What an operator reads for each way in which the variables can be wrong: one table, from real boots of the binary.
+//! The message to the operator for each mistake in the variables: one table, from real boots of the binary.
 //!
-//! After a change of words: `INSTA_UPDATE=always cargo test -p entrypoint --test bad_variables`, and read the diff.
+//! After a change of a message: `INSTA_UPDATE=always cargo test -p entrypoint --test bad_variables`, and read the diff.
 
 mod common;
 
@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 use common::tls::self_signed;
 use common::{Database, Image, Place, run};
 
-/// What is set on top of a good configuration; `None` takes a variable away. `{dir}` is a folder with files, `{cert}`
-/// and `{key}` are a good pair.
+/// Changes to a good configuration; `None` unsets a variable. `{dir}` stands for a folder with files, `{cert}` and
+/// `{key}` for a valid pair.
 type Case = &'static [(&'static str, Option<&'static str>)];
 
 const CASES: &[Case] = &[
@@ -77,15 +77,15 @@ const CASES: &[Case] = &[
     &[("DB_SSL__CERT", Some("{cert}")), ("DB_SSL__KEY_FILE", Some("{dir}/garbage.pem"))],
     &[("DB_SSL", Some("true")), ("DB_HOST", Some("/run/postgresql"))],
     &[("DB_SSL", Some("true")), ("NODE_EXTRA_CA_CERTS", Some("{dir}/missing"))],
-    // The boot's own way.
+    // The boot's own connection.
     &[("BOOT_DB_PORT", Some("tcp://10.0.0.1:5432"))],
     &[("BOOT_DB_CONNECTION_STRING", Some("postgres://u:hunter2-hunter2@h:x/d"))],
     &[("BOOT_DB_CONNECTION_STRING", Some("postgres://u:hunter2-hunter2@h/d")), ("BOOT_DB_HOST", Some("h"))],
-    // Names.
+    // Misspelled names.
     &[("SCHEMA_APLY_MODE", Some("plan"))],
     &[("BOOT_DB_HOSTS_FILE", Some("{dir}/password"))],
     &[("MIGRATION_LOCK_TIMOUT", Some("5")), ("BOOT_ID", Some("7")), ("SECRET", None)],
-    // What only PostgreSQL can tell.
+    // Mistakes that only a connection reveals.
     &[("DB_PASSWORD", Some("hunter2-hunter2"))],
     &[("DB_PASSWORD", None)],
     &[("DB_DATABASE", Some("no_such_database"))],
@@ -98,7 +98,7 @@ const CASES: &[Case] = &[
 ];
 
 #[tokio::test]
-async fn each_bad_variable_is_named_with_its_way_out() {
+async fn each_bad_variable_is_named_with_its_remedy() {
     let (database, image) = (Database::create().await, Image::new());
     let place = database.place();
     image.write("files/password", "hunter2-hunter2");
@@ -107,7 +107,7 @@ async fn each_bad_variable_is_named_with_its_way_out() {
     image.write("files/garbage.pem", "-----BEGIN CERTIFICATE-----\nhunter2-hunter2\n");
     let pair = self_signed(&["localhost"], |_| ());
     let dir = image.path("files");
-    let fill = |value: &str| value.replace("{dir}", &dir).replace("{cert}", &pair.pem).replace("{key}", &pair.key);
+    let placeholders = [("{dir}", &dir), ("{cert}", &pair.pem), ("{key}", &pair.key)];
 
     let mut table = String::new();
     for case in CASES {
@@ -115,7 +115,7 @@ async fn each_bad_variable_is_named_with_its_way_out() {
         place.give(&mut boot);
         for (name, value) in *case {
             match value {
-                Some(value) => boot.env(name, fill(value)),
+                Some(value) => boot.env(name, fill(value, &placeholders)),
                 None => boot.env_remove(name),
             };
         }
@@ -125,27 +125,32 @@ async fn each_bad_variable_is_named_with_its_way_out() {
                 Some(value) => writeln!(table, "{name}={value}"),
                 None => writeln!(table, "{name} not set"),
             }
-            .expect("memory");
+            .expect("a String accepts every write");
         }
         let last = ended.output.lines().last().expect("a last line");
         assert!(!ended.output.contains("hunter2"), "a secret is in the log:\n{}", ended.output);
         assert!(last.ends_with(&format!("(exit {})", ended.code)), "{}", ended.output);
-        writeln!(table, "  {}\n", normalise(last, &place, &dir)).expect("memory");
+        writeln!(table, "  {}\n", mask(last, &place, &dir)).expect("a String accepts every write");
     }
     insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => true }, {
         insta::assert_snapshot!("table", table.trim_end());
     });
 }
 
-/// The line without what is another's on the next machine.
-fn normalise(line: &str, place: &Place, dir: &str) -> String {
+/// Replaces the placeholders in a value.
+fn fill(value: &str, placeholders: &[(&str, &String)]) -> String {
+    placeholders.iter().fold(value.to_owned(), |value, (name, text)| value.replace(name, text))
+}
+
+/// Masks the parts of a line that differ between machines.
+fn mask(line: &str, place: &Place, dir: &str) -> String {
     let line = line
         .replace(dir, "{dir}")
         .replace(&place.server(), "{host}:{port}")
         .replace(&format!(":{} ", place.port), ":{port} ")
         .replace(&format!("{}:1 ", place.host), "{host}:1 ")
         .replace(&format!("\"{}\"", place.user), "\"{user}\"");
-    // Each C library has its own words for it.
+    // The message of the C library differs between libraries.
     match line.split_once("failed to lookup address information: ") {
         Some((before, after)) => {
             format!("{before}{{resolver}}{}", after.find(';').map_or("", |end| &after[end..]))

@@ -1,4 +1,4 @@
-//! Whole boots of the binary against a real PostgreSQL: what it says, what it leaves, and how each failure ends.
+//! Whole boots of the binary against a real PostgreSQL: the log, the state of the database, and the end of each failure.
 
 mod common;
 
@@ -11,13 +11,14 @@ use common::{Database, Ended, Image, binary, run, server_url};
 use contract::{ExitCode, Phase};
 use serde_json::json;
 
-async fn count(database: &Database, what: &str) -> i64 {
+/// Counts the rows of a FROM clause.
+async fn count(database: &Database, from: &str) -> i64 {
     let client = database.connect().await;
-    client.query_one(&format!("select count(*) from {what}"), &[]).await.expect("a table").get(0)
+    client.query_one(&format!("select count(*) from {from}"), &[]).await.expect("a table").get(0)
 }
 
 #[tokio::test]
-async fn a_first_boot_applies_everything_and_a_second_one_nothing() {
+async fn first_boot_applies_everything_and_a_second_one_nothing() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     let first = run(&mut image.boot(database.url()));
     assert_eq!(first.code, 0, "{}", first.output);
@@ -45,15 +46,14 @@ async fn five_boots_at_once_apply_everything_once() {
     for boot in &ended {
         assert_eq!(boot.code, 0, "{}", boot.output);
     }
-    let applied = |boot: &&Ended| boot.output.contains("db-init: 3 applied, 0 skipped");
-    let skipped = |boot: &&Ended| boot.output.contains("db-init: 0 applied, 3 skipped");
-    assert_eq!(ended.iter().filter(applied).count(), 1);
-    assert_eq!(ended.iter().filter(skipped).count(), 4);
-    assert!(ended.iter().any(|boot| boot.output.contains("lock: waiting for boot of")), "nobody named the holder");
+    for (line, expected) in [("db-init: 3 applied, 0 skipped", 1), ("db-init: 0 applied, 3 skipped", 4)] {
+        assert_eq!(ended.iter().filter(|boot| boot.output.contains(line)).count(), expected, "{line}");
+    }
+    assert!(ended.iter().any(|boot| boot.output.contains("lock: waiting for boot of")), "no boot named the holder");
 }
 
 #[tokio::test]
-async fn every_boot_warns_of_an_extension_that_is_required_and_missing() {
+async fn each_boot_warns_of_a_required_extension_that_is_missing() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     image.write("db-init/003_maps.sql", "-- requires-extension: maps_of_nowhere (optional: maps.mode=none)\nselect 1");
     image.write("db-init/004_ghost.sql", "-- requires-extension: ghost\n-- requires-extension: plpgsql\nselect 1");
@@ -74,28 +74,27 @@ async fn all_missing_variables_are_named_in_the_last_line() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_fails_at_once_with_the_way_out() {
+async fn wrong_password_fails_at_once_and_names_the_remedy() {
     let database = Database::create().await;
     let (scheme, rest) = database.url().split_once("://").expect("a URL");
     let (_, host) = rest.rsplit_once('@').expect("with a password");
     let began = Instant::now();
     let image = Image::new();
-    let ended = run(&mut image.boot(&format!("{scheme}://nobody:hunter2@{host}")));
+    let ended = run(&mut image.boot(&format!("{scheme}://no_such_role:hunter2@{host}")));
     ended.assert_failed("database", ExitCode::DatabaseRefused, &["28P01", "correct DB_USER or DB_PASSWORD"]);
     assert!(began.elapsed() < Duration::from_secs(10), "it waited, though the server had answered");
 }
 
 #[tokio::test]
-async fn a_database_that_does_not_exist_is_named() {
-    let (head, _) =
-        server_url().rsplit_once('/').map(|(head, tail)| (head.to_owned(), tail.to_owned())).expect("a URL");
-    let image = Image::new();
+async fn missing_database_is_named() {
+    let (server, image) = (server_url(), Image::new());
+    let (head, _) = server.rsplit_once('/').expect("a URL");
     let ended = run(&mut image.boot(&format!("{head}/no_such_database")));
     ended.assert_failed("database", ExitCode::DatabaseRefused, &["no_such_database", "3D000", "create the database"]);
 }
 
 #[test]
-fn an_unknown_host_is_waited_for_until_the_deadline() {
+fn unknown_host_is_retried_until_the_deadline() {
     let image = Image::new();
     let mut boot = image.boot("postgres://u:hunter2@no-such-host.invalid/d");
     let ended = run(boot.env("BOOT_DATABASE_TIMEOUT", "1"));
@@ -104,18 +103,18 @@ fn an_unknown_host_is_waited_for_until_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_held_lock_ends_the_wait_with_the_holders_name() {
+async fn lock_timeout_names_the_holder() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     let holder = database.connect().await;
-    holder.execute("set application_name = 'somebody else'", &[]).await.expect("a name");
+    holder.execute("set application_name = 'another boot'", &[]).await.expect("a name");
     let key = contract::LOCK_KEY;
     holder.execute("select pg_advisory_lock($1)", &[&key]).await.expect("free");
     let ended = run(image.boot(database.url()).env("BOOT_LOCK_TIMEOUT", "1"));
-    ended.assert_failed("lock", ExitCode::LockTimeout, &["somebody else", "BOOT_LOCK_TIMEOUT"]);
+    ended.assert_failed("lock", ExitCode::LockTimeout, &["another boot", "BOOT_LOCK_TIMEOUT"]);
 }
 
 #[tokio::test]
-async fn a_broken_file_is_named_with_line_and_column_and_leaves_nothing() {
+async fn broken_file_is_named_with_line_and_column_and_leaves_nothing() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     image.write("db-init/003_broken.sql", "create table half (id int);\n-- Größe\nselect 'ラリー', a b from from;\n");
     let ended = run(&mut image.boot(database.url()));
@@ -129,7 +128,7 @@ async fn a_broken_file_is_named_with_line_and_column_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn an_edited_file_is_refused_before_anything_changes() {
+async fn edited_file_is_refused_before_anything_changes() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     assert_eq!(run(&mut image.boot(database.url())).code, 0);
     image.write("db-init/002_speed.sql", "alter table laps add column speed double precision;\n");
@@ -140,7 +139,7 @@ async fn an_edited_file_is_refused_before_anything_changes() {
 }
 
 #[tokio::test]
-async fn an_edited_file_of_the_last_phase_is_refused_before_the_first_one_runs() {
+async fn edited_file_of_the_last_phase_is_refused_before_the_first_phase_runs() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     assert_eq!(run(&mut image.boot(database.url())).code, 0);
     image.write("db-init/post-schema/001_unique.sql", "select 1;\n");
@@ -151,11 +150,11 @@ async fn an_edited_file_of_the_last_phase_is_refused_before_the_first_one_runs()
 }
 
 #[tokio::test]
-async fn a_snapshot_that_directus_cannot_read_stops_the_boot_before_the_sql() {
+async fn invalid_snapshot_stops_the_boot_before_the_sql() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
-    let reply =
+    let replies =
         json!({"read-snapshot": {"type": "error", "message": "is no YAML: bad indentation in line 3, column 5"}});
-    let ended = run(image.boot(database.url()).env("BRIDGE_REPLIES", reply.to_string()));
+    let ended = image.run_with(&database, &replies);
     ended.assert_failed(
         "schema",
         ExitCode::SnapshotInvalid,
@@ -165,12 +164,11 @@ async fn a_snapshot_that_directus_cannot_read_stops_the_boot_before_the_sql() {
 }
 
 #[tokio::test]
-async fn a_directus_that_says_done_and_is_not_is_found_out() {
+async fn false_success_of_directus_is_detected() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
-    let lie = |reply: serde_json::Value| run(image.boot(database.url()).env("BRIDGE_REPLIES", reply.to_string()));
-
-    let ended = lie(json!({"read-snapshot": {"type": "snapshot", "directus": "0", "tables": ["events"], "folders": [],
-        "columns": [["events", "id"]], "aliases": [], "relations": [["events", "organization"]]}}));
+    let replies = json!({"read-snapshot": {"type": "snapshot", "directus": "0", "tables": ["events"], "folders": [],
+        "columns": [["events", "id"]], "aliases": [], "relations": [["events", "organization"]]}});
+    let ended = image.run_with(&database, &replies);
     ended.assert_failed(
         "schema",
         ExitCode::SchemaDiverged,
@@ -178,83 +176,86 @@ async fn a_directus_that_says_done_and_is_not_is_found_out() {
     );
 
     let change = json!({"entity": "collection", "collection": "events", "diff": [{"kind": "N"}]});
-    let ended = lie(json!({"plan": {"type": "plan", "directus": "0", "changes": [change]}}));
+    let replies = json!({"plan": {"type": "plan", "directus": "0", "changes": [change]}});
+    let ended = image.run_with(&database, &replies);
     ended.assert_failed("schema", ExitCode::SchemaDiverged, &["a new plan still has events"]);
 
     image.needs_bootstrap();
-    let ended = lie(json!({
+    let replies = json!({
         "bootstrap": {"type": "bootstrapped", "installed": false, "migrated": 1, "admin": "present"},
         "applied migrations": [["20200101A"]],
-    }));
+    });
+    let ended = image.run_with(&database, &replies);
     ended.assert_failed("bootstrap", ExitCode::BootstrapFailed, &["reports success", Image::PENDING]);
 }
 
 #[tokio::test]
-async fn an_administrator_that_was_promised_is_looked_for() {
+async fn missing_administrator_is_a_warning_or_with_admin_email_a_failure() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     let client = database.connect().await;
     client.batch_execute("update directus_users set status = 'suspended'").await.expect("a table");
     let none = json!({"bootstrap": {"type": "bootstrapped", "installed": false, "migrated": 0, "admin": "none"}});
     let mut boot = image.boot(database.url());
-    let boot = boot.env("BRIDGE_REPLIES", none.to_string());
-    let ended = run(boot);
+    boot.env("BRIDGE_REPLIES", none.to_string());
+    let ended = run(&mut boot);
     assert_eq!(ended.code, 0, "{}", ended.output);
     assert!(ended.output.contains("warning: there is no administrator"), "{}", ended.output);
 
-    // Also where there is nothing else to do.
+    // Also if the boot has nothing else to do.
     let ended = run(boot.env("ADMIN_EMAIL", "a@b.c").env("ADMIN_PASSWORD", "hunter2"));
     ended.assert_failed("bootstrap", ExitCode::BootstrapFailed, &["there is no administrator a@b.c"]);
 }
 
 #[tokio::test]
-async fn a_destructive_plan_is_refused_until_its_own_digest_allows_it() {
+async fn destructive_plan_is_refused_until_its_digest_allows_it() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     let change = json!({"entity": "collection", "collection": "laps", "diff": [{"kind": "D"}]});
-    let replies = json!({"plan": {"type": "plan", "directus": "0", "changes": [change]}}).to_string();
-    let ended = run(image.boot(database.url()).env("BRIDGE_REPLIES", &replies));
+    let replies = json!({"plan": {"type": "plan", "directus": "0", "changes": [change]}});
+    let ended = image.run_with(&database, &replies);
     ended.assert_failed("schema", ExitCode::SchemaRefused, &["delete collection laps", "the plan was not applied"]);
-    let (_, digest) = ended.last.message.rsplit_once('=').expect("the way out names the digest");
+    let (_, digest) = ended.last.message.rsplit_once('=').expect("the remedy names the digest");
 
-    let other = run(image.boot(database.url()).env("BRIDGE_REPLIES", &replies).env("SCHEMA_ALLOW_DESTRUCTIVE", "0"));
+    let mut boot = image.boot(database.url());
+    boot.env("BRIDGE_REPLIES", replies.to_string());
+    let other = run(boot.env("SCHEMA_ALLOW_DESTRUCTIVE", "0"));
     other.assert_failed("schema", ExitCode::SchemaRefused, &[]);
-    // Allowed, the plan is carried out; that this bridge does nothing is what the second plan finds.
-    let allowed =
-        run(image.boot(database.url()).env("BRIDGE_REPLIES", &replies).env("SCHEMA_ALLOW_DESTRUCTIVE", digest));
+    // The allowed plan is applied; the second plan finds that this bridge changed nothing.
+    let allowed = run(boot.env("SCHEMA_ALLOW_DESTRUCTIVE", digest));
     allowed.assert_failed("schema", ExitCode::SchemaDiverged, &["a new plan still has laps"]);
 }
 
 #[tokio::test]
-async fn a_bridge_that_dies_or_talks_nonsense_ends_the_boot() {
+async fn bridge_that_exits_or_sends_garbage_ends_the_boot() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     image.needs_bootstrap();
-    let broken = |request: &str, how: &str| {
-        run(image.boot(database.url()).env("BRIDGE_REPLIES", json!({ request: how }).to_string()))
-    };
-    broken("bootstrap", "exit").assert_failed("bootstrap", ExitCode::BootstrapFailed, &["ended unexpectedly", "3"]);
-    broken("bootstrap", "garbage").assert_failed("bootstrap", ExitCode::BootstrapFailed, &["out of turn"]);
+    let exited = image.run_with(&database, &json!({"bootstrap": "exit"}));
+    exited.assert_failed("bootstrap", ExitCode::BootstrapFailed, &["ended unexpectedly", "3"]);
+    let garbage = image.run_with(&database, &json!({"bootstrap": "garbage"}));
+    garbage.assert_failed("bootstrap", ExitCode::BootstrapFailed, &["out of turn"]);
     let client = database.connect().await;
     client.execute("insert into directus_migrations values ($1)", &[&Image::PENDING]).await.expect("a table");
-    broken("plan", "exit").assert_failed("schema", ExitCode::SchemaFailed, &["ended unexpectedly"]);
+    let exited = image.run_with(&database, &json!({"plan": "exit"}));
+    exited.assert_failed("schema", ExitCode::SchemaFailed, &["ended unexpectedly"]);
 }
 
 #[tokio::test]
-async fn a_connection_that_only_directus_lost_is_no_fault_of_the_snapshot() {
+async fn lost_connection_of_directus_is_reported_as_such() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     let lost = json!({"plan": {"type": "error", "message": "Connection terminated", "code": "connection-lost"}});
-    let ended = run(image.boot(database.url()).env("BRIDGE_REPLIES", lost.to_string()));
+    let ended = image.run_with(&database, &lost);
     let words = ["the connection to PostgreSQL was lost", "Directus' connection: Connection terminated", "start again"];
     ended.assert_failed("schema", ExitCode::DatabaseLost, &words);
 }
 
 #[tokio::test]
-async fn a_directus_that_hangs_is_cut_off_at_the_deadline() {
+async fn hanging_directus_is_ended_at_the_deadline() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     let mut boot = image.boot(database.url());
     let ended = run(boot.env("BRIDGE_REPLIES", r#"{"plan": "hang"}"#).env("BOOT_DIRECTUS_TIMEOUT", "1"));
     ended.assert_failed("schema", ExitCode::SchemaFailed, &["did not finish within 1 s", "BOOT_DIRECTUS_TIMEOUT"]);
 }
 
-/// Starts a boot that hangs in Directus, and waits until it is there.
+/// Starts a boot that hangs in Directus, and waits until it has applied its SQL.
 async fn hanging_boot(database: &Database, image: &Image) -> std::process::Child {
     let mut boot = image.boot(database.url());
     boot.env("BRIDGE_REPLIES", r#"{"plan": "hang"}"#).env("HOSTNAME", "hanging");
@@ -268,7 +269,7 @@ async fn hanging_boot(database: &Database, image: &Image) -> std::process::Child
 }
 
 #[tokio::test]
-async fn a_lost_lock_connection_ends_the_boot_and_its_node_process_at_once() {
+async fn lost_lock_connection_ends_the_boot_and_its_node_process_at_once() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     let boot = hanging_boot(&database, &image).await;
     let began = Instant::now();
@@ -289,7 +290,7 @@ async fn a_lost_lock_connection_ends_the_boot_and_its_node_process_at_once() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_stopped_in_a_migration_is_named_with_the_file() {
+async fn server_shutdown_during_a_migration_names_the_file() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     image.write("db-init/003_slow.sql", "create table half (id int); select pg_sleep(60);");
     let boot = image.boot(database.url()).stdout(Stdio::piped()).spawn().expect("the binary runs");
@@ -304,7 +305,7 @@ async fn a_server_that_is_stopped_in_a_migration_is_named_with_the_file() {
 }
 
 #[tokio::test]
-async fn a_server_that_freezes_under_a_migration_ends_the_boot_in_bounded_time() {
+async fn frozen_server_ends_a_migration_in_bounded_time() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     image.write("db-init/003_slow.sql", "create table half (id int); select pg_sleep(60);");
     let frozen = Arc::new(AtomicBool::new(false));
@@ -322,7 +323,7 @@ async fn a_server_that_freezes_under_a_migration_ends_the_boot_in_bounded_time()
 }
 
 #[tokio::test]
-async fn a_migration_that_takes_longer_than_the_servers_deadline_is_waited_for() {
+async fn migration_may_take_longer_than_the_database_timeout() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     image.write("db-init/003_slow.sql", "select pg_sleep(3);");
     let ended = run(image.boot(database.url()).env("BOOT_DATABASE_TIMEOUT", "1"));
@@ -330,7 +331,7 @@ async fn a_migration_that_takes_longer_than_the_servers_deadline_is_waited_for()
 }
 
 #[tokio::test]
-async fn sigterm_and_sigint_end_a_boot_cleanly_and_the_next_one_goes_on() {
+async fn boot_after_sigterm_or_sigint_succeeds() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     for (signal, exit) in [("TERM", ExitCode::Terminated), ("INT", ExitCode::Interrupted)] {
         let boot = hanging_boot(&database, &image).await;
@@ -346,7 +347,7 @@ async fn sigterm_and_sigint_end_a_boot_cleanly_and_the_next_one_goes_on() {
 }
 
 #[test]
-fn a_command_that_is_no_subcommand_is_run_without_a_boot() {
+fn unknown_first_argument_is_executed_without_a_boot() {
     let output = binary().args(["echo", "hello"]).output().expect("the binary runs");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "hello\n");
     let missing = binary().arg("no-such-command").output().expect("the binary runs");

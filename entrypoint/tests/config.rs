@@ -1,4 +1,4 @@
-//! What the variables come to in a real session, and that secrets stay out of the log whoever repeats them.
+//! Effects of the variables on a real session, and secrets that PostgreSQL repeats in its messages.
 
 mod common;
 
@@ -7,7 +7,7 @@ use contract::ExitCode;
 use entrypoint::config::{Config, Env};
 use entrypoint::database::{RESET, Session};
 
-/// A session by the parts of the database's place, and these variables.
+/// Opens a session with the parts of the database's URL and these variables.
 async fn session(database: &Database, variables: &[(&str, &str)]) -> Session {
     let place = database.place();
     let port = place.port.to_string();
@@ -31,7 +31,7 @@ async fn show(session: &Session, setting: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_search_path_is_knex_s_and_outlives_a_reset() {
+async fn search_path_is_quoted_as_by_knex_and_survives_a_reset() {
     let database = Database::create().await;
     let session = session(&database, &[("DB_SEARCH_PATH", "Über uns,public"), ("PGOPTIONS", "-c search_path=x")]).await;
     assert_eq!(show(&session, "search_path").await, "\"Über uns\",\"public\"");
@@ -41,7 +41,7 @@ async fn the_search_path_is_knex_s_and_outlives_a_reset() {
 }
 
 #[tokio::test]
-async fn a_connection_string_s_own_options_win_over_pgoptions() {
+async fn options_of_the_connection_string_take_precedence_over_pgoptions() {
     let database = Database::create().await;
     let url = format!("{}?options=-c%20statement_timeout%3D1234&lock_timeout=77", database.url());
     let variables = [("DB_CONNECTION_STRING", url.as_str()), ("PGOPTIONS", "-c statement_timeout=1")];
@@ -51,7 +51,7 @@ async fn a_connection_string_s_own_options_win_over_pgoptions() {
 }
 
 #[tokio::test]
-async fn what_a_url_lacks_comes_from_pgs_own_variables() {
+async fn missing_parts_of_a_url_come_from_pgs_variables() {
     let database = Database::create().await;
     let place = database.place();
     let port = place.port.to_string();
@@ -69,13 +69,13 @@ async fn what_a_url_lacks_comes_from_pgs_own_variables() {
 }
 
 #[tokio::test]
-async fn a_password_that_postgresql_repeats_is_redacted_in_both_styles() {
+async fn password_that_postgresql_repeats_is_redacted_in_both_styles() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     image.write(
         "db-init/003_echo.sql",
         "do $$ begin
-             raise warning 'the warning says %', current_setting('trm.echo');
-             raise exception 'the error says %', current_setting('trm.echo')
+             raise warning 'the warning has %', current_setting('trm.echo');
+             raise exception 'the error has %', current_setting('trm.echo')
                  using detail = current_setting('trm.echo');
          end $$;",
     );
@@ -85,8 +85,8 @@ async fn a_password_that_postgresql_repeats_is_redacted_in_both_styles() {
         boot.env("ADMIN_EMAIL", "a@b.c").env("ADMIN_PASSWORD", password).env("LOG_STYLE", style);
         boot.env("PGOPTIONS", r#"-c trm.echo=hunter2\ "quoted\\"\ one"#);
         let ended = run(&mut boot);
-        ended.assert_failed("db-init", ExitCode::MigrationFailed, &["the error says [redacted]"]);
-        assert!(ended.output.contains("the warning says [redacted]"), "{}", ended.output);
+        ended.assert_failed("db-init", ExitCode::MigrationFailed, &["the error has [redacted]"]);
+        assert!(ended.output.contains("the warning has [redacted]"), "{}", ended.output);
         assert!(!ended.output.contains("hunter2"), "{}", ended.output);
     }
 }

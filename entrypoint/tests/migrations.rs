@@ -1,5 +1,5 @@
-//! Migrations against a real PostgreSQL: what a transaction keeps, what a file cannot do to it, what a file without one
-//! leaves, who is waited for, and what the ledger takes over.
+//! Migrations against a real PostgreSQL: files with and without a transaction, lock waits, edited files, and adopting
+//! the ledger of an older runner.
 
 mod common;
 
@@ -15,34 +15,36 @@ use entrypoint::migrations::{
 use entrypoint::witness::LastCatalog;
 use tokio_postgres::Client;
 
-/// Applies a file under a patience of its own.
-async fn applied_with(
+/// Applies a file while holding the boot lock.
+async fn apply_file(
     session: &mut Session,
     config: &Config,
     patience: LockPatience,
-    sql: &str,
+    file: &MigrationFile,
 ) -> Result<(), ApplyError> {
     state::ensure(&session.client).await.expect("the test role may create a schema");
-    let file = MigrationFile::parse("001_test.sql", sql.as_bytes()).expect("a good file");
-    let (phase, log) = (Phase::DbInit, log());
     let lock = boot_lock(config).await;
     let conditions = Conditions {
-        phase,
+        phase: Phase::DbInit,
         image: "test",
         database: &config.database,
         lock: &lock,
         last: &LastCatalog::default(),
         patience,
-        log: &log,
+        log: &log(),
     };
-    let applied = apply(session, &file, &conditions).await;
+    let result = apply(session, file, &conditions).await;
     lock.release().await;
-    applied
+    result
 }
 
-async fn applied(database: &Database, session: &mut Session, sql: &str) -> Result<(), ApplyError> {
+fn parse(sql: &str) -> MigrationFile {
+    MigrationFile::parse("001_test.sql", sql.as_bytes()).expect("a good file")
+}
+
+async fn apply_sql(database: &Database, session: &mut Session, sql: &str) -> Result<(), ApplyError> {
     let config = database.config();
-    applied_with(session, &config, config.migration_locks, sql).await
+    apply_file(session, &config, config.migration_locks, &parse(sql)).await
 }
 
 async fn tables(session: &Session) -> Vec<String> {
@@ -54,15 +56,15 @@ async fn ledger_length(client: &Client) -> usize {
     client.query("select from boot.migrations", &[]).await.expect("the ledger is there").len()
 }
 
-async fn one<T: for<'a> tokio_postgres::types::FromSql<'a>>(client: &Client, query: &str) -> T {
+async fn query_value<T: for<'a> tokio_postgres::types::FromSql<'a>>(client: &Client, query: &str) -> T {
     client.query_one(query, &[]).await.expect(query).get(0)
 }
 
 #[tokio::test]
-async fn the_ledger_row_is_written_with_what_the_file_did() {
+async fn ledger_row_is_written_in_the_transaction_of_the_file() {
     let database = Database::create().await;
     let mut session = database.session().await;
-    applied(&database, &mut session, "create table a (id int); create table b (id int);").await.expect("good SQL");
+    apply_sql(&database, &mut session, "create table a (id int); create table b (id int);").await.expect("good SQL");
     assert_eq!(tables(&session).await, ["a", "b"]);
     let row =
         session.client.query_one("select phase, filename, length(checksum), image from boot.migrations", &[]).await;
@@ -72,16 +74,16 @@ async fn the_ledger_row_is_written_with_what_the_file_did() {
 }
 
 #[tokio::test]
-async fn a_file_that_fails_leaves_neither_tables_nor_a_ledger_row() {
+async fn failed_file_leaves_neither_tables_nor_a_ledger_row() {
     let database = Database::create().await;
     let mut session = database.session().await;
     for sql in [
         "create table a (id int); select 1/0;",
-        // A command that would end the boot's transaction, in a text that the reader of the files does not look into.
+        // A command that would end the boot's transaction, in a string that the scanner of the files does not parse.
         "create table a (id int); do $$ begin execute 'rollback'; end $$;",
         "create table a (id int); vacuum a;",
     ] {
-        let error = applied(&database, &mut session, sql).await.expect_err(sql);
+        let error = apply_sql(&database, &mut session, sql).await.expect_err(sql);
         assert!(matches!(error, ApplyError::Sql { kept: Kept::Nothing, .. }), "{sql}: {error}");
         assert_eq!(tables(&session).await, [""; 0], "{sql}");
         assert_eq!(ledger_length(&session.client).await, 0, "{sql}");
@@ -89,81 +91,75 @@ async fn a_file_that_fails_leaves_neither_tables_nor_a_ledger_row() {
 }
 
 #[tokio::test]
-async fn a_commit_that_the_reader_did_not_see_is_refused_by_the_server() {
+async fn commit_that_the_scanner_missed_is_refused_by_the_server() {
     let database = Database::create().await;
     let mut session = database.session().await;
-    state::ensure(&session.client).await.expect("the test role may create a schema");
-    let mut file = MigrationFile::parse("001_test.sql", b"create table a (id int); select 1").expect("a good file");
+    let config = database.config();
+    let mut file = parse("create table a (id int); select 1");
     file.sql = file.sql.replace("select 1", "commit  ");
-    let (config, log) = (database.config(), log());
-    let (database, patience) = (&config.database, config.migration_locks);
-    let lock = &boot_lock(&config).await;
-    let conditions = Conditions {
-        phase: Phase::DbInit,
-        image: "test",
-        database,
-        lock,
-        last: &LastCatalog::default(),
-        patience,
-        log: &log,
-    };
-    let error = apply(&mut session, &file, &conditions).await.expect_err("it would end the transaction");
+    let error = apply_file(&mut session, &config, config.migration_locks, &file)
+        .await
+        .expect_err("it would end the transaction");
     assert!(error.to_string().contains("(0A000)"), "{error}");
     assert_eq!(tables(&session).await, [""; 0]);
 }
 
 #[tokio::test]
-async fn a_statement_sees_what_those_before_it_made() {
+async fn statement_runs_on_the_results_of_earlier_ones() {
     let database = Database::create().await;
     let mut session = database.session().await;
     let sql = "create schema s; create table s.t (id int); set search_path to s; insert into t values (1);
                alter table t add column v int; reset all; update s.t set v = 2; create index on s.t (v) -- done";
-    applied(&database, &mut session, sql).await.expect("good SQL");
-    assert_eq!(one::<i32>(&session.client, "select v from s.t").await, 2);
+    apply_sql(&database, &mut session, sql).await.expect("good SQL");
+    assert_eq!(query_value::<i32>(&session.client, "select v from s.t").await, 2);
 }
 
 #[tokio::test]
-async fn a_file_of_ten_thousand_statements_goes_in_at_once() {
+async fn file_of_ten_thousand_statements_takes_less_than_ten_seconds() {
     let database = Database::create().await;
     let mut session = database.session().await;
     let began = Instant::now();
     let sql = format!("create table t (id int);{}", "insert into t values (1);\n".repeat(10_000));
-    applied(&database, &mut session, &sql).await.expect("good SQL");
-    assert_eq!(one::<i64>(&session.client, "select count(*) from t").await, 10_000);
+    apply_sql(&database, &mut session, &sql).await.expect("good SQL");
+    assert_eq!(query_value::<i64>(&session.client, "select count(*) from t").await, 10_000);
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
-async fn a_statement_timeout_bounds_a_file_with_and_without_a_transaction_and_not_the_next_one() {
+async fn statement_timeout_applies_to_its_file_alone_with_and_without_a_transaction() {
     let database = Database::create().await;
     let mut session = database.session().await;
     for (directive, statement) in
         [("", "select pg_sleep(10);"), ("-- no-transaction\n", "do $$ begin commit; perform pg_sleep(10); end $$;")]
     {
         let sql = format!("{directive}-- statement-timeout: 200ms\n{statement}");
-        let error = applied(&database, &mut session, &sql).await.expect_err("it takes longer");
+        let error = apply_sql(&database, &mut session, &sql).await.expect_err("it takes longer");
         assert!(error.to_string().contains("57014"), "{error}");
-        assert_eq!(one::<String>(&session.client, "show statement_timeout").await, "0");
-        assert_eq!(one::<String>(&session.client, "show lock_timeout").await, "0");
+        assert_eq!(query_value::<String>(&session.client, "show statement_timeout").await, "0");
+        assert_eq!(query_value::<String>(&session.client, "show lock_timeout").await, "0");
     }
 }
 
 #[tokio::test]
-async fn a_setting_of_one_file_does_not_reach_the_next() {
+async fn settings_of_one_file_do_not_reach_the_next() {
     let database = Database::create().await;
     let mut session = database.session().await;
-    applied(&database, &mut session, "set search_path to pg_catalog; create role nobody_here; set role nobody_here;")
-        .await
-        .expect("good SQL");
+    apply_sql(
+        &database,
+        &mut session,
+        "set search_path to pg_catalog; create role settings_role; set role settings_role;",
+    )
+    .await
+    .expect("good SQL");
     let row = session.client.query_one("select current_setting('search_path'), current_user::text", &[]).await;
     let row = row.expect("a row");
     assert_eq!(row.get::<_, &str>(0), "\"$user\", public");
-    assert_ne!(row.get::<_, &str>(1), "nobody_here");
-    session.client.batch_execute("drop role nobody_here").await.expect("a role of this test");
+    assert_ne!(row.get::<_, &str>(1), "settings_role");
+    session.client.batch_execute("drop role settings_role").await.expect("the role of this test");
 }
 
 #[tokio::test]
-async fn a_connection_that_is_cut_in_a_migration_leaves_nothing_of_it() {
+async fn lost_connection_rolls_the_migration_back() {
     let database = Database::create().await;
     let mut session = database.session().await;
     let other = database.connect().await;
@@ -175,7 +171,7 @@ async fn a_connection_that_is_cut_in_a_migration_leaves_nothing_of_it() {
         }
     };
     let (result, ()) =
-        tokio::join!(applied(&database, &mut session, "create table a (id int); select pg_sleep(60);"), cut);
+        tokio::join!(apply_sql(&database, &mut session, "create table a (id int); select pg_sleep(60);"), cut);
     let error = result.expect_err("the connection was cut");
     assert!(matches!(error, ApplyError::Connection { .. }), "{error:?}");
     assert!(error.to_string().contains("57P01"), "{error}");
@@ -186,7 +182,7 @@ async fn a_connection_that_is_cut_in_a_migration_leaves_nothing_of_it() {
 }
 
 #[tokio::test]
-async fn statements_that_cannot_run_in_a_transaction_stand_alone() {
+async fn statements_that_cannot_run_in_a_transaction_need_the_directive() {
     let database = Database::create().await;
     let mut session = database.session().await;
     let setup = "create type mood as enum ('sad'); create table t (m mood); insert into t values ('sad');
@@ -201,58 +197,58 @@ async fn statements_that_cannot_run_in_a_transaction_stand_alone() {
                do $$ begin insert into public.t values ('glad'); commit; end $$;
                call public.add_twice();
                vacuum public.t;";
-    applied(&database, &mut session, sql).await.expect("good SQL");
-    assert_eq!(one::<i64>(&session.client, "select count(*) from t").await, 3);
+    apply_sql(&database, &mut session, sql).await.expect("good SQL");
+    assert_eq!(query_value::<i64>(&session.client, "select count(*) from t").await, 3);
     assert_eq!(ledger_length(&session.client).await, 1);
     for statement in ["create index concurrently if not exists t_m on t (m)", "call add_twice()", "vacuum t"] {
-        let error = applied(&database, &mut session, statement).await.expect_err("it needs the directive");
+        let error = apply_sql(&database, &mut session, statement).await.expect_err("it needs the directive");
         assert!(matches!(error, ApplyError::Sql { kept: Kept::Nothing, .. }), "{error}");
         assert!(error.to_string().contains("move it into a file with the directive `-- no-transaction`"), "{error}");
     }
 }
 
 #[tokio::test]
-async fn a_failure_without_a_transaction_tells_what_was_kept() {
+async fn failure_without_a_transaction_reports_the_part_that_was_kept() {
     let database = Database::create().await;
     let mut session = database.session().await;
     session.client.batch_execute("create table a (id int)").await.expect("an empty database");
     let sql = "-- no-transaction\ncreate index concurrently if not exists a_id on a (id);
 create index concurrently if not exists \"ä\" on a\n  ((wrong + 1));\nvacuum a;";
-    let error = applied(&database, &mut session, sql).await.expect_err("there is no such column");
+    let error = apply_sql(&database, &mut session, sql).await.expect_err("there is no such column");
     let text = error.to_string();
     assert!(
         text.starts_with("001_test.sql:4:5: ") && text.contains("(1 of 3 statements, to line 2) was kept"),
         "{text}"
     );
-    assert!(one::<bool>(&session.client, "select to_regclass('a_id') is not null").await);
+    assert!(query_value::<bool>(&session.client, "select to_regclass('a_id') is not null").await);
     assert_eq!(ledger_length(&session.client).await, 0);
-    applied(&database, &mut session, &sql.replace("wrong", "id")).await.expect("it is repeatable");
+    apply_sql(&database, &mut session, &sql.replace("wrong", "id")).await.expect("it is repeatable");
     assert_eq!(ledger_length(&session.client).await, 1);
 }
 
-/// A table with an index that a cut-off `CREATE INDEX CONCURRENTLY` left: its rows are not unique.
-const INVALID: &str = "create table t (id int); insert into t values (1), (1)";
+/// A table with duplicate rows, on which an interrupted `CREATE UNIQUE INDEX CONCURRENTLY` leaves an INVALID index.
+const DUPLICATES: &str = "create table t (id int); insert into t values (1), (1)";
 
 #[tokio::test]
-async fn an_invalid_index_is_built_anew_and_not_taken_for_done() {
+async fn invalid_index_is_built_again() {
     let database = Database::create().await;
     let mut session = database.session().await;
-    session.client.batch_execute(INVALID).await.expect("an empty database");
+    session.client.batch_execute(DUPLICATES).await.expect("an empty database");
     let sql = "-- no-transaction\ncreate unique index concurrently if not exists \"T id\" on t (id);";
     let valid = "select indisvalid from pg_index where indexrelid = '\"T id\"'::regclass";
     for _ in 0..2 {
-        let error = applied(&database, &mut session, sql).await.expect_err("two rows are the same");
+        let error = apply_sql(&database, &mut session, sql).await.expect_err("two rows are the same");
         assert!(error.to_string().contains("23505"), "{error}");
-        assert!(!one::<bool>(&session.client, valid).await);
+        assert!(!query_value::<bool>(&session.client, valid).await);
     }
     session.client.batch_execute("delete from t").await.expect("a table");
-    applied(&database, &mut session, sql).await.expect("nothing is in the way");
-    assert!(one::<bool>(&session.client, valid).await);
+    apply_sql(&database, &mut session, sql).await.expect("the rows are unique now");
+    assert!(query_value::<bool>(&session.client, valid).await);
     assert_eq!(ledger_length(&session.client).await, 1);
 }
 
 #[tokio::test]
-async fn a_file_does_not_count_as_applied_while_an_index_of_its_own_is_invalid() {
+async fn file_does_not_count_as_applied_while_one_of_its_indexes_is_invalid() {
     let database = Database::create().await;
     let mut session = database.session().await;
     session.client.batch_execute("create table t (id int)").await.expect("an empty database");
@@ -262,56 +258,63 @@ async fn a_file_does_not_count_as_applied_while_an_index_of_its_own_is_invalid()
                    update pg_index set indisvalid = false where indexrelid = 't_id'::regclass;
                    commit;
                end $$;";
-    let error = applied(&database, &mut session, sql).await.expect_err("the index serves nobody");
+    let error = apply_sql(&database, &mut session, sql).await.expect_err("the index is INVALID");
     let text = error.to_string();
     assert!(text.starts_with("001_test.sql:4:16: public.t_id is INVALID") && text.contains("3 of 3"), "{text}");
     assert_eq!(ledger_length(&session.client).await, 0);
 }
 
 #[tokio::test]
-async fn an_index_that_waits_in_vain_is_tried_again_from_the_start() {
+async fn index_build_is_retried_after_a_lock_timeout() {
     let database = Database::create().await;
     let mut session = database.session().await;
     session.client.batch_execute("create table t (id int)").await.expect("an empty database");
-    // A transaction that has written the table: the index waits for its end, and is INVALID while it does.
+    // A transaction that has written to the table: the index waits for its end, and is INVALID meanwhile.
     let other = database.connect().await;
     other.batch_execute("begin; insert into t values (1)").await.expect("a table");
     let config = database.config();
     let patience = LockPatience { timeout: Duration::from_secs(1), tries: 20 };
-    let sql = "-- no-transaction\ncreate index concurrently if not exists t_id on t (id);";
-    let let_go = async {
+    let file = parse("-- no-transaction\ncreate index concurrently if not exists t_id on t (id);");
+    let commit = async {
         tokio::time::sleep(Duration::from_millis(1_800)).await;
         other.batch_execute("commit").await.expect("it is open");
     };
-    let (result, ()) = tokio::join!(applied_with(&mut session, &config, patience, sql), let_go);
-    result.expect("the other has let go");
-    assert!(one::<bool>(&session.client, "select indisvalid from pg_index where indexrelid = 't_id'::regclass").await);
+    let (result, ()) = tokio::join!(apply_file(&mut session, &config, patience, &file), commit);
+    result.expect("the other transaction has ended");
+    assert!(
+        query_value::<bool>(&session.client, "select indisvalid from pg_index where indexrelid = 't_id'::regclass")
+            .await
+    );
 }
 
-/// A session that holds a table as an administrator does who forgot to commit.
-async fn holding(database: &Database) -> Client {
+/// Opens a session that holds a lock on a table, like an operator who forgot to commit.
+async fn lock_laps(database: &Database) -> Client {
     let holder = database.connect().await;
     holder
-        .batch_execute("set application_name = 'psql of somebody'; begin; lock table laps; select 'hunter2'")
+        .batch_execute("set application_name = 'psql of the operator'; begin; lock table laps; select 'hunter2'")
         .await
         .expect("a table");
     holder
 }
 
 #[tokio::test]
-async fn a_file_that_is_blocked_names_who_is_in_the_way_and_leaves_nothing() {
+async fn blocked_file_names_the_blocker_and_leaves_nothing() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     assert_eq!(run(&mut image.boot(database.url())).code, 0);
     for sql in ["alter table laps add column x int;", "-- no-transaction\nreindex table laps;"] {
         image.write("db-init/003_wait.sql", sql);
-        let holder = holding(&database).await;
+        let holder = lock_laps(&database).await;
         let mut boot = image.boot(database.url());
         let began = Instant::now();
         let ended = run(boot.env("MIGRATION_LOCK_TIMEOUT", "1").env("MIGRATION_LOCK_TRIES", "2"));
         ended.assert_failed(
             "db-init",
             ExitCode::MigrationBlocked,
-            &["003_wait.sql: no lock within 1 s, 2 times", "psql of somebody, idle in transaction", "end that session"],
+            &[
+                "003_wait.sql: no lock within 1 s, 2 times",
+                "psql of the operator, idle in transaction",
+                "end that session",
+            ],
         );
         assert!(ended.output.contains("003_wait.sql waits for pid"), "{}", ended.output);
         assert!(ended.output.contains("try 1 of 2"), "{}", ended.output);
@@ -323,26 +326,26 @@ async fn a_file_that_is_blocked_names_who_is_in_the_way_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_lock_that_is_let_go_in_time_is_no_failure() {
+async fn lock_that_is_released_in_time_is_not_a_failure() {
     let database = Database::create().await;
     let mut session = database.session().await;
     session.client.batch_execute("create table laps (id int)").await.expect("an empty database");
     let config = database.config();
     let patience = LockPatience { timeout: Duration::from_secs(1), tries: 20 };
-    for sql in ["alter table laps add column x int;", "-- no-transaction\nreindex table laps;"] {
-        let holder = holding(&database).await;
-        let let_go = async {
+    for file in ["alter table laps add column x int;", "-- no-transaction\nreindex table laps;"].map(parse) {
+        let holder = lock_laps(&database).await;
+        let rollback = async {
             tokio::time::sleep(Duration::from_millis(1_300)).await;
             holder.batch_execute("rollback").await.expect("it is open");
         };
-        let (result, ()) = tokio::join!(applied_with(&mut session, &config, patience, sql), let_go);
-        result.expect("the holder has let go");
+        let (result, ()) = tokio::join!(apply_file(&mut session, &config, patience, &file), rollback);
+        result.expect("the holder has released its lock");
         session.client.batch_execute("truncate boot.migrations").await.expect("the ledger is there");
     }
 }
 
 #[tokio::test]
-async fn a_slow_file_says_that_it_still_runs() {
+async fn slow_file_logs_its_progress() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     image.write("db-init/003_slow.sql", "select pg_sleep(11.5);");
     let ended = run(&mut image.boot(database.url()));
@@ -351,13 +354,13 @@ async fn a_slow_file_says_that_it_still_runs() {
 }
 
 #[tokio::test]
-async fn an_edited_file_is_accepted_once_by_what_the_boot_says() {
+async fn edited_file_is_accepted_by_the_checksum_in_the_boots_message() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     assert_eq!(run(&mut image.boot(database.url())).code, 0);
     image.write("db-init/002_speed.sql", "alter table laps add column speed double precision;\n");
     let refused = run(&mut image.boot(database.url()));
     refused.assert_failed("db-init", ExitCode::MigrationsInvalid, &["002_speed.sql was edited", "restore it"]);
-    let (_, way_out) = refused.last.message.rsplit_once("MIGRATION_ACCEPT=").expect("the way out");
+    let (_, acceptance) = refused.last.message.rsplit_once("MIGRATION_ACCEPT=").expect("the remedy");
 
     let other = run(image.boot(database.url()).env("MIGRATION_ACCEPT", "002_speed.sql:000000000000"));
     other.assert_failed("db-init", ExitCode::MigrationsInvalid, &["MIGRATION_ACCEPT takes 000000000000 alone"]);
@@ -366,17 +369,17 @@ async fn an_edited_file_is_accepted_once_by_what_the_boot_says() {
     let never = run(image.boot(database.url()).env("MIGRATION_LOCK_TRIES", "0").env("MIGRATION_LOCK_TIMEOUT", "x"));
     never.assert_failed("config", ExitCode::Config, &["MIGRATION_LOCK_TRIES is `0`", "MIGRATION_LOCK_TIMEOUT is `x`"]);
 
-    let accepted = run(image.boot(database.url()).env("MIGRATION_ACCEPT", way_out));
+    let accepted = run(image.boot(database.url()).env("MIGRATION_ACCEPT", acceptance));
     assert_eq!(accepted.code, 0, "{}", accepted.output);
     assert!(accepted.output.contains("warning: 002_speed.sql is taken as it now is"), "{}", accepted.output);
-    let idle = run(image.boot(database.url()).env("MIGRATION_ACCEPT", way_out));
+    let idle = run(image.boot(database.url()).env("MIGRATION_ACCEPT", acceptance));
     assert_eq!(idle.code, 0, "{}", idle.output);
     assert!(idle.output.contains("002_speed.sql, which needs no acceptance: remove it"), "{}", idle.output);
     assert_eq!(run(&mut image.boot(database.url())).code, 0);
 }
 
 #[tokio::test]
-async fn what_an_older_runner_applied_is_adopted_and_not_run_again() {
+async fn files_that_an_older_runner_applied_are_adopted() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     let client = database.connect().await;
     let checksum = entrypoint::migrations::file::hex_sha256(b"create table laps (id int);\r\n");
@@ -395,7 +398,7 @@ async fn what_an_older_runner_applied_is_adopted_and_not_run_again() {
     assert!(ended.output.contains("also has db-init/000_gone.sql, which this image lacks"), "{}", ended.output);
     assert!(ended.output.contains("4/8 db-init: 0 applied, 2 skipped"), "{}", ended.output);
     assert_eq!(ledger_length(&client).await, 3);
-    assert_eq!(one::<i64>(&client, "select count(*) from migrations_applied").await, 3);
+    assert_eq!(query_value::<i64>(&client, "select count(*) from migrations_applied").await, 3);
 
     let second = run(&mut image.boot(database.url()));
     assert_eq!(second.code, 0, "{}", second.output);
@@ -403,7 +406,7 @@ async fn what_an_older_runner_applied_is_adopted_and_not_run_again() {
 }
 
 #[tokio::test]
-async fn what_an_older_runner_applied_otherwise_is_an_edit_that_can_be_accepted() {
+async fn files_that_an_older_runner_applied_in_another_version_can_be_accepted() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     let client = database.connect().await;
     client
@@ -417,32 +420,32 @@ async fn what_an_older_runner_applied_otherwise_is_an_edit_that_can_be_accepted(
         .expect("an empty database");
     let refused = run(&mut image.boot(database.url()));
     refused.assert_failed("db-init", ExitCode::MigrationsInvalid, &["001_laps.sql was edited", "aaaaaaaaaaaa"]);
-    let made = client.query_one("select to_regclass('boot.migrations') is not null", &[]).await.expect("a query");
-    assert!(!made.get::<_, bool>(0), "a refused boot has left something behind");
-    let (_, way_out) = refused.last.message.rsplit_once("MIGRATION_ACCEPT=").expect("the way out");
-    let accepted = run(image.boot(database.url()).env("MIGRATION_ACCEPT", way_out));
+    let has_ledger = query_value::<bool>(&client, "select to_regclass('boot.migrations') is not null").await;
+    assert!(!has_ledger, "the refused boot created its schema");
+    let (_, acceptance) = refused.last.message.rsplit_once("MIGRATION_ACCEPT=").expect("the remedy");
+    let accepted = run(image.boot(database.url()).env("MIGRATION_ACCEPT", acceptance));
     assert_eq!(accepted.code, 0, "{}", accepted.output);
     assert!(accepted.output.contains("warning: adopted 3 files"), "{}", accepted.output);
     assert_eq!(run(&mut image.boot(database.url())).code, 0);
 }
 
 #[test]
-fn the_files_of_this_repository_obey_the_rules() {
+fn files_of_this_repository_are_valid() {
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../db-init");
-    let files = MigrationSet::read(&dir).expect("they are applied by every boot");
+    let files = MigrationSet::read(&dir).expect("valid files");
     assert!(!files.db_init.is_empty() && !files.post_schema.is_empty());
     assert!(files.owned_tables().any(|table| table == "positions"));
 }
 
 #[tokio::test]
-async fn a_plan_is_made_without_writing_anything() {
+async fn planning_writes_nothing() {
     let database = Database::create().await;
     let client = database.connect().await;
-    let file = |name: &str| MigrationFile::parse(name, b"select 1").expect("a good file");
-    let files = MigrationSet { db_init: vec![file("001_a.sql"), file("002_b.sql")], post_schema: Vec::new() };
+    let db_init = ["001_a.sql", "002_b.sql"].map(|name| MigrationFile::parse(name, b"select 1").expect("a good file"));
+    let files = MigrationSet { db_init: db_init.into(), post_schema: Vec::new() };
     client.batch_execute("set default_transaction_read_only = on").await.expect("a setting");
     let ledger = Ledger::read(&client, &files).await.expect("an empty database has an empty ledger");
-    assert_eq!(plan(&files.db_init, ledger.of(Phase::DbInit), None).expect("no contradiction").apply.len(), 2);
+    assert_eq!(plan(&files.db_init, ledger.of(Phase::DbInit), None).expect("a consistent ledger").apply.len(), 2);
 
     let other = database.connect().await;
     other
@@ -452,13 +455,13 @@ async fn a_plan_is_made_without_writing_anything() {
         .await
         .expect("an empty database");
     let ledger = Ledger::read(&client, &files).await.expect("it only reads");
-    let adopted = plan(&files.db_init, ledger.of(Phase::DbInit), None).expect("no contradiction");
+    let adopted = plan(&files.db_init, ledger.of(Phase::DbInit), None).expect("a consistent ledger");
     assert_eq!((adopted.apply.len(), adopted.skipped), (1, 1));
-    assert!(one::<bool>(&client, "select to_regnamespace('boot') is null").await);
+    assert!(query_value::<bool>(&client, "select to_regnamespace('boot') is null").await);
 }
 
 #[tokio::test]
-async fn a_ledger_from_before_a_column_is_read_and_completed() {
+async fn ledger_without_a_later_column_is_read_and_upgraded() {
     let database = Database::create().await;
     let mut session = database.session().await;
     state::ensure(&session.client).await.expect("the test role may create a schema");
@@ -471,9 +474,9 @@ async fn a_ledger_from_before_a_column_is_read_and_completed() {
         .await
         .expect("the ledger is there");
     let set = MigrationSet::default();
-    let ledger = Ledger::read(&session.client, &set).await.expect("it can be read as it is");
+    let ledger = Ledger::read(&session.client, &set).await.expect("the older form can be read");
     assert!(!ledger.of(Phase::DbInit)[0].breaks_older_images);
-    applied(&database, &mut session, "-- breaks-older-images\nselect 1").await.expect("good SQL");
+    apply_sql(&database, &mut session, "-- breaks-older-images\nselect 1").await.expect("good SQL");
     let ledger = Ledger::read(&session.client, &set).await.expect("the ledger is there");
     let flags: Vec<_> = ledger.of(Phase::DbInit).iter().map(|row| row.breaks_older_images).collect();
     assert_eq!(flags, [true, false]);
@@ -482,7 +485,7 @@ async fn a_ledger_from_before_a_column_is_read_and_completed() {
 }
 
 #[tokio::test]
-async fn the_state_is_made_once_and_without_noise() {
+async fn schema_boot_is_created_once_and_without_notices() {
     let database = Database::create().await;
     let mut session = database.session().await;
     for _ in 0..2 {

@@ -1,15 +1,15 @@
-//! What a boot makes of where a database stands: nothing to do, an older image, a newer Directus, an operator's wish;
-//! and that `plan` and `status` say so and change nothing.
+//! Decisions from the state of a database: nothing to do, an older image, a newer Directus, a variable of the operator.
+//! `plan` and `status` report them and change nothing.
 
 mod common;
 
-use std::process::{Command, Output};
+use std::process::Command;
 
 use common::{Database, Image, run};
 use contract::ExitCode;
 use serde_json::{Value, json};
 
-/// A database that this image has booted, so that there is nothing left to do.
+/// Boots an image, so that the next boot has nothing to do.
 async fn booted() -> (Database, Image) {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     let ended = run(&mut image.boot(database.url()));
@@ -17,39 +17,39 @@ async fn booted() -> (Database, Image) {
     (database, image)
 }
 
-/// A boot that has no Node to start.
-fn without_node(image: &Image, database: &Database) -> common::Ended {
+/// Boots with a PATH that has no Node.
+fn run_without_node(image: &Image, database: &Database) -> common::Ended {
     run(image.boot(database.url()).env("PATH", "/nowhere"))
 }
 
-fn report(command: &mut Command, kind: &str) -> (i32, Value, Output) {
+/// Runs a subcommand that prints JSON, and returns its exit code and the document.
+fn run_json(command: &mut Command) -> (i32, Value) {
     let output = command.output().expect("the binary runs");
     let text = String::from_utf8_lossy(&output.stdout);
     let document = serde_json::from_str(&text).unwrap_or_else(|error| {
-        panic!("{kind} wrote no JSON ({error}): {text}\n{}", String::from_utf8_lossy(&output.stderr))
+        panic!("{command:?} did not print JSON ({error}): {text}\n{}", String::from_utf8_lossy(&output.stderr))
     });
-    (output.status.code().expect("it exits"), document, output)
+    (output.status.code().expect("it exits"), document)
 }
 
 fn plan(image: &Image, database: &Database) -> (i32, Value) {
-    let (code, document, _) = report(&mut image.command(database.url(), &["plan", "--json"]), "plan");
-    (code, document)
+    run_json(&mut image.command(database.url(), &["plan", "--json"]))
 }
 
 #[tokio::test]
-async fn a_boot_with_nothing_to_do_starts_no_node_and_takes_no_lock() {
+async fn boot_with_nothing_to_do_starts_no_node_and_takes_no_lock() {
     let (database, image) = booted().await;
     let holder = database.connect().await;
     let key = contract::LOCK_KEY;
     holder.execute("select pg_advisory_lock($1)", &[&key]).await.expect("free");
-    let ended = without_node(&image, &database);
+    let ended = run_without_node(&image, &database);
     assert_eq!(ended.code, 0, "{}", ended.output);
     assert!(ended.output.contains("3/8 lock: not needed"), "{}", ended.output);
     assert!(ended.output.contains("4/8 db-init: 0 applied, 2 skipped"), "{}", ended.output);
 }
 
 #[tokio::test]
-async fn an_edit_of_the_schema_makes_directus_compare_again() {
+async fn edit_of_the_schema_makes_directus_compare_again() {
     for edit in [
         "update directus_collections set note = 'edited'",
         "insert into directus_fields (collection, field) values ('laps', 'x')",
@@ -74,29 +74,29 @@ async fn an_edit_of_the_schema_makes_directus_compare_again() {
             .await
             .expect("tables");
         assert_eq!(run(&mut image.boot(database.url())).code, 0);
-        assert_eq!(without_node(&image, &database).code, 0);
+        assert_eq!(run_without_node(&image, &database).code, 0);
         client.batch_execute(edit).await.unwrap_or_else(|error| panic!("{edit}: {error}"));
-        let ended = without_node(&image, &database);
+        let ended = run_without_node(&image, &database);
         ended.assert_failed("schema", ExitCode::SchemaFailed, &["cannot start node"]);
-        // Once it was compared and found as the snapshot says, it is known.
+        // After a comparison without differences the new state is recorded.
         let compared = run(&mut image.boot(database.url()));
         assert_eq!(compared.code, 0, "{edit}: {}", compared.output);
-        assert_eq!(without_node(&image, &database).code, 0, "{edit}");
+        assert_eq!(run_without_node(&image, &database).code, 0, "{edit}");
     }
 }
 
 #[tokio::test]
-async fn an_edit_of_the_ledger_is_noticed() {
+async fn edit_of_the_ledger_is_noticed() {
     let (database, image) = booted().await;
     let client = database.connect().await;
     client.execute("update boot.migrations set checksum = repeat('0', 64)", &[]).await.expect("rows");
-    without_node(&image, &database).assert_failed("db-init", ExitCode::MigrationsInvalid, &["was edited after"]);
+    run_without_node(&image, &database).assert_failed("db-init", ExitCode::MigrationsInvalid, &["was edited after"]);
 
     let (database, image) = booted().await;
     let client = database.connect().await;
     let forgotten = "delete from boot.migrations where filename = '002_speed.sql'";
     assert_eq!(client.execute(forgotten, &[]).await.expect("rows"), 1);
-    let ended = without_node(&image, &database);
+    let ended = run_without_node(&image, &database);
     assert!(!ended.output.contains("3/8 lock: not needed"), "{}", ended.output);
 
     let (database, image) = booted().await;
@@ -105,23 +105,23 @@ async fn an_edit_of_the_ledger_is_noticed() {
                 values ('db-init', '000_more.sql', '', 0, 'another')";
     client.execute(more, &[]).await.expect("a row");
     let expected = ["000_more.sql was applied, but is not in this image"];
-    without_node(&image, &database).assert_failed("db-init", ExitCode::MigrationsInvalid, &expected);
+    run_without_node(&image, &database).assert_failed("db-init", ExitCode::MigrationsInvalid, &expected);
 }
 
 #[tokio::test]
-async fn a_database_that_an_earlier_version_of_the_boot_left_is_looked_at_once() {
+async fn database_of_an_earlier_boot_version_is_compared_once() {
     let (database, image) = booted().await;
     let client = database.connect().await;
     client.execute("alter table boot.snapshots drop column ledger", &[]).await.expect("a column");
     for expected in ["3/8 lock: free", "3/8 lock: not needed"] {
-        let ended = without_node(&image, &database);
+        let ended = run_without_node(&image, &database);
         assert_eq!(ended.code, 0, "{}", ended.output);
         assert!(ended.output.contains(expected), "{}", ended.output);
     }
 }
 
 #[tokio::test]
-async fn rows_of_users_and_of_tracked_tables_are_no_edit() {
+async fn rows_of_users_and_of_tracked_tables_are_not_an_edit() {
     let (database, image) = booted().await;
     let client = database.connect().await;
     client
@@ -132,43 +132,42 @@ async fn rows_of_users_and_of_tracked_tables_are_no_edit() {
         .await
         .expect("tables");
     client.batch_execute("vacuum analyze").await.expect("outside a transaction");
-    assert_eq!(without_node(&image, &database).code, 0);
+    assert_eq!(run_without_node(&image, &database).code, 0);
 }
 
 #[tokio::test]
 async fn sql_alone_needs_no_node_unless_it_touches_the_schema() {
     let (database, image) = booted().await;
     image.write("db-init/003_other.sql", "create table other (id int);");
-    let ended = without_node(&image, &database);
+    let ended = run_without_node(&image, &database);
     assert_eq!(ended.code, 0, "{}", ended.output);
     assert!(ended.output.contains("4/8 db-init: 1 applied, 2 skipped"), "{}", ended.output);
-    assert_eq!(without_node(&image, &database).code, 0);
+    assert_eq!(run_without_node(&image, &database).code, 0);
 
     image.write("db-init/004_touches.sql", "update directus_collections set note = note; create table directus_x ();");
-    without_node(&image, &database).assert_failed("schema", ExitCode::SchemaFailed, &["cannot start node"]);
+    run_without_node(&image, &database).assert_failed("schema", ExitCode::SchemaFailed, &["cannot start node"]);
     assert_eq!(run(&mut image.boot(database.url())).code, 0);
 }
 
 #[tokio::test]
-async fn sql_after_the_schema_that_changes_what_the_snapshot_describes_is_found_out() {
+async fn post_schema_sql_that_changes_a_table_of_the_snapshot_is_detected() {
     let (database, image) = booted().await;
     image.write("db-init/post-schema/002_drops.sql", "create table directus_y ();");
     let drops = json!({"entity": "field", "collection": "laps", "field": "speed", "diff": [{"kind": "N"}]});
-    let mut boot = image.boot(database.url());
     let replies = json!({"plan": {"type": "plan", "directus": "0", "changes": [drops]}});
-    let ended = run(boot.env("BRIDGE_REPLIES", replies.to_string()));
+    let ended = image.run_with(&database, &replies);
     ended.assert_failed("post-schema", ExitCode::SchemaDiverged, &["the SQL after the schema changed laps.speed"]);
 }
 
 #[tokio::test]
-async fn an_older_image_applies_nothing_says_so_and_ends_well() {
+async fn older_image_applies_nothing_warns_and_succeeds() {
     let (database, image) = booted().await;
     image.write("schema.yaml", "version: 1 # newer\n");
     image.write("db-init/003_newer.sql", "create table newer (id int);\n");
     assert_eq!(run(image.boot(database.url()).env("BOOT_IMAGE", "2.0@new")).code, 0);
 
     let older = Image::new();
-    let ended = without_node(&older, &database);
+    let ended = run_without_node(&older, &database);
     assert_eq!(ended.code, 0, "{}", ended.output);
     assert!(ended.output.contains("warning: this image is older than the database"), "{}", ended.output);
     assert!(ended.output.contains("which 2.0@new brought to snapshot"), "{}", ended.output);
@@ -176,21 +175,21 @@ async fn an_older_image_applies_nothing_says_so_and_ends_well() {
     let (code, document) = plan(&older, &database);
     assert_eq!((code, &document["schema"]["state"]), (0, &json!("older")));
 
-    // The newer one is still at home.
-    assert_eq!(without_node(&image, &database).code, 0);
+    // The newer image still has nothing to do.
+    assert_eq!(run_without_node(&image, &database).code, 0);
 }
 
 #[tokio::test]
-async fn an_older_image_is_refused_where_a_newer_one_says_so() {
+async fn older_image_is_refused_after_a_file_that_breaks_older_images() {
     let (database, image) = booted().await;
     image.write("db-init/003_newer.sql", "-- breaks-older-images\ncreate table newer (id int);\n");
     assert_eq!(run(image.boot(database.url()).env("BOOT_IMAGE", "2.0@new")).code, 0);
-    let ended = without_node(&Image::new(), &database);
+    let ended = run_without_node(&Image::new(), &database);
     ended.assert_failed("db-init", ExitCode::ImageTooOld, &["003_newer.sql", "breaks older images", "2.0@new"]);
 }
 
 #[tokio::test]
-async fn a_snapshot_that_was_brought_back_beside_something_new_is_no_older_image() {
+async fn image_with_an_earlier_snapshot_and_a_new_file_is_not_older() {
     let (database, image) = booted().await;
     image.write("schema.yaml", "version: 1 # second\n");
     assert_eq!(run(&mut image.boot(database.url())).code, 0);
@@ -199,18 +198,22 @@ async fn a_snapshot_that_was_brought_back_beside_something_new_is_no_older_image
     let ended = run(&mut image.boot(database.url()));
     assert_eq!(ended.code, 0, "{}", ended.output);
     assert!(ended.output.contains("6/8 schema: no changes"), "{}", ended.output);
-    assert_eq!(without_node(&image, &database).code, 0);
+    assert_eq!(run_without_node(&image, &database).code, 0);
 }
 
 #[tokio::test]
-async fn a_directus_older_than_the_databases_is_refused_before_it_touches_anything() {
+async fn directus_older_than_that_of_the_database_is_refused_before_any_change() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     let client = database.connect().await;
     client.batch_execute("insert into directus_migrations values ('20990101A')").await.expect("a table");
     let ended = run(&mut image.boot(database.url()));
-    ended.assert_failed("bootstrap", ExitCode::ImageTooOld, &["this image with Directus 0 lacks: 20990101A", "start that image or a newer one"]);
+    ended.assert_failed(
+        "bootstrap",
+        ExitCode::ImageTooOld,
+        &["this image with Directus 0 lacks: 20990101A", "start that image or a newer one"],
+    );
     let schemas = client.query_one("select count(*) from pg_namespace where nspname = 'boot'", &[]).await;
-    assert_eq!(schemas.expect("a catalogue").get::<_, i64>(0), 0, "it has left something behind");
+    assert_eq!(schemas.expect("a catalog").get::<_, i64>(0), 0, "the refused boot created its schema");
 }
 
 #[tokio::test]
@@ -235,20 +238,20 @@ async fn schema_apply_mode_decides_what_phase_6_may_do() {
 }
 
 #[tokio::test]
-async fn a_table_that_db_init_owns_may_not_stand_in_the_snapshot() {
+async fn table_that_db_init_owns_may_not_be_in_the_snapshot() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     image.write("db-init/003_positions.sql", "-- owns-table: positions\ncreate table positions (at int);\n");
     let snapshot = json!({"read-snapshot": {"type": "snapshot", "directus": "0", "tables": ["positions"], "folders": [],
         "columns": [], "aliases": [], "relations": []}});
-    let ended = run(image.boot(database.url()).env("BRIDGE_REPLIES", snapshot.to_string()));
+    let ended = image.run_with(&database, &snapshot);
     ended.assert_failed("schema", ExitCode::SnapshotInvalid, &["holds the table positions, which db-init owns"]);
     let client = database.connect().await;
-    let made = client.query_one("select to_regclass('positions') is not null", &[]).await.expect("a query");
-    assert!(!made.get::<_, bool>(0), "its SQL ran before");
+    let exists = client.query_one("select to_regclass('positions') is not null", &[]).await.expect("a query");
+    assert!(!exists.get::<_, bool>(0), "the SQL ran before the refusal");
 }
 
 #[tokio::test]
-async fn a_refusal_says_how_many_rows_are_at_stake() {
+async fn refusal_contains_the_numbers_of_affected_rows() {
     let (database, image) = booted().await;
     let client = database.connect().await;
     client.batch_execute("insert into laps values (1, null), (2, 7), (3, 8)").await.expect("a table");
@@ -258,14 +261,14 @@ async fn a_refusal_says_how_many_rows_are_at_stake() {
         {"entity": "field", "collection": "laps", "field": "speed", "diff": [{"kind": "D"}]},
         {"entity": "relation", "collection": "laps", "field": "entry", "diff": [{"kind": "D"}]},
     ]);
-    let replies = json!({"plan": {"type": "plan", "directus": "0", "changes": changes}}).to_string();
-    let ended = run(image.boot(database.url()).env("BRIDGE_REPLIES", &replies));
+    let replies = json!({"plan": {"type": "plan", "directus": "0", "changes": changes}});
+    let ended = image.run_with(&database, &replies);
     let words =
         ["delete collection laps (3 rows)", "delete field laps.speed (2 values)", "delete relation laps.entry;"];
     ended.assert_failed("schema", ExitCode::SchemaRefused, &words);
 
     let mut command = image.command(database.url(), &["plan", "--json"]);
-    let (code, document, _) = report(command.env("BRIDGE_REPLIES", &replies), "plan");
+    let (code, document) = run_json(command.env("BRIDGE_REPLIES", replies.to_string()));
     assert_eq!((code, &document["verdict"]), (43, &json!("refused")));
     assert_eq!(document["schema"]["losses"][0], "delete collection laps (3 rows)");
     let digest = document["schema"]["digest"].as_str().expect("a digest");
@@ -273,7 +276,7 @@ async fn a_refusal_says_how_many_rows_are_at_stake() {
 }
 
 #[tokio::test]
-async fn a_plan_tells_what_a_boot_would_do_and_its_exit_code_says_which_kind() {
+async fn plan_describes_the_next_boot_and_its_exit_code_is_the_verdict() {
     let (database, image) = (Database::create().await, Image::new());
     let (code, document) = plan(&image, &database);
     assert_eq!((code, &document["verdict"]), (2, &json!("changes")), "{document}");
@@ -297,7 +300,7 @@ async fn a_plan_tells_what_a_boot_would_do_and_its_exit_code_says_which_kind() {
         [{"kind": "E", "path": ["meta", "note"], "lhs": "a", "rhs": "b"}]});
     let replies = json!({"plan": {"type": "plan", "directus": "0", "changes": [edit]}}).to_string();
     let mut command = image.command(database.url(), &["plan", "--json"]);
-    let (code, document, _) = report(command.env("BRIDGE_REPLIES", &replies), "plan");
+    let (code, document) = run_json(command.env("BRIDGE_REPLIES", &replies));
     assert_eq!((code, &document["verdict"]), (3, &json!("drift")), "{document}");
     assert_eq!(document["schema"]["changes"][0]["collection"], "laps");
 
@@ -310,10 +313,10 @@ async fn a_plan_tells_what_a_boot_would_do_and_its_exit_code_says_which_kind() {
 }
 
 #[tokio::test]
-async fn a_plan_and_a_status_change_nothing_and_cannot() {
+async fn plan_and_status_are_read_only() {
     let (database, image) = (Database::create().await, Image::new());
     plan(&image, &database);
-    report(&mut image.command(database.url(), &["status", "--json"]), "status");
+    run_json(&mut image.command(database.url(), &["status", "--json"]));
     let client = database.connect().await;
     let found = client
         .query_one(
@@ -322,37 +325,37 @@ async fn a_plan_and_a_status_change_nothing_and_cannot() {
             &[],
         )
         .await;
-    assert_eq!(found.expect("a catalogue").get::<_, i64>(0), 0);
-    // The session that Directus gets is read-only, too: the double shows the mode that it was given.
+    assert_eq!(found.expect("a catalog").get::<_, i64>(0), 0);
+    // Directus' session is read-only, too: the stand-in prints the mode that it was passed.
     let replies = json!({"plan": "mode"}).to_string();
     let (database, image) = booted().await;
     let client = database.connect().await;
     client.batch_execute("create table directus_x ()").await.expect("a table");
     let output = image.command(database.url(), &["plan"]).env("BRIDGE_REPLIES", replies).output().expect("it runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("mode read-only"), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("mode read-only"), "{stderr}");
 }
 
 #[tokio::test]
-async fn a_status_tells_ledger_lineage_and_lock() {
+async fn status_contains_the_ledger_the_snapshot_history_and_the_lock() {
     let (database, image) = booted().await;
     let holder = database.connect().await;
-    holder.execute("set application_name = 'somebody else'", &[]).await.expect("a name");
+    holder.execute("set application_name = 'another boot'", &[]).await.expect("a name");
     let key = contract::LOCK_KEY;
     holder.execute("select pg_advisory_lock($1)", &[&key]).await.expect("free");
-    let (code, document, _) = report(&mut image.command(database.url(), &["status", "--json"]), "status");
+    let (code, document) = run_json(&mut image.command(database.url(), &["status", "--json"]));
     assert_eq!(code, 0);
     let names: Vec<_> = document["migrations"].as_array().expect("a list").iter().map(|row| &row["filename"]).collect();
     assert_eq!(names, ["001_laps.sql", "002_speed.sql", "001_unique.sql"]);
     assert_eq!(document["schema"], "in place");
     assert_eq!(document["snapshots"].as_array().map(Vec::len), Some(1));
-    assert_eq!(document["lock"]["application"], "somebody else");
+    assert_eq!(document["lock"]["application"], "another boot");
     assert_eq!(document["administrator"], json!(true));
 
     image.write("db-init/001_laps.sql", "select 'edited'");
     let output = image.command(database.url(), &["status"]).output().expect("it runs");
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0));
-    assert!(text.contains("held by somebody else"), "{text}");
+    assert!(text.contains("held by another boot"), "{text}");
     assert!(text.contains("refusal      db-init: 001_laps.sql was edited"), "{text}");
 }

@@ -1,10 +1,11 @@
-//! The sweep: a boot is cut off at each message of its conversation with PostgreSQL, or killed, or its server goes away
-//! or falls silent. Whichever message it is, it ends in time and says why, and the next boot makes everything good.
+//! The sweep: a fault at each message between a boot and PostgreSQL. The connection is lost, the boot is killed, or the
+//! server goes away or freezes. At every message the boot must end in time and name the cause, and the next boot must
+//! complete the database.
 //!
-//! The bridge's double does nothing to the database, so these are the messages of the boot's own phases, all of them.
-//! What Directus says is swept by `cargo xtask sweep`, with the image.
+//! The bridge's stand-in does not change the database, so these are all messages of the boot's own phases, and no other.
+//! `cargo xtask sweep` covers the messages of Directus, with the image.
 //!
-//! `SWEEP_FULL=1` takes every kind of fault at every message, which takes an hour.
+//! `SWEEP_FULL=1` injects every kind of fault at every message, which takes an hour.
 
 mod common;
 
@@ -14,7 +15,7 @@ use std::fs::File;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::process::{Child, ExitStatus};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -22,71 +23,74 @@ use common::{Database, Image, run};
 use contract::{Event, ExitCode, LogLine, Phase};
 use pg_fault_proxy::{Action, Direction, Fault, Position, Proxy, Trace};
 
-/// How long a boot may take to end after a fault, and the next one to make it good; measured, they take a second.
+/// The longest time that a boot may take to its end after a fault, and the next boot to success. Usual: one second.
 const BOUND: Duration = Duration::from_secs(15);
-/// How many points are tried at once: a boot waits for PostgreSQL's disk more than it works.
+/// Number of boots at the same time: a boot mostly waits for PostgreSQL's disk.
 const WORKERS: usize = 6;
 
-/// What happens at a message.
+/// The kind of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// The connection is broken.
+enum FaultKind {
+    /// The connection is reset.
     Reset,
-    /// The connection is closed with half of the message passed.
+    /// The connection is closed after half of the message.
     Half,
-    /// The server is gone, for good.
+    /// All connections are reset, and new ones refused.
     Down,
-    /// The boot is killed with SIGKILL.
+    /// The boot gets SIGKILL.
     Killed,
-    /// Nothing is heard of the server any more.
+    /// The server sends nothing any more.
     Frozen,
 }
 
-impl Kind {
-    /// Every how many messages it is tried, beside the cuts where the conversation turns.
-    fn every(self) -> usize {
+impl FaultKind {
+    /// Returns the step, in messages, at which this kind is injected, in addition to the resets at changes of direction.
+    fn step(self) -> usize {
         match self {
-            Kind::Reset => 16,
-            Kind::Killed => 12,
-            Kind::Half => 24,
-            Kind::Down => 32,
-            Kind::Frozen => 96,
+            FaultKind::Reset => 16,
+            FaultKind::Killed => 12,
+            FaultKind::Half => 24,
+            FaultKind::Down => 32,
+            FaultKind::Frozen => 96,
         }
     }
 
-    /// The exit codes that are right, each in its phases. Done is right, too, if all is done: what was cut off may have
-    /// been needed no more, or was tried again.
-    fn is_right(self, phase: Phase, code: ExitCode) -> bool {
+    /// Returns true if a boot may fail with this code in this phase. It may also succeed, if the database is complete:
+    /// the lost connection may have been needed no more, or was opened again.
+    fn allows(self, phase: Phase, code: ExitCode) -> bool {
         match code {
-            // A connection that is cut off while it is made is made again, as long as there is somebody to make it with.
-            // The lock's phase makes a second one, to see whether a pooler stands between.
-            ExitCode::DatabaseUnreachable => phase <= Phase::Lock && matches!(self, Kind::Down | Kind::Frozen),
+            // A connection that fails while it is opened is retried, until the deadline. The lock's phase opens a second
+            // one, to detect a pooler.
+            ExitCode::DatabaseUnreachable => {
+                phase <= Phase::Lock && matches!(self, FaultKind::Down | FaultKind::Frozen)
+            }
             ExitCode::DatabaseLost => phase > Phase::Database,
             _ => false,
         }
     }
 }
 
-/// One fault.
+/// A fault, and the message at which it is injected.
 #[derive(Clone, Copy, Debug)]
-struct Point {
-    kind: Kind,
+struct FaultPoint {
+    kind: FaultKind,
     direction: Direction,
+    /// From 1, among the messages of this direction.
     n: usize,
 }
 
-impl fmt::Display for Point {
+impl fmt::Display for FaultPoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} at message {} {}", self.kind, self.n, self.direction)
     }
 }
 
-/// Every point of a boot that has said so much.
+/// Returns the fault points for the messages of an undisturbed boot.
 ///
-/// What is done and what is known of it changes where the conversation turns: with a question that has not come yet, and
-/// with the first word of an answer that is not heard. The boot is cut off at every message, or at `every` so many of
-/// these turns; the other faults come at fewer.
-fn points(trace: &Trace, density: Density) -> Vec<Point> {
+/// The state that a fault leaves depends on the changes of direction: the server has not got a request yet, or the boot
+/// has not got the first message of the reply. Connections are reset at every message, or at some of these turns; other
+/// faults are injected at fewer messages.
+fn fault_points(trace: &Trace, density: Density) -> Vec<FaultPoint> {
     let mut seen = [0; 2];
     let mut last = None;
     let (mut turns, mut all) = (Vec::new(), Vec::new());
@@ -100,43 +104,40 @@ fn points(trace: &Trace, density: Density) -> Vec<Point> {
         }
     }
     let full = std::env::var_os("SWEEP_FULL").is_some();
-    let (cuts, every) = match density {
+    let (resets, factor) = match density {
         Density::EveryMessage => (all.clone(), 3),
-        Density::Turns(every) => (turns.into_iter().step_by(every).collect(), every),
+        Density::Turns(step) => (turns.into_iter().step_by(step).collect(), step),
     };
-    let point = |kind, (direction, n)| Point { kind, direction, n };
     let mut points = Vec::new();
     if !full {
-        points.extend(cuts.into_iter().map(|at| point(Kind::Reset, at)));
+        points.extend(resets.into_iter().map(|(direction, n)| FaultPoint { kind: FaultKind::Reset, direction, n }));
     }
-    for kind in [Kind::Reset, Kind::Half, Kind::Down, Kind::Killed, Kind::Frozen] {
-        // Odd, or it would meet one direction more often than the other.
-        let every = if full { 1 } else { (kind.every() * every) | 1 };
-        // The last one is always among them.
-        points.extend(all.iter().rev().step_by(every).map(|at| point(kind, *at)));
+    for kind in [FaultKind::Reset, FaultKind::Half, FaultKind::Down, FaultKind::Killed, FaultKind::Frozen] {
+        // Odd, since an even step would favour one direction.
+        let step = if full { 1 } else { (kind.step() * factor) | 1 };
+        // From the end, so that the last message is always included.
+        points.extend(all.iter().rev().step_by(step).map(|&(direction, n)| FaultPoint { kind, direction, n }));
     }
     points
 }
 
-/// Where a boot is cut off.
+/// The messages at which connections are reset.
 #[derive(Clone, Copy)]
 enum Density {
-    /// At every message.
     EveryMessage,
-    /// At every so many turns of the conversation. Odd, or all would be of one direction.
+    /// Changes of direction, with this step. Odd, since an even step would meet one direction alone.
     Turns(usize),
 }
 
-/// A boot that is to be swept: from that database, with these parts.
+/// A boot to sweep: of this image, from a copy of this database.
 struct Scenario {
     name: &'static str,
     start: Database,
     image: Image,
-    /// Where it is cut off.
     density: Density,
 }
 
-/// How a boot ended.
+/// A boot that has ended.
 struct Ended {
     status: ExitStatus,
     took: Duration,
@@ -149,62 +150,64 @@ impl Ended {
     }
 }
 
-/// What came of a sweep.
+/// The results of a sweep.
 #[derive(Default)]
-struct Found {
+struct SweepReport {
     tried: usize,
+    /// Boots that reached their fault.
     hit: usize,
     failures: Vec<String>,
     slowest: Duration,
-    slowest_heal: Duration,
-    /// How often which exit code in which phase.
+    /// The slowest check of a fault, with the next boot.
+    slowest_repair: Duration,
+    /// Number of boots by exit code and phase.
     ends: BTreeMap<String, usize>,
 }
 
 impl Scenario {
-    /// Tries every point, and panics with all that was wrong.
+    /// Tries every fault point, and panics with all failures.
     fn sweep(&self) {
         let (trace, undisturbed) = self.undisturbed();
-        let points = points(&trace, self.density);
+        let points = fault_points(&trace, self.density);
         println!("{}: {} points over {} messages", self.name, points.len(), trace.messages.len());
         let began = Instant::now();
-        let (next, found) = (AtomicUsize::new(0), Mutex::new(Found::default()));
+        let (next, report) = (AtomicUsize::new(0), Mutex::new(SweepReport::default()));
         std::thread::scope(|scope| {
             for _ in 0..WORKERS {
                 scope.spawn(|| {
-                    // One copy at a time is made of a database, so each worker copies one of its own.
+                    // PostgreSQL makes one copy of a database at a time, so each worker has its own to copy.
                     let start = block_on(self.start.copy());
                     while let Some(point) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        self.try_point(*point, &start, &undisturbed, &found);
+                        self.try_point(*point, &start, &undisturbed, &report);
                     }
                     block_on(async { drop(start) });
                 });
             }
         });
-        let found = found.into_inner().expect("no worker panics with it in its hand");
+        let report = report.into_inner().expect("no worker panics while holding the lock");
         println!(
             "{}: {} + {} messages, {} connections; {} points tried, {} hit, {} wrong, in {:.1} s; slowest end {:.2} s, \
-             slowest healing boot {:.2} s; ends {:?}",
+             slowest repair {:.2} s; ends {:?}",
             self.name,
             trace.count(Direction::ToServer),
             trace.count(Direction::ToClient),
             trace.connections(),
-            found.tried,
-            found.hit,
-            found.failures.len(),
+            report.tried,
+            report.hit,
+            report.failures.len(),
             began.elapsed().as_secs_f64(),
-            found.slowest.as_secs_f64(),
-            found.slowest_heal.as_secs_f64(),
-            found.ends,
+            report.slowest.as_secs_f64(),
+            report.slowest_repair.as_secs_f64(),
+            report.ends,
         );
-        assert_eq!(found.tried, points.len());
-        // A boot on a busy machine may ask once less; a sweep that meets nothing proves nothing.
-        assert!(found.hit * 10 >= found.tried * 9, "only {} of {} faults came", found.hit, found.tried);
-        let failures = found.failures;
+        assert_eq!(report.tried, points.len());
+        // A boot on a busy machine may send a few messages less, and end before its fault.
+        assert!(report.hit * 10 >= report.tried * 9, "only {} of {} faults were injected", report.hit, report.tried);
+        let failures = report.failures;
         assert!(failures.is_empty(), "{} of {}:\n\n{}", failures.len(), points.len(), failures.join("\n\n"));
     }
 
-    /// What a boot says that nothing disturbs, and what it leaves.
+    /// Boots without a fault, and returns the messages and the state of the database.
     fn undisturbed(&self) -> (Trace, String) {
         block_on(async {
             let database = self.start.copy().await;
@@ -215,94 +218,97 @@ impl Scenario {
         })
     }
 
-    fn try_point(&self, point: Point, start: &Database, undisturbed: &str, found: &Mutex<Found>) {
+    fn try_point(&self, point: FaultPoint, start: &Database, undisturbed: &str, report: &Mutex<SweepReport>) {
         let database = block_on(start.copy());
-        let (disturbed, hit) = self.disturbed(point, &database);
+        let (outcome, hit) = self.inject(point, &database);
         let began = Instant::now();
-        let result = match &disturbed {
+        let result = match &outcome {
             Err(reason) => Err(reason.clone()),
-            Ok(ended) => self.judge(point, ended, &database, undisturbed),
+            Ok(ended) => self.check(point, ended, &database, undisturbed),
         };
-        let healing = began.elapsed();
+        let repair = began.elapsed();
         block_on(async { drop(database) });
 
-        let mut found = found.lock().expect("no worker panics with it in its hand");
-        found.tried += 1;
-        found.hit += usize::from(hit);
-        found.slowest_heal = found.slowest_heal.max(healing);
+        let mut report = report.lock().expect("no worker panics while holding the lock");
+        report.tried += 1;
+        report.hit += usize::from(hit);
+        report.slowest_repair = report.slowest_repair.max(repair);
         let mut output = String::new();
-        if let Ok(ended) = disturbed {
-            found.slowest = found.slowest.max(ended.took);
+        if let Ok(ended) = outcome {
+            report.slowest = report.slowest.max(ended.took);
             let end = match (ended.status.code(), ended.last_line()) {
                 (Some(code), Some(line)) => format!("{code} in {}", line.phase),
                 _ => "killed".to_owned(),
             };
-            *found.ends.entry(end).or_default() += 1;
+            *report.ends.entry(end).or_default() += 1;
             output = ended.output;
         }
         if let Err(reason) = result {
-            found.failures.push(format!("{}: {point}: {reason}\n{output}", self.name));
+            report.failures.push(format!("{}: {point}: {reason}\n{output}", self.name));
         }
     }
 
-    /// A boot that meets the fault, and whether it has met it.
-    fn disturbed(&self, point: Point, database: &Database) -> (Result<Ended, String>, bool) {
+    /// Boots with the fault. The second value is true if the boot reached it.
+    fn inject(&self, point: FaultPoint, database: &Database) -> (Result<Ended, String>, bool) {
         let boot: Arc<OnceLock<Mutex<Child>>> = Arc::default();
         let (action, position) = match point.kind {
-            Kind::Reset => (Action::Reset, Position::Before),
-            Kind::Half => (Action::Close, Position::Middle),
-            Kind::Down => (Action::Down, Position::Before),
-            Kind::Frozen => (Action::Freeze, Position::Before),
-            Kind::Killed => {
+            FaultKind::Reset => (Action::Reset, Position::Before),
+            FaultKind::Half => (Action::Close, Position::Middle),
+            FaultKind::Down => (Action::Down, Position::Before),
+            FaultKind::Frozen => (Action::Freeze, Position::Before),
+            FaultKind::Killed => {
                 let boot = Arc::clone(&boot);
-                let kill = move || boot.wait().lock().expect("nobody panics with it").kill().expect("it is ours");
-                (Action::Call(Box::new(kill)), Position::Before)
+                let kill = Action::Call(Box::new(move || lock(boot.wait()).kill().expect("a child of this test")));
+                (kill, Position::Before)
             }
         };
         let fault = Fault { direction: point.direction, n: point.n, position, action };
         let proxy = Proxy::start(loopback(), server(database), Some(fault)).expect("a free port");
-        // Where there is nothing to wait for, waiting longer shows nothing more.
-        let patience = if matches!(point.kind, Kind::Down | Kind::Frozen) { 1 } else { 10 };
-        (self.boot(&through(&proxy, database), patience, &boot), proxy.hit().is_some())
+        // A server that stays away needs no longer wait.
+        let timeout = if matches!(point.kind, FaultKind::Down | FaultKind::Frozen) { 1 } else { 10 };
+        (self.boot(&through(&proxy, database), timeout, &boot), proxy.hit().is_some())
     }
 
-    /// A boot that waits for its database for `patience` seconds, and stands in `running` meanwhile. An error is one that
-    /// did not end.
-    fn boot(&self, url: &str, patience: u8, running: &OnceLock<Mutex<Child>>) -> Result<Ended, String> {
+    /// Boots with a database timeout in seconds. `running` holds the child meanwhile, for others to kill it. Fails if the
+    /// boot does not end within [`BOUND`].
+    fn boot(&self, url: &str, timeout: u8, running: &OnceLock<Mutex<Child>>) -> Result<Ended, String> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let log = self.image.path(&format!("boot-{}.log", NUMBER.fetch_add(1, Ordering::Relaxed)));
-        let output = || std::fs::read_to_string(&log).expect("it was made here");
         let file = File::create(&log).expect("the temporary folder is writable");
         let mut boot = self.image.boot(url);
-        boot.env("BOOT_DATABASE_TIMEOUT", patience.to_string()).env("BOOT_LOCK_TIMEOUT", "10").stdout(file);
+        boot.env("BOOT_DATABASE_TIMEOUT", timeout.to_string()).env("BOOT_LOCK_TIMEOUT", "10").stdout(file);
         let began = Instant::now();
         let child = running.get_or_init(|| Mutex::new(boot.spawn().expect("the binary runs")));
         loop {
-            let status = child.lock().expect("nobody panics with it").try_wait().expect("it is ours");
+            let status = lock(child).try_wait().expect("a child of this test");
+            let took = began.elapsed();
+            if status.is_none() && took <= BOUND {
+                sleep(Duration::from_millis(5));
+                continue;
+            }
+            let output = std::fs::read_to_string(&log).expect("a log");
             if let Some(status) = status {
-                return Ok(Ended { status, took: began.elapsed(), output: output() });
+                return Ok(Ended { status, took, output });
             }
-            if began.elapsed() > BOUND {
-                drop(child.lock().expect("nobody panics with it").kill());
-                return Err(format!("it did not end within {} s:\n{}", BOUND.as_secs(), output()));
-            }
-            sleep(Duration::from_millis(5));
+            drop(lock(child).kill());
+            return Err(format!("it did not end within {} s:\n{output}", BOUND.as_secs()));
         }
     }
 
-    /// What is wrong with how a boot ended, or with what the next one makes of it.
-    fn judge(&self, point: Point, ended: &Ended, database: &Database, undisturbed: &str) -> Result<(), String> {
+    /// Checks the end of a boot, and the state of the database after the next boot.
+    fn check(&self, point: FaultPoint, ended: &Ended, database: &Database, undisturbed: &str) -> Result<(), String> {
         match ended.status.code() {
-            None if point.kind == Kind::Killed => {}
+            None if point.kind == FaultKind::Killed => {}
             None => return Err(format!("it ended by {}", ended.status)),
             Some(0) => {
-                same(undisturbed, &block_on(end_state(database))).map_err(|d| format!("it exited 0, but {d}"))?
+                compare_states(undisturbed, &block_on(end_state(database)))
+                    .map_err(|difference| format!("it exited with 0, but left {difference}"))?;
             }
             Some(code) => {
-                let line = ended.last_line().ok_or("its last line is none of the boot's")?;
+                let line = ended.last_line().ok_or("its last line is not one of the boot's")?;
                 let exit = ExitCode::from_code(code.into()).ok_or("it has an unknown exit code")?;
-                if line.event != Event::Failed(exit.code()) || !point.kind.is_right(line.phase, exit) {
-                    return Err(format!("{code} is not the exit code, or {} not the phase", line.phase));
+                if line.event != Event::Failed(exit.code()) || !point.kind.allows(line.phase, exit) {
+                    return Err(format!("exit code {code} is not allowed in the phase {}", line.phase));
                 }
                 let causes = ["the connection to PostgreSQL was lost: ", "no answer from 127.0.0.1:"];
                 if !causes.iter().any(|cause| line.message.starts_with(cause)) {
@@ -315,26 +321,33 @@ impl Scenario {
         if !next.status.success() {
             return Err(format!("the next boot ended by {}:\n{}", next.status, next.output));
         }
-        same(undisturbed, &block_on(end_state(database)))
+        compare_states(undisturbed, &block_on(end_state(database)))
             .map_err(|difference| format!("the next boot left {difference}"))
     }
 }
 
-/// What is different, line by line.
-fn same(undisturbed: &str, found: &str) -> Result<(), String> {
-    let only = |one: &str, other: &str| -> Vec<String> {
-        one.lines().filter(|line| !other.lines().any(|other| other == *line)).map(str::to_owned).collect()
-    };
-    if undisturbed == found {
-        return Ok(());
-    }
-    Err(format!("another state: missing {:?}, too much {:?}", only(undisturbed, found), only(found, undisturbed)))
+/// Locks a child process.
+fn lock(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
+    child.lock().expect("no thread panics while holding the lock")
 }
 
-/// The catalogue and every row, as text. Of the boot's own tables without serial numbers and times, which differ between
-/// two good boots, and of a fingerprint only whether it is there: it is made of transactions' numbers.
+/// Fails with the lines that differ.
+fn compare_states(expected: &str, found: &str) -> Result<(), String> {
+    if expected == found {
+        return Ok(());
+    }
+    let (missing, unexpected) = (lines_only_in(expected, found), lines_only_in(found, expected));
+    Err(format!("another state: missing {missing:?}, unexpected {unexpected:?}"))
+}
+
+fn lines_only_in<'a>(text: &'a str, other: &str) -> Vec<&'a str> {
+    text.lines().filter(|line| !other.lines().any(|other| other == *line)).collect()
+}
+
+/// Returns the catalog and every row, as text. The boot's own tables are without ids and times, which differ between
+/// boots, and of a fingerprint, which contains transaction ids, only its presence is included.
 async fn end_state(database: &Database) -> String {
-    const CATALOGUE: &str = r#"
+    const CATALOG: &str = r#"
         select format('column %s.%s %s %s %s', c.oid::regclass, a.attname, format_type(a.atttypid, a.atttypmod),
                       a.attnotnull, pg_get_expr(d.adbin, d.adrelid))
         from pg_class c join pg_attribute a on a.attrelid = c.oid
@@ -351,10 +364,10 @@ async fn end_state(database: &Database) -> String {
         order by 1"#;
     let client = database.connect().await;
     let mut lines: Vec<String> =
-        client.query(CATALOGUE, &[]).await.expect("a catalogue").iter().map(|row| row.get(0)).collect();
+        client.query(CATALOG, &[]).await.expect("a catalog").iter().map(|row| row.get(0)).collect();
     let tables = "select oid::regclass::text, relnamespace = 'boot'::regnamespace from pg_class
                   where relnamespace::regnamespace::text in ('public', 'boot') and relkind = 'r' order by 1";
-    for row in client.query(tables, &[]).await.expect("a catalogue") {
+    for row in client.query(tables, &[]).await.expect("a catalog") {
         let (table, ours): (String, bool) = (row.get(0), row.get(1));
         let content = if ours {
             "to_jsonb(t) - '{id,applied_at,started_at,finished_at,duration_ms,fingerprint,ledger}'::text[]
@@ -374,14 +387,14 @@ fn loopback() -> SocketAddr {
     "127.0.0.1:0".parse().expect("an address")
 }
 
-/// The server's address.
+/// Returns the address of the database's server.
 fn server(database: &Database) -> SocketAddr {
     let (_, rest) = database.url().rsplit_once('@').expect("a URL with a password");
     let (server, _) = rest.split_once('/').expect("a URL with a database");
     server.to_socket_addrs().expect("a server").next().expect("an address")
 }
 
-/// The database's URL through the proxy.
+/// Returns the database's URL through the proxy.
 fn through(proxy: &Proxy, database: &Database) -> String {
     let (head, rest) = database.url().rsplit_once('@').expect("a URL with a password");
     let (_, name) = rest.split_once('/').expect("a URL with a database");
@@ -392,8 +405,8 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
 }
 
-/// The parts of the image that all scenarios begin with: four migrations before the schema, one with several statements
-/// and one without a transaction, and two after it.
+/// Creates the image of all scenarios: four migrations before the schema, one with several statements and one without a
+/// transaction, and two after it.
 fn image() -> Image {
     let image = Image::new();
     image.write(
@@ -413,7 +426,7 @@ fn image() -> Image {
     image
 }
 
-/// A database that these parts have been brought to, with rows of somebody's.
+/// Creates a database that this image has booted, with rows in a table.
 fn booted(image: &Image) -> Database {
     block_on(async {
         let database = Database::bootstrapped().await;
@@ -426,13 +439,13 @@ fn booted(image: &Image) -> Database {
 }
 
 #[test]
-fn a_first_boot_heals_whichever_message_it_is_cut_off_at() {
+fn first_boot_can_be_repeated_after_a_fault_at_any_message() {
     let start = block_on(Database::bootstrapped());
     Scenario { name: "first", start, image: image(), density: Density::EveryMessage }.sweep();
 }
 
 #[test]
-fn an_upgrade_heals_whichever_message_it_is_cut_off_at() {
+fn upgrade_can_be_repeated_after_a_fault_at_any_message() {
     let image = image();
     let start = booted(&image);
     image.write("db-init/005_lengths.sql", "alter table laps add column length int not null default 7;\n");
@@ -441,7 +454,7 @@ fn an_upgrade_heals_whichever_message_it_is_cut_off_at() {
 }
 
 #[test]
-fn an_upgrade_of_sql_alone_heals_whichever_message_it_is_cut_off_at() {
+fn upgrade_of_sql_alone_can_be_repeated_after_a_fault_at_any_turn() {
     let image = image();
     let start = booted(&image);
     image.write("db-init/post-schema/003_check.sql", "alter table laps add check (speed > 0);\n");
@@ -449,7 +462,7 @@ fn an_upgrade_of_sql_alone_heals_whichever_message_it_is_cut_off_at() {
 }
 
 #[test]
-fn a_boot_with_nothing_to_do_heals_whichever_message_it_is_cut_off_at() {
+fn boot_with_nothing_to_do_can_be_repeated_after_a_fault_at_any_message() {
     let image = image();
     Scenario { name: "warm", start: booted(&image), image, density: Density::EveryMessage }.sweep();
 }

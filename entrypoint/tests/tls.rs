@@ -1,4 +1,4 @@
-//! Boots over TLS: real certificates, real handshakes, and the real PostgreSQL behind them.
+//! Boots over TLS, with real certificates, real handshakes and a real PostgreSQL.
 
 mod common;
 
@@ -8,7 +8,7 @@ use common::tls::{Authority, Certificate, ca_true, expired, self_signed, serve};
 use common::{Database, Ended, Image, run};
 use contract::ExitCode;
 
-/// A database, and a boot of it by the parts of its place.
+/// A database, and the image that boots it.
 struct Case {
     database: Database,
     image: Image,
@@ -35,7 +35,13 @@ impl Case {
         command
     }
 
-    /// A file with this text.
+    /// A URL through the TLS server on this port.
+    fn url(&self, port: u16, parameters: &str) -> String {
+        let place = self.database.place();
+        format!("postgres://{}:{}@localhost:{port}/{}?{parameters}", place.user, place.password, place.database)
+    }
+
+    /// Writes a file, and returns its path.
     fn file(&self, name: &str, text: &str) -> String {
         self.image.write(name, text);
         self.image.path(name)
@@ -51,27 +57,24 @@ fn assert_refused(ended: &Ended, words: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_certificate_that_the_given_ca_signed_is_taken_however_it_is_given() {
+async fn certificate_of_the_configured_ca_is_accepted_from_each_variable() {
     let (case, authority) = (Case::new().await, Authority::new());
     let port = case.serve(&authority.issue(&["localhost"], |_| ()), None);
     let (ca, path) = (authority.pem.as_str(), case.file("ca.pem", &authority.pem));
     assert_booted(&case.boot("localhost", port, &[("DB_SSL__CA", ca)]));
     assert_booted(&case.boot("localhost", port, &[("DB_SSL__CA_FILE", &path), ("DB_SSL", "true")]));
-    // Node asks an address for no name, and checks it as `localhost`.
+    // For an IP address Node sends no SNI, and checks the certificate for `localhost`.
     assert_booted(&case.boot("127.0.0.1", port, &[("DB_SSL__CA", ca)]));
 
-    let place = case.database.place();
-    let url = |parameters: &str| {
-        format!("postgres://{}:{}@localhost:{port}/{}?{parameters}", place.user, place.password, place.database)
-    };
-    let verified = url(&format!("sslmode=require&sslrootcert={path}"));
+    let verified = case.url(port, &format!("sslmode=require&sslrootcert={path}"));
     assert_booted(&run(&mut case.image.boot(&verified)));
-    assert_booted(&run(&mut case.image.boot(&url("sslmode=no-verify"))));
-    assert_refused(&run(&mut case.image.boot(&url("sslmode=require"))), &["signed by nobody who is trusted here"]);
+    assert_booted(&run(&mut case.image.boot(&case.url(port, "sslmode=no-verify"))));
+    let unknown_ca = case.url(port, "sslmode=require");
+    assert_refused(&run(&mut case.image.boot(&unknown_ca)), &["signed by nobody who is trusted here"]);
 }
 
 #[tokio::test]
-async fn node_s_own_variables_add_to_the_roots() {
+async fn nodes_variables_add_trusted_roots() {
     let (case, authority) = (Case::new().await, Authority::new());
     let port = case.serve(&authority.issue(&["localhost"], |_| ()), None);
     let path = case.file("ca.pem", &authority.pem);
@@ -79,42 +82,41 @@ async fn node_s_own_variables_add_to_the_roots() {
     assert_refused(&case.boot("localhost", port, &[on]), &["signed by nobody who is trusted here", "DB_SSL__CA"]);
     assert_booted(&case.boot("localhost", port, &[on, ("NODE_EXTRA_CA_CERTS", &path)]));
     assert_booted(&case.boot("localhost", port, &[("PGSSLMODE", "require"), ("NODE_EXTRA_CA_CERTS", &path)]));
-    // Not --use-system-ca: the Node of this machine, which runs the bridge, may not know it yet.
+    // Without --use-system-ca, which the Node of this machine may not have yet.
     for system in [("NODE_OPTIONS", "--no-warnings --use-openssl-ca"), ("NODE_USE_SYSTEM_CA", "1")] {
         assert_booted(&case.boot("localhost", port, &[on, system, ("SSL_CERT_FILE", &path)]));
     }
-    // Without the flag, Node does not look at the system's.
+    // Without these options Node ignores the system's roots.
     assert_refused(&case.boot("localhost", port, &[on, ("SSL_CERT_FILE", &path)]), &["nobody who is trusted"]);
 }
 
 #[tokio::test]
-async fn each_check_that_fails_is_told_with_its_way_out() {
+async fn each_failed_check_of_a_certificate_names_its_remedy() {
     let (case, authority) = (Case::new().await, Authority::new());
     let ca = ("DB_SSL__CA", authority.pem.as_str());
-    let named = |certificate: &Certificate| case.serve(certificate, None);
 
-    let port = named(&authority.issue(&["db.example"], |_| ()));
+    let port = case.serve(&authority.issue(&["db.example"], |_| ()), None);
     assert_refused(&case.boot("localhost", port, &[ca]), &["is for db.example, not for localhost", "subjectAltName"]);
-    let port = named(&authority.issue(&[], |_| ()));
+    let port = case.serve(&authority.issue(&[], |_| ()), None);
     assert_refused(&case.boot("localhost", port, &[ca]), &["names no host", "a common name is not enough"]);
-    let port = named(&authority.issue(&["localhost"], expired));
+    let port = case.serve(&authority.issue(&["localhost"], expired), None);
     assert_refused(&case.boot("localhost", port, &[ca]), &["has expired", "renewed"]);
-    let port = named(&Authority::new().issue(&["localhost"], |_| ()));
+    let port = case.serve(&Authority::new().issue(&["localhost"], |_| ()), None);
     assert_refused(&case.boot("localhost", port, &[ca]), &["signed by nobody who is trusted here", "DB_SSL__CA"]);
 
     let (old, new) = (Authority::named("the same"), Authority::named("the same"));
-    let port = named(&new.issue(&["localhost"], |_| ()));
+    let port = case.serve(&new.issue(&["localhost"], |_| ()), None);
     assert_refused(&case.boot("localhost", port, &[("DB_SSL__CA", &old.pem)]), &["the name of a trusted one"]);
 
     let own = self_signed(&["localhost"], ca_true);
-    let port = named(&own);
+    let port = case.serve(&own, None);
     let refused = case.boot("localhost", port, &[("DB_SSL__CA", &own.pem)]);
     assert_refused(&refused, &["an authority's own (CA:TRUE)", "basicConstraints=CA:FALSE"]);
     assert_refused(&case.boot("localhost", port, &[("DB_SSL", "true")]), &["its certificate"]);
 }
 
 #[tokio::test]
-async fn unchecked_takes_any_certificate() {
+async fn without_verification_any_certificate_is_accepted() {
     let case = Case::new().await;
     let port = case.serve(&self_signed(&["elsewhere"], expired), None);
     assert_booted(&case.boot("localhost", port, &[("DB_SSL__REJECT_UNAUTHORIZED", "false")]));
@@ -125,7 +127,7 @@ async fn unchecked_takes_any_certificate() {
 }
 
 #[tokio::test]
-async fn a_client_certificate_is_shown_where_one_is_demanded() {
+async fn client_certificate_is_sent_if_the_server_requires_one() {
     let (case, servers, clients) = (Case::new().await, Authority::new(), Authority::new());
     let port = case.serve(&servers.issue(&["localhost"], |_| ()), Some(&clients));
     let ca = ("DB_SSL__CA", servers.pem.as_str());
@@ -145,11 +147,11 @@ async fn a_client_certificate_is_shown_where_one_is_demanded() {
 }
 
 #[tokio::test]
-async fn there_is_no_way_back_to_plain() {
+async fn required_tls_never_falls_back_to_plain_text() {
     let case = Case::new().await;
     let place = case.database.place();
     let ended = case.boot(&place.host, place.port, &[("DB_SSL", "true")]);
     assert_refused(&ended, &["server does not support TLS", "unset DB_SSL"]);
-    // PGSSLMODE counts only where DB_SSL is silent.
+    // PGSSLMODE applies only without DB_SSL.
     assert_booted(&case.boot(&place.host, place.port, &[("DB_SSL", "false"), ("PGSSLMODE", "require")]));
 }

@@ -1,5 +1,5 @@
-//! The witness and the attic against a real PostgreSQL: what a SQL file destroys is noticed before COMMIT, by what
-//! happened and not by what the file looks like; what it declares can be restored.
+//! The witness and the attic against a real PostgreSQL: a loss of data is detected before COMMIT, from its effects and
+//! not from the text of the file, and a declared loss can be restored.
 
 mod common;
 
@@ -13,7 +13,7 @@ use entrypoint::migrations::{ApplyError, Conditions, MigrationFile, apply};
 use entrypoint::witness::LastCatalog;
 use tokio_postgres::Client;
 
-/// Tables with rows, a partitioned one among them, and a pair with a cascading foreign key.
+/// Tables with rows: among them a partitioned one, and a pair with a cascading foreign key.
 const ROWS: &str = "
     create table laps (id int primary key, driver text not null, speed numeric(6, 2), note varchar(50));
     insert into laps select n, 'driver ' || n, n + 0.25, case when n < 3 then 'a long note of lap ' || n end
@@ -51,7 +51,7 @@ async fn filled() -> (Database, Session) {
     (database, session)
 }
 
-/// Applies a file while the lock is held.
+/// Applies a file while the lock is held. The file must be valid.
 async fn apply_under(
     lock: &BootLock,
     config: &Config,
@@ -73,7 +73,7 @@ async fn apply_under(
     apply(session, &file, &conditions).await
 }
 
-async fn applied_as(database: &Database, session: &mut Session, name: &str, sql: &str) -> Result<(), ApplyError> {
+async fn apply_as(database: &Database, session: &mut Session, name: &str, sql: &str) -> Result<(), ApplyError> {
     let config = database.config();
     let lock = boot_lock(&config).await;
     let result = apply_under(&lock, &config, &LastCatalog::default(), session, name, sql).await;
@@ -81,11 +81,11 @@ async fn applied_as(database: &Database, session: &mut Session, name: &str, sql:
     result
 }
 
-async fn applied(database: &Database, session: &mut Session, sql: &str) -> Result<(), ApplyError> {
-    applied_as(database, session, "004_test.sql", sql).await
+async fn apply_sql(database: &Database, session: &mut Session, sql: &str) -> Result<(), ApplyError> {
+    apply_as(database, session, "004_test.sql", sql).await
 }
 
-/// Every row of every table and every column, as text.
+/// Returns every row of every table, as text.
 async fn content(client: &Client) -> String {
     let tables = "select oid::regclass::text from pg_class where relnamespace = 'public'::regnamespace
                   and relkind in ('r', 'p') order by 1";
@@ -101,7 +101,7 @@ async fn content(client: &Client) -> String {
     lines.join("\n")
 }
 
-/// Files that destroy data, with the loss that must be named, and the directive that allows it.
+/// Files that destroy data, and the losses that the error must name.
 const DESTRUCTIVE: &[(&str, &str)] = &[
     ("drop table pits", "table pits (2 rows)"),
     ("drop table laps cascade", "table laps (5 rows)"),
@@ -145,13 +145,13 @@ const DESTRUCTIVE: &[(&str, &str)] = &[
     // PostgreSQL counts a row that an UPDATE moves to another partition as deleted and inserted.
     ("update points set ts = '2026-06-03' where car = 1", "rows of points (1 row)"),
     ("drop schema public cascade; create schema public", "table laps (5 rows)"),
-    // These lock no table before they lock what goes.
+    // These do not lock the table before they drop a part of it.
     ("drop function doubled cascade", "column sums.twice (2 values)"),
     ("drop domain pace cascade", "column sums.pace (2 values)"),
     ("drop table plain; alter schema public rename to old; alter schema old rename to public", "table plain (2 rows)"),
-    // At COMMIT, if the boot did not have it done before.
+    // A deferred trigger, which would run at COMMIT if the boot did not run it before.
     ("update laps set driver = 'unknown' where id = 1", "rows of plain (2 rows)"),
-    // A superuser in the catalog itself.
+    // An edit of the catalog itself by a superuser.
     (
         "update pg_attribute set attisdropped = true, atttypid = 0 where attrelid = 'plain'::regclass and attname = 'b'",
         "column plain.b (2 values)",
@@ -159,11 +159,11 @@ const DESTRUCTIVE: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn a_file_that_destroys_data_is_rolled_back_with_each_loss_named() {
+async fn destructive_file_is_rolled_back_and_each_loss_named() {
     let (database, mut session) = filled().await;
     let before = content(&session.client).await;
     for (sql, loss) in DESTRUCTIVE {
-        let error = applied(&database, &mut session, sql).await.expect_err(sql);
+        let error = apply_sql(&database, &mut session, sql).await.expect_err(sql);
         let ApplyError::Destroys { losses, .. } = &error else { panic!("{sql}: {error}") };
         for loss in loss.split("), ") {
             let loss = loss.replace("varying", "character varying");
@@ -177,19 +177,19 @@ async fn a_file_that_destroys_data_is_rolled_back_with_each_loss_named() {
 }
 
 #[tokio::test]
-async fn the_offered_directive_lets_the_file_through() {
+async fn suggested_directive_allows_the_file() {
     for (sql, _) in DESTRUCTIVE {
-        // The attic's own schema is not in the way of a file that drops all of `public`.
+        // Also for a file that drops the whole schema `public`: the attic has its own schema.
         let (database, mut session) = filled().await;
-        let Err(ApplyError::Destroys { directives, .. }) = applied(&database, &mut session, sql).await else {
-            panic!("{sql} is refused");
+        let Err(ApplyError::Destroys { directives, .. }) = apply_sql(&database, &mut session, sql).await else {
+            panic!("{sql} was not refused");
         };
         let declared = format!("-- destroys: {directives}\n{sql}");
-        applied(&database, &mut session, &declared).await.expect(&declared);
+        apply_sql(&database, &mut session, &declared).await.expect(&declared);
     }
 }
 
-/// Files that destroy nothing, although they look like it.
+/// Files that destroy nothing, but look as if they did.
 const HARMLESS: &[&str] = &[
     "drop table empty",
     "alter table empty drop column never; truncate empty",
@@ -202,10 +202,10 @@ const HARMLESS: &[&str] = &[
     "alter table laps alter note type varchar(20) using nullif(note, 'x') || ''",
     "alter table plain add column added timestamptz default clock_timestamp()",
     "create table new (id int primary key); insert into new values (1); delete from new; drop table new",
-    // Rows that come back.
+    // Rows that are inserted again.
     "delete from laps where id = 5; insert into laps values (5, 'driver 5', 5.25)",
     "create temporary table t as select * from laps where id > 2; delete from laps where id > 2; insert into laps select * from t",
-    // A savepoint takes the deletion back.
+    // Deletions that a savepoint rolls back.
     "do $$ begin delete from plain; raise exception 'no'; exception when others then null; end $$",
     "do $$ begin delete from laps; raise exception 'no'; exception when others then null; end $$; insert into laps values (6, 'x')",
     "alter table points detach partition points_may",
@@ -213,23 +213,25 @@ const HARMLESS: &[&str] = &[
 ];
 
 #[tokio::test]
-async fn a_file_that_destroys_nothing_needs_no_directive() {
+async fn harmless_file_needs_no_directive() {
     for sql in HARMLESS {
         let (database, mut session) = filled().await;
-        // Notes of the same length would be cut.
+        // One of the files casts notes to varchar(20), which would cut longer ones.
         session.client.batch_execute("update laps set note = left(note, 20)").await.expect("good SQL");
-        applied(&database, &mut session, sql).await.expect(sql);
+        apply_sql(&database, &mut session, sql).await.expect(sql);
     }
 }
 
 #[tokio::test]
-async fn what_another_session_adds_between_two_files_is_not_lost_unnoticed() {
+async fn losses_of_objects_that_another_session_added_between_two_files_are_noticed() {
     let (database, mut session) = filled().await;
     let (config, last, other) = (database.config(), LastCatalog::default(), database.session().await);
     let lock = boot_lock(&config).await;
-    let mut apply = async |name: &str, sql: &str| apply_under(&lock, &config, &last, &mut session, name, sql).await;
-    apply("004_first.sql", "create table first (id int)").await.expect("nothing is destroyed");
-    apply("005_second.sql", "create table second (id int)").await.expect("nothing is destroyed");
+    for (name, sql) in
+        [("004_first.sql", "create table first (id int)"), ("005_second.sql", "create table second (id int)")]
+    {
+        apply_under(&lock, &config, &last, &mut session, name, sql).await.expect("nothing is destroyed");
+    }
     other
         .client
         .batch_execute("alter table plain add column c int default 3; create table heats as select 1 as id")
@@ -238,7 +240,8 @@ async fn what_another_session_adds_between_two_files_is_not_lost_unnoticed() {
     for (sql, loss) in
         [("alter table plain drop column c", "column plain.c (2 values)"), ("drop table heats", "table heats (1 row)")]
     {
-        let error = apply("006_third.sql", sql).await.expect_err(sql);
+        let result = apply_under(&lock, &config, &last, &mut session, "006_third.sql", sql).await;
+        let error = result.expect_err(sql);
         let ApplyError::Destroys { losses, .. } = error else { panic!("{sql}: {error}") };
         assert_eq!(losses, [loss]);
     }
@@ -246,18 +249,18 @@ async fn what_another_session_adds_between_two_files_is_not_lost_unnoticed() {
 }
 
 #[tokio::test]
-async fn dropping_a_table_of_the_attic_or_the_ledger_is_noticed_too() {
+async fn dropping_the_attic_or_the_ledger_is_noticed() {
     let (database, mut session) = filled().await;
-    applied(&database, &mut session, "-- destroys: rows of plain\ndelete from plain").await.expect("declared");
-    let file = |sql: &str| MigrationFile::parse("005_next.sql", sql.as_bytes()).expect("good SQL");
-    assert_eq!(file("-- destroys: table attic.plain_1\ndrop table attic.plain_1").headers.destroys.len(), 1);
+    apply_sql(&database, &mut session, "-- destroys: rows of plain\ndelete from plain").await.expect("declared");
+    let file = MigrationFile::parse("005_next.sql", b"-- destroys: table attic.plain_1\ndrop table attic.plain_1");
+    assert_eq!(file.expect("good SQL").headers.destroys.len(), 1);
     for sql in ["drop schema attic cascade", "delete from boot.migrations", "truncate boot.attic"] {
-        let error = applied(&database, &mut session, sql).await.expect_err(sql);
+        let error = apply_sql(&database, &mut session, sql).await.expect_err(sql);
         assert!(matches!(error, ApplyError::Destroys { .. }), "{sql}: {error}");
     }
 }
 
-/// The variables with which `attic` reaches a database.
+/// Returns the variables with which `attic` connects to a database.
 fn env(database: &Database, image: &common::Image) -> Env {
     [
         ("DB_CLIENT", "pg".to_owned()),
@@ -273,7 +276,7 @@ fn env(database: &Database, image: &common::Image) -> Env {
     .collect()
 }
 
-/// Declared losses, and the number of the entry that brings each back.
+/// Files with a declared loss, which the attic must be able to undo.
 const DECLARED: &[&str] = &[
     "-- destroys: table pits\ndrop table pits",
     "-- destroys: table plain\ndrop table if exists public.plain",
@@ -300,12 +303,12 @@ const DECLARED: &[&str] = &[
 ];
 
 #[tokio::test]
-async fn whatever_a_file_declares_can_be_restored() {
+async fn declared_losses_can_be_restored() {
     for sql in DECLARED {
         let (database, mut session) = filled().await;
         let image = common::Image::new();
         let before = content(&session.client).await;
-        applied(&database, &mut session, sql).await.expect(sql);
+        apply_sql(&database, &mut session, sql).await.expect(sql);
         assert_ne!(content(&session.client).await, before, "{sql}");
         let env = env(&database, &image);
         let listed = attic(&Request::List { json: false }, &env, &log()).await.expect("a list");
@@ -316,27 +319,30 @@ async fn whatever_a_file_declares_can_be_restored() {
             assert!(restored.starts_with("restored "), "{sql}: {restored}");
         }
         let after = content(&session.client).await;
-        // The partitions of a table that was copied as a whole are not there any more.
-        let whole =
-            |text: &str| text.lines().filter(|line| !line.starts_with("points_")).collect::<Vec<_>>().join("\n");
-        assert_eq!(whole(&after), whole(&before), "{sql}: {listed}");
+        assert_eq!(without_partitions(&after), without_partitions(&before), "{sql}: {listed}");
     }
 }
 
+/// Drops the lines of partitions: a table that was restored from a copy has none.
+fn without_partitions(content: &str) -> Vec<&str> {
+    content.lines().filter(|line| !line.starts_with("points_")).collect()
+}
+
 #[tokio::test]
-async fn a_restored_table_has_its_foreign_keys_again() {
+async fn restored_table_has_its_foreign_keys() {
     let (database, mut session) = filled().await;
     let image = common::Image::new();
-    applied(&database, &mut session, "-- destroys: table pits\ndrop table pits").await.expect("declared");
+    apply_sql(&database, &mut session, "-- destroys: table pits\ndrop table pits").await.expect("declared");
     let keys = "select count(*) from pg_constraint where contype = 'f' and conrelid = to_regclass('pits')";
     attic(&Request::Restore(1), &env(&database, &image), &log()).await.expect("an entry");
     assert_eq!(session.client.query_one(keys, &[]).await.expect("a catalog").get::<_, i64>(0), 1);
-    let again = attic(&Request::Restore(1), &env(&database, &image), &log()).await.expect_err("it is back");
+    let again =
+        attic(&Request::Restore(1), &env(&database, &image), &log()).await.expect_err("it was restored already");
     assert!(again.to_string().contains("no entry 1"), "{again}");
 }
 
 #[tokio::test]
-async fn a_restored_copy_has_its_key_and_counts_on() {
+async fn restored_copy_has_its_key_and_continues_its_sequences() {
     let (database, mut session) = filled().await;
     let image = common::Image::new();
     session
@@ -346,53 +352,53 @@ async fn a_restored_copy_has_its_key_and_counts_on() {
         .expect("good SQL");
     session.client.batch_execute("insert into serials select from generate_series(1, 3)").await.expect("good SQL");
     let sql = "-- destroys: table logs, table serials\ndo $$ begin execute 'drop table logs'; execute 'drop table serials'; end $$";
-    applied(&database, &mut session, sql).await.expect("declared");
+    apply_sql(&database, &mut session, sql).await.expect("declared");
     for id in 1..=2 {
         attic(&Request::Restore(id), &env(&database, &image), &log()).await.expect("an entry");
     }
     let insert = "with a as (insert into logs default values returning id), b as (insert into serials default values returning id, at)
                   select (select id from a), (select id from b), (select at::text from b)";
-    let row = session.client.query_one(insert, &[]).await.expect("both count on");
+    let row = session.client.query_one(insert, &[]).await.expect("both sequences continue");
     let (log_id, serial, at): (i32, i32, String) = (row.get(0), row.get(1), row.get(2));
     assert_eq!((log_id, serial, at.as_str()), (3, 4, "2026-05-01"));
 }
 
 #[tokio::test]
-async fn a_file_cannot_switch_the_row_counts_off() {
+async fn file_cannot_switch_the_row_counts_off() {
     let (database, mut session) = filled().await;
     let before = content(&session.client).await;
     let sql = "do $$ begin execute 'set local ' || 'track_' || 'counts = off'; delete from plain; end $$";
-    let error = applied(&database, &mut session, sql).await.expect_err("nothing is counted");
+    let error = apply_sql(&database, &mut session, sql).await.expect_err("nothing is counted");
     assert!(error.to_string().contains("track_counts"), "{error}");
     assert_eq!(content(&session.client).await, before);
 }
 
 #[tokio::test]
-async fn a_table_that_a_view_still_reads_is_not_dropped_from_under_it() {
+async fn table_that_a_view_reads_is_not_moved_to_the_attic() {
     let (database, mut session) = filled().await;
     let before = content(&session.client).await;
     let sql = "-- destroys: table laps, table pits\ndrop table pits; drop table laps";
-    let error = applied(&database, &mut session, sql).await.expect_err("the view `fast` reads it");
+    let error = apply_sql(&database, &mut session, sql).await.expect_err("the view `fast` reads it");
     assert!(error.to_string().contains("the view fast reads it"), "{error}");
     assert_eq!(content(&session.client).await, before);
 }
 
 #[tokio::test]
-async fn a_directive_for_what_is_not_destroyed_leaves_nothing_in_the_attic() {
+async fn directive_without_a_loss_leaves_nothing_in_the_attic() {
     let (database, mut session) = filled().await;
     let image = common::Image::new();
-    applied(&database, &mut session, "-- destroys: table plain, rows of laps\nselect 1").await.expect("harmless");
+    apply_sql(&database, &mut session, "-- destroys: table plain, rows of laps\nselect 1").await.expect("harmless");
     let listed = attic(&Request::List { json: false }, &env(&database, &image), &log()).await.expect("a list");
     assert_eq!(listed, "the attic is empty");
 }
 
 #[tokio::test]
-async fn the_attic_is_purged_by_number_and_by_age() {
+async fn attic_is_purged_by_number_and_by_age() {
     let (database, mut session) = filled().await;
     let image = common::Image::new();
     let env = env(&database, &image);
-    applied(&database, &mut session, "-- destroys: rows of plain\ndelete from plain").await.expect("declared");
-    applied_as(&database, &mut session, "005_more.sql", "-- destroys: table pits\ndrop table pits")
+    apply_sql(&database, &mut session, "-- destroys: rows of plain\ndelete from plain").await.expect("declared");
+    apply_as(&database, &mut session, "005_more.sql", "-- destroys: table pits\ndrop table pits")
         .await
         .expect("declared");
     attic(&Request::Purge(Some(1)), &env, &log()).await.expect("an entry");
@@ -400,7 +406,7 @@ async fn the_attic_is_purged_by_number_and_by_age() {
     assert!(listed.contains("table pits  (2 rows") && !listed.contains("plain"), "{listed}");
     entrypoint::attic::purge(&session.client, 1, &log()).await.expect("nothing is a day old");
     assert!(attic(&Request::List { json: false }, &env, &log()).await.expect("a list").contains("pits"));
-    entrypoint::attic::purge(&session.client, 0, &log()).await.expect("it is older than a moment");
+    entrypoint::attic::purge(&session.client, 0, &log()).await.expect("every entry is older than zero days");
     assert_eq!(attic(&Request::List { json: false }, &env, &log()).await.expect("a list"), "the attic is empty");
     let gone = attic(&Request::Restore(2), &env, &log()).await.expect_err("it was purged");
     assert!(gone.to_string().contains("no entry 2"), "{gone}");
@@ -432,11 +438,11 @@ async fn no_file_can_release_the_boot_lock() {
 }
 
 #[tokio::test]
-async fn a_file_that_ends_the_locks_session_is_rolled_back() {
+async fn file_that_ends_the_locks_session_is_rolled_back() {
     let (database, mut session) = filled().await;
     let sql = "create table late (id int); select pg_terminate_backend(pid, 9000) from pg_locks
                where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())";
-    let error = applied(&database, &mut session, sql).await.expect_err("the lock is lost");
+    let error = apply_sql(&database, &mut session, sql).await.expect_err("the lock was lost");
     assert!(matches!(error, ApplyError::LockLost { .. }), "{error}");
     assert_eq!(BootError::from(error).exit_code(), ExitCode::DatabaseLost);
     let late = session.client.query_one("select to_regclass('late') is null", &[]).await.expect("a query");
@@ -444,7 +450,7 @@ async fn a_file_that_ends_the_locks_session_is_rolled_back() {
 }
 
 #[tokio::test]
-async fn moving_a_table_of_many_rows_does_not_copy_them() {
+async fn table_is_moved_to_the_attic_without_copying_its_rows() {
     let (database, mut session) = filled().await;
     session
         .client
@@ -454,7 +460,7 @@ async fn moving_a_table_of_many_rows_does_not_copy_them() {
     let filenode =
         "select relfilenode from pg_class where relname like 'many%' and relkind = 'r' order by relname desc";
     let before: u32 = session.client.query_one(filenode, &[]).await.expect("a table").get(0);
-    applied(&database, &mut session, "-- destroys: table many\ndrop table many").await.expect("declared");
+    apply_sql(&database, &mut session, "-- destroys: table many\ndrop table many").await.expect("declared");
     let after: u32 = session.client.query_one(filenode, &[]).await.expect("it is in the attic").get(0);
     assert_eq!(before, after);
 }

@@ -1,21 +1,21 @@
-//! What goes wrong, and when.
+//! A fault, and the message at which it occurs.
 
 use std::fmt;
 
-/// Which way a message goes.
+/// The direction of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Direction {
-    /// What the client says.
+    /// From the client to PostgreSQL.
     ToServer,
-    /// What PostgreSQL says.
+    /// From PostgreSQL to the client.
     ToClient,
 }
 
 impl Direction {
-    /// Both.
+    /// Both directions, for loops over them.
     pub const ALL: [Direction; 2] = [Direction::ToServer, Direction::ToClient];
 
-    /// Its name.
+    /// Returns the name that reports use.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -31,19 +31,19 @@ impl fmt::Display for Direction {
     }
 }
 
-/// Where in the message the fault comes.
+/// The part of the message that is passed on before the fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Position {
-    /// Nothing of it has been passed on.
+    /// No byte.
     Before,
-    /// The first half of its bytes has been passed on.
+    /// The first half of its bytes, rounded down.
     Middle,
-    /// All of it has been passed on.
+    /// The whole message.
     After,
 }
 
 impl Position {
-    /// Its name.
+    /// Returns the name that reports use.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -53,7 +53,7 @@ impl Position {
         }
     }
 
-    /// How many of a message's bytes are passed on before the fault.
+    /// Returns the number of bytes to pass on before the fault, of a message of this length.
     pub(crate) fn passes(self, length: usize) -> usize {
         match self {
             Position::Before => 0,
@@ -69,18 +69,18 @@ impl fmt::Display for Position {
     }
 }
 
-/// What is done to the conversation.
+/// The effect of a fault.
 pub enum Action {
-    /// This connection is closed on both sides, in good order (FIN). Others, and new ones, are let through.
+    /// Closes this connection on both sides in good order (FIN). Other connections, also new ones, keep working.
     Close,
-    /// This connection is broken on both sides (RST), and the others live on: a router that has forgotten it.
+    /// Resets this connection on both sides (RST), like a router that has lost its state. Others keep working.
     Reset,
-    /// All connections are broken, and every later one as soon as it is made: a server that is gone.
+    /// Resets all connections and refuses new ones, like a server that is gone.
     Down,
-    /// Nothing is passed on any more, on any connection, old or new, and nothing is closed either: a server that is
-    /// stopped, or a network that swallows everything.
+    /// Passes nothing on any more, on any connection, old or new, and closes none: like a stopped server, or a network
+    /// that drops every packet.
     Freeze,
-    /// Somebody else does something, while all messages wait; then everything goes on. Runs on the proxy's thread.
+    /// Calls the function on the proxy's thread while all messages wait, then continues.
     Call(Box<dyn FnOnce() + Send>),
 }
 
@@ -96,15 +96,15 @@ impl fmt::Debug for Action {
     }
 }
 
-/// What goes wrong at which message.
+/// One fault, at one message.
 #[derive(Debug)]
 pub struct Fault {
     /// The direction whose messages are counted.
     pub direction: Direction,
-    /// Which of them, from 1.
+    /// The number of the message among those of its direction, from 1, over all connections.
     pub n: usize,
-    /// Where in it.
+    /// The part of that message that still passes.
     pub position: Position,
-    /// What.
+    /// The effect on this connection, or on all of them.
     pub action: Action,
 }

@@ -1,45 +1,45 @@
-//! PostgreSQL's framing: where a message ends, and what it is called.
+//! PostgreSQL's framing: the type and the length of each message.
 //!
-//! After the start every message is a type byte, then a length that counts itself but not the type. The client's first
-//! message has no type byte, and the answer to a request for encryption is a single byte.
+//! A message is a type byte, then a length that includes itself but not the type, then the content. The client's first
+//! message has no type byte, and the reply to a request for encryption is a single byte.
 
 use crate::trace::Message;
 
-/// The codes that stand in the place of a protocol version.
+/// Codes in the place of the protocol version.
 const CANCEL: u32 = 80_877_102;
 const SSL: u32 = 80_877_103;
 const GSS: u32 = 80_877_104;
-/// A length that no message has: what claims it is no message of PostgreSQL's.
+/// Longer than any message of PostgreSQL: a larger length means that the protocol is another one.
 const LIMIT: usize = 1 << 30;
 
-/// Where a connection stands; it decides how the next bytes are to be read.
+/// The state of a connection, which decides how the next bytes are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// The client has yet to say its first message.
+    /// The client has not sent its first message yet.
     Startup,
-    /// The server has yet to answer a request for encryption.
+    /// The server has not answered a request for encryption yet.
     Encryption,
     /// Messages with a type.
     Messages,
-    /// No messages to be seen any more.
+    /// Encrypted, or a request to cancel: no further message can be recognised.
     Opaque,
 }
 
-/// A whole message at the beginning of a buffer.
+/// A complete message at the beginning of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     /// See [`Message::kind`].
     pub(crate) kind: char,
-    /// With its header.
+    /// In bytes, including the header.
     pub(crate) length: usize,
-    /// Where the connection stands after it.
+    /// The state of the connection after this message.
     pub(crate) next: Stage,
 }
 
-/// The client's next message, if it is all there.
+/// Returns the client's next message, or `None` while it is incomplete.
 pub(crate) fn of_client(stage: Stage, bytes: &[u8]) -> Option<Frame> {
     match stage {
-        // It speaks only after the answer, unless it is none of PostgreSQL's clients.
+        // A client sends nothing before the reply to its request.
         Stage::Encryption | Stage::Opaque => None,
         Stage::Messages => typed(bytes),
         Stage::Startup => {
@@ -55,13 +55,13 @@ pub(crate) fn of_client(stage: Stage, bytes: &[u8]) -> Option<Frame> {
     }
 }
 
-/// The server's next message, if it is all there.
+/// Returns the server's next message, or `None` while it is incomplete.
 pub(crate) fn of_server(stage: Stage, bytes: &[u8]) -> Option<Frame> {
     match (stage, bytes.first()?) {
         (Stage::Opaque, _) => None,
         (Stage::Encryption, b'N') => Some(Frame { kind: Message::ENCRYPTION, length: 1, next: Stage::Startup }),
         (Stage::Encryption, b'S' | b'G') => Some(Frame { kind: Message::ENCRYPTION, length: 1, next: Stage::Opaque }),
-        // A server may answer with an error at any time, also instead of about encryption.
+        // A server may send an error at any time, also in reply to a request for encryption.
         _ => typed(bytes),
     }
 }
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_message_has_no_type_and_may_ask_for_encryption() {
+    fn first_message_has_no_type_and_may_request_encryption() {
         let bytes = startup(196_608, b"user\0me\0\0");
         let frame = Frame { kind: Message::STARTUP, length: 17, next: Stage::Messages };
         assert_eq!(of_client(Stage::Startup, &bytes), Some(frame));
@@ -101,16 +101,18 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_that_is_one_byte_and_decides_whether_there_are_messages() {
-        let next = |answer: &[u8]| of_server(Stage::Encryption, answer).map(|frame| (frame.length, frame.next));
-        assert_eq!(next(b"N"), Some((1, Stage::Startup)));
-        assert_eq!(next(b"S"), Some((1, Stage::Opaque)));
-        assert_eq!(next(b"E\0\0\0\x05x"), Some((6, Stage::Messages)));
+    fn reply_to_an_encryption_request_is_one_byte_and_decides_the_next_stage() {
+        let replies: [(&[u8], _, _); 3] =
+            [(b"N", 1, Stage::Startup), (b"S", 1, Stage::Opaque), (b"E\0\0\0\x05x", 6, Stage::Messages)];
+        for (reply, length, next) in replies {
+            let frame = of_server(Stage::Encryption, reply).unwrap();
+            assert_eq!((frame.length, frame.next), (length, next));
+        }
         assert_eq!(of_server(Stage::Opaque, b"\x16\x03\x01\0\0"), None);
     }
 
     #[test]
-    fn a_message_is_one_only_when_all_of_it_is_there() {
+    fn partial_message_is_not_a_frame() {
         let bytes = b"Q\0\0\0\x08abc\0S\0\0\0\x04";
         for end in 0..9 {
             assert_eq!(of_client(Stage::Messages, &bytes[..end]), None, "{end}");
@@ -122,7 +124,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "not PostgreSQL's protocol")]
-    fn another_protocol_is_found_out() {
+    fn another_protocol_panics() {
         of_client(Stage::Messages, b"GET / HTTP/1.1");
     }
 }

@@ -1,11 +1,11 @@
-//! A TCP proxy between a client and PostgreSQL that harms their conversation at exactly one message.
+//! A TCP proxy between a client and PostgreSQL that injects a fault at exactly one message.
 //!
-//! It understands PostgreSQL's framing, no more: where each message begins and ends, in both directions, and what its
-//! type is. It counts the messages of each direction over all connections since it started, notes them in a [`Trace`],
-//! and does what a [`Fault`] says at the one that the fault names. An undisturbed run's trace tells how many points
-//! there are at which a fault can come.
+//! It understands PostgreSQL's framing and no more: the type and the length of each message, in both directions. It
+//! counts the messages of each direction over all connections since it started, records them in a [`Trace`], and
+//! injects the [`Fault`] at the message with the fault's number. The trace of an undisturbed run is therefore the list
+//! of possible fault points.
 //!
-//! A connection that becomes TLS is passed on as it is from then on: what is encrypted has no messages to be seen.
+//! After a switch to TLS a connection is passed on unchanged, since its messages can no longer be recognised.
 
 mod fault;
 mod frame;

@@ -1,4 +1,4 @@
-//! The proxy itself: a thread of its own, so that whoever waits for a process does not hold it up.
+//! The proxy itself, on a separate thread, so that a caller that waits for a process does not block it.
 
 use std::future::pending;
 use std::io;
@@ -16,24 +16,24 @@ use crate::fault::{Action, Direction, Fault};
 use crate::frame::{Stage, of_client, of_server};
 use crate::trace::{Message, Trace};
 
-/// A running proxy. Dropping it closes everything that goes through it.
+/// A running proxy. Dropping it closes all its connections.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
-    // Its end, by being dropped, is what the thread waits for.
+    // Dropping it stops the thread.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Proxy {
-    /// Listens, and passes every connection on to `upstream`. Port 0 is any free one.
+    /// Listens, and passes every connection on to `upstream`. Port 0 stands for any free port.
     ///
     /// # Errors
-    /// The address cannot be listened at.
+    /// Fails if the proxy cannot listen on the address.
     pub fn start(listen: SocketAddr, upstream: SocketAddr, fault: Option<Fault>) -> io::Result<Proxy> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        // Not the runtime's: whoever starts a proxy may stand in one, and cannot wait for another.
+        // Not Tokio's listener, whose bind is async: the caller may be inside a runtime, which cannot block on another.
         let listener = std::net::TcpListener::bind(listen)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -45,7 +45,7 @@ impl Proxy {
             TcpListener::from_std(listener)?
         };
         let serving = serve(Arc::clone(&shared), listener);
-        let thread = std::thread::Builder::new().name("pgcut".to_owned()).spawn(move || {
+        let thread = std::thread::Builder::new().name("pg-fault-proxy".to_owned()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
                     () = serving => {}
@@ -56,19 +56,19 @@ impl Proxy {
         Ok(Proxy { address, shared, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Where it listens.
+    /// Returns the address that the proxy listens on, with the port that was chosen.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What it has seen so far.
+    /// Returns the messages so far.
     #[must_use]
     pub fn trace(&self) -> Trace {
         self.shared.state().trace.clone()
     }
 
-    /// When and at which message the fault came, if it has come.
+    /// Returns the time and the message of the fault, once it was injected.
     #[must_use]
     pub fn hit(&self) -> Option<Hit> {
         self.shared.state().hit
@@ -79,28 +79,28 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic there is a defect of the proxy, and has been printed.
+            // A panic there is a bug in the proxy, and has been printed.
             drop(thread.join());
         }
     }
 }
 
-/// A fault that has come.
+/// An injected fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hit {
-    /// At which message.
+    /// The message at which it was injected.
     pub message: Message,
-    /// When.
+    /// The time just before the action.
     pub at: Instant,
 }
 
-/// How the proxy treats everybody.
+/// The state of the proxy as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Mode {
     #[default]
     Passing,
     Frozen,
-    /// About to be [`Mode::Down`]: nobody is let in any more.
+    /// On the way to [`Mode::Down`]: the listener is about to be closed.
     Closing,
     Down,
 }
@@ -115,7 +115,7 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     trace: Trace,
-    /// By direction.
+    /// Messages so far, by direction.
     counts: [usize; 2],
     connections: usize,
     fault: Option<Fault>,
@@ -127,8 +127,8 @@ impl State {
         State { trace: Trace::default(), counts: [0; 2], connections: 0, fault, hit: None }
     }
 
-    /// Notes a message that is about to be passed on, and hands out the fault if this is its message.
-    fn note(&mut self, message: Message) -> Option<Fault> {
+    /// Records a message that is about to be passed on, and returns the fault if this is its message.
+    fn record(&mut self, message: Message) -> Option<Fault> {
         self.trace.messages.push(message);
         let count = &mut self.counts[message.direction as usize];
         *count += 1;
@@ -144,11 +144,11 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until everybody is treated so.
+    /// Waits until the proxy is in this mode.
     async fn becomes(&self, wanted: Mode) {
         let mut mode = self.mode.subscribe();
-        // The sender lives as long as we do.
-        drop(mode.wait_for(|mode| *mode == wanted).await);
+        // The sender lives as long as `self`.
+        drop(mode.wait_for(|current| *current == wanted).await);
     }
 }
 
@@ -157,7 +157,7 @@ async fn serve(shared: Arc<Shared>, listener: TcpListener) {
         () = accept(&shared, &listener) => {}
         () = shared.becomes(Mode::Closing) => {}
     }
-    // From here on connections are refused; only then are the others broken, so that none of them comes back.
+    // From here on connections are refused. Only then are the others reset, so that no client can reconnect.
     drop(listener);
     shared.mode.send_replace(Mode::Down);
     pending().await
@@ -165,7 +165,7 @@ async fn serve(shared: Arc<Shared>, listener: TcpListener) {
 
 async fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
     loop {
-        // What is wrong with one connection (it was reset before it was taken) is no concern of the others.
+        // An error concerns one connection alone: it was reset before it was accepted.
         let Ok((client, _)) = listener.accept().await else { continue };
         let number = {
             let mut state = shared.state();
@@ -176,13 +176,13 @@ async fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
     }
 }
 
-/// How a connection ended.
+/// The end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// In good order.
+    /// By FIN.
     Closed,
-    /// It was broken.
-    Broken,
+    /// By RST.
+    Reset,
 }
 
 async fn connection(shared: Arc<Shared>, mut client: TcpStream, number: usize) {
@@ -190,7 +190,7 @@ async fn connection(shared: Arc<Shared>, mut client: TcpStream, number: usize) {
         return pending().await;
     }
     let Ok(mut server) = TcpStream::connect(shared.upstream).await else {
-        // As the server itself would have refused it.
+        // Refused by a reset, which is close to the server's own refusal.
         drop(client.set_zero_linger());
         return;
     };
@@ -200,22 +200,24 @@ async fn connection(shared: Arc<Shared>, mut client: TcpStream, number: usize) {
     let end = {
         let stage = Mutex::new(Stage::Startup);
         let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
-        let pump = |direction| Pump { shared: &shared, stage: &stage, direction, number };
+        let to_server_pump = Pump { shared: &shared, stage: &stage, direction: Direction::ToServer, number };
+        let to_client_pump = Pump { direction: Direction::ToClient, ..to_server_pump };
         tokio::select! {
-            end = pump(Direction::ToServer).run(from_client, to_server) => end,
-            end = pump(Direction::ToClient).run(from_server, to_client) => end,
+            end = to_server_pump.run(from_client, to_server) => end,
+            end = to_client_pump.run(from_server, to_client) => end,
             () = shared.becomes(Mode::Frozen) => pending().await,
-            () = shared.becomes(Mode::Down) => End::Broken,
+            () = shared.becomes(Mode::Down) => End::Reset,
         }
     };
-    if end == End::Broken {
+    if end == End::Reset {
         for stream in [&client, &server] {
             drop(stream.set_zero_linger());
         }
     }
 }
 
-/// One direction of one connection.
+/// The copy loop of one direction of one connection.
+#[derive(Clone, Copy)]
 struct Pump<'a> {
     shared: &'a Shared,
     stage: &'a Mutex<Stage>,
@@ -225,29 +227,29 @@ struct Pump<'a> {
 
 impl Pump<'_> {
     async fn run(self, from: ReadHalf<'_>, to: WriteHalf<'_>) -> End {
-        // An error is that of a broken connection: it is passed on as one.
-        self.pass(from, to).await.unwrap_or(End::Broken)
+        // An error means that one side was reset: the other side is reset, too.
+        self.pass(from, to).await.unwrap_or(End::Reset)
     }
 
     async fn pass(&self, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> io::Result<End> {
         let mut buffer = Vec::new();
         loop {
             if from.read_buf(&mut buffer).await? == 0 {
-                // Half a message is as good as none, but it is not ours to keep.
+                // The rest may be half of a message: it is passed on all the same.
                 to.write_all(&buffer).await?;
                 return Ok(End::Closed);
             }
             let mut whole = 0;
-            while let Some((kind, length)) = self.next(&buffer[whole..]) {
+            while let Some((kind, length)) = self.next_message(&buffer[whole..]) {
                 let message = Message { direction: self.direction, connection: self.number, kind, length };
-                let fault = self.shared.state().note(message);
+                let fault = self.shared.state().record(message);
                 whole += length;
                 let Some(Fault { position, action, .. }) = fault else { continue };
                 let passed = whole - length + position.passes(length);
                 to.write_all(&buffer[..passed]).await?;
                 match action {
                     Action::Close => return Ok(End::Closed),
-                    Action::Reset => return Ok(End::Broken),
+                    Action::Reset => return Ok(End::Reset),
                     Action::Down => self.shared.mode.send_replace(Mode::Closing),
                     Action::Freeze => self.shared.mode.send_replace(Mode::Frozen),
                     Action::Call(call) => {
@@ -257,7 +259,7 @@ impl Pump<'_> {
                         continue;
                     }
                 };
-                // The connection's own watch on the mode does the rest.
+                // The connection watches the mode, and ends or freezes by itself.
                 return pending().await;
             }
             if *self.stage() == Stage::Opaque {
@@ -268,9 +270,9 @@ impl Pump<'_> {
         }
     }
 
-    /// The type and length of the next whole message. The stage is the next one's before this one is passed on, so that
-    /// its answer is read rightly.
-    fn next(&self, bytes: &[u8]) -> Option<(char, usize)> {
+    /// Returns the type and the length of the next complete message, and advances the stage: it must be that of the
+    /// next message before this one is passed on, so that the reply is read correctly.
+    fn next_message(&self, bytes: &[u8]) -> Option<(char, usize)> {
         let mut stage = self.stage();
         let frame = match self.direction {
             Direction::ToServer => of_client(*stage, bytes)?,
@@ -299,7 +301,7 @@ mod tests {
     const QUERY: &[u8] = b"Q\0\0\0\x08abc\0";
     const READY: &[u8] = b"Z\0\0\0\x05I";
 
-    /// A server that says READY once for the start and for each query, whatever that is.
+    /// Starts a server that sends READY once for the startup message and once for each nine bytes, the length of QUERY.
     fn server() -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -322,34 +324,34 @@ mod tests {
         Proxy::start("127.0.0.1:0".parse().unwrap(), server(), fault).unwrap()
     }
 
-    /// A client that has said something and waits for what comes.
-    fn client(proxy: &Proxy, says: &[u8]) -> TcpStream {
+    /// Connects and sends these bytes. Reads time out after 300 ms.
+    fn client(proxy: &Proxy, bytes: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(proxy.address()).unwrap();
         stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-        stream.write_all(says).unwrap();
+        stream.write_all(bytes).unwrap();
         stream
     }
 
-    /// What comes until nothing more does, and how that ends.
-    fn hears(mut stream: &TcpStream) -> (Vec<u8>, Option<io::ErrorKind>) {
-        let mut heard = Vec::new();
+    /// Reads until the end of the stream, an error or a timeout, and returns the bytes and the error.
+    fn read_all(mut stream: &TcpStream) -> (Vec<u8>, Option<io::ErrorKind>) {
+        let mut received = Vec::new();
         let mut byte = [0];
         loop {
             match stream.read(&mut byte) {
-                Ok(0) => return (heard, None),
-                Ok(_) => heard.push(byte[0]),
-                Err(error) => return (heard, Some(error.kind())),
+                Ok(0) => return (received, None),
+                Ok(_) => received.push(byte[0]),
+                Err(error) => return (received, Some(error.kind())),
             }
         }
     }
 
     #[test]
-    fn messages_are_counted_over_all_connections_and_passed_on_as_they_are() {
+    fn messages_are_counted_over_all_connections_and_passed_on_unchanged() {
         let proxy = proxy(None);
         let one = client(&proxy, &[STARTUP, QUERY].concat());
-        assert_eq!(hears(&one), ([READY, READY].concat(), Some(io::ErrorKind::WouldBlock)));
+        assert_eq!(read_all(&one), ([READY, READY].concat(), Some(io::ErrorKind::WouldBlock)));
         let two = client(&proxy, STARTUP);
-        assert_eq!(hears(&two).0, READY);
+        assert_eq!(read_all(&two).0, READY);
         let trace = proxy.trace();
         assert_eq!((trace.count(Direction::ToServer), trace.count(Direction::ToClient)), (3, 3));
         assert_eq!(trace.connections(), 2);
@@ -359,66 +361,66 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_comes_before_in_the_middle_of_or_after_its_message() {
-        for (position, heard) in [(Position::Before, 6), (Position::Middle, 9), (Position::After, 12)] {
+    fn close_comes_before_within_or_after_its_message() {
+        for (position, length) in [(Position::Before, 6), (Position::Middle, 9), (Position::After, 12)] {
             let proxy = proxy(Some((Direction::ToClient, 2, position, Action::Close)));
             let client = client(&proxy, &[STARTUP, QUERY, QUERY].concat());
-            let (said, end) = hears(&client);
-            // Whether the client sees FIN or RST depends on whether it has been listened to.
-            assert_eq!(said.len(), heard, "{position}");
+            let (received, end) = read_all(&client);
+            // The client gets RST instead of FIN if the proxy had not read all of its bytes.
+            assert_eq!(received.len(), length, "{position}");
             assert_ne!(end, Some(io::ErrorKind::WouldBlock), "{position}");
             assert_eq!(proxy.hit().map(|hit| hit.message.kind), Some('Z'));
         }
     }
 
     #[test]
-    fn a_message_that_is_cut_off_never_reaches_the_server_whole() {
+    fn message_with_a_reset_never_reaches_the_server_whole() {
         for (position, answers) in [(Position::Before, 1), (Position::Middle, 1)] {
             let proxy = proxy(Some((Direction::ToServer, 2, position, Action::Reset)));
             let mut stream = client(&proxy, STARTUP);
             stream.read_exact(&mut [0; 6]).unwrap();
             stream.write_all(QUERY).unwrap();
-            assert_eq!(hears(&stream), (Vec::new(), Some(io::ErrorKind::ConnectionReset)), "{position}");
+            assert_eq!(read_all(&stream), (Vec::new(), Some(io::ErrorKind::ConnectionReset)), "{position}");
             assert_eq!(proxy.trace().count(Direction::ToClient), answers);
-            // Another connection is none of its concern.
-            assert_eq!(hears(&client(&proxy, STARTUP)).0, READY);
+            // Other connections are not affected.
+            assert_eq!(read_all(&client(&proxy, STARTUP)).0, READY);
         }
     }
 
     #[test]
-    fn a_server_that_is_down_breaks_all_connections_and_refuses_new_ones() {
+    fn down_resets_all_connections_and_refuses_new_ones() {
         let proxy = proxy(Some((Direction::ToServer, 3, Position::Before, Action::Down)));
         let first = client(&proxy, STARTUP);
-        assert_eq!(hears(&first).0, READY);
+        assert_eq!(read_all(&first).0, READY);
         let second = client(&proxy, &[STARTUP, QUERY].concat());
-        assert_eq!(hears(&second).1, Some(io::ErrorKind::ConnectionReset));
-        assert_eq!(hears(&first).1, Some(io::ErrorKind::ConnectionReset));
+        assert_eq!(read_all(&second).1, Some(io::ErrorKind::ConnectionReset));
+        assert_eq!(read_all(&first).1, Some(io::ErrorKind::ConnectionReset));
         let refused = TcpStream::connect(proxy.address()).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
     }
 
     #[test]
-    fn a_frozen_server_says_nothing_and_closes_nothing() {
+    fn freeze_passes_nothing_on_and_closes_nothing() {
         let proxy = proxy(Some((Direction::ToServer, 2, Position::Before, Action::Freeze)));
         let mut frozen = client(&proxy, STARTUP);
-        assert_eq!(hears(&frozen).0, READY);
+        assert_eq!(read_all(&frozen).0, READY);
         frozen.write_all(QUERY).unwrap();
-        assert_eq!(hears(&frozen), (Vec::new(), Some(io::ErrorKind::WouldBlock)));
+        assert_eq!(read_all(&frozen), (Vec::new(), Some(io::ErrorKind::WouldBlock)));
         let new = client(&proxy, STARTUP);
-        assert_eq!(hears(&new), (Vec::new(), Some(io::ErrorKind::WouldBlock)));
-        // Its end is everybody's.
+        assert_eq!(read_all(&new), (Vec::new(), Some(io::ErrorKind::WouldBlock)));
+        // Dropping the proxy closes frozen connections, too.
         drop(proxy);
-        assert_ne!(hears(&new).1, Some(io::ErrorKind::WouldBlock));
+        assert_ne!(read_all(&new).1, Some(io::ErrorKind::WouldBlock));
     }
 
     #[test]
-    fn a_call_is_made_at_its_message_and_then_all_goes_on() {
+    fn call_runs_once_at_its_message_and_all_messages_arrive() {
         for position in [Position::Before, Position::Middle, Position::After] {
             let (called, calls) = mpsc::channel();
             let action = Action::Call(Box::new(move || called.send(()).unwrap()));
             let proxy = proxy(Some((Direction::ToServer, 2, position, action)));
             let client = client(&proxy, &[STARTUP, QUERY, QUERY].concat());
-            assert_eq!(hears(&client).0, [READY, READY, READY].concat(), "{position}");
+            assert_eq!(read_all(&client).0, [READY, READY, READY].concat(), "{position}");
             assert_eq!(calls.try_iter().count(), 1);
             client.shutdown(Shutdown::Both).unwrap();
         }

@@ -1,11 +1,11 @@
-//! No environment makes the configuration panic, and no complaint about one repeats a secret.
+//! Parsing the configuration never panics, and its errors never contain a secret.
 #![no_main]
 
 use entrypoint::config::{Config, Env};
 use contract::VARIABLES;
 use libfuzzer_sys::fuzz_target;
 
-/// Stands in every secret value, and nowhere else.
+/// Part of every secret value, and of no other value.
 const SECRET: &str = "hunter2";
 
 fuzz_target!(|pairs: Vec<(u8, bool, String)>| {
@@ -16,7 +16,7 @@ fuzz_target!(|pairs: Vec<(u8, bool, String)>| {
             continue;
         }
         let (name, value) = match (in_file, variable.secret) {
-            // No file of this machine is read: the folder is not there.
+            // The folder does not exist, so that no file of this machine is read.
             (true, _) => (format!("{}_FILE", variable.name), format!("/no-such-folder/{value}")),
             (false, true) if value.len() % 2 == 0 => (variable.name.to_owned(), format!("{SECRET}{value}")),
             (false, true) => (variable.name.to_owned(), format!("{value}{SECRET}")),

@@ -1,5 +1,5 @@
-//! The scanner takes every text, splits it without losing a byte, and does not split a statement a second time; the
-//! rules above it take every file.
+//! The scanner accepts every text, its statements are ordered and do not overlap, and a statement on its own is not split
+//! again. Parsing a migration accepts every file.
 #![no_main]
 
 use entrypoint::migrations::MigrationFile;
@@ -16,6 +16,6 @@ fuzz_target!(|content: &[u8]| {
         end = range.end;
     }
     assert!(end <= text.len());
-    // A problem is no failure; a panic is.
+    // An error is a valid result; only a panic is a failure.
     drop(MigrationFile::parse("001_fuzz.sql", content));
 });

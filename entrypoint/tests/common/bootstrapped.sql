@@ -1,4 +1,4 @@
--- What the boot looks at of Directus' system tables, with one migration applied and one administrator.
+-- The parts of Directus' system tables that the boot reads, with one applied migration and one administrator.
 create table directus_migrations (version text primary key);
 create table directus_collections (collection text primary key, note text);
 create table directus_fields (id int generated always as identity primary key, collection text, field text);

@@ -1,6 +1,6 @@
-//! What the integration tests share: a database of their own on a real PostgreSQL, and the boot binary.
+//! Common parts of the integration tests: databases on a real PostgreSQL, images, and runs of the boot binary.
 
-// Each test binary uses a part of it.
+// Each test binary uses only a part of this.
 #![allow(dead_code)]
 
 pub(crate) mod pgbouncer;
@@ -21,32 +21,32 @@ use entrypoint::database::{BootLock, Session, wait};
 use entrypoint::log::{Log, LogStyle};
 use tokio_postgres::Client;
 
-/// Where the server is said to be, by `cargo xtask test`.
+/// The variable with the server's URL, set by `cargo xtask test`.
 const VARIABLE: &str = "TEST_DATABASE_URL";
 
-/// The server's superuser URL, or how to get one.
+/// Returns the server's superuser URL. Panics with instructions if it is not set.
 pub(crate) fn server_url() -> String {
     std::env::var(VARIABLE).unwrap_or_else(|_| {
         panic!(
-            "{VARIABLE} is not set: run `cargo xtask test`, which starts a PostgreSQL and sets it, or give a \
+            "{VARIABLE} is not set: run `cargo xtask test`, which starts a PostgreSQL and sets it, or set a \
              superuser's URL yourself: {VARIABLE}=postgres://user:password@host:5432/database cargo test"
         )
     })
 }
 
-/// An empty database, dropped at the end.
+/// A database for one test, removed on drop.
 pub(crate) struct Database {
     name: String,
     url: String,
 }
 
 impl Database {
-    /// Makes one.
+    /// Creates an empty database.
     pub(crate) async fn create() -> Database {
         Database::from_template("template1").await
     }
 
-    /// Another one with the same in it. Nobody may be connected to this one.
+    /// Creates a copy of this database, to which no session may be connected meanwhile.
     pub(crate) async fn copy(&self) -> Database {
         Database::from_template(&self.name).await
     }
@@ -62,17 +62,16 @@ impl Database {
         Database { url: format!("{head}/{name}"), name }
     }
 
-    /// Its URL.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// Where it is, in parts.
+    /// Returns the parts of its URL.
     pub(crate) fn place(&self) -> Place {
         Place::of(&self.url)
     }
 
-    /// Its URL through a proxy that passes nothing on while `frozen`, and breaks nothing either.
+    /// Returns its URL through a proxy that passes nothing on while `frozen`, but keeps the connections open.
     pub(crate) fn behind_a_freezer(&self, frozen: &Arc<AtomicBool>) -> String {
         let (head, rest) = self.url.rsplit_once('@').expect("a URL with a password");
         let (server, name) = rest.split_once('/').expect("a URL with a database");
@@ -82,8 +81,8 @@ impl Database {
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let (client, server) = (client.expect("a client"), TcpStream::connect(&server).expect("a server"));
-                let twin = |stream: &TcpStream| stream.try_clone().expect("a descriptor");
-                for (from, to) in [(twin(&client), twin(&server)), (server, client)] {
+                let clones = (client.try_clone().expect("a descriptor"), server.try_clone().expect("a descriptor"));
+                for (from, to) in [clones, (server, client)] {
                     let frozen = Arc::clone(&frozen);
                     std::thread::spawn(move || pass_on(from, to, &frozen));
                 }
@@ -92,12 +91,12 @@ impl Database {
         format!("{head}@127.0.0.1:{port}/{name}")
     }
 
-    /// A connection beside the boot's.
+    /// Opens a connection that is not the boot's.
     pub(crate) async fn connect(&self) -> Client {
         connect(&self.url).await
     }
 
-    /// As a finished bootstrap leaves it, as far as the boot looks: one of Directus' migrations, one administrator.
+    /// Creates a database with the parts of a finished bootstrap that the boot reads: a migration, an administrator.
     pub(crate) async fn bootstrapped() -> Database {
         let database = Database::create().await;
         let client = database.connect().await;
@@ -105,7 +104,7 @@ impl Database {
         database
     }
 
-    /// A connection as the boot makes it.
+    /// Opens a session in the same way as the boot.
     pub(crate) async fn session(&self) -> Session {
         let config = self.config();
         let session = wait(&config.database, config.timeouts.database, &log()).await.expect("the test server answers");
@@ -113,7 +112,7 @@ impl Database {
         session
     }
 
-    /// The least configuration that reaches it.
+    /// Returns the smallest configuration with which the boot reaches this database.
     pub(crate) fn config(&self) -> Config {
         let env: Env = [("DB_CLIENT", "pg"), ("DB_CONNECTION_STRING", &self.url), ("SECRET", "s")]
             .into_iter()
@@ -141,7 +140,7 @@ impl Drop for Database {
     }
 }
 
-/// Where a database is: a URL in parts.
+/// The parts of a database's URL.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) host: String,
@@ -152,7 +151,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Of a plain `postgres://user:password@host:port/database`.
+    /// Parses a plain `postgres://user:password@host:port/database`.
     fn of(url: &str) -> Place {
         let (userinfo, rest) = url.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).expect("a password");
         let (user, password) = userinfo.split_once(':').expect("a password");
@@ -162,12 +161,12 @@ impl Place {
         Place { host: host.into(), port, user: user.into(), password: password.into(), database: database.into() }
     }
 
-    /// `host:port`.
+    /// Returns `host:port`.
     pub(crate) fn server(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// Has a boot connect by these parts, instead of a URL.
+    /// Sets these parts as a boot's variables, instead of a URL.
     pub(crate) fn give(&self, boot: &mut Command) {
         boot.env_remove("DB_CONNECTION_STRING")
             .env("DB_HOST", &self.host)
@@ -178,7 +177,7 @@ impl Place {
     }
 }
 
-/// Copies until one end is closed.
+/// Copies bytes until one end is closed.
 fn pass_on(mut from: TcpStream, mut to: TcpStream, frozen: &AtomicBool) {
     let mut chunk = [0; 4096];
     while let Ok(read @ 1..) = from.read(&mut chunk) {
@@ -189,11 +188,11 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, frozen: &AtomicBool) {
             break;
         }
     }
-    // The other side may be gone already.
+    // The other side may have closed it already.
     drop(to.shutdown(Shutdown::Both));
 }
 
-/// A log for what is not about the log.
+/// Returns a log for tests that do not check it.
 pub(crate) fn log() -> Log {
     Log::new(LogStyle::Text)
 }
@@ -202,25 +201,25 @@ async fn connect(url: &str) -> Client {
     let (client, connection) =
         tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("the test server answers");
     tokio::spawn(async move {
-        // Tests cut connections on purpose; whoever uses the client sees it.
+        // Tests end connections on purpose; the caller gets the error from the client.
         drop(connection.await);
     });
     client
 }
 
-/// The boot lock of a database.
+/// Acquires the boot lock of a database.
 pub(crate) async fn boot_lock(config: &Config) -> BootLock {
     let session = wait(&config.database, config.timeouts.database, &log()).await.expect("the test server answers");
     BootLock::acquire(session, config.timeouts.lock, &log()).await.expect("the lock is free").0
 }
 
-/// A folder with the parts of an image, removed at the end.
+/// A folder with the parts of an image, removed on drop.
 pub(crate) struct Image {
     dir: PathBuf,
 }
 
 impl Image {
-    /// Two migrations before the schema, one after, a snapshot, and the stand-in for the bridge.
+    /// Creates two migrations before the schema, one after it, a snapshot, and the stand-in for the bridge.
     pub(crate) fn new() -> Image {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -236,32 +235,37 @@ impl Image {
         image
     }
 
-    /// The version of a migration that its Directus has after [`Image::needs_bootstrap`].
+    /// The version of the migration that [`Image::needs_bootstrap`] adds to Directus.
     pub(crate) const PENDING: &str = "20210101A";
 
-    /// Gives its Directus a migration that no database has.
+    /// Adds a migration to Directus that no database has.
     pub(crate) fn needs_bootstrap(&self) {
         self.write(&format!("directus/{DIRECTUS_MIGRATIONS_SUBDIR}/{}-second.js", Image::PENDING), "");
     }
 
-    /// Writes one of its files.
+    /// Writes a file below the image's folder.
     pub(crate) fn write(&self, path: &str, content: &str) {
         let path = self.dir.join(path);
         fs::create_dir_all(path.parent().expect("inside the folder")).expect("the temporary folder is writable");
         fs::write(path, content).expect("the temporary folder is writable");
     }
 
-    /// One of its files.
+    /// Returns the absolute path of a file in the image's folder.
     pub(crate) fn path(&self, path: &str) -> String {
         self.dir.join(path).to_str().expect("a UTF-8 path").to_owned()
     }
 
-    /// The boot binary over these parts and that database, ready to run `boot`.
+    /// Returns the command `boot` with this image and a database.
     pub(crate) fn boot(&self, database_url: &str) -> Command {
         self.command(database_url, &["boot"])
     }
 
-    /// The same for any subcommand.
+    /// Boots with a bridge that sends these replies, see `bridge.mjs`.
+    pub(crate) fn run_with(&self, database: &Database, replies: &serde_json::Value) -> Ended {
+        run(self.boot(database.url()).env("BRIDGE_REPLIES", replies.to_string()))
+    }
+
+    /// Returns a subcommand with this image and a database.
     pub(crate) fn command(&self, database_url: &str, subcommand: &[&str]) -> Command {
         let mut command = binary();
         command
@@ -283,38 +287,38 @@ impl Drop for Image {
     }
 }
 
-/// The boot binary in an empty environment but for PATH.
+/// Returns the boot binary, with PATH as its only variable.
 pub(crate) fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_entrypoint"));
     command.env_clear().env("PATH", std::env::var_os("PATH").expect("a PATH"));
     command
 }
 
-/// How a boot ended.
+/// A boot that has ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// Its exit code.
+    /// The exit code.
     pub(crate) code: i32,
-    /// All that it printed.
+    /// The whole of stdout.
     pub(crate) output: String,
-    /// Its last line, read back.
+    /// The last line of stdout, parsed.
     pub(crate) last: LogLine,
 }
 
 impl Ended {
-    /// Reads a finished boot.
+    /// Parses the output of a boot. Panics if its last line is not one of the boot's.
     pub(crate) fn of(output: Output) -> Ended {
         let text = String::from_utf8(output.stdout).expect("the log is UTF-8");
         let errors = String::from_utf8_lossy(&output.stderr);
         let last = text.lines().last().and_then(LogLine::parse);
         Ended {
             code: output.status.code().expect("it exited by itself"),
-            last: last.unwrap_or_else(|| panic!("no last line of ours in:\n{text}\n{errors}")),
+            last: last.unwrap_or_else(|| panic!("the last line is not the boot's:\n{text}\n{errors}")),
             output: text,
         }
     }
 
-    /// Asserts that it failed with that code in that phase, that the last line says so and contains `words`.
+    /// Asserts that the boot failed in this phase with this code, and that its last line contains `words`.
     #[track_caller]
     pub(crate) fn assert_failed(&self, phase: &str, exit: contract::ExitCode, words: &[&str]) {
         assert_eq!(self.last.event, Event::Failed(exit.code()), "{}", self.output);
@@ -327,7 +331,7 @@ impl Ended {
     }
 }
 
-/// Runs a command to its end.
+/// Runs a command and waits for its end.
 pub(crate) fn run(command: &mut Command) -> Ended {
     Ended::of(command.output().expect("the binary runs"))
 }

@@ -1,5 +1,4 @@
-//! A server that speaks TLS in front of the test's PostgreSQL, and certificates for it: the handshakes are real, and so
-//! is the database behind them.
+//! A TLS server in front of the test's PostgreSQL, and certificates for it. The handshakes and the database are real.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-/// What a client sends first when it wants TLS.
+/// The first message of a client that requests TLS.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 /// A certificate and its key, in PEM.
@@ -23,21 +22,21 @@ pub(crate) struct Certificate {
     pub(crate) key: String,
 }
 
-/// Somebody who signs certificates.
+/// An authority that signs certificates.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    /// Its own certificate.
+    /// The authority's own certificate, in PEM.
     pub(crate) pem: String,
 }
 
 impl Authority {
-    /// One with a name of its own.
+    /// Creates an authority with a unique name.
     pub(crate) fn new() -> Authority {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         Authority::named(&format!("authority {}", NUMBER.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// One of that name, with a new key.
+    /// Creates an authority with this name and a new key.
     pub(crate) fn named(name: &str) -> Authority {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new([]).expect("no names");
@@ -47,7 +46,7 @@ impl Authority {
         Authority { issuer: Issuer::new(params, key), pem }
     }
 
-    /// Signs a certificate for these names, after `change`.
+    /// Signs a certificate for these host names, after `change`.
     pub(crate) fn issue(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Certificate {
         let key = KeyPair::generate().expect("a key");
         let mut params = params(names);
@@ -57,7 +56,7 @@ impl Authority {
     }
 }
 
-/// One that nobody signed but itself.
+/// Creates a certificate that is signed with its own key.
 pub(crate) fn self_signed(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Certificate {
     let key = KeyPair::generate().expect("a key");
     let mut params = params(names);
@@ -69,19 +68,19 @@ fn params(names: &[&str]) -> CertificateParams {
     CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).expect("good names")
 }
 
-/// A year that is over.
+/// Sets a validity that ended in 2021.
 pub(crate) fn expired(params: &mut CertificateParams) {
     params.not_before = date_time_ymd(2020, 1, 1);
     params.not_after = date_time_ymd(2021, 1, 1);
 }
 
-/// Its own authority, as `openssl req -x509` makes them.
+/// Marks the certificate as that of an authority, as `openssl req -x509` does by default.
 pub(crate) fn ca_true(params: &mut CertificateParams) {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
 }
 
-/// Starts a server that shows this certificate, and demands one that `clients` signed; returns its port. It serves
-/// until the test ends.
+/// Starts a server with this certificate, and returns its port. With `clients` it requires client certificates that
+/// this authority signed. The server runs until the test ends.
 pub(crate) fn serve(upstream: &str, certificate: &Certificate, clients: Option<&Authority>) -> u16 {
     let builder = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -109,7 +108,7 @@ pub(crate) fn serve(upstream: &str, certificate: &Certificate, clients: Option<&
             while let Ok((client, _)) = listener.accept().await {
                 let (upstream, acceptor) = (upstream.clone(), acceptor.clone());
                 tokio::spawn(async move {
-                    // Handshakes fail on purpose here; the boot is who tells of it.
+                    // Some handshakes fail on purpose; the boot reports them.
                     drop(pass(client, &upstream, &acceptor).await);
                 });
             }
@@ -118,7 +117,7 @@ pub(crate) fn serve(upstream: &str, certificate: &Certificate, clients: Option<&
     port
 }
 
-/// Takes TLS only, as `hostssl` alone in pg_hba.conf.
+/// Accepts TLS only, like `hostssl` alone in pg_hba.conf.
 async fn pass(mut client: TcpStream, upstream: &str, acceptor: &TlsAcceptor) -> std::io::Result<()> {
     let mut request = [0; 8];
     client.read_exact(&mut request).await?;

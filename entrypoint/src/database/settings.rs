@@ -1,0 +1,112 @@
+//! Settings of a session that the boot fixes, whatever the server, the database or the role has set.
+//!
+//! The SQL files of an image, Directus' statements and the boot's own must mean the same in every database, and no
+//! timeout for an application's sessions may end a boot. A setting that the operator gives in `PGOPTIONS` or in the
+//! connection string is left alone.
+
+/// Fixed settings and their values, as `current_setting` shows them. A server without one is not asked for it.
+const FIXED: [(&str, &str); 25] = [
+    // Limits that end a session or a statement.
+    ("idle_in_transaction_session_timeout", "0"),
+    ("idle_session_timeout", "0"),
+    ("lock_timeout", "0"),
+    ("statement_timeout", "0"),
+    ("transaction_timeout", "0"),
+    // The meaning of statements and values.
+    ("array_nulls", "on"),
+    ("backslash_quote", "safe_encoding"),
+    ("bytea_output", "hex"),
+    ("check_function_bodies", "on"),
+    ("DateStyle", "ISO, MDY"),
+    ("default_transaction_deferrable", "off"),
+    ("default_transaction_isolation", "read committed"),
+    ("extra_float_digits", "1"),
+    ("gin_fuzzy_search_limit", "0"),
+    ("IntervalStyle", "postgres"),
+    ("quote_all_identifiers", "off"),
+    ("restrict_nonsystem_relation_kind", ""),
+    ("row_security", "on"),
+    ("standard_conforming_strings", "on"),
+    ("TimeZone", "UTC"),
+    ("transform_null_equals", "off"),
+    ("xmlbinary", "base64"),
+    ("xmloption", "content"),
+    // Messages and errors.
+    ("client_min_messages", "notice"),
+    ("exit_on_error", "off"),
+];
+
+/// The same for settings that only a superuser may change. A role that has another value cannot boot.
+const FIXED_BY_SUPERUSER: [(&str, &str); 2] = [
+    // `replica` switches foreign keys and triggers off.
+    ("session_replication_role", "origin"),
+    // `off` hides deleted rows from the witness.
+    ("track_counts", "on"),
+];
+
+/// A killed boot holds its lock until its statement ends; with this interval the server notices within half a second.
+/// Servers before 14 do not have it.
+const CHECK_INTERVAL: (&str, &str) = ("client_connection_check_interval", "500ms");
+
+/// Returns the statement that fixes the settings, except those that the operator has given. It can be repeated.
+#[must_use]
+pub fn fix(given: &[String]) -> String {
+    let wanted = FIXED.iter().chain([&CHECK_INTERVAL]).filter(|(name, _)| !is_given(given, name));
+    let values: Vec<String> = wanted.map(|(name, value)| format!("('{name}', '{value}')")).collect();
+    format!(
+        "select set_config(name, value, false) from (values {}) fixed (name, value)
+         where current_setting(name, true) <> value",
+        values.join(", "),
+    )
+}
+
+/// Returns the query for settings that the role cannot change back: name, present value and needed value.
+#[must_use]
+pub fn unfixable() -> String {
+    let values: Vec<String> =
+        FIXED_BY_SUPERUSER.iter().map(|(name, value)| format!("('{name}', '{value}')")).collect();
+    format!(
+        "select name, current_setting(name), value from (values {}) fixed (name, value)
+         where current_setting(name) <> value",
+        values.join(", "),
+    )
+}
+
+fn is_given(given: &[String], name: &str) -> bool {
+    given.iter().any(|other| other.eq_ignore_ascii_case(name))
+}
+
+/// Names of the settings in the form of `PGOPTIONS`: `-c name=value`, `-cname=value` or `--name=value`.
+#[must_use]
+pub fn names_in_options(options: &str) -> Vec<String> {
+    let words: Vec<&str> = options.split_whitespace().collect();
+    let mut names = Vec::new();
+    for (index, word) in words.iter().enumerate() {
+        let assignment = match word.strip_prefix("--").or_else(|| word.strip_prefix("-c").filter(|rest| !rest.is_empty())) {
+            Some(assignment) => assignment,
+            None if index > 0 && words[index - 1] == "-c" => word,
+            None => continue,
+        };
+        names.extend(assignment.split_once('=').map(|(name, _)| name.replace('-', "_")));
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_the_operator_are_left_alone() {
+        assert!(fix(&[]).contains("('statement_timeout', '0')"));
+        let given = names_in_options("-c Statement_Timeout=5s");
+        assert!(!fix(&given).contains("'statement_timeout'"));
+        assert!(fix(&given).contains("'idle_session_timeout'"));
+    }
+
+    #[test]
+    fn options_are_read_in_each_form() {
+        let names = names_in_options("-c a=1 -cb=2 --c-d=3 -c search_path=x\\ y -c e");
+        assert_eq!(names, ["a", "b", "c_d", "search_path"]);
+    }
+}
