@@ -1,13 +1,13 @@
-// Bundles Directus' API, so that a start reads some hundred files instead of some thousand: importing it takes half as
-// long. Runs in the image build, in the base image, with the esbuild that Directus brings; needs no network.
+// Bundles Directus' API, so that a start reads a few hundred files instead of a few thousand and imports them in half
+// the time. Runs in the image build, in the base image, with the esbuild that Directus depends on; needs no network.
 //
-// Usage: node bundle.mjs FOLDER. The folder gets the files that the server's start and the bridge import, under the
-// names that they have in @directus/api/dist, with shared chunks beside them: one bundle, so that what exists once in
-// Directus (its database, its logger, its environment) exists once here too.
+// Usage: node bundle.mjs FOLDER. The folder gets the files that the server's start and the bridge import, under their
+// names in @directus/api/dist, and their shared chunks. It is one bundle, so that Directus' singletons (its database,
+// its logger, its environment) stay single.
 //
-// The packages stay where they are: a bundled module believes that it lies where it came from (import.meta.url,
-// __dirname), and finds from there what it reads, native modules included. Only Directus' migrations are imported by
-// path from inside the bundle; they are bundled, too, and looked for beside it.
+// The packages stay in place: import.meta.url and __dirname of a bundled module keep their original values, so that it
+// finds the files that it reads, native modules included. Only Directus' migrations are imported by path from inside
+// the bundle; they are bundled, too, and found next to it.
 
 import { readFile, readdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -19,7 +19,7 @@ if (out === undefined) throw new Error('usage: node bundle.mjs FOLDER');
 
 const dist = fileURLToPath(new URL('../', import.meta.resolve('@directus/api/cli/run.js')));
 const requireAsApi = createRequire(join(dist, 'index.js'));
-// Directus does not depend on esbuild by itself, but tsx does, and Directus on tsx.
+// Directus depends on tsx, which depends on esbuild.
 const { build } = createRequire(requireAsApi.resolve('tsx'))('esbuild');
 
 /**
@@ -56,7 +56,7 @@ const PACKAGES = {
   yaml: 'js-yaml',
 };
 
-/** Imported as they are: native code, or programs that look for their own parts. */
+/** Packages that are not bundled: native code, or programs that look for their own files. */
 const EXTERNAL = new Set([
   'argon2',
   'isolated-vm',
@@ -75,40 +75,40 @@ const EXTERNAL = new Set([
   'esbuild',
   'tsx',
   'vite',
-  // Tells of AI requests elsewhere; not all of what they ask for is there, and they are imported when they are wanted.
+  // Telemetry of AI requests. Some of their dependencies are not installed; Directus imports them on demand.
   '@braintrust/otel',
   '@langfuse/otel',
 ]);
 
-/** A module with a function that imports the package when it is called; its callers take a promise. */
+/** The source of a module with a function that imports the package when it is called; its callers accept a promise. */
 const laterFunction = (name) => (specifier) =>
   `const later = async (options) => (await import(${JSON.stringify(specifier)})).${name}(options);
   export { later as ${name} };`;
 
-/** A module with an object whose functions import the package when they are called; they answer by a callback. */
+/** The source of a module with an object whose functions import the package when called, and use a callback. */
 const laterCallbacks = (specifier) =>
   `const later = (name) => (...args) =>
     void import(${JSON.stringify(specifier)}).then(({ default: own }) => own[name](...args), args.at(-1));
   export default new Proxy({}, { get: (_, name) => later(name) });`;
 
-/** External, too, and imported when they are wanted: not by the bridge. */
+/** Further external packages, which are imported on first use: the bridge needs none of them. */
 const LAZY = {
-  // Bundle what extensions have for the app. They take a plugin's promise for the plugin.
+  // Bundle the app's part of extensions. They accept a plugin's promise instead of the plugin.
   '@rollup/plugin-alias': laterFunction('default'),
   '@rollup/plugin-node-resolve': laterFunction('default'),
   '@rollup/plugin-virtual': laterFunction('default'),
   rolldown: laterFunction('rolldown'),
   rollup: laterFunction('rollup'),
-  // Asked for its metrics, when it runs the server: a tenth of a second.
+  // Directus reads metrics from it if it runs the server. Its import takes a tenth of a second.
   pm2: laterCallbacks,
 };
 
 /**
- * Imports in Directus that no bundler can follow, with their replacements; by file. Each pattern must match once, and
- * must not depend on Directus' formatting, which differs from one version to the next.
+ * Imports in Directus that no bundler can follow, and their replacements, by file. Each pattern must match exactly
+ * once, and must not depend on the formatting, which differs between versions of Directus.
  */
 const EDITS = {
-  // Names its drivers in a table and imports what it finds there.
+  // Imports a driver by its name from a table.
   'storage/get-storage-driver.js': [
     /\bimport\(driverName\)/,
     (source) => {
@@ -117,13 +117,13 @@ const EDITS = {
       return `({ ${table.join(', ')} })[driverName]()`;
     },
   ],
-  // Imports an extension; to a bundler it looks as if it could be any file beside itself.
+  // Imports an extension; for a bundler it could be any file in the same folder.
   'utils/import-file-url.js': [/\bimport\((?=`\.\/)/, () => '((path) => import(new URL(path, root).href))('],
 };
 
 const packageOf = (specifier) => specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
 
-/** Leaves EXTERNAL and LAZY out, by the place where the importing module finds it. */
+/** Excludes EXTERNAL and LAZY, and imports them by the absolute path that the importing module would find. */
 const external = {
   name: 'external',
   setup({ onResolve, onLoad, resolve: find }) {
@@ -134,7 +134,7 @@ const external = {
       const eager = lazy && kind === 'import-statement' && namespace !== 'lazy';
       if (eager) return { path, namespace: 'lazy', pluginData: resolveDir };
       const found = await find(path, { kind, importer, resolveDir, pluginData: 'found' });
-      // Another database's driver may not be there; it fails when it is wanted, as it would have.
+      // The driver of another database may not be installed; its import then fails on use, as in the original.
       return found.errors.length > 0 ? { path, external: true } : { path: found.path, external: true };
     });
     onLoad({ filter: /^/, namespace: 'lazy' }, ({ path, pluginData }) => {
@@ -143,28 +143,28 @@ const external = {
   },
 };
 
-/** Lets each module believe that it lies where it came from. */
-const places = {
-  name: 'places',
+/** Replaces `import.meta` and `__dirname` of each module by their original values. */
+const origins = {
+  name: 'origins',
   setup({ onLoad, onEnd }) {
     const edited = new Set();
     onLoad({ filter: /\.[cm]?js$/ }, async ({ path }) => {
       let source = await readFile(path, 'utf8');
       const name = path.startsWith(dist) ? path.slice(dist.length) : undefined;
       if (Object.hasOwn(EDITS, name ?? '')) {
-        const [what, edit] = EDITS[name];
-        if (source.split(what).length !== 2) throw new Error(`${name} has changed: there is not one ${what} in it`);
-        source = source.replace(what, () => edit(source));
+        const [pattern, edit] = EDITS[name];
+        if (source.split(pattern).length !== 2) throw new Error(`${name} has changed: ${pattern} does not match once`);
+        source = source.replace(pattern, () => edit(source));
         edited.add(name);
       }
-      // The migrations are read from the bundle's folder.
-      const place = name === 'database/migrations/run.js' ? join(out, name) : path;
+      // Directus reads the migrations from the folder of this module: that of the bundle.
+      const origin = name === 'database/migrations/run.js' ? join(out, name) : path;
       if (/\bimport\.meta\b/.test(source)) {
-        source = source.replace(/\bimport\.meta\.(url|dirname|filename)\b/g, (_, what) =>
-          JSON.stringify({ url: pathToFileURL(place).href, dirname: join(place, '..'), filename: place }[what]),
+        source = source.replace(/\bimport\.meta\.(url|dirname|filename)\b/g, (_, property) =>
+          JSON.stringify({ url: pathToFileURL(origin).href, dirname: join(origin, '..'), filename: origin }[property]),
         );
       } else if (/\b__(?:dirname|filename)\b/.test(source) && !/\b(?:const|let|var)\s+__dirname\b/.test(source)) {
-        // After a "use strict", which must stay first, and on its line.
+        // After a "use strict", which must stay first, and on the same line.
         const [, strict, rest] = /^((?:#!.*\n)?(?:\s*['"]use strict['"])?)([\s\S]*)$/.exec(source);
         const declared = `;var __dirname = ${JSON.stringify(join(path, '..'))}, __filename = ${JSON.stringify(path)};`;
         source = `${strict}${declared}${rest}`;
@@ -172,8 +172,8 @@ const places = {
       return { contents: source, loader: 'js' };
     });
     onEnd(() => {
-      const unseen = Object.keys(EDITS).filter((name) => !edited.has(name));
-      return { errors: unseen.map((name) => ({ text: `${name} is not part of the bundle any more` })) };
+      const unused = Object.keys(EDITS).filter((name) => !edited.has(name));
+      return { errors: unused.map((name) => ({ text: `${name} is not part of the bundle any more` })) };
     });
   },
 };
@@ -186,7 +186,7 @@ const entries = [
 const packages = Object.entries(PACKAGES).map(([name, specifier]) => ({ in: specifier, out: `package/${name}` }));
 const { metafile, warnings } = await build({
   entryPoints: [...entries, ...packages],
-  // Packages are looked for from here.
+  // Packages are resolved from here.
   absWorkingDir: dist,
   outdir: out,
   bundle: true,
@@ -194,18 +194,18 @@ const { metafile, warnings } = await build({
   format: 'esm',
   platform: 'node',
   target: `node${process.versions.node.split('.')[0]}`,
-  // Directus looks at names of classes.
+  // Directus reads the names of classes.
   keepNames: true,
-  // A third less to read; the original is beside it.
+  // Two thirds of the size; the original stays in the image.
   minifyWhitespace: true,
   minifySyntax: true,
   chunkNames: 'chunks/[name]-[hash]',
-  // CommonJS modules load Node's own modules with it.
+  // For CommonJS modules, which load Node's own modules with `require`.
   banner: {
     js: `import { createRequire as createBundleRequire } from 'node:module';
 const require = createBundleRequire(${JSON.stringify(pathToFileURL(join(dist, 'index.js')).href)});`,
   },
-  plugins: [external, places],
+  plugins: [external, origins],
   metafile: true,
   logLevel: 'error',
   logOverride: { 'unsupported-require-call': 'warning', 'indirect-require': 'warning' },

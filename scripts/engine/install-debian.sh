@@ -1,20 +1,20 @@
 #!/bin/sh
 # Installs a container engine and its command line plugins on Debian or Ubuntu, from the distribution's own packages.
 #
-# `cargo xtask setup` calls this. A plugin that this release does not have, or has too old, comes from the newer Debian
-# release, from the very mirror that the machine's apt names and checked by apt's signatures; the machine's own sources
-# stay as they are. What is there already is left alone, so a second run changes nothing.
+# `cargo xtask setup` calls this. A plugin that this release lacks, or has in too old a version, comes from a newer
+# Debian release, from the mirror of the machine's apt and verified by apt's signatures; the machine's own sources stay
+# unchanged. Installed programs are kept, so a second run changes nothing.
 #
 #   install-debian.sh [--engine] [--compose] [--buildx]      without a flag: all three
 #
-# It starts nothing: start.sh does. Progress goes to stderr.
+# It does not start the engine; start.sh does. Progress goes to stderr.
 
 set -eu
 
-# What this project needs: `docker compose` as a plugin, and a buildx that knows --progress=plain, secrets and labels.
+# The versions that this project needs: `docker compose` as a plugin; buildx with --progress=plain, secrets and labels.
 need_compose=2.0
 need_buildx=0.13
-# The Debian release that has both plugins; they depend on libc6 >= 2.34 alone.
+# The Debian release that has both plugins, which depend on libc6 >= 2.34 alone.
 newer_release=trixie
 newer_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
@@ -41,7 +41,7 @@ while [ $# -gt 0 ]; do
   shift
 done
 
-command -v apt-get >/dev/null || die 'no apt here: this script is for Debian and Ubuntu'
+command -v apt-get >/dev/null || die 'apt-get is not installed: this script is for Debian and Ubuntu'
 [ "$(id -u)" = 0 ] || die 'installing packages needs root'
 
 export DEBIAN_FRONTEND=noninteractive
@@ -51,7 +51,7 @@ trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
 log=$work/apt.log
 
-# Runs a command quietly; what it said is shown only when it fails.
+# Runs a command quietly; its output is shown only if it fails.
 quietly() {
   if ! "$@" >"$log" 2>&1 </dev/null; then
     say "failed: $*"
@@ -62,7 +62,7 @@ quietly() {
 
 at_least() { dpkg --compare-versions "${1:-0}" ge "$2"; }
 
-# apt's package lists, read once a run, and only when something is to be installed.
+# Updates apt's package lists, once per run, and only before an installation.
 updated=''
 update_lists() {
   [ -z "$updated" ] || return 0
@@ -76,7 +76,7 @@ install_packages() {
   quietly apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=120 "$@"
 }
 
-# The version of a package that apt would install from the machine's own sources, or nothing.
+# Prints the version of a package that apt would install from the machine's own sources, or nothing.
 candidate() {
   apt-cache policy "$1" 2>/dev/null | awk '/^  Candidate:/ && $2 != "(none)" { print $2 }'
 }
@@ -89,29 +89,29 @@ install_engine() {
   update_lists
   [ -n "$(candidate docker.io)" ] || die 'this distribution has no package docker.io'
   packages='docker.io iptables'
-  # Newer releases have the command line in a package of its own.
+  # Newer releases have the command line in a separate package.
   if ! command -v docker >/dev/null && [ -n "$(candidate docker-cli)" ]; then packages="$packages docker-cli"; fi
   # shellcheck disable=SC2086 # a list of packages
   install_packages $packages
 }
 
-# The version of a plugin as the docker command finds it, or nothing.
+# Print the version of a plugin that the docker command finds, or nothing.
 compose_version() { docker compose version --short 2>/dev/null | sed 's/^v//; s/[+-].*//' || :; }
 buildx_version() { docker buildx version 2>/dev/null | awk '{ sub(/^v/, "", $2); sub(/[+-].*/, "", $2); print $2 }' || :; }
 
-# Where the machine's apt has Debian's main archive: the first source that serves "main" and is not a security archive.
+# Prints the URI of Debian's main archive: apt's first source of "main" without security, updates and backports.
 # shellcheck disable=SC2016 # apt's own placeholders
 debian_mirror() {
   apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
     awk '$3 == "main" && $2 !~ /security|updates|backports/ { print $1; exit }'
 }
 
-# Gets a package of the newer release with apt itself, from lists in a directory of our own, and installs that one file.
+# Downloads a package of the newer release with apt, from package lists in a separate folder, and installs that file.
 install_from_newer_release() {
   # shellcheck source=/dev/null
   [ "$(. /etc/os-release && echo "$ID")" = debian ] || die "$1 is not in this distribution, or too old"
   mirror=$(debian_mirror)
-  [ -n "$mirror" ] || die 'apt names no Debian mirror'
+  [ -n "$mirror" ] || die 'apt has no source of Debian'
   [ -f "$newer_keyring" ] || install_packages debian-archive-keyring
   if [ ! -d "$work/lists" ]; then
     say "reading the package list of Debian $newer_release"
@@ -121,11 +121,11 @@ install_from_newer_release() {
   fi
   say "fetching $1 of Debian $newer_release"
   (cd "$work/archives" && quietly apt_newer download -q "$1")
-  # By dpkg, not apt: apt would weigh its recommendations and look for the newer engine that it does not need.
+  # With dpkg, since apt would also resolve its recommendations, among them the newer engine.
   quietly dpkg -i "$work/archives/$1"_*.deb
 }
 
-# The machine's apt with other sources and no translations or other indexes.
+# Runs the machine's apt-get with other sources, and without translations and other indexes.
 apt_newer() {
   apt-get \
     -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts="$work/parts" \
@@ -134,7 +134,7 @@ apt_newer() {
     -o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false "$@"
 }
 
-# install_plugin NAME NEEDED PACKAGE...: from the first of these packages that is new enough, else the newer release.
+# install_plugin NAME VERSION PACKAGE...: installs the first package that is new enough, else that of the newer release.
 install_plugin() {
   name=$1 needed=$2
   shift 2
@@ -160,6 +160,6 @@ install_plugin() {
 }
 
 [ -z "$engine" ] || install_engine
-# Debian's docker-compose was the Python program, version 1, up to release 12.
+# Up to release 12, Debian's docker-compose is version 1, the Python program.
 [ -z "$compose" ] || install_plugin compose "$need_compose" docker-compose-v2 docker-compose
 [ -z "$buildx" ] || install_plugin buildx "$need_buildx" docker-buildx

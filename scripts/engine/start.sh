@@ -1,12 +1,12 @@
 #!/bin/sh
-# Starts the container engine when none answers, and waits until it does.
+# Starts the container engine if none answers, and waits until it does.
 #
-# `cargo xtask setup` calls this. Where systemd or another init system runs, the engine is its service; where none does
-# (a virtual machine or a container without init), a plain dockerd is started, detached, so that it outlives the caller.
+# `cargo xtask setup` calls this. With systemd, the engine is started as its service. Without an init system (a virtual
+# machine or a container), a plain dockerd is started, detached, so that it outlives the caller.
 #
 #   start.sh [--timeout SECONDS]
 #
-# Progress goes to stderr. On failure, so do the last lines of the engine's log.
+# Progress goes to stderr, and so do the last lines of the engine's log after a failure.
 
 set -eu
 
@@ -34,17 +34,17 @@ while [ $# -gt 0 ]; do
 done
 case $timeout in '' | *[!0-9]*) usage ;; esac
 
-# The server's own answer: the client alone says nothing about an engine.
+# Prints the server's version: that of the client does not prove that an engine runs.
 answers() { docker version --format '{{.Server.Version}}' 2>/dev/null; }
 
-# Is this process id a running program of that name? A pid file that outlived its machine may name any other process, and
-# where no init system reaps orphans, a dead engine keeps its id and its name as a zombie.
+# Succeeds if this process id is a running program of that name. A pid file from before a reboot may name any other
+# process, and without an init system that reaps orphans, a dead engine keeps its id and its name as a zombie.
 is_running() {
   [ -n "$1" ] && [ "$(cat "/proc/$1/comm" 2>/dev/null || :)" = "$2" ] &&
     ! grep -q '^State:[[:space:]]*[ZX]' "/proc/$1/status" 2>/dev/null
 }
 
-# dockerd and its containerd refuse to start over the pid file of a former life when that number is in use again.
+# dockerd and its containerd refuse to start if the process id in a stale pid file is in use again.
 remove_stale_pid_files() {
   for entry in "$pid_file:dockerd" "$run_dir/docker/containerd/containerd.pid:containerd"; do
     file=${entry%:*} program=${entry##*:}
@@ -56,7 +56,7 @@ remove_stale_pid_files() {
   done
 }
 
-# Without an init system nobody has mounted the control groups. What is mounted stays as it is.
+# Mounts the control groups, which usually the init system does. Existing mounts are kept.
 mount_cgroups() {
   if grep -Eq '^[^ ]+ /sys/fs/cgroup[/ ]' /proc/mounts; then return 0; fi
   [ -d /sys/fs/cgroup ] || return 0
@@ -73,7 +73,7 @@ mount_cgroups() {
   done
 }
 
-# Which iptables can make the engine's tables: the distribution's nftables front end cannot on a kernel without nf_tables.
+# Chooses an iptables that works: the distribution's front end for nftables does not on a kernel without nf_tables.
 choose_iptables() {
   command -v iptables >/dev/null || return 0
   if iptables -t nat -L -n >/dev/null 2>&1; then return 0; fi
@@ -92,11 +92,11 @@ start_plain() {
   remove_stale_pid_files
   mkdir -p "$(dirname "$log")"
   printf -- '--- %s: started by %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$0" >>"$log"
-  # The limit of a caller's shell would be that of every container.
+  # Each container inherits this limit.
   # shellcheck disable=SC3045 # not POSIX, but dash and bash have it
   ulimit -n "$(ulimit -H -n)" 2>/dev/null || :
-  # A session of its own, no terminal, none of the caller's descriptors: it neither dies with the caller nor keeps a
-  # pipe of the caller open.
+  # In a new session, without a terminal and the caller's descriptors, so that it neither ends with the caller nor keeps
+  # a pipe of the caller open.
   (
     cd /
     exec setsid dockerd --pidfile "$pid_file" >>"$log" 2>&1 </dev/null
@@ -111,7 +111,7 @@ fail() {
     journalctl -u docker --no-pager -n 30 >&2 || :
   elif [ -f "$log" ]; then
     say "the last lines of $log:"
-    # Without the chatter between the engine and its containerd.
+    # Without the messages between the engine and its containerd.
     grep -v -e '\[core\]' -e 'module=grpc' "$log" | tail -n 30 >&2
   fi
   exit 1
@@ -122,18 +122,18 @@ if version=$(answers) && [ -n "$version" ]; then
   exit 0
 fi
 
-command -v docker >/dev/null || { say 'no docker command here: install the engine first'; exit 1; }
+command -v docker >/dev/null || { say 'docker is not installed: install the engine first'; exit 1; }
 if [ -n "${DOCKER_HOST:-}" ] && [ "$DOCKER_HOST" != unix:///var/run/docker.sock ]; then
-  say "DOCKER_HOST is $DOCKER_HOST, which does not answer: nothing here can start that engine"
+  say "DOCKER_HOST is $DOCKER_HOST, which does not answer, and this script cannot start that engine"
   exit 1
 fi
 [ "$(id -u)" = 0 ] || { say 'starting the engine needs root'; exit 1; }
-command -v dockerd >/dev/null || { say 'no dockerd here: install the engine first'; exit 1; }
+command -v dockerd >/dev/null || { say 'dockerd is not installed: install the engine first'; exit 1; }
 
-# At most one start at a time, so that two callers do not make two engines.
+# One start at a time, so that two callers do not start two engines.
 started_pid='' started_by_systemd=''
 exec 9>/run/trm-engine-start.lock
-flock -w "$timeout" 9 || { say 'another start has been under way for too long'; exit 1; }
+flock -w "$timeout" 9 || { say "another start.sh has not ended within $timeout s"; exit 1; }
 
 if version=$(answers) && [ -n "$version" ]; then
   say "engine $version answers"
@@ -150,10 +150,10 @@ fi
 
 waited=0
 while ! { version=$(answers) && [ -n "$version" ]; }; do
-  # Either id: setsid may have had to fork.
+  # Either process id, since setsid may have forked.
   if [ -n "$started_pid" ] && [ "$waited" -gt 0 ] && ! is_running "$started_pid" dockerd &&
     ! is_running "$(cat "$pid_file" 2>/dev/null || :)" dockerd; then
-    fail 'dockerd ended instead of serving'
+    fail 'dockerd exited'
   fi
   [ "$waited" -lt "$timeout" ] || fail "the engine did not answer within $timeout s"
   sleep 1

@@ -1,9 +1,8 @@
-// Carries out a plan of compare.mjs, with Directus' own services: what upstream's apply-diff.js does, but an edit stays
+// Applies a plan of compare.mjs with Directus' own services, like upstream's apply-diff.js, except that an edit stays
 // an edit.
 //
-// Deletions come first, relations before the fields and tables that they hold together, so that none of Directus' own
-// cascades reaches what the snapshot keeps. The schema that the services work with is read once a phase, and not after
-// each field.
+// Deletions come first, and relations before the fields and tables that they connect, so that none of Directus' own
+// cascades deletes entities that the snapshot keeps. The services' schema is read once per phase, not after each field.
 
 import { readSchema } from './bootstrap.mjs';
 import { usableMeaning, isOfDirectus } from './compare.mjs';
@@ -12,11 +11,11 @@ import { load } from './directus.mjs';
 import { inStep } from './failure.mjs';
 import { isLeftToSql } from './snapshot.mjs';
 
-/** For every service: no cache to clear, no limit, no listener. */
+/** For every service: clear no caches, no limits, no listeners. */
 const OPTIONS = { autoPurgeCache: false, autoPurgeSystemCache: false, bypassLimits: true, bypassEmitAction: () => {} };
 /** Rows per INSERT; PostgreSQL allows 65,535 parameters. */
 const ROWS = 1000;
-/** Properties of a column that only a change of its type reaches. */
+/** Properties of a column that only a change of its type can set. */
 const SHAPE = ['data_type', 'max_length', 'numeric_precision', 'numeric_scale'];
 /** Properties that Directus reads when it creates a column. */
 const CREATED_WITH = [
@@ -144,7 +143,7 @@ class Work {
     this.newFields = this.of('field', isNew).filter(({ collection }) => !created.has(collection));
   }
 
-  /** Creates the table. The rows of directus_fields come later, all at once; Directus would insert them one by one. */
+  /** Creates the table. The rows of directus_fields are inserted later, at once, and not one by one as by Directus. */
   async createCollection({ collection, meta = {}, schema }, fields) {
     const sorted = fields.map((want, index) => ({ ...want, meta: { sort: index + 1, ...want.meta } }));
     const columns = sorted.filter(({ type }) => type !== 'alias').map((want) => this.payload(want));
@@ -209,8 +208,8 @@ class Work {
   }
 
   /**
-   * A default as raw SQL. As a value, its quotes would be doubled once more. knex turns each `?` into a parameter, in
-   * the raw SQL and again in the statement, hence two backslashes.
+   * Returns a default as raw SQL. As a value, its quotes would be doubled once more. knex turns each `?` into a
+   * parameter, in the raw SQL and again in the statement, hence two backslashes.
    */
   defaultTo(text) {
     return text === null ? null : this.knex.raw(text.replaceAll('?', '\\\\?'));
@@ -238,7 +237,7 @@ class Work {
     const schema = {
       ...Object.fromEntries(CREATED_WITH.map((key) => [key, target[key] ?? undefined])),
       default_value: this.defaultTo(isKept ? (have.expression ?? null) : sql(meaning, type)),
-      // It stays the primary key; stated again, it would be added a second time.
+      // The primary key is kept; stated here, it would be added a second time.
       is_primary_key: undefined,
     };
     // The size of the old type does not apply to the new one.
@@ -279,8 +278,8 @@ class Work {
   }
 
   /**
-   * RelationsService replaces the foreign key at every change, and adds one where there is none. So it is used only for
-   * edits of the foreign key.
+   * RelationsService replaces the foreign key at each change, and adds one to a relation without. So it is used only
+   * for edits of the foreign key.
    */
   async editRelation(change) {
     const { collection, field, have, want } = change;
@@ -311,7 +310,7 @@ class Work {
   }
 }
 
-/** The rows of directus_fields for new fields of one collection, but for those that the collection is created with. */
+/** Returns the rows of directus_fields for new fields of a collection, except for those that are created with it. */
 function fieldRows(changes) {
   const row = ({ want: { collection, field, meta } }, index) => ({
     sort: index + 1,
@@ -322,7 +321,7 @@ function fieldRows(changes) {
   return changes.map(row).filter((_, index) => changes[index].want.type !== 'json');
 }
 
-/** The groups that collections are in before the collections. */
+/** Sorts the collections so that each comes after its group. */
 function parentsFirst(changes) {
   const waiting = new Map(changes.map((change) => [change.collection, change]));
   const sorted = [];

@@ -58,7 +58,7 @@ async function migrate(database, installed) {
   return count;
 }
 
-/** Creates the first administrator if one is wanted and there is none; returns which of these it was. */
+/** Creates the first administrator if requested and missing; returns `present`, `none` or `made`. */
 async function ensureAdmin(database, wanted) {
   if (await hasAdministrator(database)) return 'present';
   if (!wanted) return 'none';

@@ -2,8 +2,8 @@
 //
 // Usage: node bridge.mjs SNAPSHOT [read-only]. Standard input is a socket: JSON lines in (requests), JSON lines out
 // (replies); the messages are described in entrypoint/src/directus/protocol.rs. Standard output and error are Directus'
-// own log. When the other end closes, the work is done, or the boot is dead: either way this process ends, and
-// PostgreSQL rolls an open transaction back.
+// own log. When the other end closes, because the work is done or the boot has died, this process exits, and PostgreSQL
+// rolls an open transaction back.
 //
 // Directus has no public API for any of this, so its modules are imported by path. That holds for the pinned version;
 // the boot binary checks the result in the database itself.
@@ -29,8 +29,7 @@ const channel = new Socket({ fd: 0, readable: true, writable: true });
 Object.defineProperty(process, 'stdin', { value: Readable.from([]) });
 const reply = (message) => channel.write(`${JSON.stringify(message)}\n`);
 
-// Directus starts work that it does not wait for. If that fails, Node would end this process in the middle of a
-// transaction.
+// Directus starts work without awaiting it. If that failed, Node would end this process in the middle of a transaction.
 process.on('unhandledRejection', (error) => console.error(`Directus, in the background: ${failure(error).message}`));
 
 const hasSharedCaches = await withoutSharedCaches();
@@ -40,13 +39,13 @@ let database;
 let transaction;
 /** True once something in the open transaction makes cached schemas wrong. */
 let isStale = false;
-/** The plan made last; `apply` carries it out. */
+/** The last plan, which `apply` applies. */
 let planned;
 
 const handlers = {
   async 'read-snapshot'() {
     const snapshot = await readSnapshot();
-    // The long import goes on while the boot runs its SQL; an error in it shows up when the module is needed.
+    // The long import continues while the boot runs its SQL; its error, if any, is reported when the module is needed.
     load('services/collections.js').catch(() => {});
     return { type: 'snapshot', ...contents(snapshot) };
   },
@@ -100,7 +99,7 @@ function open() {
   return transaction;
 }
 
-/** Ends the open transaction in one way or the other; it is over even if that fails. */
+/** Commits or rolls back the open transaction, which is over even if that fails. */
 async function ended(end) {
   const ending = open();
   transaction = undefined;
@@ -110,7 +109,7 @@ async function ended(end) {
 
 let snapshot;
 
-/** The snapshot, read once. */
+/** Returns the snapshot, which is read once. */
 async function readSnapshot() {
   if (snapshot) return snapshot;
   const { default: yaml } = await load('package/yaml.js');
@@ -122,19 +121,19 @@ async function readSnapshot() {
 }
 
 /**
- * Directus' own pool. PostgreSQL runs a statement of a process that has died to its end, and would commit it under the
- * next boot: so it checks whether this process is still there (not before version 14).
+ * Returns Directus' own pool. PostgreSQL would finish the statement of a dead process, and commit it during the next
+ * boot. From version 14 on, it therefore checks the connection to this process while a statement runs.
  */
 async function getDatabase() {
   if (database) return database;
   const { default: getDirectusDatabase } = await load('database/index.js');
   database = getDirectusDatabase();
   database.client.pool.on('createSuccess', (_, connection) => {
-    // Nothing may change for a report, whatever Directus does.
+    // A report changes nothing, not even through Directus.
     const only = mode === 'read-only' ? 'set default_transaction_read_only = on; ' : '';
     const watch =
       "select set_config(name, '500', false) from pg_settings where name = 'client_connection_check_interval'";
-    // A connection that cannot do even this fails in its first statement too, where a request waits for it.
+    // If this fails, so does the first statement on the connection, which reports the error to a request.
     connection.query(only + watch).catch(() => {});
   });
   return database;

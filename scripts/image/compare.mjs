@@ -1,5 +1,5 @@
-// Compares a database (current.mjs) with a snapshot (snapshot.mjs): what an apply changes, as whole entities and edits.
-// Pure.
+// Compares a database (current.mjs) with a snapshot (snapshot.mjs), and returns the changes of an apply: whole entities
+// and edits. Pure.
 //
 // Directus' own comparison goes to any depth, and its apply looks at the first difference alone: a key that was removed
 // inside a `meta` deletes the whole collection (directus/directus#27877). Here an edit is of one column of Directus'
@@ -71,7 +71,7 @@ class Warnings {
   }
 }
 
-/** The changes of one kind of entity: those of the database first, then what is only in the snapshot. */
+/** Returns the changes of one kind of entity: first of those in the database, then of those in the snapshot alone. */
 function changesOf(entity, present, wanted, changeOf) {
   const wantedByKey = new Map(wanted.map((entry) => [entry.key, entry.entry]));
   const changes = [];
@@ -162,7 +162,7 @@ function isDeletedField(have, { keyed, warnings }) {
   return false;
 }
 
-/** The column that Directus creates for a field: compared with the snapshot, it shows what is not created as it was. */
+/** Returns the column that Directus creates for a field. Compared with the snapshot, it shows differences. */
 function asCreated({ collection, field, type, schema = {} }) {
   if (isAlias(type) || isLeftToSql({ type, schema })) return { collection, field, type, schema: null };
   const usable = usableMeaning({ type, schema }).kind !== 'unusable';
@@ -181,7 +181,7 @@ function asCreated({ collection, field, type, schema = {} }) {
   };
 }
 
-/** Edits of a column; warnings for what Directus cannot make of it. */
+/** Returns the edits of a column, and warns of those that Directus cannot make. */
 function schemaEdits(have, want, warnings) {
   if (isAlias(want.type)) return [];
   const schema = want.schema ?? {};
@@ -193,7 +193,7 @@ function schemaEdits(have, want, warnings) {
     return [];
   }
   checkPrimaryKey(have, want);
-  // As upstream: nothing of a serial primary key is compared.
+  // As upstream: a serial primary key is not compared.
   if (have.schema.is_primary_key && have.schema.has_auto_increment) return [];
   if (schema.has_auto_increment && !have.schema.has_auto_increment) {
     ignore('the database has no sequence for it, and Directus cannot add one');
@@ -234,7 +234,7 @@ function checkPrimaryKey(have, want) {
   }
 }
 
-/** Type, data type, length, precision: what an ALTER TYPE changes. */
+/** The edits that need an ALTER TYPE: of type, data type, length and precision. */
 function shapeEdits(have, want, schema, ignore) {
   const sameType = want.type === have.type;
   const sameData = isGeometry(want.type) || [undefined, null, have.schema.data_type].includes(schema.data_type);
@@ -249,7 +249,7 @@ function shapeEdits(have, want, schema, ignore) {
     return sameType || sameData ? [] : [edit(['type'], have.type, want.type)];
   }
   const edits = [];
-  // Of one data type, `special` makes another type; only its own edit changes that.
+  // With the same data type, the type follows from `special`, and an edit of that changes it.
   const retyped = !sameType && (!sameData || [undefined, null].includes(schema.data_type));
   if (retyped) edits.push(edit(['type'], have.type, want.type));
   if (!sameData) edits.push(edit(['schema', 'data_type'], have.schema.data_type, schema.data_type));
@@ -304,8 +304,7 @@ function indexEdits(have, schema, ignore) {
 }
 
 /**
- * Directus removes an index by the name that it would have given it; an index with another name was created by SQL, and
- * is SQL's.
+ * Directus removes an index by its default name. An index with another name was created by SQL, and is kept.
  */
 function indexEdit(key, what, names, have, schema, ignore) {
   if (typeof schema[key] !== 'boolean' || schema[key] === have.schema[key]) return [];

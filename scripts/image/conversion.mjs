@@ -32,7 +32,7 @@ const META = {
   },
 };
 
-/** The keys of a column, in Directus' order; of a missing one that is undefined here nothing is known. */
+/** The keys of a column, in Directus' order, with their defaults; undefined if there is no default. */
 const COLUMN = {
   name: undefined,
   table: undefined,
@@ -61,7 +61,7 @@ const SIZES = {
   'double precision': [53, null],
 };
 
-/** Returns the converted snapshot and a list of what was changed; `text` is for the line numbers in errors. */
+/** Returns the converted snapshot and a list of the changes; `text` is for the line numbers in errors. */
 export function converted(document, directus, text) {
   if (![...Object.keys(META), 'systemFields'].some((name) => Array.isArray(document[name]))) {
     throw new Error(
@@ -98,7 +98,7 @@ export function converted(document, directus, text) {
   return { snapshot: result, changes: changes.all() };
 }
 
-/** Lines, with what was changed in the same way in many places counted. */
+/** Lines about changes; the same change in several places is one line with their number. */
 class Changes {
   #places = new Map();
 
@@ -115,7 +115,7 @@ class Changes {
   }
 }
 
-/** All keys that this Directus has, and no other, in alphabetical order as it saves them. */
+/** Returns the keys that this Directus has, and no other, in alphabetical order as it saves them. */
 function asMeta(list, meta, identity, place, changes) {
   const known = { ...META[list], ...identity };
   for (const key of Object.keys(meta ?? {})) {
@@ -199,7 +199,7 @@ function asRelation({ collection, field, related_collection: related, meta, sche
   return { ...result, schema: constraint };
 }
 
-/** A field from another database as a column of PostgreSQL, as Directus would create it there. */
+/** Converts a field of another database to the column that Directus would create in PostgreSQL. */
 function ofPostgres(field, document, changes) {
   const { collection, schema } = field;
   if (!schema) return field;
@@ -227,7 +227,7 @@ function ofPostgres(field, document, changes) {
 }
 
 /**
- * Other databases keep a UUID as a text of 36 characters: a primary key, or a reference to one (as upstream's
+ * Other databases store a UUID as a text of 36 characters: a primary key, or a reference to one (as in upstream's
  * apply-diff.js).
  */
 function typeOfPostgres({ type, schema }) {

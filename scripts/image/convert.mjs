@@ -1,7 +1,7 @@
 // Prints a snapshot of another version or from another database as this Directus would save it.
 //
-// Usage: node convert.mjs PATH; PATH `-` is the standard input. The snapshot goes to standard output, what was changed
-// to standard error. Needs no database. Exit status 1, with one line, if the file cannot be converted.
+// Usage: node convert.mjs PATH; PATH `-` is the standard input. The snapshot goes to standard output, the list of
+// changes to standard error. Needs no database. Exit status 1, with one line, if the file cannot be converted.
 
 import { readFileSync } from 'node:fs';
 

@@ -1,7 +1,7 @@
-// Reads what the database has, in the form of a snapshot: as upstream's get-snapshot.js, with two differences. It also
-// has what Directus does not track yet (`meta: null`), because SQL may have created it before the snapshot; and it
-// reads names of indexes and whole default values from PostgreSQL's catalogue. Upstream's readAll() compares every
-// column with every field.
+// Reads the state of the database in the form of a snapshot, like upstream's get-snapshot.js with three differences. It
+// includes entities that Directus does not track yet (`meta: null`), because SQL may have created them before the
+// snapshot; it reads names of indexes and whole default values from PostgreSQL's catalog; and it does not compare each
+// column with each field, as upstream's readAll() does.
 
 import { readSchema } from './bootstrap.mjs';
 import { load } from './directus.mjs';
@@ -44,8 +44,8 @@ export async function readCurrent(database) {
 }
 
 /**
- * A map in the order of collections, and within them that in which Directus got to know the entries; those that it
- * tracks come first.
+ * Returns a map, sorted by collection, and then by Directus' ids; entries that it does not track, without an id, come
+ * last.
  */
 function byKey(entries, keyOf) {
   const order = (entry) => entry.meta?.id ?? Number.MAX_SAFE_INTEGER;
@@ -60,7 +60,8 @@ function byKey(entries, keyOf) {
 }
 
 /**
- * Every field of every collection that Directus can see: columns, aliases, and rows of directus_fields without either.
+ * Returns all fields of the collections that Directus can read: columns, aliases, and rows of directus_fields without
+ * either.
  */
 async function readFields(database, schema) {
   const { ItemsService } = await load('services/items.js');
@@ -85,7 +86,7 @@ async function readFields(database, schema) {
   return fields;
 }
 
-/** A function that makes a field of a column, as FieldsService.readAll() does. */
+/** Returns a function that converts a column to a field, like FieldsService.readAll(). */
 async function columnReader() {
   const { default: getLocalType } = await load('utils/get-local-type.js');
   const { default: getDefaultValue } = await load('utils/get-default-value.js');

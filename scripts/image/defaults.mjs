@@ -58,7 +58,7 @@ function asJson(value) {
   try {
     return literal(undoubled(JSON.parse(value)));
   } catch {
-    // Directus parses what it can; of a constant, what is left as text was cut off, or is a JSON text.
+    // Directus parses valid JSON. A constant that stays text was cut off, or is a JSON string.
     return /^\s*['{[]/.test(value) ? unusable(CUT_OFF) : literal(undoubled(value));
   }
 }
@@ -95,7 +95,7 @@ function asNumber(value, type) {
 
 /**
  * The meaning of a default value in a snapshot, for a column of this type: `none`, `literal` with its value,
- * `expression` with its SQL, or `unusable` with the reason why nothing can be made of it.
+ * `expression` with its SQL, or `unusable` with the reason.
  */
 export function meaning(value, type) {
   if (value === null || value === undefined) return NONE;
@@ -117,7 +117,7 @@ export function meaning(value, type) {
 /** Returns true if two meanings are the same default. */
 export const sameMeaning = (one, other) => JSON.stringify(sorted(one)) === JSON.stringify(sorted(other));
 
-/** Two values of snapshots that are equal whatever the order of their keys. */
+/** Returns true if two values of snapshots are equal, regardless of the order of their keys. */
 export function equal(one, other) {
   const [left, right] = [one ?? null, other ?? null];
   if (left === right) return true;
@@ -142,7 +142,7 @@ export function sql({ kind, value, sql: text }, type) {
   return typeof value === 'string' ? quoted(value) : quoted(String(value));
 }
 
-/** A constant of SQL, whatever standard_conforming_strings is. */
+/** Returns a constant of SQL that does not depend on standard_conforming_strings. */
 function quoted(text) {
   const doubled = text.replaceAll("'", "''");
   return doubled.includes('\\') ? `E'${doubled.replaceAll('\\', '\\\\')}'` : `'${doubled}'`;

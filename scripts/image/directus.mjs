@@ -3,14 +3,14 @@
 import { enableCompileCache } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
-/** Their folder; they have the names that they have in @directus/api/dist. */
+/** The folder of the modules, which have the same names as in @directus/api/dist. */
 export const bundle = new URL('../bundle/', import.meta.url);
 
-// Compiled when the image was built, too. Without the cache, or for another user than the image's, they are compiled
-// again: Node checks versions and sources itself, and is silent if it may not write what is missing.
+// Filled when the image was built. Without the cache, or for another user than the image's, Node compiles the modules
+// again: it checks versions and sources by itself, and ignores a cache that it may not write.
 enableCompileCache(fileURLToPath(new URL('compile-cache', bundle)));
 
-/** Imports one of them. */
+/** Imports one of these modules. */
 export const load = (module) => import(new URL(module, bundle));
 
 /** The variables as Directus reads them. */

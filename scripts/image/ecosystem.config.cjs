@@ -1,5 +1,5 @@
-// How pm2 runs the server: upstream's settings (ecosystem.config.cjs of directus/directus), but for the script, which is
-// ours and goes without the update check.
+// pm2's settings for the server: those of upstream (ecosystem.config.cjs of directus/directus), except for the script,
+// which is ours and does not check for updates.
 
 const { env } = process;
 

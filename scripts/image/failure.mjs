@@ -26,7 +26,7 @@ export function failure(error) {
   return { type: 'error', message: withoutValues(message + about.join('')), code };
 }
 
-/** Messages about a row's content: PostgreSQL's, and what Directus makes of them. */
+/** Messages with the content of a row, of PostgreSQL and of Directus. */
 const VALUES = [
   [/(invalid input (?:syntax|value) for .*?|value|out of range): ".*?"(?=$|: )/s, '$1'],
   [/^((?:[^:]*: )*)Value ".*" for/s, '$1A value for'],
@@ -35,7 +35,7 @@ const VALUES = [
   [/(row contains) \(.*\)/s, '$1 (…)'],
 ];
 
-/** No content of a row in the log. */
+/** Removes the content of rows from a message. */
 const withoutValues = (message) =>
   VALUES.reduce((text, [value, replacement]) => text.replace(value, replacement), message);
 

@@ -4,7 +4,7 @@ import { compare } from './compare.mjs';
 import { readCurrent } from './current.mjs';
 import { env } from './directus.mjs';
 
-/** Returns what the protocol's reply holds, and the changes with all that apply.mjs needs. */
+/** Returns the protocol's reply, and the changes with the details for apply.mjs. */
 export async function plan(database, snapshot) {
   await checkExcluded(snapshot);
   const current = await readCurrent(database);
@@ -12,7 +12,7 @@ export async function plan(database, snapshot) {
   return { changes, reply: { type: 'plan', directus: current.version, changes: changes.map(asReply), warnings } };
 }
 
-/** Directus does not see these tables, so no apply would ever be done. */
+/** Directus ignores these tables, so the plan would never become empty. */
 async function checkExcluded({ collections = [] }) {
   const excluded = [(await env()).DB_EXCLUDE_TABLES ?? []].flat();
   const found = collections.find(({ collection, schema }) => schema && excluded.includes(collection));

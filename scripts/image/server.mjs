@@ -1,6 +1,6 @@
-// Starts the server as upstream's `cli.js start` does, but without the update check, which asks a public registry
-// before anything else, at every start, with a timeout of eight seconds and no switch; and without the command line, for which
-// every extension would be loaded a first time.
+// Starts the server like upstream's `cli.js start`, but without the update check, which sends a request to a public
+// registry before each start, with a timeout of eight seconds and no switch, and without the command line, which would
+// load every extension once more.
 
 import { load } from './directus.mjs';
 

@@ -1,8 +1,8 @@
 // A Directus snapshot as a file: parsed, checked, and brought into one form. Pure; the YAML parser is passed in.
 //
 // The form: a missing key stays missing ("unspecified": the database keeps what it has), null stays null. A field's
-// `type` is always there, and alone decides whether it is a column. Only what can be seen without a database is refused
-// here.
+// `type` is always present, and alone decides whether it is a column. Only problems that show without a database are
+// refused here.
 
 import { TYPES, createdDataType, hasAliasSpecial, isAlias, isCreatable, list } from './types.mjs';
 
@@ -107,11 +107,11 @@ function normalField(entry, index, { snapshot, place }) {
   return { collection, field, type: 'alias', meta: aliasMeta(entry.meta ?? {}, name, snapshot.warnings) };
 }
 
-/** Of a text without a length, the inspector makes the length -5, PostgreSQL's own code for it less four. */
+/** For a text without a length, the inspector reports -5: PostgreSQL's own code for it, minus four. */
 export const normalColumn = (schema) =>
   schema?.max_length <= 0 ? { ...schema, max_length: null } : (schema ?? undefined);
 
-/** Its type; where it is missing, what a column of its data type is. */
+/** Returns the type, or, if it is missing, the type of a column with this data type. */
 function typeOf({ type, schema, meta }) {
   if (typeof type === 'string') return type;
   if (type !== undefined && type !== null) return undefined;
@@ -121,7 +121,7 @@ function typeOf({ type, schema, meta }) {
   );
 }
 
-/** Directus does not see a field without a column if none of its specials marks it as one. */
+/** Directus ignores a field without a column if none of its specials marks it as an alias. */
 function aliasMeta(meta, name, warnings) {
   if (hasAliasSpecial(meta.special)) return meta;
   warnings.push(`${name}: it has no column and no special that marks it as an alias; alias is added to its special`);

@@ -55,7 +55,7 @@ export const hasAliasSpecial = (special) => list(special).some((flag) => ALIASES
 export const createdDataType = (type) => CREATED[type];
 
 /**
- * Returns true if a column of this data type is what Directus creates for the type. A geometry's data type depends on
+ * Returns true if Directus creates this data type for the type. A geometry's data type depends on
  * PostGIS and follows from its type; a missing data type is unspecified.
  */
 export const isCreatedAs = (type, dataType) =>

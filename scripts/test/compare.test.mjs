@@ -89,7 +89,7 @@ const flat = ({ changes }) =>
     ({ entity, collection, field, diff }) =>
       `${entity} ${collection}${field ? `.${field}` : ''} ${diff.map(({ kind, path = [] }) => [kind, ...path].join(' ')).join(', ')}`,
   );
-/** The plan for one column against one field of the snapshot. */
+/** Compares one column with one field of the snapshot. */
 const planOf = (have, want) => plan(database({ fields: [ID, have] }), { fields: [wantedId, want] });
 
 test('a key that was removed inside a translation is an edit of the translations', () => {
@@ -153,7 +153,7 @@ test('fields and relations of a deleted collection are not listed', () => {
   ]);
 });
 
-test('what Directus does not track is never deleted, and is adopted if the snapshot has it', () => {
+test('entities that Directus does not track are never deleted, and are adopted if the snapshot has them', () => {
   const current = database({
     collections: [{ collection: 'laps', meta: null, schema: { name: 'laps' } }],
     fields: [{ ...ID, meta: null }, column('speed', 'integer', {}, { meta: null })],
@@ -189,7 +189,7 @@ test('an integer that becomes a text is an edit of type and data type', () => {
   assert.deepEqual(flat(result), ['field laps.speed E type, E schema data_type, E schema max_length']);
 });
 
-test('a type that only its special makes is no edit of the type', () => {
+test('a change of the special alone is not an edit of the type', () => {
   const have = column('tags', 'csv', { data_type: 'text' }, { meta: { special: ['cast-csv'] } });
   const result = planOf(have, wanted('tags', 'text', { data_type: 'text' }, { special: null }));
   assert.deepEqual(flat(result), ['field laps.tags E meta special']);
@@ -221,7 +221,7 @@ test('a numeric without precision, which Directus reads as an integer, is never 
   assert.deepEqual(planOf(have, want).changes, []);
 });
 
-test('a text without a length is ignored where Directus created one with 255', () => {
+test('a text without a length is ignored if Directus created one of 255', () => {
   const want = wanted('name', 'string', { ...text, max_length: null });
   assert.deepEqual(planOf(column('name', 'string', text), want).warnings, [
     'laps.name: a character varying without a length is ignored: Directus creates one of 255',
@@ -236,7 +236,7 @@ test('a text without a length is ignored where Directus created one with 255', (
   );
 });
 
-test('a column that is left to SQL is a new field with a warning, and no change once it is there', () => {
+test('a column that is left to SQL is a new field with a warning, and no change once it exists', () => {
   const want = wanted('tags', 'unknown', { data_type: 'text[]', default_value: '{}' });
   const created = plan(database(), { fields: [wantedId, want] });
   assert.deepEqual(flat(created), ['field laps.tags N']);
@@ -260,7 +260,7 @@ test('a generated column is left to SQL', () => {
   });
 });
 
-test('defaults are compared by what they mean', () => {
+test('defaults are compared by their meaning', () => {
   const have = column('at', 'timestamp', { data_type: 'timestamp with time zone', default_value: 'CURRENT_TIMESTAMP' });
   assert.deepEqual(planOf(have, wanted('at', 'timestamp', { default_value: 'now()' })).changes, []);
   const name = column('name', 'string', { ...text, default_value: "it''s" });
@@ -318,7 +318,7 @@ test('a primary key that the snapshot does not have is kept if it has no other',
   assert.match(warnings[0], /^laps\.id: it is kept/);
 });
 
-test('nothing of a serial primary key is compared', () => {
+test('a serial primary key is not compared', () => {
   const serial = column('id', 'integer', {
     is_primary_key: true,
     has_auto_increment: true,

@@ -13,7 +13,7 @@ test('doubled quotes of a text are halved, and doubled again in SQL', () => {
   assert.equal(sqlOf("it's", 'string'), "'it''s'");
 });
 
-test('a backslash is escaped whatever standard_conforming_strings is', () => {
+test('a backslash is escaped independently of standard_conforming_strings', () => {
   assert.equal(sqlOf('back\\slash', 'text'), "E'back\\\\slash'");
 });
 
@@ -73,7 +73,7 @@ test('no default and a null default are the same', () => {
   assert.equal(sqlOf(null, 'text'), null);
 });
 
-test('values are equal whatever the order of their keys, and lists only in order', () => {
+test('equality ignores the order of keys, but not that of lists', () => {
   assert.ok(equal({ a: 1, b: [{ c: 1, d: 2 }] }, { b: [{ d: 2, c: 1 }], a: 1 }));
   assert.ok(!equal([1, 2], [2, 1]));
   assert.ok(equal(null, undefined));

@@ -50,12 +50,12 @@ test('names are kept', () => {
   );
 });
 
-test('a lost connection has a code of its own', () => {
+test('a lost connection has its own code', () => {
   assert.equal(failure(new Error('Connection terminated unexpectedly')).code, 'connection-lost');
   assert.equal(failure(Object.assign(new Error('x'), { code: 'ECONNRESET' })).code, 'connection-lost');
 });
 
-test('the failed step stands in front, and keeps the code', () => {
+test('the message begins with the failed step, and the code is kept', () => {
   const error = inStep(
     'creating the field a.b',
     Object.assign(new Error('Value "x" for field "a" is too long'), { code: 'VALUE_TOO_LONG' }),
@@ -64,7 +64,7 @@ test('the failed step stands in front, and keeps the code', () => {
   assert.equal(error.code, 'VALUE_TOO_LONG');
 });
 
-test('what is thrown without being an error is shown', () => {
+test('a thrown value that is not an Error is shown', () => {
   assert.equal(failure('text').message, 'text');
   assert.equal(failure(undefined).message, 'undefined');
 });

@@ -1,4 +1,4 @@
-// Reading a snapshot: its forms, and what is refused with a sentence that names the place and the way out.
+// Reading a snapshot: its forms, and refusals that name the place and the remedy.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -39,7 +39,7 @@ test('an error in YAML is reported with line and column', () => {
   );
 });
 
-test('another version of the format, and another database, are refused with the way out', () => {
+test('another version of the format, and another database, are refused with the remedy', () => {
   assert.throws(() => checked({ ...head, version: 2 }), /not a Directus snapshot of version 1 \(`version` is 2\)/);
   assert.throws(
     () => checked({ ...head, vendor: 'mysql' }),
@@ -76,7 +76,7 @@ test('a group that does not exist, and a circle of groups, are refused', () => {
   refused({ collections: [table('a', { group: 'b' }), table('b', { group: 'a' })] }, /inside itself \(a → b → a\)/);
 });
 
-test('names that Directus does not take are refused', () => {
+test('names that Directus does not accept are refused', () => {
   refused({ collections: [table('directus_users')] }, /has a name of Directus' own collections/);
   refused({ collections: [table('a/b')] }, /has a \/ in its name/);
   refused({ collections: [table('a b')] }, /has a space in its name/);
@@ -132,7 +132,7 @@ test('a table without a primary key is accepted with a warning, unless it has an
   refused({ collections: [table('a')], fields: [column('a', 'id')] }, /the collection a has no primary key/);
 });
 
-test('what the boot checks leaves out columns that Directus cannot create', () => {
+test('columns that Directus cannot create are not in the contents that the boot checks', () => {
   const fields = [key('a'), { collection: 'a', field: 'tags', type: 'unknown', schema: { data_type: 'text[]' } }];
   const { columns, aliases } = contents(checked({ ...head, collections: [table('a')], fields }));
   assert.deepEqual(columns, [['a', 'id']]);

@@ -1,4 +1,4 @@
-// What pm2 runs in this image: the upstream image's settings and their environment variables.
+// The processes that pm2 runs in this image, with the upstream image's settings and their environment variables.
 const { env } = process;
 
 module.exports = [

@@ -1,11 +1,11 @@
-// The last step of the build: package.json as upstream ships it, and proof that the native modules load. The modules are
-// resolved as Directus itself does, from @directus/api's own place: nothing is hoisted.
+// The last step of the build: writes package.json in upstream's form, and checks that the native modules load. They are
+// resolved from @directus/api, as Directus does, since no package is hoisted.
 import { readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 const [, , pnpmVersion] = process.argv;
 
-// Without "dependencies", so that installing an extension with pnpm leaves what is there alone.
+// Without "dependencies", so that installing an extension with pnpm keeps the installed packages.
 const { name, version, type, exports, bin } = JSON.parse(readFileSync('package.json', 'utf8'));
 const packageManager = `pnpm@${pnpmVersion}`;
 writeFileSync('package.json', JSON.stringify({ name, version, type, exports, bin, packageManager }, null, 2));
@@ -20,5 +20,5 @@ for (const module of ['isolated-vm', 'sqlite3', 'argon2', 'sharp', 'pg']) {
 const { Isolate } = require('isolated-vm');
 const isolate = new Isolate({ memoryLimit: 8 });
 const result = isolate.compileScriptSync('6 * 7').runSync(isolate.createContextSync());
-if (result !== 42) throw new Error(`isolated-vm runs nothing: got ${result}`);
+if (result !== 42) throw new Error(`isolated-vm computed ${result} instead of 42`);
 isolate.dispose();

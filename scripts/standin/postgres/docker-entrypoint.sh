@@ -1,9 +1,9 @@
 #!/bin/bash
-# Makes a cluster on the first start, then becomes the server.
+# Creates a cluster on the first start, then executes the server.
 #
-# Of the official images' environment it knows POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_DB (each also as X_FILE),
-# POSTGRES_HOST_AUTH_METHOD, POSTGRES_INITDB_ARGS and PGDATA; and it runs /docker-entrypoint-initdb.d/*.{sql,sql.gz,sh}.
-# Anything but a server command is run as it is.
+# Reads these variables of the official images: POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_DB (each also as X_FILE),
+# POSTGRES_HOST_AUTH_METHOD, POSTGRES_INITDB_ARGS and PGDATA. Runs /docker-entrypoint-initdb.d/*.{sql,sql.gz,sh}.
+# A command that does not start the server is executed unchanged.
 set -euo pipefail
 
 say() { printf '[postgres] %s\n' "$*" >&2; }
@@ -12,25 +12,25 @@ die() {
   exit 1
 }
 
-# `docker run IMAGE -c shared_buffers=1GB` means the server.
+# `docker run IMAGE -c shared_buffers=1GB` starts the server.
 if [ "${1:-}" = '' ] || [ "${1:0:1}" = - ]; then set -- postgres "$@"; fi
 [ "$1" = postgres ] || exec "$@"
 for argument in "$@"; do
   case $argument in -\? | --help | --describe-config | -V | --version) exec "$@" ;; esac
 done
 
-# Started as root, it gives the directories to the server's user, and goes on as that. A volume may come as root's.
+# As root, give the directories to the server's user, since a volume may belong to root, and continue as that user.
 if [ "$(id -u)" = 0 ]; then
   mkdir -p "$PGDATA"
-  # Down to the data directory: the server's user must be able to walk there, and to write its parent's marker.
+  # The server's user must be able to reach the data directory, and to write the marker into its parent.
   find "$PGDATA" \! -user postgres -exec chown postgres:postgres '{}' +
   if [ "$(dirname "$PGDATA")" != / ]; then chown postgres:postgres "$(dirname "$PGDATA")" 2>/dev/null || :; fi
   chmod 0700 "$PGDATA"
-  # The log is stderr: a terminal or a pipe of root's, which the server's user may have to open again.
+  # The log is stderr: a terminal or a pipe of root, which the server's user may have to open again.
   exec setpriv --reuid postgres --regid postgres --init-groups env HOME=/home/postgres "$0" "$@"
 fi
 
-# The value of a variable, or of the file that its twin X_FILE names.
+# Sets a variable from the file that the variable X_FILE names.
 from_file() {
   local name=$1 file_name=$1_FILE
   if [ -n "${!file_name:-}" ]; then
@@ -40,13 +40,13 @@ from_file() {
   fi
 }
 
-# Process 1 is sent nothing that it does not ask for: without this, a stop during the first start takes ten seconds.
+# Process 1 gets only signals that it handles: without this, a stop during the first start takes ten seconds.
 trap 'exit 130' INT TERM
 
-# Removes what an interrupted first start has left. The marker is put there and taken away by this script alone.
+# Removes the remains of an interrupted first start, which its marker shows. Only this script creates the marker.
 marker=$(dirname "$PGDATA")/.cluster-is-being-made
 if [ -e "$marker" ]; then
-  say 'the first start was interrupted: making the cluster anew'
+  say 'the first start was interrupted: creating the cluster again'
   find "$PGDATA" -mindepth 1 -delete
 fi
 
@@ -58,10 +58,10 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
   database=${POSTGRES_DB:-$user}
   method=${POSTGRES_HOST_AUTH_METHOD:-scram-sha-256}
   if [ -z "${POSTGRES_PASSWORD:-}" ] && [ "$method" != trust ]; then
-    die 'the data directory is empty and POSTGRES_PASSWORD is not set: a cluster without a password is not made'
+    die 'the data directory is empty and POSTGRES_PASSWORD is not set: set it, or POSTGRES_HOST_AUTH_METHOD=trust'
   fi
   if [ -n "$(find "$PGDATA" -mindepth 1 -maxdepth 1 \! -name lost+found 2>/dev/null)" ]; then
-    die "$PGDATA is not empty, and no cluster either"
+    die "$PGDATA is not empty, and does not contain a cluster"
   fi
   { : >"$marker"; } 2>/dev/null || marker=''
   mkdir -p "$PGDATA"
@@ -74,15 +74,15 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
     printf '%s\n' "$POSTGRES_PASSWORD" >"$password_file"
     password_option=(--pwfile="$password_file")
   fi
-  say "making a cluster in $PGDATA"
-  # Written out once, at the end.
+  say "creating a cluster in $PGDATA"
+  # Without syncing each step: `sync` below writes everything.
   # shellcheck disable=SC2086 # POSTGRES_INITDB_ARGS is a list
   initdb --pgdata="$PGDATA" --username="$user" --encoding=UTF8 --locale=C.UTF-8 --no-sync \
     --auth-local=trust --auth-host=scram-sha-256 "${password_option[@]}" ${POSTGRES_INITDB_ARGS:-} >/dev/null
   rm -f "$password_file"
-  printf '\n# From anywhere, as the images of PostgreSQL have it.\nhost all all all %s\n' "$method" >>"$PGDATA/pg_hba.conf"
+  printf '\n# From anywhere, as in the official images.\nhost all all all %s\n' "$method" >>"$PGDATA/pg_hba.conf"
 
-  # A server that nobody sees from outside: no TCP.
+  # A temporary server that cannot be reached from outside, without TCP.
   unset PGUSER
   options=''
   for argument in "${@:2}"; do options+=" $(printf %q "$argument")"; done
@@ -101,9 +101,9 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
   pg_ctl --pgdata="$PGDATA" --wait --silent --mode=fast stop >&2
   sync -f "$PGDATA"
   [ -z "$marker" ] || rm -f "$marker"
-  say 'the cluster is made; starting the server'
+  say 'the cluster is created; starting the server'
 fi
 
-# Neither is of use to the server, and `ps e` shows it.
+# The server does not need them, and `ps e` would show them.
 unset POSTGRES_PASSWORD POSTGRES_USER
 exec "$@"
