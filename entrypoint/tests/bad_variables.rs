@@ -150,7 +150,7 @@ fn mask(line: &str, place: &Place, dir: &str) -> String {
         .replace(&format!(":{} ", place.port), ":{port} ")
         .replace(&format!("{}:1 ", place.host), "{host}:1 ")
         .replace(&format!("\"{}\"", place.user), "\"{user}\"");
-    // The message of the C library differs between libraries.
+    // The message differs between C libraries.
     match line.split_once("failed to lookup address information: ") {
         Some((before, after)) => {
             format!("{before}{{resolver}}{}", after.find(';').map_or("", |end| &after[end..]))

@@ -79,7 +79,7 @@ async fn failed_file_leaves_neither_tables_nor_a_ledger_row() {
     let mut session = database.session().await;
     for sql in [
         "create table a (id int); select 1/0;",
-        // A command that would end the boot's transaction, in a string that the scanner of the files does not parse.
+        // A command that would end the boot's transaction, in a string that the scanner does not parse.
         "create table a (id int); do $$ begin execute 'rollback'; end $$;",
         "create table a (id int); vacuum a;",
     ] {
@@ -172,7 +172,7 @@ async fn lost_connection_rolls_the_migration_back() {
     };
     let (result, ()) =
         tokio::join!(apply_sql(&database, &mut session, "create table a (id int); select pg_sleep(60);"), cut);
-    let error = result.expect_err("the connection was cut");
+    let error = result.expect_err("the connection was lost");
     assert!(matches!(error, ApplyError::Connection { .. }), "{error:?}");
     assert!(error.to_string().contains("57P01"), "{error}");
 

@@ -23,7 +23,7 @@ use common::{Database, Image, run};
 use contract::{Event, ExitCode, LogLine, Phase};
 use pg_fault_proxy::{Action, Direction, Fault, Position, Proxy, Trace};
 
-/// The longest time that a boot may take to its end after a fault, and the next boot to success. Usual: one second.
+/// The time limit for a boot with a fault, and for the next boot. Both usually take a second.
 const BOUND: Duration = Duration::from_secs(15);
 /// Number of boots at the same time: a boot mostly waits for PostgreSQL's disk.
 const WORKERS: usize = 6;
@@ -56,7 +56,7 @@ impl FaultKind {
     }
 
     /// Returns true if a boot may fail with this code in this phase. It may also succeed, if the database is complete:
-    /// the lost connection may have been needed no more, or was opened again.
+    /// the lost connection may no longer have been needed, or was opened again.
     fn allows(self, phase: Phase, code: ExitCode) -> bool {
         match code {
             // A connection that fails while it is opened is retried, until the deadline. The lock's phase opens a second
@@ -87,8 +87,8 @@ impl fmt::Display for FaultPoint {
 
 /// Returns the fault points for the messages of an undisturbed boot.
 ///
-/// The state that a fault leaves depends on the changes of direction: the server has not got a request yet, or the boot
-/// has not got the first message of the reply. Connections are reset at every message, or at some of these turns; other
+/// The state that a fault leaves depends on the changes of direction: the server has not received the next request yet,
+/// or the boot has not received the first message of the reply. Connections are reset at every message, or at some of these turns; other
 /// faults are injected at fewer messages.
 fn fault_points(trace: &Trace, density: Density) -> Vec<FaultPoint> {
     let mut seen = [0; 2];
@@ -158,7 +158,7 @@ struct SweepReport {
     hit: usize,
     failures: Vec<String>,
     slowest: Duration,
-    /// The slowest check of a fault, with the next boot.
+    /// The slowest next boot, with the checks of the state.
     slowest_repair: Duration,
     /// Number of boots by exit code and phase.
     ends: BTreeMap<String, usize>,
@@ -264,13 +264,13 @@ impl Scenario {
         };
         let fault = Fault { direction: point.direction, n: point.n, position, action };
         let proxy = Proxy::start(loopback(), server(database), Some(fault)).expect("a free port");
-        // A server that stays away needs no longer wait.
+        // The server never comes back, so that a longer wait would not change the result.
         let timeout = if matches!(point.kind, FaultKind::Down | FaultKind::Frozen) { 1 } else { 10 };
         (self.boot(&through(&proxy, database), timeout, &boot), proxy.hit().is_some())
     }
 
-    /// Boots with a database timeout in seconds. `running` holds the child meanwhile, for others to kill it. Fails if the
-    /// boot does not end within [`BOUND`].
+    /// Boots with a database timeout in seconds. `running` holds the child, so that the proxy can kill it. Fails if the boot
+    /// does not end within [`BOUND`].
     fn boot(&self, url: &str, timeout: u8, running: &OnceLock<Mutex<Child>>) -> Result<Ended, String> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let log = self.image.path(&format!("boot-{}.log", NUMBER.fetch_add(1, Ordering::Relaxed)));

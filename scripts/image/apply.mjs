@@ -112,7 +112,7 @@ class Work {
     await step(`deleting the relation ${collection}.${field}`, () =>
       this.relations.deleteOne(collection, field, OPTIONS),
     );
-    // On the schema itself, which the services share: with the relation in it, they would delete other fields too.
+    // In the schema that the services share: with the relation in it, they would also delete other fields.
     this.schema.relations = this.schema.relations.filter((relation) => !isIt(relation));
   }
 
@@ -195,7 +195,7 @@ class Work {
     const { field, type, meta = {} } = want;
     // The services add flags to `special`; the snapshot must stay as it is.
     const payload = { field, type, meta: structuredClone(meta) };
-    // Directus creates no column for this type, and keeps the row about it.
+    // Directus creates only the row of directus_fields for this type, and no column.
     if (isLeftToSql(want)) return { ...payload, type: 'unknown', schema: null };
     return type === 'alias' ? { ...payload, schema: null } : { ...payload, schema: this.column(want) };
   }

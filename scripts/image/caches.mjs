@@ -13,11 +13,11 @@ const LIMIT = 5000;
 const isRedis = (name) => name === 'REDIS' || name.startsWith('REDIS_');
 
 /**
- * Takes Redis and the schema cache away from this process; call it before any other module of Directus is loaded.
- * Returns true if there was a Redis.
+ * Removes Redis and the schema cache from this process' variables; call it before any other module of Directus is
+ * loaded. Returns true if there was a Redis.
  *
- * Directus flushes its caches at the end of migrations and of a schema apply, so before the commit: a server next to
- * this process would cache the old schema once more. With Redis unreachable each flush waits for ten seconds, and its
+ * Directus flushes its caches at the end of migrations and of a schema apply, so before the commit: a running server
+ * would cache the old schema again. With Redis unreachable each flush waits for ten seconds, and its
  * rejected promises, which Directus does not await, end the process.
  */
 export async function withoutSharedCaches() {
@@ -27,14 +27,14 @@ export async function withoutSharedCaches() {
   for (const [name, value] of Object.entries(variables)) {
     if (name.endsWith('_STORE') && value === 'redis') variables[name] = 'memory';
   }
-  // Filled outside of transactions, it would be out of date inside.
+  // A cache that was filled outside of the transaction would be out of date inside.
   variables.CACHE_SCHEMA = false;
   return names.length > 0;
 }
 
 /**
- * Flushes the shared caches in a process that still knows Redis. Returns warnings: data is committed, so nothing here
- * is an error.
+ * Flushes the shared caches in a process with the variables of Redis. Returns warnings and never fails, since the data
+ * is committed already.
  */
 export async function flushSharedCaches() {
   const child = spawn(process.execPath, [fileURLToPath(new URL('flush.mjs', import.meta.url))], {

@@ -88,7 +88,7 @@ function compareCollections({ current, snapshot, warnings }) {
     if (want === undefined) return have.meta ? [{ collection, diff: [{ kind: 'D' }] }] : [];
     const created = { collection, diff: [{ kind: 'N' }], want };
     if (have === undefined) return [created];
-    // A folder that becomes a table, or the other way round; without the key `schema` it stays what it is.
+    // A folder that becomes a table, or the other way round; without the key `schema` it stays as it is.
     const switches = want.schema !== undefined && isFolder(want) !== isFolder(have);
     if (switches) return [{ collection, diff: [{ kind: 'D' }] }, created];
     const diff = metaEdits('collection', collection, have.meta, want, { current, warnings });
@@ -217,7 +217,7 @@ function described(have, want) {
   return `the column of the data type ${(isCreatable(want.type) ? have : want).schema?.data_type ?? 'unknown'}`;
 }
 
-/** Directus can do neither; an apply would fail, or would never be done. */
+/** Refuses changes that Directus cannot make: an apply would fail, or the plan would never become empty. */
 function checkPrimaryKey(have, want) {
   const place = keyOf(want);
   const remedy = 'change it in an SQL file, or restore it in the snapshot';
@@ -324,7 +324,7 @@ export function isOfDirectus(name, { collection, field }, key) {
   return whole.length >= 60 && (whole.startsWith(name) || (beginning !== undefined && whole.startsWith(beginning)));
 }
 
-/** Of Directus' own fields a snapshot holds only the index. */
+/** Of Directus' own fields a snapshot contains only the index. */
 function compareSystemFields({ current, snapshot, warnings }) {
   if (snapshot.systemFields === undefined) return [];
   const wanted = new Map(snapshot.systemFields.map((entry) => [keyOf(entry), entry.schema?.is_indexed ?? true]));
@@ -359,7 +359,7 @@ function compareRelations({ current, snapshot, warnings }, removed) {
     if (want === undefined) return have.meta ? [{ collection, field, diff: [{ kind: 'D' }] }] : [];
     const created = { collection, field, diff: [{ kind: 'N' }], want };
     if (have === undefined) return [created];
-    // Directus cannot lead a relation to another collection.
+    // Directus cannot change the collection that a relation leads to.
     const rewired = want.related_collection !== undefined && want.related_collection !== have.related_collection;
     if (rewired) return [{ collection, field, diff: [{ kind: 'D' }] }, created];
     const diff = [

@@ -9,7 +9,7 @@ use crate::trace::Message;
 const CANCEL: u32 = 80_877_102;
 const SSL: u32 = 80_877_103;
 const GSS: u32 = 80_877_104;
-/// Longer than any message of PostgreSQL: a larger length means that the protocol is another one.
+/// The upper bound for the length of a message in bytes: a longer one means that the protocol is not PostgreSQL's.
 const LIMIT: usize = 1 << 30;
 
 /// The state of a connection, which decides how the next bytes are read.

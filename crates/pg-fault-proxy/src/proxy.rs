@@ -190,7 +190,7 @@ async fn connection(shared: Arc<Shared>, mut client: TcpStream, number: usize) {
         return pending().await;
     }
     let Ok(mut server) = TcpStream::connect(shared.upstream).await else {
-        // Refused by a reset, which is close to the server's own refusal.
+        // A reset is the closest to the server's own refusal.
         drop(client.set_zero_linger());
         return;
     };
@@ -235,7 +235,7 @@ impl Pump<'_> {
         let mut buffer = Vec::new();
         loop {
             if from.read_buf(&mut buffer).await? == 0 {
-                // The rest may be half of a message: it is passed on all the same.
+                // The rest may be half of a message, and is passed on all the same.
                 to.write_all(&buffer).await?;
                 return Ok(End::Closed);
             }

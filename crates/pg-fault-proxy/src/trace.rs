@@ -7,7 +7,7 @@ use crate::fault::Direction;
 pub struct Message {
     /// From the client or from the server.
     pub direction: Direction,
-    /// The number of the connection, from 1, in the order of accepting.
+    /// The number of the connection, from 1, in the order in which the proxy accepted them.
     pub connection: usize,
     /// The type: PostgreSQL's letter, or [`Message::STARTUP`], [`Message::REQUEST`] or [`Message::ENCRYPTION`].
     pub kind: char,

@@ -1,8 +1,8 @@
 //! Parsing the configuration never panics, and its errors never contain a secret.
 #![no_main]
 
-use entrypoint::config::{Config, Env};
 use contract::VARIABLES;
+use entrypoint::config::{Config, Env};
 use libfuzzer_sys::fuzz_target;
 
 /// Part of every secret value, and of no other value.

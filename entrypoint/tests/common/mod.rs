@@ -46,7 +46,7 @@ impl Database {
         Database::from_template("template1").await
     }
 
-    /// Creates a copy of this database, to which no session may be connected meanwhile.
+    /// Creates a copy of this database, to which no session may be connected.
     pub(crate) async fn copy(&self) -> Database {
         Database::from_template(&self.name).await
     }
@@ -96,7 +96,7 @@ impl Database {
         connect(&self.url).await
     }
 
-    /// Creates a database with the parts of a finished bootstrap that the boot reads: a migration, an administrator.
+    /// Creates a database with those results of a bootstrap that the boot reads: a migration and an administrator.
     pub(crate) async fn bootstrapped() -> Database {
         let database = Database::create().await;
         let client = database.connect().await;

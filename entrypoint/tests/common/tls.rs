@@ -56,7 +56,7 @@ impl Authority {
     }
 }
 
-/// Creates a certificate that is signed with its own key.
+/// Creates a self-signed certificate for these host names, after `change`.
 pub(crate) fn self_signed(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Certificate {
     let key = KeyPair::generate().expect("a key");
     let mut params = params(names);
@@ -68,7 +68,7 @@ fn params(names: &[&str]) -> CertificateParams {
     CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).expect("good names")
 }
 
-/// Sets a validity that ended in 2021.
+/// Sets a validity period that ended in 2021.
 pub(crate) fn expired(params: &mut CertificateParams) {
     params.not_before = date_time_ymd(2020, 1, 1);
     params.not_after = date_time_ymd(2021, 1, 1);
