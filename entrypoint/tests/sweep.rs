@@ -88,8 +88,8 @@ impl fmt::Display for FaultPoint {
 /// Returns the fault points for the messages of an undisturbed boot.
 ///
 /// The state that a fault leaves depends on the changes of direction: the server has not received the next request yet,
-/// or the boot has not received the first message of the reply. Connections are reset at every message, or at some of these turns; other
-/// faults are injected at fewer messages.
+/// or the boot has not received the first message of the reply. Connections are reset at every message, or at some of
+/// these turns; other faults are injected at fewer messages.
 fn fault_points(trace: &Trace, density: Density) -> Vec<FaultPoint> {
     let mut seen = [0; 2];
     let mut last = None;
@@ -269,8 +269,8 @@ impl Scenario {
         (self.boot(&through(&proxy, database), timeout, &boot), proxy.hit().is_some())
     }
 
-    /// Boots with a database timeout in seconds. `running` holds the child, so that the proxy can kill it. Fails if the boot
-    /// does not end within [`BOUND`].
+    /// Boots with a database timeout in seconds. `running` holds the child, so that the proxy can kill it. Fails if
+    /// the boot does not end within [`BOUND`].
     fn boot(&self, url: &str, timeout: u8, running: &OnceLock<Mutex<Child>>) -> Result<Ended, String> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let log = self.image.path(&format!("boot-{}.log", NUMBER.fetch_add(1, Ordering::Relaxed)));
