@@ -64,6 +64,7 @@ const handlers = {
   async bootstrap({ admin }) {
     open();
     const done = await bootstrap(await getDatabase(), admin);
+    open().checkLocks();
     isStale ||= done.migrated > 0;
     return { type: 'bootstrapped', ...done };
   },
@@ -80,6 +81,7 @@ const handlers = {
     planned = undefined;
     isStale = true;
     await apply(await getDatabase(), changes);
+    open().checkLocks();
     return { type: 'applied' };
   },
 

@@ -10,12 +10,15 @@ const CONCURRENTLY = /^(\s*(?:create\s+(?:unique\s+)?|drop\s+)index)\s+concurren
 const READS = /^\s*(?:select|show|with|explain)\b/i;
 /** The properties of the knex client that a transaction replaces. */
 const REPLACED = ['transacting', 'acquireConnection', 'releaseConnection', '_query'];
+/** A lock was not available within lock_timeout, or PostgreSQL ended a deadlock at the cost of this transaction. */
+const LOCK_FAILURES = new Set(['55P03', '40P01']);
 /** Leaves every value as PostgreSQL's text. */
 const AS_TEXT = { getTypeParser: () => (value) => value };
 
 export class Transaction {
   #client;
   #connection;
+  #lockFailure;
 
   /**
    * Begins a transaction on one connection of this knex. Until it ends, every connection that Directus acquires is this
@@ -41,6 +44,14 @@ export class Transaction {
   async query(text) {
     const result = await this.#run({ text, rowMode: 'array', types: AS_TEXT });
     return (Array.isArray(result) ? result.at(-1) : result).rows;
+  }
+
+  /**
+   * Throws the first failure to get a lock. Some of Directus' code goes on after any error of a statement, and a
+   * migration that was left out that way would count as done.
+   */
+  checkLocks() {
+    if (this.#lockFailure) throw this.#lockFailure;
   }
 
   /** Commits; the transaction is over afterwards, whether or not this succeeds. */
@@ -107,6 +118,7 @@ export class Transaction {
       await this.#run('release savepoint statement');
       return result;
     } catch (error) {
+      if (LOCK_FAILURES.has(error.code)) this.#lockFailure ??= error;
       // The statement's own error explains more than the error of a connection that was lost meanwhile.
       await this.#run('rollback to savepoint statement; release savepoint statement').catch(() => {});
       throw error;

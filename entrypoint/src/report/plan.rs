@@ -65,7 +65,7 @@ pub struct BootstrapReport {
     pub admin: bool,
 }
 
-/// How the plan of the schema was made.
+/// Origin of the plan of the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SchemaState {
@@ -84,7 +84,7 @@ pub enum SchemaState {
 /// The work of the phase `schema`.
 #[derive(Clone, Debug, Serialize)]
 pub struct SchemaReport {
-    /// How the plan was made.
+    /// Origin of the plan.
     pub state: SchemaState,
     /// The schema was edited since its last boot.
     pub drift: bool,
