@@ -60,7 +60,7 @@ async fn each_boot_warns_of_a_required_extension_that_is_missing() {
     for _ in 0..2 {
         let ended = run(&mut image.boot(database.url()));
         assert_eq!(ended.code, 0, "{}", ended.output);
-        let maps = "no extension maps_of_nowhere, and the SQL files do without it (PGOPTIONS=\"-c maps.mode=none\")";
+        let maps = "no extension maps_of_nowhere, and the SQL files run without it (PGOPTIONS=\"-c maps.mode=none\")";
         assert!(ended.output.contains(maps), "{}", ended.output);
         assert!(ended.output.contains("no extension ghost, which the SQL files require"), "{}", ended.output);
         assert!(!ended.output.contains("plpgsql"), "{}", ended.output);

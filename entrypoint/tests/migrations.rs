@@ -217,7 +217,7 @@ create index concurrently if not exists \"ä\" on a\n  ((wrong + 1));\nvacuum a;
     let error = apply_sql(&database, &mut session, sql).await.expect_err("there is no such column");
     let text = error.to_string();
     assert!(
-        text.starts_with("001_test.sql:4:5: ") && text.contains("(1 of 3 statements, to line 2) was kept"),
+        text.starts_with("001_test.sql:4:5: ") && text.contains("1 of its 3 statements (to line 2) stay applied"),
         "{text}"
     );
     assert!(query_value::<bool>(&session.client, "select to_regclass('a_id') is not null").await);
@@ -363,7 +363,7 @@ async fn edited_file_is_accepted_by_the_checksum_in_the_boots_message() {
     let (_, acceptance) = refused.last.message.rsplit_once("MIGRATION_ACCEPT=").expect("the remedy");
 
     let other = run(image.boot(database.url()).env("MIGRATION_ACCEPT", "002_speed.sql:000000000000"));
-    other.assert_failed("db-init", ExitCode::MigrationsInvalid, &["MIGRATION_ACCEPT takes 000000000000 alone"]);
+    other.assert_failed("db-init", ExitCode::MigrationsInvalid, &["MIGRATION_ACCEPT accepts only 000000000000"]);
     let malformed = run(image.boot(database.url()).env("MIGRATION_ACCEPT", "002_speed.sql"));
     malformed.assert_failed("config", ExitCode::Config, &["MIGRATION_ACCEPT is `002_speed.sql`"]);
     let never = run(image.boot(database.url()).env("MIGRATION_LOCK_TRIES", "0").env("MIGRATION_LOCK_TIMEOUT", "x"));
@@ -371,7 +371,7 @@ async fn edited_file_is_accepted_by_the_checksum_in_the_boots_message() {
 
     let accepted = run(image.boot(database.url()).env("MIGRATION_ACCEPT", acceptance));
     assert_eq!(accepted.code, 0, "{}", accepted.output);
-    assert!(accepted.output.contains("warning: 002_speed.sql is taken as it now is"), "{}", accepted.output);
+    assert!(accepted.output.contains("warning: 002_speed.sql is accepted as edited"), "{}", accepted.output);
     let idle = run(image.boot(database.url()).env("MIGRATION_ACCEPT", acceptance));
     assert_eq!(idle.code, 0, "{}", idle.output);
     assert!(idle.output.contains("002_speed.sql, which needs no acceptance: remove it"), "{}", idle.output);

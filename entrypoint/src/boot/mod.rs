@@ -90,7 +90,7 @@ async fn phases(prepared: &Prepared, session: &mut Session, log: &Log) -> Result
 fn nothing_to_do(prepared: &Prepared, current: Current, log: &Log) {
     log.begin(Phase::DbInit);
     if let Some(acceptance) = &prepared.config.migration_accept {
-        log.warn(acceptance.idle());
+        log.warn(acceptance.not_needed());
     }
     log.done(skipped(prepared, Phase::DbInit));
     extension::warn(prepared.migrations.manifest().required_extensions(), &current.missing_extensions, log);

@@ -1,11 +1,11 @@
-//! `MIGRATION_ACCEPT`: takes exactly one applied and then edited file as it now is.
+//! `MIGRATION_ACCEPT`: accepts exactly one file that was edited after it was applied.
 
 use super::MigrationFile;
 
-/// How much of a checksum is enough to mean one file.
-const SHORTEST: usize = 12;
+/// Minimum number of hex digits of the checksum, enough to identify one version of a file.
+const MIN_DIGITS: usize = 12;
 
-/// The one file, by name and new checksum.
+/// The accepted file, by name and new checksum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acceptance {
     /// `002_speed.sql`.
@@ -18,30 +18,32 @@ impl Acceptance {
     /// Reads `002_speed.sql:0123456789ab`.
     ///
     /// # Errors
-    /// What is wrong with it, and the way out.
+    /// The problem and its remedy.
     pub fn parse(value: &str) -> Result<Acceptance, String> {
-        let checksum =
-            |text: &str| (SHORTEST..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit());
         match value.split_once(':') {
-            Some((filename, digits)) if filename.ends_with(".sql") && checksum(digits) => {
+            Some((filename, digits)) if filename.ends_with(".sql") && is_checksum(digits) => {
                 Ok(Acceptance { filename: filename.to_owned(), checksum: digits.to_ascii_lowercase() })
             }
             _ => Err(format!(
-                "MIGRATION_ACCEPT is `{value}`: give <file>:<checksum>, with the {SHORTEST} or more digits that the \
-                 boot named when it refused the file"
+                "MIGRATION_ACCEPT is `{value}`: give <file>:<checksum>, with the {MIN_DIGITS} or more digits that the \
+                 boot printed when it refused the file"
             )),
         }
     }
 
-    /// Whether it means this file, as it now is.
-    pub(super) fn takes(&self, file: &MigrationFile) -> bool {
+    /// Returns true if this is the file, with its present content.
+    pub(super) fn covers(&self, file: &MigrationFile) -> bool {
         file.filename == self.filename && file.checksum.starts_with(&self.checksum)
     }
 
-    /// What to say when nothing needed it.
-    pub(crate) fn idle(&self) -> String {
+    /// The warning for an acceptance that no file needed.
+    pub(crate) fn not_needed(&self) -> String {
         format!("MIGRATION_ACCEPT names {}, which needs no acceptance: remove it", self.filename)
     }
+}
+
+fn is_checksum(text: &str) -> bool {
+    (MIN_DIGITS..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Applies one migration: its SQL and its ledger row in one transaction, or, where the file says so, statement by
+//! Applies one migration: its SQL and its ledger row in one transaction, or, with `-- no-transaction`, statement by
 //! statement.
 
 use std::cell::RefCell;
@@ -12,7 +12,7 @@ use super::failure::{ApplyError, Failure, Kept, Refusal, sql_error};
 use super::indexes::{Built, Index, concurrent_index, drop_invalid, invalid};
 use super::ledger::{LedgerRow, record};
 use super::locate::marked;
-use super::patience::{LockPatience, Watch};
+use super::patience::{BlockerMonitor, LockPatience};
 use super::place::Place;
 use crate::attic::{self, Insertion, Stash};
 use crate::config::DatabaseConfig;
@@ -24,41 +24,41 @@ use crate::witness::watch::{MAX_ATTEMPTS, add_suspicions, has_statistics, with_a
 use crate::witness::{Announcement, LastCatalog, Link, LinkError, Loss, Outcome, Witness};
 use contract::Phase;
 
-/// How long whoever queued up behind a migration has the lock to itself between two tries.
+/// Pause between two tries, in which the sessions that queued up behind the migration get the lock.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Runs the statements inside the server, so that one message does however many there are. In here PostgreSQL refuses
-/// every command that would end the transaction, and each statement sees what the ones before it made.
+/// Runs the statements inside the server, so that one message is enough for any number of them. Inside a DO block
+/// PostgreSQL refuses every command that would end the transaction, and each statement sees the effects of earlier ones.
 const RUN: &str = "do $boot$ declare s text; begin
     foreach s in array array(select json_array_elements_text(current_setting('boot.migration')::json))
     loop execute s; end loop; end $boot$";
 
-/// What files are applied under.
+/// The context that files are applied in.
 #[derive(Clone, Copy, Debug)]
 pub struct Conditions<'a> {
-    /// Which files they are.
+    /// The phase of the files.
     pub phase: Phase,
-    /// What is written into the ledger as the origin of a row.
+    /// The origin of each ledger row.
     pub image: &'a str,
-    /// For the second connection, which looks at a file that takes long.
+    /// Configuration of the second connection, which looks for blockers.
     pub database: &'a DatabaseConfig,
     /// The boot lock, which must be held at every COMMIT.
     pub lock: &'a BootLock,
     /// The catalog that the last transaction left.
     pub last: &'a LastCatalog,
-    /// How long to wait for locks.
+    /// Limits on waiting for locks.
     pub patience: LockPatience,
-    /// Where progress goes.
+    /// The log for progress, notices and error excerpts.
     pub log: &'a Log,
 }
 
-/// Applies the file and says so in the log. On an SQL error the log gets the line with a caret under it.
+/// Applies the file and logs its notices. On an SQL error the line with a caret under it is logged, too.
 ///
 /// # Errors
 /// See [`ApplyError`].
 pub async fn apply(session: &mut Session, file: &MigrationFile, conditions: &Conditions<'_>) -> Result<(), ApplyError> {
     let log = conditions.log;
-    let result = watched(session, file, conditions).await;
+    let result = apply_with_monitor(session, file, conditions).await;
     for notice in session.take_notices() {
         let text = format!("{}: {}", file.filename, notice.message);
         if notice.is_warning() { log.warn(text) } else { log.note(text) }
@@ -69,65 +69,83 @@ pub async fn apply(session: &mut Session, file: &MigrationFile, conditions: &Con
     })
 }
 
-/// Applies it while somebody looks what it waits for.
-async fn watched(session: &mut Session, file: &MigrationFile, conditions: &Conditions<'_>) -> Result<(), Failure> {
+/// Applies the file while a monitor looks for its blockers.
+async fn apply_with_monitor(
+    session: &mut Session,
+    file: &MigrationFile,
+    conditions: &Conditions<'_>,
+) -> Result<(), Failure> {
     let Conditions { database, patience, log, .. } = *conditions;
-    let pid = session.client.query_one("select pg_backend_pid()", &[]).await.map_err(Refusal::whole)?.get(0);
-    let watch = Watch { filename: &file.filename, pid, database, patience, log, blockers: RefCell::default() };
+    let client = &mut session.client;
+    let pid = client.query_one("select pg_backend_pid()", &[]).await.map_err(Refusal::whole)?.get(0);
+    let monitor =
+        BlockerMonitor { filename: &file.filename, pid, database, patience, log, blockers: RefCell::default() };
     let apply = async {
         if file.headers.no_transaction {
-            return statement_by_statement(&session.client, file, conditions, &watch).await;
-        }
-        let mut tries = 1;
-        let mut suspicions = Vec::new();
-        let mut attempts = 0;
-        let mut may_move = true;
-        loop {
-            match in_transaction(&mut session.client, file, conditions, &suspicions, may_move).await {
-                Err(AttemptError::NeedsCopy) => may_move = false,
-                Ok(Attempt::Committed(sentences)) => {
-                    report(sentences, file, log);
-                    return Ok(());
-                }
-                Ok(Attempt::Suspected(new)) if attempts < MAX_ATTEMPTS => {
-                    attempts += 1;
-                    add_suspicions(&mut suspicions, new);
-                }
-                Ok(Attempt::Suspected(losses)) => {
-                    return Err(destroys(file, losses.into_iter().map(|loss| (loss, None))));
-                }
-                Ok(Attempt::Lost(losses)) => return Err(destroys(file, losses)),
-                Err(AttemptError::Sql(error)) => {
-                    let refusal = Refusal::whole(error);
-                    if !refusal.is_blocked {
-                        return Err(refusal.into());
-                    }
-                    again(&mut tries, refusal, &watch).await?;
-                }
-                Err(AttemptError::Lock(error)) => {
-                    return Err(ApplyError::LockLost { filename: file.filename.clone(), error }.into());
-                }
-                Err(AttemptError::Refused(reason)) => {
-                    let (place, kept) = (file.filename.clone(), Kept::Nothing);
-                    return Err(ApplyError::Sql { place, reason, kept }.into());
-                }
-            }
+            statement_by_statement(client, file, conditions, &monitor).await
+        } else {
+            in_transactions(client, file, conditions, &monitor).await
         }
     };
     tokio::select! {
         result = apply => result,
-        () = watch.run() => unreachable!("it looks until it is dropped"),
+        () = monitor.run() => unreachable!("the monitor runs until it is dropped"),
     }
 }
 
-/// Counts a try that met a lock, and waits for the next one. After the last one it says who was in the way.
-async fn again(tries: &mut u32, refusal: Refusal, watch: &Watch<'_>) -> Result<(), ApplyError> {
-    let Watch { filename, patience, log, .. } = *watch;
+/// Repeats the file's transaction until it commits or cannot succeed.
+async fn in_transactions(
+    client: &mut Client,
+    file: &MigrationFile,
+    conditions: &Conditions<'_>,
+    monitor: &BlockerMonitor<'_>,
+) -> Result<(), Failure> {
+    let mut tries = 1;
+    let mut suspicions = Vec::new();
+    let mut attempts = 0;
+    let mut may_move = true;
+    loop {
+        match in_transaction(client, file, conditions, &suspicions, may_move).await {
+            Err(AttemptError::NeedsCopy) => may_move = false,
+            Ok(Attempt::Committed(lines)) => {
+                report(lines, file, conditions.log);
+                return Ok(());
+            }
+            Ok(Attempt::Suspected(new)) if attempts < MAX_ATTEMPTS => {
+                attempts += 1;
+                add_suspicions(&mut suspicions, new);
+            }
+            Ok(Attempt::Suspected(losses)) => {
+                return Err(undeclared_loss(file, losses.into_iter().map(|loss| (loss, None))));
+            }
+            Ok(Attempt::Lost(losses)) => return Err(undeclared_loss(file, losses)),
+            Err(AttemptError::Sql(error)) => {
+                let refusal = Refusal::whole(error);
+                if !refusal.is_blocked {
+                    return Err(refusal.into());
+                }
+                wait_for_retry(&mut tries, refusal, monitor).await?;
+            }
+            Err(AttemptError::Lock(error)) => {
+                return Err(ApplyError::LockLost { filename: file.filename.clone(), error }.into());
+            }
+            Err(AttemptError::Refused(reason)) => {
+                let (place, kept) = (file.filename.clone(), Kept::Nothing);
+                return Err(ApplyError::Sql { place, reason, kept }.into());
+            }
+        }
+    }
+}
+
+/// Counts a try that failed on a lock and waits before the next one. After the last try it returns the error that names
+/// the blocker.
+async fn wait_for_retry(tries: &mut u32, refusal: Refusal, monitor: &BlockerMonitor<'_>) -> Result<(), ApplyError> {
+    let BlockerMonitor { filename, patience, log, .. } = *monitor;
     if *tries >= patience.tries {
         return Err(ApplyError::Blocked {
             filename: filename.to_owned(),
             patience,
-            blocker: watch.blocker(),
+            blocker: monitor.blocker(),
             kept: refusal.kept,
         });
     }
@@ -137,50 +155,52 @@ async fn again(tries: &mut u32, refusal: Refusal, watch: &Watch<'_>) -> Result<(
     Ok(())
 }
 
-/// The settings that hold while a file is applied, for the transaction or for the session.
-async fn limit(
+/// Sets the timeouts of a file, for the transaction if `is_local`, otherwise for the session.
+async fn set_timeouts(
     client: &impl tokio_postgres::GenericClient,
     file: &MigrationFile,
     patience: LockPatience,
     is_local: bool,
 ) -> Result<(), tokio_postgres::Error> {
-    // PostgreSQL keeps milliseconds in 31 bits.
-    let ms = |duration: Duration| format!("{}ms", duration.as_millis().min(i32::MAX as u128));
-    let statement = file.headers.statement_timeout.map(ms);
+    let statement = file.headers.statement_timeout.map(milliseconds);
     client
         .execute(
             "select set_config('lock_timeout', $1, $3),
                     set_config('statement_timeout', coalesce($2, current_setting('statement_timeout')), $3)",
-            &[&ms(patience.timeout), &statement, &is_local],
+            &[&milliseconds(patience.timeout), &statement, &is_local],
         )
         .await?;
     Ok(())
 }
 
+/// A duration as a setting; PostgreSQL keeps milliseconds in 31 bits.
+fn milliseconds(duration: Duration) -> String {
+    format!("{}ms", duration.as_millis().min(i32::MAX as u128))
+}
+
 /// The result of one attempt at a file's transaction.
 enum Attempt {
-    /// Committed, with sentences for the log.
-    Committed(Sentences),
-    /// Rolled back, to measure these first.
+    Committed(LogLines),
+    /// Rolled back: these losses must be measured first.
     Suspected(Vec<Loss>),
-    /// Rolled back: these were destroyed without a directive.
+    /// Rolled back: these losses have no directive.
     Lost(Vec<(Loss, Option<u64>)>),
 }
 
 /// Lines of the log about a file that was applied.
 #[derive(Default)]
-struct Sentences {
+struct LogLines {
     notes: Vec<String>,
     warnings: Vec<String>,
 }
 
-/// Why an attempt failed; it was rolled back.
+/// The cause of a failed attempt, which was rolled back.
 enum AttemptError {
     Sql(tokio_postgres::Error),
     Lock(VerifyError),
-    /// For a reason of the boot's own.
+    /// Refused by the boot, not by PostgreSQL.
     Refused(String),
-    /// A table was changed before the statement that drops it, so it has to be copied before the file runs.
+    /// A table was changed before the statement that drops it, so it must be copied before the file runs.
     NeedsCopy,
 }
 
@@ -210,8 +230,8 @@ impl From<VerifyError> for AttemptError {
     }
 }
 
-/// One observed transaction: the catalog before, what is kept in the attic, the file, the catalog after, the ledger row,
-/// and COMMIT only if nothing was destroyed but what the file declares.
+/// Runs one observed transaction: catalog before, copies for the attic, the file, catalog after, ledger row. It commits
+/// only if the file destroyed nothing that it does not declare.
 async fn in_transaction(
     client: &mut Client,
     file: &MigrationFile,
@@ -221,18 +241,18 @@ async fn in_transaction(
 ) -> Result<Attempt, AttemptError> {
     let began = Instant::now();
     let transaction = client.transaction().await?;
-    limit(&transaction, file, conditions.patience, true).await?;
+    set_timeouts(&transaction, file, conditions.patience, true).await?;
     let mut link = Link::Session(transaction.client());
     let witness = Witness::begin(&mut link, conditions.last, suspicions).await?;
     let (stashes, insertions) = Stash::of_file(&mut link, witness.before(), file, may_move, conditions.image).await?;
-    // As a parameter, so that nothing in the file can be taken for anything but its text.
+    // Passed as a parameter, so that no part of the file is read as anything but text.
     let statements = with_insertions(file, &insertions);
     transaction.execute("select set_config('boot.migration', $1, true)", &[&statements]).await?;
     transaction.batch_execute(RUN).await?;
     if !has_statistics(&mut link).await? {
         transaction.rollback().await?;
         return Err(AttemptError::Refused(
-            "it switches track_counts off, which the boot needs: remove that".to_owned(),
+            "it switches off track_counts, which the boot needs: remove that statement".to_owned(),
         ));
     }
     transaction.batch_execute(RESET).await?;
@@ -245,7 +265,7 @@ async fn in_transaction(
         Outcome::Suspected(losses) => return rolled_back(transaction, Attempt::Suspected(losses)).await,
         Outcome::Lost { losses, .. } => return rolled_back(transaction, Attempt::Lost(losses)).await,
     };
-    let mut sentences = Sentences::default();
+    let mut lines = LogLines::default();
     for stash in &stashes {
         if !stash.is_complete(&mut link, &announced).await? {
             transaction.rollback().await?;
@@ -254,20 +274,20 @@ async fn in_transaction(
         }
     }
     if !destroys.is_empty() {
-        sentences.warnings = not_destroyed(destroys, &announced);
+        lines.warnings = unused_announcements(destroys, &announced);
         conditions.last.forget();
-        sentences.notes = attic::settle(&mut link, stashes, &announced).await?;
+        lines.notes = attic::settle(&mut link, stashes, &announced).await?;
         if let Some(reason) = attic::dangling(&mut link).await? {
             transaction.rollback().await?;
             return Err(AttemptError::Refused(reason));
         }
     }
     let updates = updated.iter().filter(|(table, _)| table.schema != "boot");
-    sentences.notes.extend(updates.map(|(table, rows)| format!("updated {} of {table}", count(*rows, "row"))));
+    lines.notes.extend(updates.map(|(table, rows)| format!("updated {} of {table}", count(*rows, "row"))));
     conditions.lock.verify(&mut link).await?;
     record(&transaction, conditions.phase, &LedgerRow::of(file, conditions.image), began.elapsed()).await?;
     transaction.commit().await?;
-    Ok(Attempt::Committed(sentences))
+    Ok(Attempt::Committed(lines))
 }
 
 async fn rolled_back(transaction: tokio_postgres::Transaction<'_>, attempt: Attempt) -> Result<Attempt, AttemptError> {
@@ -275,7 +295,7 @@ async fn rolled_back(transaction: tokio_postgres::Transaction<'_>, attempt: Atte
     Ok(attempt)
 }
 
-/// The statements of a file as a JSON array, with a mark on each of its own.
+/// Returns the statements of a file as a JSON array; its own ones are marked, the insertions are not.
 fn with_insertions(file: &MigrationFile, insertions: &[Insertion]) -> String {
     let mut statements = Vec::with_capacity(file.statements.len() + insertions.len());
     for (index, range) in file.statements.iter().enumerate() {
@@ -285,60 +305,60 @@ fn with_insertions(file: &MigrationFile, insertions: &[Insertion]) -> String {
     serde_json::json!(statements).to_string()
 }
 
-/// The file as statements for a transaction that the caller has opened, without ledger row.
+/// Returns SQL that runs the file in a transaction of the caller, without the ledger row.
 pub(crate) fn as_statements(file: &MigrationFile) -> String {
     format!("select set_config('boot.migration',{}, true); {RUN}", literal(&with_insertions(file, &[])))
 }
 
-/// Directives that announce what did not happen.
-fn not_destroyed(destroys: &[Announcement], announced: &[Loss]) -> Vec<String> {
-    let idle = destroys.iter().filter(|item| !announced.iter().any(|loss| item.covers(loss)));
-    idle.map(|item| format!("it declares `-- destroys: {item}`, and nothing of that was there to destroy")).collect()
+/// Returns a warning for each announced loss that did not happen.
+fn unused_announcements(destroys: &[Announcement], announced: &[Loss]) -> Vec<String> {
+    let unused = destroys.iter().filter(|item| !announced.iter().any(|loss| item.covers(loss)));
+    unused.map(|item| format!("it declares `-- destroys: {item}`, but there was nothing to destroy")).collect()
 }
 
-fn report(sentences: Sentences, file: &MigrationFile, log: &Log) {
-    for note in sentences.notes {
+fn report(lines: LogLines, file: &MigrationFile, log: &Log) {
+    for note in lines.notes {
         log.note(format!("{}: {note}", file.filename));
     }
-    for warning in sentences.warnings {
+    for warning in lines.warnings {
         log.warn(format!("{}: {warning}", file.filename));
     }
 }
 
-fn destroys(file: &MigrationFile, losses: impl IntoIterator<Item = (Loss, Option<u64>)>) -> Failure {
+fn undeclared_loss(file: &MigrationFile, losses: impl IntoIterator<Item = (Loss, Option<u64>)>) -> Failure {
     let losses: Vec<(Loss, Option<u64>)> = losses.into_iter().collect();
     let directives = losses.iter().map(|(loss, _)| loss.directive()).collect::<Vec<_>>().join(", ");
     let losses = losses.iter().map(|(loss, amount)| with_amount(loss, *amount)).collect();
     Failure::Named(ApplyError::Destroys { filename: file.filename.clone(), losses, directives })
 }
 
-/// Each statement in a transaction of its own, and the ledger row after the last one.
+/// Runs each statement in its own transaction and adds the ledger row after the last one.
 async fn statement_by_statement(
     client: &Client,
     file: &MigrationFile,
     conditions: &Conditions<'_>,
-    watch: &Watch<'_>,
+    monitor: &BlockerMonitor<'_>,
 ) -> Result<(), Failure> {
     let began = Instant::now();
-    // Nothing is known of the rows that it writes.
+    // The rows that the file writes are not observed.
     conditions.last.forget();
-    let result = each_statement(client, file, conditions, watch).await;
-    // Not only for what comes after: also a boot that ends here must not be held up by what the file has set.
+    let result = each_statement(client, file, conditions, monitor).await;
+    // Also after an error: the settings of the file must not delay the end of the boot.
     let reset = client.batch_execute(RESET).await;
     result?;
-    let all_done = |error| Refusal::after(error, file, file.statements.len());
-    reset.map_err(all_done)?;
+    reset.map_err(|error| Refusal::at_end(error, file))?;
     let row = LedgerRow::of(file, conditions.image);
-    Ok(record(client, conditions.phase, &row, began.elapsed()).await.map_err(all_done)?)
+    let recorded = record(client, conditions.phase, &row, began.elapsed()).await;
+    Ok(recorded.map_err(|error| Refusal::at_end(error, file))?)
 }
 
 async fn each_statement(
     client: &Client,
     file: &MigrationFile,
     conditions: &Conditions<'_>,
-    watch: &Watch<'_>,
+    monitor: &BlockerMonitor<'_>,
 ) -> Result<(), Failure> {
-    limit(client, file, conditions.patience, false).await.map_err(Refusal::whole)?;
+    set_timeouts(client, file, conditions.patience, false).await.map_err(Refusal::whole)?;
     let mut indexes = Vec::new();
     for (number, range) in file.statements.iter().enumerate() {
         let statement = &file.sql[range.clone()];
@@ -347,22 +367,22 @@ async fn each_statement(
             _ => None,
         };
         let mut tries = 1;
-        while let Err(error) = alone(client, file, statement, index.as_ref(), conditions.log).await {
+        while let Err(error) = run_statement(client, file, statement, index.as_ref(), conditions.log).await {
             let refusal = Refusal { sent: Some(number), ..Refusal::after(error, file, number) };
             if !refusal.is_blocked {
                 return Err(refusal.into());
             }
-            again(&mut tries, refusal, watch).await?;
+            wait_for_retry(&mut tries, refusal, monitor).await?;
         }
         indexes.extend(index.map(|index| (number, index)));
     }
-    let all_done = |error| Refusal::after(error, file, file.statements.len());
     for (number, index) in indexes {
-        if let Some(name) = invalid(client, &index, true).await.map_err(all_done)?.first() {
+        let invalid = invalid(client, &index, true).await.map_err(|error| Refusal::at_end(error, file))?;
+        if let Some(name) = invalid.first() {
             let Place { line, column, .. } = Place::at(&file.sql, file.statements[number].start);
             return Err(Failure::Named(ApplyError::Sql {
                 place: format!("{}:{line}:{column}", file.filename),
-                reason: format!("{name} is INVALID: somebody else's attempt to build it failed or still runs"),
+                reason: format!("{name} is INVALID: another session's attempt to build it failed or is still running"),
                 kept: Kept::after(file, file.statements.len()),
             }));
         }
@@ -370,8 +390,8 @@ async fn each_statement(
     Ok(())
 }
 
-/// One statement in autocommit; before it builds an index, what an earlier attempt left of that goes.
-async fn alone(
+/// Runs one statement in autocommit. Before it builds an index, the INVALID one of an earlier attempt is dropped.
+async fn run_statement(
     client: &Client,
     file: &MigrationFile,
     statement: &str,

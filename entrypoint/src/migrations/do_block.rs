@@ -7,14 +7,14 @@ use super::scan::{Kind, Lexer, Token};
 /// A `DO` statement with a body.
 pub(super) struct DoBlock<'a> {
     statement: &'a str,
-    /// Position of the body in the statement, without its quotes.
-    body: Range<usize>,
-    /// The body is PL/pgSQL, and its text is the same as between its quotes: no escapes.
+    /// The byte range of the body in the statement, without its quotes.
+    pub(super) body: Range<usize>,
+    /// The body is PL/pgSQL in dollar quotes, so it contains no escapes.
     pub(super) is_plain: bool,
 }
 
 impl<'a> DoBlock<'a> {
-    /// Returns None if the statement is not a `DO`, or has no body.
+    /// Parses the statement; None if it is not a `DO` or has no body.
     pub(super) fn of(statement: &'a str) -> Option<DoBlock<'a>> {
         let mut tokens = Lexer::new(statement).filter(|token| token.kind != Kind::Comment);
         tokens.next().filter(|token| is_word(statement, token, &["DO"]))?;
@@ -31,18 +31,18 @@ impl<'a> DoBlock<'a> {
         Some(DoBlock { statement, body, is_plain: is_plpgsql && is_dollar_quoted })
     }
 
-    /// The first of these words in the body outside quotes and comments, with its offset in the statement.
+    /// Finds the first of these words in the body outside quotes and comments, with its offset in the statement.
     pub(super) fn find_word<'w>(&self, words: &[&'w str]) -> Option<(usize, &'w str)> {
         self.tokens().find_map(|token| self.matching(&token, words))
     }
 
-    /// The first `COMMIT` or `ROLLBACK` that is a statement of the body, with its offset in the `DO` statement.
+    /// Finds the first `COMMIT` or `ROLLBACK` that is a statement of the body, with its offset in the `DO` statement.
     pub(super) fn find_transaction_end(&self) -> Option<(usize, &'static str)> {
         let mut tokens = self.tokens().peekable();
         let mut begins_statement = false;
         while let Some(token) = tokens.next() {
             if begins_statement && let Some(found) = self.matching(&token, &["COMMIT", "ROLLBACK"]) {
-                // Followed by anything else, it is a name: `commit := 1`.
+                // Before any other token it is a name: `commit := 1`.
                 let next = tokens.peek();
                 if next.is_some_and(|next| next.kind == Kind::Semicolon || self.matching(next, &["AND"]).is_some()) {
                     return Some(found);
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_plain_in_dollar_quotes_and_in_plpgsql() {
+    fn a_body_is_plain_if_it_is_plpgsql_in_dollar_quotes() {
         for (statement, expected) in [
             ("do $$ begin end $$", true),
             ("do /* x */ language 'plpgsql' $a$ begin end $a$", true),

@@ -9,16 +9,16 @@ use crate::log::Log;
 /// An extension that a file requires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequiredExtension {
-    /// Its name.
+    /// The name, as in `pg_extension`.
     pub name: String,
-    /// The session setting, with its value, by which the file does without it: `trm.timescaledb=optional`.
+    /// The session setting and value that let the file run without it: `trm.timescaledb=optional`.
     pub optional: Option<String>,
 }
 
-/// The form of a requirement, for messages.
+/// An example of the directive's value, for messages.
 pub(super) const FORM: &str = "timescaledb (optional: trm.timescaledb=optional)";
 
-/// An expression for the extensions of `$n` (a `text[]`) that the database does not have.
+/// Returns a SQL expression for the extensions of `$n` (a `text[]`) that the database lacks.
 #[must_use]
 pub fn missing(parameter: &str) -> String {
     format!(
@@ -27,9 +27,8 @@ pub fn missing(parameter: &str) -> String {
 }
 
 impl RequiredExtension {
-    /// Reads what stands behind the header's colon.
+    /// Parses the directive's value.
     pub(super) fn parse(text: &str) -> Option<RequiredExtension> {
-        let is_word = |word: &str| !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || "(),".contains(c));
         let (name, optional) = match text.split_once('(') {
             None => (text.trim(), None),
             Some((name, rest)) => {
@@ -43,6 +42,10 @@ impl RequiredExtension {
     }
 }
 
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || "(),".contains(c))
+}
+
 impl fmt::Display for RequiredExtension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)?;
@@ -53,19 +56,19 @@ impl fmt::Display for RequiredExtension {
     }
 }
 
-/// Warns of each that the database does not have. `missing` are the names of those.
+/// Logs a warning for each required extension whose name is in `missing`.
 pub fn warn(required: &[RequiredExtension], missing: &[String], log: &Log) {
     for RequiredExtension { name, optional } in required.iter().filter(|extension| missing.contains(&extension.name)) {
         log.warn(match optional {
             Some(setting) => format!(
-                "the database has no extension {name}, and the SQL files do without it (PGOPTIONS=\"-c {setting}\")"
+                "the database has no extension {name}, and the SQL files run without it (PGOPTIONS=\"-c {setting}\")"
             ),
             None => format!("the database has no extension {name}, which the SQL files require"),
         });
     }
 }
 
-/// The names of those that the database does not have.
+/// Returns the names of the required extensions that the database lacks.
 ///
 /// # Errors
 /// The driver's.
@@ -76,7 +79,7 @@ pub async fn read_missing(
     Ok(client.query_one(&format!("select {}", missing("$1::text[]")), &[&names(required)]).await?.get(0))
 }
 
-/// Their names, as a parameter for [`missing`].
+/// Returns the names of the extensions, as the parameter for [`missing`].
 #[must_use]
 pub fn names(required: &[RequiredExtension]) -> Vec<&str> {
     required.iter().map(|extension| extension.name.as_str()).collect()
@@ -87,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requirements_are_read_as_they_are_displayed() {
+    fn a_displayed_requirement_parses_to_the_same_requirement() {
         for text in ["postgis", FORM] {
             assert_eq!(RequiredExtension::parse(text).expect(text).to_string(), text);
         }

@@ -1,34 +1,34 @@
-//! Why a migration was not applied: what PostgreSQL said, where in the file, and what is left of it.
+//! The errors of applying a migration: PostgreSQL's message, its place in the file, and the partial progress.
 
 use std::fmt;
 
 use tokio_postgres::error::ErrorPosition;
 
 use super::MigrationFile;
-use super::locate::{Said, locate};
+use super::locate::{PgErrorContext, locate};
 use super::patience::LockPatience;
 use super::place::Place;
 use crate::database::{Session, VerifyError, describe};
 use crate::log::Log;
 
-/// What is left of a file that failed.
+/// The part of a failed file that stays applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
-    /// Its transaction was rolled back.
+    /// Nothing: the file's transaction was rolled back.
     Nothing,
-    /// It has none.
+    /// The first statements of a file without a transaction.
     Statements {
-        /// How many statements were done.
+        /// The number of statements that were applied.
         done: usize,
-        /// How many the file has.
+        /// The number of statements in the file.
         of: usize,
-        /// The last line of what was done.
+        /// The last line of the applied statements.
         line: usize,
     },
 }
 
 impl Kept {
-    /// What a file without a transaction leaves after so many of its statements.
+    /// Returns the progress of a file without a transaction after its first `done` statements.
     pub(super) fn after(file: &MigrationFile, done: usize) -> Kept {
         let end = file.statements[..done].last().map_or(0, |range| range.end);
         Kept::Statements { done, of: file.statements.len(), line: Place::at(&file.sql, end).line }
@@ -38,18 +38,18 @@ impl Kept {
 impl fmt::Display for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Kept::Nothing => f.write_str("nothing of it was kept"),
-            Kept::Statements { done: 0, .. } => f.write_str("none of its statements was kept"),
+            Kept::Nothing => f.write_str("the file was rolled back"),
+            Kept::Statements { done: 0, .. } => f.write_str("none of its statements was applied"),
             Kept::Statements { done, of, line } => write!(
                 f,
-                "what it did ({done} of {of} statements, to line {line}) was kept, and the next boot runs it again from \
-                 the first one, so that each must be repeatable (IF NOT EXISTS)"
+                "{done} of its {of} statements (to line {line}) stay applied, and the next boot runs the file again from \
+                 the first one, so each must be repeatable (IF NOT EXISTS)"
             ),
         }
     }
 }
 
-/// Why a migration was not applied.
+/// An error of applying a migration.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// The server refused a statement.
@@ -59,12 +59,12 @@ pub enum ApplyError {
         place: String,
         /// The server's message, SQLSTATE, detail and hint.
         reason: String,
-        /// What is left of it.
+        /// The part of the file that stays applied.
         kept: Kept,
     },
-    /// Somebody else did not let go of a lock.
+    /// Another session did not release a lock.
     #[error(
-        "{filename}: no lock within {} s, {} times; in the way: {blocker}; {kept}: end that session or raise \
+        "{filename}: no lock within {} s, {} times; blocked by {blocker}; {kept}: end that session or raise \
          MIGRATION_LOCK_TIMEOUT, then start again",
         patience.timeout.as_secs(),
         patience.tries
@@ -72,14 +72,14 @@ pub enum ApplyError {
     Blocked {
         /// The file.
         filename: String,
-        /// How long and how often it waited.
+        /// The limits that were exhausted.
         patience: LockPatience,
-        /// Who holds the lock.
+        /// The sessions that hold the lock.
         blocker: String,
-        /// What is left of the file.
+        /// The part of the file that stays applied.
         kept: Kept,
     },
-    /// It destroys data and does not declare that.
+    /// The file destroys data without declaring it.
     #[error(
         "{filename} would destroy {}; it was rolled back: correct the file, or declare it in the file's first lines with \
          `-- destroys: {directives}`, and build a new image",
@@ -90,18 +90,18 @@ pub enum ApplyError {
         filename: String,
         /// The losses, each with its amount.
         losses: Vec<String>,
-        /// The value of the directive that declares it.
+        /// The value of the directive that declares them.
         directives: String,
     },
-    /// The boot lock was not held any more right before COMMIT.
+    /// The boot lock was no longer held right before COMMIT.
     #[error("{error}; {filename} was rolled back: start again, the boot goes on where it stopped")]
     LockLost {
         /// The file.
         filename: String,
-        /// How that was found.
+        /// The result of the check.
         error: VerifyError,
     },
-    /// The connection failed in the middle.
+    /// The connection was lost while the file was applied.
     #[error("{filename}: {}", describe(source))]
     Connection {
         /// The file that was being applied.
@@ -111,29 +111,34 @@ pub enum ApplyError {
     },
 }
 
-/// What PostgreSQL refused.
+/// An error of PostgreSQL, not yet located in the file.
 pub(super) struct Refusal {
     pub(super) error: tokio_postgres::Error,
-    /// The statement that was sent by itself, if one was.
+    /// The index of the statement, if it was sent on its own.
     pub(super) sent: Option<usize>,
     pub(super) kept: Kept,
-    /// Whether somebody else's lock was the cause.
+    /// Another session's lock was the cause.
     pub(super) is_blocked: bool,
 }
 
 impl Refusal {
-    /// Of a transaction, or before anything was done.
+    /// The error of a whole transaction, or one before the first statement.
     pub(super) fn whole(error: tokio_postgres::Error) -> Refusal {
-        Refusal { is_blocked: waits_in_vain(&error), error, sent: None, kept: Kept::Nothing }
+        Refusal { is_blocked: is_lock_failure(&error), error, sent: None, kept: Kept::Nothing }
     }
 
-    /// After so many statements without a transaction.
+    /// The error of a file without a transaction after its first `done` statements.
     pub(super) fn after(error: tokio_postgres::Error, file: &MigrationFile, done: usize) -> Refusal {
         Refusal { kept: Kept::after(file, done), ..Refusal::whole(error) }
     }
+
+    /// The error of a file without a transaction after all of its statements.
+    pub(super) fn at_end(error: tokio_postgres::Error, file: &MigrationFile) -> Refusal {
+        Refusal::after(error, file, file.statements.len())
+    }
 }
 
-/// A failure whose place is yet to be found, or one that has none.
+/// A failure that is not yet located, or one that needs no place.
 pub(super) enum Failure {
     Refused(Refusal),
     Named(ApplyError),
@@ -151,29 +156,27 @@ impl From<ApplyError> for Failure {
     }
 }
 
-/// Whether a lock was not to be had: `lock_not_available`, or a deadlock that PostgreSQL broke at our cost.
-fn waits_in_vain(error: &tokio_postgres::Error) -> bool {
+/// Returns true for `lock_not_available` and for a deadlock that PostgreSQL resolved by ending our transaction.
+fn is_lock_failure(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|state| matches!(state.code(), "55P03" | "40P01"))
 }
 
-/// Finds the place of what PostgreSQL refused, and shows it in the log.
+/// Locates the error in the file and logs the line with a caret under it.
 pub(super) fn sql_error(session: &Session, file: &MigrationFile, refusal: Refusal, log: &Log) -> ApplyError {
     let Refusal { error, sent, kept, .. } = refusal;
     let filename = file.filename.clone();
     let db = match error.as_db_error() {
-        // A server that is shut down under us says so with an error of its own.
+        // A server that is shutting down sends an error of class 57P first.
         Some(db) if !session.client.is_closed() && !db.code().code().starts_with("57P") => db,
         _ => return ApplyError::Connection { filename, source: error },
     };
-    let said = match db.position() {
-        Some(ErrorPosition::Original(position)) => Said { position: Some(*position), ..Said::default() },
-        Some(ErrorPosition::Internal { position, query }) => {
-            Said { internal: Some((*position, query)), ..Said::default() }
-        }
-        None => Said::default(),
+    let (position, internal) = match db.position() {
+        Some(ErrorPosition::Original(position)) => (Some(*position), None),
+        Some(ErrorPosition::Internal { position, query }) => (None, Some((*position, query.as_str()))),
+        None => (None, None),
     };
-    let said = Said { context: db.where_().unwrap_or_default(), ..said };
-    let place = match locate(&file.sql, &file.statements, sent, said) {
+    let context = PgErrorContext { position, internal, context: db.where_().unwrap_or_default() };
+    let place = match locate(&file.sql, &file.statements, sent, context) {
         Some(byte) => {
             let place = Place::at(&file.sql, byte);
             for line in place.excerpt(&filename, &file.sql, db.message()) {
@@ -186,7 +189,7 @@ pub(super) fn sql_error(session: &Session, file: &MigrationFile, refusal: Refusa
     let mut reason = describe(&error);
     // 2D000: a procedure commits.
     if matches!(db.code().code(), "25001" | "2D000") && sent.is_none() {
-        reason.push_str("; move it into a file with the directive `-- no-transaction`, where it runs alone");
+        reason.push_str("; move it into a file with the directive `-- no-transaction`, where it runs on its own");
     }
     ApplyError::Sql { place, reason, kept }
 }

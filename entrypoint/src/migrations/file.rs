@@ -1,4 +1,4 @@
-//! One migration file: its number, its text, its checksum, its headers and statements.
+//! One migration file: its number, text, checksum, directives and statements.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -17,17 +17,17 @@ use super::{InvalidMigrations, rules};
 pub struct MigrationFile {
     /// `1` of `001_extensions.sql`; files are applied in this order.
     pub number: u64,
-    /// `001_extensions.sql`; with the phase its identity in the ledger.
+    /// `001_extensions.sql`; together with the phase, the key in the ledger.
     pub filename: String,
     /// The text, with LF line ends and without a byte order mark.
     pub sql: String,
     /// SHA-256 over [`Self::sql`], in hex: the same on a Windows checkout.
     pub checksum: String,
-    /// The same over the file's very bytes, where they are others; other runners have it in their ledgers.
+    /// SHA-256 over the raw bytes, if they differ from [`Self::sql`]; other runners have it in their ledgers.
     pub raw_checksum: Option<String>,
-    /// Where the statements lie in [`Self::sql`].
+    /// The byte ranges of the statements in [`Self::sql`].
     pub statements: Vec<Range<usize>>,
-    /// What its headers say.
+    /// The directives in the first lines.
     pub headers: Headers,
 }
 
@@ -35,15 +35,17 @@ impl MigrationFile {
     /// Checks a file's name and content.
     ///
     /// # Errors
-    /// All that is wrong with it, each with its place and the way out.
+    /// Every problem of the file, each with its place and remedy.
     pub fn parse(filename: &str, content: &[u8]) -> Result<MigrationFile, InvalidMigrations> {
-        let one = |problem: String| InvalidMigrations(vec![problem]);
-        let number = number(filename)
-            .ok_or_else(|| one(format!("{filename} is no migration: name it NNN_words.sql, such as 004_laps.sql")))?;
+        let number = number(filename).ok_or_else(|| {
+            InvalidMigrations::one(format!(
+                "{filename} does not have the name of a migration: name it NNN_words.sql, such as 004_laps.sql"
+            ))
+        })?;
         let text = std::str::from_utf8(content).map_err(|error| {
             let good = String::from_utf8_lossy(&content[..error.valid_up_to()]);
             let Place { line, column, .. } = Place::at(&good, good.len());
-            one(format!("{filename}:{line}:{column}: not UTF-8: save the file as UTF-8"))
+            InvalidMigrations::one(format!("{filename}:{line}:{column}: not UTF-8: save the file as UTF-8"))
         })?;
         let sql = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
         let (headers, statements, problems) = rules::check(filename, &sql);
@@ -51,7 +53,7 @@ impl MigrationFile {
             return Err(InvalidMigrations(problems));
         }
         if statements.is_empty() {
-            return Err(one(format!("{filename} holds no SQL: fill it or remove it")));
+            return Err(InvalidMigrations::one(format!("{filename} contains no SQL: fill it or remove it")));
         }
         Ok(MigrationFile {
             number,
@@ -64,8 +66,8 @@ impl MigrationFile {
         })
     }
 
-    /// The checksums that another runner may have taken of this file, on a checkout with other line ends or with a
-    /// byte order mark.
+    /// The checksums that another runner may have recorded for this file, from a checkout with other line ends or with
+    /// a byte order mark.
     pub(super) fn foreign_checksums(&self) -> Vec<String> {
         let crlf = self.sql.replace('\n', "\r\n");
         let mut checksums = vec![self.checksum.clone(), hex_sha256(crlf.as_bytes())];
@@ -75,17 +77,17 @@ impl MigrationFile {
     }
 }
 
-/// Reads all migrations of a folder, in order. Sub-folders, hidden files and `README.md` are passed over. `folder` stands
-/// before each file's name in what is wrong.
+/// Reads all migrations of a folder, in order. Sub-folders, hidden files and `README.md` are skipped. `folder` is the
+/// prefix of each file name in a problem.
 ///
 /// # Errors
-/// Everything that is wrong with them.
+/// Every problem of the files.
 pub(super) fn read_dir(folder: &str, dir: &Path) -> Result<Vec<MigrationFile>, InvalidMigrations> {
     let mut problems = Vec::new();
     let mut files = Vec::new();
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
-        Err(error) => return Err(InvalidMigrations(vec![format!("cannot read {}: {error}", dir.display())])),
+        Err(error) => return Err(InvalidMigrations::one(format!("cannot read {}: {error}", dir.display()))),
     };
     for entry in entries {
         let entry = match entry {
@@ -111,23 +113,26 @@ pub(super) fn read_dir(folder: &str, dir: &Path) -> Result<Vec<MigrationFile>, I
         }
     }
     files.sort_by(|a, b| (a.number, &a.filename).cmp(&(b.number, &b.filename)));
-    // By file; within a file they are in the order of its lines.
+    // By file; the problems of one file are already in line order.
     problems.sort();
     let mut problems = problems.concat();
     problems.extend(duplicates(&files).into_iter().map(|problem| format!("{folder}{problem}")));
     if problems.is_empty() { Ok(files) } else { Err(InvalidMigrations(problems)) }
 }
 
-/// Whether what lies in a folder is to be read: no sub-folder, no hidden file, not the README.
+/// Returns true unless the entry is a folder, a hidden file or the README.
 fn may_be_migration(entry: &DirEntry) -> bool {
     let name = entry.file_name();
-    let is_folder = || match entry.file_type() {
-        // A symbolic link may lead to one.
+    !name.to_string_lossy().starts_with('.') && name != "README.md" && !is_folder(entry)
+}
+
+/// Returns true for a folder and for a symbolic link to one.
+fn is_folder(entry: &DirEntry) -> bool {
+    match entry.file_type() {
         Ok(kind) if kind.is_symlink() => entry.path().is_dir(),
         Ok(kind) => kind.is_dir(),
         Err(_) => false,
-    };
-    !name.to_string_lossy().starts_with('.') && name != "README.md" && !is_folder()
+    }
 }
 
 fn duplicates(files: &[MigrationFile]) -> Vec<String> {
@@ -138,18 +143,15 @@ fn duplicates(files: &[MigrationFile]) -> Vec<String> {
     by_number
         .values()
         .filter(|names| names.len() > 1)
-        .map(|names| format!("{} have the same number: give the newer one the next", names.join(" and ")))
+        .map(|names| format!("{} have the same number: give the newer one the next number", names.join(" and ")))
         .collect()
 }
 
-/// The number of `NNN_words.sql`; `None` for any other name.
+/// Returns the number of `NNN_words.sql`; None for any other name.
 fn number(filename: &str) -> Option<u64> {
     let (number, words) = filename.strip_suffix(".sql")?.split_once('_')?;
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if words.is_empty() || !words.chars().all(word) || !number.chars().all(|c| c.is_ascii_digit()) {
-        return None;
-    }
-    number.parse().ok()
+    let has_good_words = !words.is_empty() && words.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+    if has_good_words && number.chars().all(|c| c.is_ascii_digit()) { number.parse().ok() } else { None }
 }
 
 /// SHA-256 in lower-case hex.
@@ -185,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_name_is_refused_with_a_good_one() {
+    fn a_bad_name_is_refused_with_an_example_of_a_good_one() {
         for name in ["extensions.sql", "001.sql", "001_.sql", "001_a b.sql", "x01_a.sql", "001_a.sql.bak", "001_a.SQL"]
         {
             let problem = MigrationFile::parse(name, b"select 1").expect_err(name).to_string();
@@ -202,13 +204,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_utf_8_is_refused_with_the_place() {
+    fn a_file_that_is_not_utf_8_is_refused_with_its_place() {
         let problem = MigrationFile::parse("001_a.sql", b"select 1;\nselect '\xe4'").expect_err("Latin-1");
         assert_eq!(problem.to_string(), "001_a.sql:2:9: not UTF-8: save the file as UTF-8");
     }
 
     #[test]
-    fn checksums_of_other_runners_are_known_by_line_ends_and_byte_order_mark() {
+    fn checksums_of_other_runners_match_with_any_line_ends_and_byte_order_mark() {
         let file = parsed("select 1;\nselect 2;\n");
         assert_eq!(file.raw_checksum, None);
         for raw in [
@@ -225,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_thousand_files_are_read_in_a_moment() {
+    fn ten_thousand_files_are_read_within_ten_seconds() {
         let began = std::time::Instant::now();
         let dir = std::env::temp_dir().join(format!("entrypoint-many-{}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("the temporary folder is writable");
@@ -233,15 +235,16 @@ mod tests {
             std::fs::write(dir.join(format!("{number:05}_a.sql")), "select 1;\n").expect("writable");
         }
         let files = read_dir("", &dir).expect("good files");
-        std::fs::remove_dir_all(&dir).expect("ours");
+        std::fs::remove_dir_all(&dir).expect("the test's own folder");
         assert_eq!((files.len(), files[9_999].number), (10_000, 9_999));
         assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
     }
 
     #[test]
     fn two_files_with_one_number_are_refused() {
-        let file = |name: &str| MigrationFile::parse(name, b"select 1").expect("a good file");
-        let problems = duplicates(&[file("1_a.sql"), file("001_b.sql"), file("002_c.sql")]);
-        assert_eq!(problems, ["1_a.sql and 001_b.sql have the same number: give the newer one the next"]);
+        let files = ["1_a.sql", "001_b.sql", "002_c.sql"]
+            .map(|name| MigrationFile::parse(name, b"select 1").expect("a good file"));
+        let problems = ["1_a.sql and 001_b.sql have the same number: give the newer one the next number"];
+        assert_eq!(duplicates(&files), problems);
     }
 }

@@ -1,4 +1,4 @@
-//! The headers of a migration: comment lines at its top that say how it is to be applied.
+//! The directives of a migration: comment lines at its top that control how it is applied.
 
 use std::time::Duration;
 
@@ -8,25 +8,25 @@ use super::extension::{self, RequiredExtension};
 use crate::witness::Announcement;
 use crate::witness::announced::FORMS;
 
-/// What the headers of a file say.
+/// The directives of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers {
-    /// `-- no-transaction`: each statement by itself, for those that cannot run in a transaction.
+    /// `-- no-transaction`: runs each statement on its own, for statements that cannot run in a transaction.
     pub no_transaction: bool,
-    /// `-- statement-timeout: 30s`: how long the file's SQL may take; each statement without a transaction, otherwise
-    /// all of it.
+    /// `-- statement-timeout: 30s`: the limit for each statement of a file without a transaction, otherwise for the
+    /// whole file.
     pub statement_timeout: Option<Duration>,
-    /// `-- owns-table: laps, pits`: tables that the file makes and Directus must not see.
+    /// `-- owns-table: laps, pits`: tables that the file creates and Directus must not see.
     pub owned_tables: Vec<String>,
-    /// `-- breaks-older-images`: images without this file cannot serve any more.
+    /// `-- breaks-older-images`: images without this file can no longer serve.
     pub breaks_older_images: bool,
     /// `-- destroys: table laps, rows of cars`: the data that the file destroys on purpose.
     pub destroys: Vec<Announcement>,
-    /// `-- requires-extension: postgis`: extensions that the file needs; every boot warns where one is missing.
+    /// `-- requires-extension: postgis`: extensions that the file needs; every boot warns if one is missing.
     pub required_extensions: Vec<RequiredExtension>,
 }
 
-/// The headers there are: name, and an example of a value for those that have one.
+/// The known directives: name, and an example of the value if it has one.
 const KNOWN: [(&str, Option<&str>); 6] = [
     ("no-transaction", None),
     ("statement-timeout", Some("30s")),
@@ -35,20 +35,20 @@ const KNOWN: [(&str, Option<&str>); 6] = [
     ("destroys", Some("table laps")),
     ("requires-extension", Some(extension::FORM)),
 ];
-/// How many letters a word may be away from a header's name to be taken for a slip.
-const SLIP: usize = 2;
+/// Maximum edit distance at which a word counts as a misspelt directive.
+const MAX_TYPO_DISTANCE: usize = 2;
 
-/// Something wrong with a header.
+/// A problem of a directive.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct BadHeader {
+pub(super) struct BadDirective {
     /// Offset of its line's dashes.
     pub(super) at: usize,
-    /// What it is, and the way out.
+    /// The problem and its remedy.
     pub(super) problem: String,
 }
 
 /// Reads the comment lines before the first statement.
-pub(super) fn read(sql: &str) -> (Headers, Vec<BadHeader>) {
+pub(super) fn read(sql: &str) -> (Headers, Vec<BadDirective>) {
     let mut headers = Headers::default();
     let mut bad = Vec::new();
     let mut destroys_at = None;
@@ -59,7 +59,7 @@ pub(super) fn read(sql: &str) -> (Headers, Vec<BadHeader>) {
         at += line.len();
         let Some(comment) = text.strip_prefix("--") else { if text.is_empty() { continue } else { break } };
         if let Err(problem) = headers.add(comment.trim()) {
-            bad.push(BadHeader { at: dashes, problem });
+            bad.push(BadDirective { at: dashes, problem });
         }
         if !headers.destroys.is_empty() {
             destroys_at.get_or_insert(dashes);
@@ -67,14 +67,14 @@ pub(super) fn read(sql: &str) -> (Headers, Vec<BadHeader>) {
     }
     if let Some(at) = destroys_at.filter(|_| headers.no_transaction) {
         let problem = "`-- destroys:` in a file with `-- no-transaction`, which cannot be rolled back and may not destroy \
-                       anything: move the statement that does into a file without `-- no-transaction`";
-        bad.push(BadHeader { at, problem: problem.to_owned() });
+                       anything: move the destructive statement into a file without `-- no-transaction`";
+        bad.push(BadDirective { at, problem: problem.to_owned() });
     }
     (headers, bad)
 }
 
 impl Headers {
-    /// Takes one comment line, which need not be a header.
+    /// Parses one comment line, which need not be a directive.
     fn add(&mut self, line: &str) -> Result<(), String> {
         let (name, value) = match line.split_once(':') {
             Some((name, value)) => (name, Some(value.trim())),
@@ -86,7 +86,7 @@ impl Headers {
             ("statement-timeout", Some(value)) => {
                 let duration = duration(value).ok_or_else(|| {
                     format!(
-                        "`{value}` is no time: give a whole number above 0 with its unit, ms, s or min, such as 30s"
+                        "`{value}` is not a duration: give a whole number above 0 with its unit, ms, s or min, such as 30s"
                     )
                 })?;
                 if self.statement_timeout.replace(duration).is_some() {
@@ -96,25 +96,25 @@ impl Headers {
             ("owns-table", Some(value)) => {
                 let tables: Vec<&str> = value.split(',').map(str::trim).collect();
                 if tables.contains(&"") {
-                    return Err(format!("`-- {line}` names no table: write {}", example(2)));
+                    return Err(format!("`-- {line}` does not name a table: write {}", example(2)));
                 }
                 self.owned_tables.extend(tables.into_iter().map(str::to_owned));
             }
             ("requires-extension", Some(value)) => {
                 let extension = RequiredExtension::parse(value)
-                    .ok_or_else(|| format!("`-- {line}` names no extension: write {}", example(5)))?;
+                    .ok_or_else(|| format!("`-- {line}` does not name an extension: write {}", example(5)))?;
                 self.required_extensions.push(extension);
             }
             ("destroys", Some(value)) => {
                 for item in value.split(',') {
                     let announcement = Announcement::parse(item)
-                        .ok_or_else(|| format!("`-- {line}`: write {FORMS}, with commas in between"))?;
+                        .ok_or_else(|| format!("`-- {line}`: write {FORMS}, separated by commas"))?;
                     self.destroys.push(announcement);
                 }
             }
             _ => {
-                if let Some(meant) = meant(line) {
-                    return Err(format!("`-- {line}` is no header: write {}", example(meant)));
+                if let Some(index) = misspelt(line) {
+                    return Err(format!("`-- {line}` is not a directive: write {}", example(index)));
                 }
             }
         }
@@ -122,33 +122,33 @@ impl Headers {
     }
 }
 
-/// Which header a comment line is a slip of, if of any.
-fn meant(line: &str) -> Option<usize> {
+/// Returns the index of the directive that a comment line misspells, if any.
+fn misspelt(line: &str) -> Option<usize> {
     let before_colon = line.split(':').next().unwrap_or(line);
     let first_word = before_colon.split_whitespace().next().unwrap_or("");
     let distances = [before_colon, first_word]
         .into_iter()
-        // Prose is long; comparing it would only cost time.
+        // A longer text is prose, and comparing it costs time.
         .filter(|text| text.len() <= 32)
         .flat_map(|text| KNOWN.iter().enumerate().map(move |(index, (name, _))| (text, index, *name)))
-        .map(|(text, index, name)| (levenshtein(&as_header(text), name), index));
-    distances.min().filter(|(distance, _)| *distance <= SLIP).map(|(_, index)| index)
+        .map(|(text, index, name)| (levenshtein(&as_name(text), name), index));
+    distances.min().filter(|(distance, _)| *distance <= MAX_TYPO_DISTANCE).map(|(_, index)| index)
 }
 
-/// A comment's words in the form of a header's name.
-fn as_header(text: &str) -> String {
+/// Returns a comment's words in the form of a directive's name.
+fn as_name(text: &str) -> String {
     text.trim().to_ascii_lowercase().replace([' ', '_'], "-")
 }
 
-/// A header as it is written: `-- statement-timeout: 30s`, in back quotes.
+/// Returns an example of the directive in back quotes: `-- statement-timeout: 30s`.
 fn example(index: usize) -> String {
     match KNOWN[index] {
-        (name, None) => format!("`-- {name}`, alone in its line"),
+        (name, None) => format!("`-- {name}`, alone on its line"),
         (name, Some(value)) => format!("`-- {name}: {value}`"),
     }
 }
 
-/// `500ms`, `30s`, `5min`, as PostgreSQL writes them.
+/// Parses `500ms`, `30s`, `5min`, the form that PostgreSQL uses.
 fn duration(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let number: u64 = text[..digits].parse().ok()?;
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn all_headers_are_read_from_the_top_only() {
+    fn all_directives_are_read_from_the_top_only() {
         let headers = good(
             "-- Laps of cars.\n-- owns-table: laps, pits\n--no-transaction\n\n-- statement-timeout: 5min\n\
              -- breaks-older-images\nselect 1;\n-- owns-table: not_this\n-- no-transactions\n",
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_is_an_error_with_the_header_that_was_meant() {
+    fn a_misspelt_directive_is_an_error_that_names_the_intended_one() {
         for (line, meant) in [
             ("no-transactions", "`-- no-transaction`"),
             ("No-Transaction", "`-- no-transaction`"),
@@ -207,14 +207,14 @@ mod tests {
     }
 
     #[test]
-    fn a_time_needs_a_number_and_a_unit() {
+    fn a_duration_needs_a_number_and_a_unit() {
         assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
         assert_eq!(duration("2 min"), Some(Duration::from_secs(120)));
         for bad in ["", "30", "0s", "s", "-1s", "1.5s", "1h", "99999999999999999999s", "35792min"] {
             assert_eq!(duration(bad), None, "{bad}");
         }
-        assert!(read("-- statement-timeout: soon\n").1[0].problem.contains("`soon` is no time"));
+        assert!(read("-- statement-timeout: soon\n").1[0].problem.contains("`soon` is not a duration"));
         assert!(read("-- statement-timeout: 1s\n-- statement-timeout: 2s\n").1[0].problem.contains("keep one"));
-        assert!(read("-- owns-table: a,,b\n").1[0].problem.contains("names no table"));
+        assert!(read("-- owns-table: a,,b\n").1[0].problem.contains("does not name a table"));
     }
 }

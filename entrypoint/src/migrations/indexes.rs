@@ -1,20 +1,20 @@
-//! Indexes that are built without a lock: `CREATE INDEX CONCURRENTLY`. One that is cut off stays behind as INVALID, and
-//! `IF NOT EXISTS` would count it as made.
+//! Indexes that are built without a lock: `CREATE INDEX CONCURRENTLY`. An interrupted build leaves an INVALID index, which
+//! satisfies `IF NOT EXISTS`.
 
 use tokio_postgres::Client;
 
-use super::scan::{Kind, Lexer};
+use super::scan::{Kind, Lexer, Token};
 use crate::log::Log;
 
-/// What a `CREATE INDEX CONCURRENTLY` makes.
+/// The index of a `CREATE INDEX CONCURRENTLY`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Built {
     Named(Index),
-    /// PostgreSQL makes a name up.
+    /// PostgreSQL chooses the name.
     Unnamed,
 }
 
-/// An index by the names that its statement has for it.
+/// An index by the names in its statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Index {
     name: String,
@@ -22,52 +22,50 @@ pub(super) struct Index {
     table: String,
 }
 
-/// What the statement builds, if it is a `CREATE INDEX CONCURRENTLY`.
+/// Returns the index that the statement builds, if it is a `CREATE INDEX CONCURRENTLY`.
 pub(super) fn concurrent_index(statement: &str) -> Option<Built> {
-    let mut tokens = Lexer::new(statement).filter(|token| token.kind != Kind::Comment).peekable();
-    let mut word = |expected: &str| {
-        tokens
-            .next_if(|token| token.kind == Kind::Word && statement[token.range.clone()].eq_ignore_ascii_case(expected))
-            .is_some()
-    };
-    if !word("create") {
-        return None;
-    }
-    word("unique");
-    if !(word("index") && word("concurrently")) {
-        return None;
-    }
-    if word("if") {
-        word("not");
-        word("exists");
-    }
-    if word("on") {
+    let tokens: Vec<Token> = Lexer::new(statement).filter(|token| token.kind != Kind::Comment).collect();
+    let tokens = after_keywords(statement, &tokens, &["create"])?;
+    let tokens = after_keywords(statement, tokens, &["unique"]).unwrap_or(tokens);
+    let tokens = after_keywords(statement, tokens, &["index", "concurrently"])?;
+    let tokens = after_keywords(statement, tokens, &["if", "not", "exists"]).unwrap_or(tokens);
+    if after_keywords(statement, tokens, &["on"]).is_some() {
         return Some(Built::Unnamed);
     }
-    let identifier = |token: super::scan::Token| {
-        let text = &statement[token.range];
-        match token.kind {
-            // Unquoted names are folded, in ASCII alone (PostgreSQL leaves the rest to the locale).
-            Kind::Word => Some(text.to_ascii_lowercase()),
-            Kind::Name => Some(text[1..text.len() - 1].replace("\"\"", "\"")),
-            _ => None,
+    let (name, tokens) = tokens.split_first()?;
+    let name = identifier(statement, name)?;
+    let tokens = after_keywords(statement, tokens, &["on"])?;
+    let tokens = after_keywords(statement, tokens, &["only"]).unwrap_or(tokens);
+    let first = identifier(statement, tokens.first()?)?;
+    Some(Built::Named(match tokens {
+        [_, dot, table, ..] if &statement[dot.range.clone()] == "." => {
+            Index { name, schema: Some(first), table: identifier(statement, table)? }
         }
-    };
-    let name = tokens.next().and_then(identifier)?;
-    let mut names = tokens.skip_while(|token| {
-        token.kind == Kind::Word
-            && ["on", "only"].iter().any(|word| statement[token.range.clone()].eq_ignore_ascii_case(word))
-    });
-    let first = names.next().and_then(identifier)?;
-    let is_qualified = names.next().is_some_and(|token| &statement[token.range] == ".");
-    Some(Built::Named(if is_qualified {
-        Index { name, schema: Some(first), table: names.next().and_then(identifier)? }
-    } else {
-        Index { name, schema: None, table: first }
+        _ => Index { name, schema: None, table: first },
     }))
 }
 
-/// Drops what a run that was cut off left of an index. One that somebody is building at the moment is left alone.
+/// Returns the tokens after these keywords; None if the tokens begin differently.
+fn after_keywords<'t>(statement: &str, tokens: &'t [Token], keywords: &[&str]) -> Option<&'t [Token]> {
+    let (first, rest) = tokens.split_at_checked(keywords.len())?;
+    let is_keyword = first.iter().zip(keywords).all(|(token, keyword)| {
+        token.kind == Kind::Word && statement[token.range.clone()].eq_ignore_ascii_case(keyword)
+    });
+    is_keyword.then_some(rest)
+}
+
+/// Returns the name that a token denotes.
+fn identifier(statement: &str, token: &Token) -> Option<String> {
+    let text = &statement[token.range.clone()];
+    match token.kind {
+        // PostgreSQL folds unquoted names; beyond ASCII that depends on the locale.
+        Kind::Word => Some(text.to_ascii_lowercase()),
+        Kind::Name => Some(text[1..text.len() - 1].replace("\"\"", "\"")),
+        _ => None,
+    }
+}
+
+/// Drops the INVALID index of an interrupted run. An index that another session is building is kept.
 pub(super) async fn drop_invalid(
     client: &Client,
     filename: &str,
@@ -75,13 +73,14 @@ pub(super) async fn drop_invalid(
     log: &Log,
 ) -> Result<(), tokio_postgres::Error> {
     for name in invalid(client, index, false).await? {
-        log.warn(format!("{filename}: {name} is INVALID, left by a run that was cut off: it is built anew"));
+        log.warn(format!("{filename}: {name} is INVALID, left by an interrupted run: it is built again"));
         client.batch_execute(&format!("drop index concurrently if exists {name}")).await?;
     }
     Ok(())
 }
 
-/// The INVALID indexes of that name on that table, as SQL writes them; also those that are being built, if asked for.
+/// Returns the INVALID indexes of that name on that table as quoted SQL names, with `in_progress` also those that are being
+/// built.
 pub(super) async fn invalid(
     client: &Client,
     index: &Index,
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_as_postgresql_reads_them() {
+    fn names_are_folded_and_unquoted_as_in_postgresql() {
         for (statement, expected) in [
             ("create index concurrently A on B (c)", index("a", None, "b")),
             ("CREATE UNIQUE INDEX CONCURRENTLY /* x */ IF NOT EXISTS a ON ONLY s.b (c)", index("a", Some("s"), "b")),

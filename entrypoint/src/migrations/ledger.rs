@@ -1,4 +1,4 @@
-//! What was applied to a database: `boot.migrations`, or what an older runner noted, which is adopted.
+//! The migrations that were applied to a database: `boot.migrations`, or the table of an older runner, which is adopted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,18 +8,18 @@ use tokio_postgres::{Client, GenericClient};
 use super::{MigrationFile, MigrationSet};
 use contract::{POST_SCHEMA_SUBDIR, Phase};
 
-/// The table of the shell runner that did this work before.
+/// The table of the shell runner that applied migrations before this boot existed.
 pub(super) const FOREIGN: &str = "public.migrations_applied";
-/// What its columns may be called; the first that is there counts.
+/// Possible names of the column with the file name; the first that exists is used.
 const NAME_COLUMNS: [&str; 6] = ["filename", "file_name", "name", "file", "migration", "version"];
-/// The same for its checksums.
+/// Possible names of the column with the checksum.
 const CHECKSUM_COLUMNS: [&str; 4] = ["checksum", "sha256", "hash", "md5"];
 
-/// An expression for how many rows the ledger has and the sum of the transactions that wrote them, which every change
-/// of it changes; see [`mod@crate::directus::fingerprint`].
+/// A SQL expression for the number of ledger rows and the sum of the transaction IDs that wrote them. Every change of the
+/// ledger changes it; see [`mod@crate::directus::fingerprint`].
 pub(crate) const LEDGER_STAMPS: &str = "(select concat(count(*), '+', sum(xmin::text::bigint)) from boot.migrations)";
 
-/// An expression for what the ledger of a phase comes to; see [`super::manifest::Part::ledger`].
+/// Returns a SQL expression for the digest of a phase's ledger; see [`super::manifest::Part::ledger`].
 pub(crate) fn ledger_digest(phase: Phase) -> String {
     format!(
         "(select encode(sha256(convert_to(string_agg(filename || ' ' || checksum, E'\\n'
@@ -34,14 +34,14 @@ pub struct LedgerRow {
     pub filename: String,
     /// SHA-256 over the EOL-normalised text, in hex.
     pub checksum: String,
-    /// Whether images without this file cannot serve any more.
+    /// Images without this file can no longer serve.
     pub breaks_older_images: bool,
     /// The image that applied it.
     pub image: String,
 }
 
 impl LedgerRow {
-    /// The row that applying the file by that image writes.
+    /// The row that records the file as applied by that image.
     #[must_use]
     pub fn of(file: &MigrationFile, image: &str) -> LedgerRow {
         LedgerRow {
@@ -53,8 +53,8 @@ impl LedgerRow {
     }
 }
 
-/// What was applied in both phases. Reading it writes nothing: rows of an older runner's count as ours until
-/// [`settle`](super::settle()) makes them ours.
+/// The applied migrations of both phases. Reading it writes nothing: rows of an older runner are used as they are until
+/// [`settle`](super::settle()) copies them into our table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     pub(super) db_init: Vec<LedgerRow>,
@@ -62,15 +62,15 @@ pub struct Ledger {
     pub(super) adoption: Option<Adoption>,
 }
 
-/// What is yet to be taken over from an older runner.
+/// The pending adoption of an older runner's table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Adoption {
-    /// Names in its table that are no file of this image.
+    /// Names in its table that are not files of this image.
     pub(super) unknown: Vec<String>,
 }
 
 impl Ledger {
-    /// Reads the ledger, or where it is empty or not there, the older runner's.
+    /// Reads the ledger, or if it is empty or missing, the table of the older runner.
     ///
     /// # Errors
     /// The driver's.
@@ -81,7 +81,7 @@ impl Ledger {
         let (ours, foreign): (bool, bool) = (row.get(0), row.get(1));
         let mut ledger = Ledger::default();
         if ours {
-            // Ledgers that are older than the column do not have it.
+            // Ledgers of older boots lack the column.
             let rows = client
                 .query(
                     "select phase, filename, checksum,
@@ -107,7 +107,7 @@ impl Ledger {
         Ok(if foreign { Ledger::adopting(&foreign_rows(client).await?, migrations) } else { ledger })
     }
 
-    /// What was applied in that phase, by file name.
+    /// The applied migrations of that phase, ordered by file name.
     #[must_use]
     pub fn of(&self, phase: Phase) -> &[LedgerRow] {
         if phase == Phase::PostSchema { &self.post_schema } else { &self.db_init }
@@ -117,12 +117,14 @@ impl Ledger {
         if phase == Phase::PostSchema { &mut self.post_schema } else { &mut self.db_init }
     }
 
-    /// The ledger that an older runner's rows amount to.
+    /// Builds the ledger that corresponds to the rows of an older runner.
     fn adopting(rows: &[ForeignRow], migrations: &MigrationSet) -> Ledger {
         let mut checksums: BTreeMap<(Phase, &str), Vec<&str>> = BTreeMap::new();
         let mut unknown = Vec::new();
-        let names = |phase: Phase| migrations.of(phase).iter().map(move |file| (phase, file.filename.as_str()));
-        let known: BTreeSet<(Phase, &str)> = names(Phase::DbInit).chain(names(Phase::PostSchema)).collect();
+        let known: BTreeSet<(Phase, &str)> = [Phase::DbInit, Phase::PostSchema]
+            .into_iter()
+            .flat_map(|phase| migrations.of(phase).iter().map(move |file| (phase, file.filename.as_str())))
+            .collect();
         for row in rows {
             let (folder, filename) = row.name.rsplit_once('/').unwrap_or(("", &row.name));
             let phases: &[Phase] = if folder.rsplit('/').next() == Some(POST_SCHEMA_SUBDIR) {
@@ -141,7 +143,7 @@ impl Ledger {
             for file in migrations.of(phase) {
                 let Some(noted) = checksums.get(&(phase, file.filename.as_str())) else { continue };
                 let ours = file.foreign_checksums();
-                // It may have noted a file twice; one good checksum is enough.
+                // The table may list a file twice; one matching checksum is enough.
                 let matches = noted.is_empty() || noted.iter().any(|checksum| ours.iter().any(|our| our == checksum));
                 let mut row = LedgerRow::of(file, FOREIGN);
                 if let Some(checksum) = noted.first().filter(|_| !matches) {
@@ -154,11 +156,11 @@ impl Ledger {
     }
 }
 
-/// A row of the older runner.
+/// A row of the older runner's table.
 #[derive(Debug)]
 struct ForeignRow {
     name: String,
-    /// In lower case; only SHA-256 counts.
+    /// SHA-256 in lower-case hex; None for any other checksum.
     checksum: Option<String>,
 }
 
@@ -171,26 +173,31 @@ async fn foreign_rows(client: &Client) -> Result<Vec<ForeignRow>, tokio_postgres
         )
         .await?;
     let columns: Vec<String> = columns.iter().map(|row| row.get(0)).collect();
-    let first = |names: &[&'static str]| names.iter().copied().find(|name| columns.iter().any(|column| column == name));
-    let Some(name) = first(&NAME_COLUMNS) else { return Ok(Vec::new()) };
-    let checksum = first(&CHECKSUM_COLUMNS).map_or("null".to_owned(), |column| format!("\"{column}\"::text"));
+    let Some(name) = first_present(&NAME_COLUMNS, &columns) else { return Ok(Vec::new()) };
+    let checksum = first_present(&CHECKSUM_COLUMNS, &columns);
+    let checksum = checksum.map_or("null".to_owned(), |column| format!("\"{column}\"::text"));
     let rows = client
         .query(
             &format!("select \"{name}\"::text, {checksum} from {FOREIGN} where \"{name}\" is not null order by 1"),
             &[],
         )
         .await?;
-    let sha256 = |text: String| {
-        let text = text.trim().to_ascii_lowercase();
-        (text.len() == 64 && text.chars().all(|c| c.is_ascii_hexdigit())).then_some(text)
-    };
     Ok(rows
         .iter()
-        .map(|row| ForeignRow { name: row.get(0), checksum: row.get::<_, Option<String>>(1).and_then(sha256) })
+        .map(|row| ForeignRow { name: row.get(0), checksum: row.get::<_, Option<&str>>(1).and_then(as_sha256) })
         .collect())
 }
 
-/// Writes an applied migration into the ledger; inside the migration's own transaction, if it has one.
+fn first_present<'a>(names: &[&'a str], columns: &[String]) -> Option<&'a str> {
+    names.iter().copied().find(|name| columns.iter().any(|column| column == name))
+}
+
+fn as_sha256(text: &str) -> Option<String> {
+    let text = text.trim().to_ascii_lowercase();
+    (text.len() == 64 && text.chars().all(|c| c.is_ascii_hexdigit())).then_some(text)
+}
+
+/// Writes an applied migration into the ledger, inside the migration's transaction if it has one.
 pub(super) async fn record(
     client: &impl GenericClient,
     phase: Phase,
@@ -213,8 +220,11 @@ mod tests {
     use super::*;
     use crate::migrations::file::hex_sha256;
 
+    fn file(name: &str, sql: &str) -> MigrationFile {
+        MigrationFile::parse(name, sql.as_bytes()).expect("a good file")
+    }
+
     fn set() -> MigrationSet {
-        let file = |name: &str, sql: &str| MigrationFile::parse(name, sql.as_bytes()).expect("a good file");
         MigrationSet {
             db_init: vec![file("001_a.sql", "select 1;\n"), file("002_b.sql", "select 2;\n")],
             post_schema: vec![file("001_a.sql", "select 3;\n"), file("002_c.sql", "select 4;\n")],
@@ -234,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_says_which_phase_and_a_bare_name_finds_its_own() {
+    fn a_path_determines_the_phase_and_a_bare_name_is_looked_up() {
         let ledger = adopted(&[
             ("db-init/001_a.sql", None),
             ("002_c.sql", None),
@@ -243,11 +253,11 @@ mod tests {
         ]);
         assert_eq!(names(&ledger, Phase::DbInit), ["001_a.sql"]);
         assert_eq!(names(&ledger, Phase::PostSchema), ["001_a.sql", "002_c.sql"]);
-        assert_eq!(ledger.adoption.expect("there is something to adopt").unknown, ["000_gone.sql"]);
+        assert_eq!(ledger.adoption.expect("a pending adoption").unknown, ["000_gone.sql"]);
     }
 
     #[test]
-    fn a_checksum_counts_in_any_line_end_and_another_one_is_an_edit() {
+    fn a_checksum_matches_with_any_line_ends_and_a_different_one_is_an_edit() {
         let set = set();
         let crlf = hex_sha256(b"select 1;\r\n");
         let other = "f".repeat(64);
@@ -255,12 +265,12 @@ mod tests {
         assert_eq!(ledger.of(Phase::DbInit)[0].checksum, set.db_init[0].checksum);
         assert_eq!(ledger.of(Phase::DbInit)[1].checksum, other);
         assert_eq!(ledger.of(Phase::PostSchema)[0].checksum, set.post_schema[1].checksum);
-        let refused = super::super::plan(&set.db_init, ledger.of(Phase::DbInit), None).expect_err("it was edited");
+        let refused = super::super::plan(&set.db_init, ledger.of(Phase::DbInit), None).expect_err("an edited file");
         assert!(refused.to_string().starts_with("002_b.sql was edited"), "{refused}");
     }
 
     #[test]
-    fn a_file_that_was_noted_twice_needs_one_good_checksum() {
+    fn a_file_listed_twice_needs_one_matching_checksum() {
         let (good, other) = (hex_sha256(b"select 1;\n"), "f".repeat(64));
         let ledger = adopted(&[("001_a.sql", Some(&other)), ("./001_a.sql", Some(&good))]);
         assert_eq!(ledger.of(Phase::DbInit)[0].checksum, good);

@@ -1,10 +1,10 @@
-//! What a boot needs to know of the files when there is nothing to apply, without reading them.
+//! The manifest: a digest of the SQL files for boots with nothing to apply, which then need not read the files.
 //!
-//! Ten thousand files are read and checked in a tenth of a second, and even listing them takes as long as the rest of such
-//! a boot. So the image's build does it once, leaves a note beside the files, and gives the folders a modification time
-//! that the note tells. It counts while they have that: whatever is added, removed or renamed there changes it, and a
-//! folder that is mounted over the image's has neither note nor time. It is trusted for the question whether there is
-//! anything to do; whatever is applied is read from its file.
+//! Reading and checking ten thousand files takes a tenth of a second, and even listing them takes as long as the rest of
+//! such a boot. So the build of the image does it once, writes a manifest next to the files, and sets the folders'
+//! modification time to one derived from the manifest. The manifest is valid while the folders have that time: adding,
+//! removing or renaming a file changes it, and a folder mounted over the image's has neither manifest nor time. It only
+//! decides if there is anything to do; a file that is applied is always read.
 
 use std::cell::OnceCell;
 use std::fmt::Write as _;
@@ -17,29 +17,26 @@ use super::file::hex_sha256;
 use super::{InvalidMigrations, MigrationFile, MigrationSet, RequiredExtension};
 use contract::{POST_SCHEMA_SUBDIR, Phase};
 
-/// The note's name in the folder; as a hidden file it is no migration.
+/// The manifest's name in the folder; hidden files are not read as migrations.
 const FILE: &str = ".manifest";
 
-/// The note.
+/// The summary of the SQL files of an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
-    /// Before the schema.
     db_init: Part,
-    /// After it.
     post_schema: Part,
-    /// The tables that the files say they own.
+    /// The tables of all `-- owns-table` directives.
     owned_tables: Vec<String>,
-    /// The extensions that they require.
     required_extensions: Vec<RequiredExtension>,
 }
 
 /// The files of one phase.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Part {
-    /// How many there are.
+    /// The number of files.
     pub files: usize,
-    /// What `boot.migrations` comes to once exactly these are applied: SHA-256 over `<file> <checksum>`, sorted, a line
-    /// each; none where there are no files.
+    /// The digest of `boot.migrations` once exactly these files are applied: SHA-256 over sorted lines of
+    /// `<file> <checksum>`; None without files.
     pub ledger: Option<String>,
 }
 
@@ -50,24 +47,27 @@ impl Part {
         let ledger = (!rows.is_empty()).then(|| hex_sha256(rows.join("\n").as_bytes()));
         Part { files: files.len(), ledger }
     }
+
+    fn parse(line: &str) -> Option<Part> {
+        let (files, ledger) = line.split_once(' ')?;
+        Some(Part { files: files.parse().ok()?, ledger: (ledger != "-").then(|| ledger.to_owned()) })
+    }
 }
 
 impl Manifest {
-    /// Reads and checks all files of a folder, and writes the note into it.
+    /// Reads and checks all files of a folder, and writes the manifest into it.
     ///
     /// # Errors
-    /// All that is wrong with the files, or that the note cannot be written.
+    /// Every problem of the files, or that the manifest cannot be written.
     pub fn write(dir: &Path) -> Result<Manifest, InvalidMigrations> {
         let manifest = Manifest::of(&MigrationSet::read(dir)?);
-        let cannot = |what: &Path, error: io::Error| {
-            InvalidMigrations(vec![format!("cannot write {}: {error}", what.display())])
-        };
         let (text, path) = (manifest.to_text(), dir.join(FILE));
-        std::fs::write(&path, &text).map_err(|error| cannot(&path, error))?;
-        // Only now: the note itself is a change of its folder.
+        std::fs::write(&path, &text).map_err(|error| cannot_write(&path, &error))?;
+        // Last, because writing the manifest changes the time of its folder.
         for folder in folders(dir) {
-            let times = FileTimes::new().set_modified(told_time(&text));
-            File::open(&folder).and_then(|file| file.set_times(times)).map_err(|error| cannot(&folder, error))?;
+            let times = FileTimes::new().set_modified(time_of(&text));
+            let set = File::open(&folder).and_then(|file| file.set_times(times));
+            set.map_err(|error| cannot_write(&folder, &error))?;
         }
         Ok(manifest)
     }
@@ -81,12 +81,12 @@ impl Manifest {
         }
     }
 
-    /// The note of a folder, if there is one and nothing has changed since.
+    /// Reads the manifest of a folder; None if it is missing or the folder has changed since.
     fn read(dir: &Path) -> Option<Manifest> {
         let text = std::fs::read_to_string(dir.join(FILE)).ok()?;
-        let is_unchanged =
-            |folder: PathBuf| folder.metadata().and_then(|it| it.modified()).is_ok_and(|time| time == told_time(&text));
-        if folders(dir).all(is_unchanged) { Manifest::parse(&text) } else { None }
+        let time = time_of(&text);
+        let is_valid = folders(dir).all(|folder| folder.metadata().and_then(|it| it.modified()).ok() == Some(time));
+        if is_valid { Manifest::parse(&text) } else { None }
     }
 
     /// The files of that phase.
@@ -95,7 +95,7 @@ impl Manifest {
         if phase == Phase::PostSchema { &self.post_schema } else { &self.db_init }
     }
 
-    /// A digest of what both ledgers come to.
+    /// A digest of both ledgers once all files are applied.
     #[must_use]
     pub fn ledger_digest(&self) -> String {
         let [db_init, post_schema] =
@@ -125,11 +125,7 @@ impl Manifest {
 
     fn parse(text: &str) -> Option<Manifest> {
         let mut lines = text.lines();
-        let mut part = || {
-            let (files, ledger) = lines.next()?.split_once(' ')?;
-            Some(Part { files: files.parse().ok()?, ledger: (ledger != "-").then(|| ledger.to_owned()) })
-        };
-        let (db_init, post_schema) = (part()?, part()?);
+        let (db_init, post_schema) = (Part::parse(lines.next()?)?, Part::parse(lines.next()?)?);
         let (mut owned_tables, mut required_extensions) = (Vec::new(), Vec::new());
         for line in lines {
             match line.split_once(' ')? {
@@ -142,20 +138,24 @@ impl Manifest {
     }
 }
 
-/// The folders that are there.
+/// The folders of both phases that exist.
 fn folders(dir: &Path) -> impl Iterator<Item = PathBuf> {
     [dir.to_owned(), dir.join(POST_SCHEMA_SUBDIR)].into_iter().filter(|folder| folder.exists())
 }
 
-/// The modification time that folders with this note have: one of a billion seconds, long ago, so that no change and no
-/// tool gives it to a folder by chance. Whole seconds, because layers of images keep no more.
-fn told_time(text: &str) -> SystemTime {
+fn cannot_write(path: &Path, error: &io::Error) -> InvalidMigrations {
+    InvalidMigrations::one(format!("cannot write {}: {error}", path.display()))
+}
+
+/// The modification time of folders with this manifest: one of a billion seconds before September 2001, so that no change
+/// and no tool gives it to a folder by chance. Whole seconds, because image layers keep no finer time.
+fn time_of(text: &str) -> SystemTime {
     let digest = hex_sha256(text.as_bytes());
     let number = u64::from_str_radix(&digest[..15], 16).expect("hex");
     SystemTime::UNIX_EPOCH + Duration::from_secs(number % 1_000_000_000)
 }
 
-/// The image's files: the note about them, and the files themselves once somebody asks for them.
+/// The image's files: their manifest, and the files themselves once they are needed.
 #[derive(Debug)]
 pub struct Migrations {
     dir: PathBuf,
@@ -164,10 +164,10 @@ pub struct Migrations {
 }
 
 impl Migrations {
-    /// Goes by the note, or without one reads and checks the files.
+    /// Reads the manifest, or if there is no valid one, reads and checks the files.
     ///
     /// # Errors
-    /// Everything that is wrong with the files, if they were read.
+    /// Every problem of the files, if they were read.
     pub fn open(dir: &Path) -> Result<Migrations, InvalidMigrations> {
         let (manifest, set) = match Manifest::read(dir) {
             Some(manifest) => (manifest, OnceCell::new()),
@@ -179,16 +179,16 @@ impl Migrations {
         Ok(Migrations { dir: dir.to_owned(), manifest, set })
     }
 
-    /// What is known of the files.
+    /// The summary of the files.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// The files, read and checked.
+    /// Returns the files; the first call may have to read and check them.
     ///
     /// # Errors
-    /// Everything that is wrong with them.
+    /// Every problem of the files.
     pub fn files(&self) -> Result<&MigrationSet, InvalidMigrations> {
         if let Some(set) = self.set.get() {
             return Ok(set);
@@ -197,7 +197,7 @@ impl Migrations {
         Ok(self.set.get_or_init(|| set))
     }
 
-    /// The tables that the files say they own; Directus must not see them.
+    /// The tables of all `-- owns-table` directives; Directus must not see them.
     pub fn owned_tables(&self) -> impl Iterator<Item = &str> {
         self.manifest.owned_tables.iter().map(String::as_str)
     }
@@ -230,12 +230,12 @@ mod tests {
 
     impl Drop for Folder {
         fn drop(&mut self) {
-            std::fs::remove_dir_all(&self.0).expect("the folder is ours");
+            std::fs::remove_dir_all(&self.0).expect("the test's own folder");
         }
     }
 
     #[test]
-    fn the_note_says_what_the_files_say() {
+    fn the_manifest_equals_a_summary_of_the_files() {
         let folder = Folder::new("same");
         let read = Migrations::open(&folder.0).expect("good files");
         let written = Manifest::write(&folder.0).expect("good files");
@@ -247,36 +247,36 @@ mod tests {
     }
 
     #[test]
-    fn one_file_more_or_less_or_by_another_name_makes_it_void() {
+    fn adding_removing_or_renaming_a_file_invalidates_the_manifest() {
         let folder = Folder::new("void");
-        assert!(!folder.is_unread(), "there is no note yet");
+        assert!(!folder.is_unread(), "there is no manifest yet");
         Manifest::write(&folder.0).expect("good files");
         assert!(folder.is_unread());
         folder.write("post-schema/002_c.sql", "select 3;\n");
         assert!(!folder.is_unread());
         Manifest::write(&folder.0).expect("good files");
         assert!(folder.is_unread());
-        std::fs::rename(folder.0.join("001_a.sql"), folder.0.join("001_z.sql")).expect("it is there");
+        std::fs::rename(folder.0.join("001_a.sql"), folder.0.join("001_z.sql")).expect("it exists");
         assert!(!folder.is_unread());
         Manifest::write(&folder.0).expect("good files");
-        std::fs::remove_dir_all(folder.0.join(POST_SCHEMA_SUBDIR)).expect("it is there");
+        std::fs::remove_dir_all(folder.0.join(POST_SCHEMA_SUBDIR)).expect("it exists");
         assert!(!folder.is_unread());
     }
 
     #[test]
-    fn a_note_of_other_files_is_none() {
+    fn a_manifest_of_other_files_is_ignored() {
         let (folder, other) = (Folder::new("one"), Folder::new("other"));
         other.write("002_b.sql", "select 3;\n");
         for folder in [&folder, &other] {
             Manifest::write(&folder.0).expect("good files");
         }
-        // In place, so that the folder keeps its time.
-        std::fs::copy(other.0.join(FILE), folder.0.join(FILE)).expect("both are there");
+        // Overwritten in place, so that the folder keeps its time.
+        std::fs::copy(other.0.join(FILE), folder.0.join(FILE)).expect("both files exist");
         assert!(!folder.is_unread());
     }
 
     #[test]
-    fn faulty_files_get_no_note() {
+    fn faulty_files_get_no_manifest() {
         let folder = Folder::new("faulty");
         folder.write("002_broken.sql", "select '\n");
         assert!(Manifest::write(&folder.0).is_err());

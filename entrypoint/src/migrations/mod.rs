@@ -1,8 +1,8 @@
 //! Phases 4 and 7: the SQL files before and after the Directus schema.
 //!
-//! [`mod@file`] reads them and holds them against the rules, [`ledger`] reads what a database has seen of them, [`mod@plan`]
-//! decides what to apply (a pure function over both), [`settle()`] puts the ledger in order, and [`mod@apply`] does
-//! it, one transaction a file with its ledger row inside.
+//! [`mod@file`] reads and checks them, [`ledger`] reads the applied ones from the database, [`mod@plan`] decides which to
+//! apply (a pure function over both), [`settle()`] brings the ledger up to date, and [`mod@apply`] applies them, one
+//! transaction per file with its ledger row inside.
 
 mod accept;
 pub mod apply;
@@ -41,17 +41,23 @@ pub use patience::LockPatience;
 pub use plan::{Accepted, Plan, plan};
 pub use settle::settle;
 
-/// What is wrong with the files, all of it. Nothing was applied.
+/// Every problem of the files. Nothing was applied.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("; "))]
 pub struct InvalidMigrations(pub Vec<String>);
 
+impl InvalidMigrations {
+    fn one(problem: String) -> InvalidMigrations {
+        InvalidMigrations(vec![problem])
+    }
+}
+
 /// The files of both phases.
 #[derive(Debug, Default)]
 pub struct MigrationSet {
-    /// Before the schema.
+    /// The files of phase 4, before the Directus schema.
     pub db_init: Vec<MigrationFile>,
-    /// After it.
+    /// The files of phase 7, after the Directus schema.
     pub post_schema: Vec<MigrationFile>,
 }
 
@@ -59,20 +65,18 @@ impl MigrationSet {
     /// Reads and checks the files of both phases.
     ///
     /// # Errors
-    /// Everything that is wrong with them.
+    /// Every problem of the files.
     pub fn read(db_init: &Path) -> Result<MigrationSet, InvalidMigrations> {
-        let mut problems = Vec::new();
-        let mut read = |folder: &str, dir: &Path| {
-            file::read_dir(folder, dir).unwrap_or_else(|InvalidMigrations(found)| {
-                problems.extend(found);
-                Vec::new()
-            })
-        };
-        let after = db_init.join(POST_SCHEMA_SUBDIR);
-        let db_init = read("", db_init);
-        // Nothing to do after the schema is no fault, and git keeps no empty folder.
-        let post_schema = if after.exists() { read(&format!("{POST_SCHEMA_SUBDIR}/"), &after) } else { Vec::new() };
-        if problems.is_empty() { Ok(MigrationSet { db_init, post_schema }) } else { Err(InvalidMigrations(problems)) }
+        let dir = db_init.join(POST_SCHEMA_SUBDIR);
+        let db_init = file::read_dir("", db_init);
+        // The folder is optional, because git does not keep an empty one.
+        let post_schema =
+            if dir.exists() { file::read_dir(&format!("{POST_SCHEMA_SUBDIR}/"), &dir) } else { Ok(Vec::new()) };
+        match (db_init, post_schema) {
+            (Ok(db_init), Ok(post_schema)) => Ok(MigrationSet { db_init, post_schema }),
+            (Err(problems), Ok(_)) | (Ok(_), Err(problems)) => Err(problems),
+            (Err(first), Err(second)) => Err(InvalidMigrations([first.0, second.0].concat())),
+        }
     }
 
     /// The files of that phase.
@@ -81,7 +85,7 @@ impl MigrationSet {
         if phase == Phase::PostSchema { &self.post_schema } else { &self.db_init }
     }
 
-    /// The tables that the files say they own; Directus must not see them.
+    /// The tables of all `-- owns-table` directives; Directus must not see them.
     pub fn owned_tables(&self) -> impl Iterator<Item = &str> {
         self.db_init
             .iter()

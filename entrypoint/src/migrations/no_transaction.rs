@@ -1,21 +1,21 @@
-//! Statements of a file with `-- no-transaction`. The boot cannot roll such a file back, so each of its statements must
-//! need the directive and must not destroy anything.
+//! Rules for the statements of a file with `-- no-transaction`. The boot cannot roll such a file back, so each of its
+//! statements must need the directive and must not destroy anything.
 
 use super::do_block::DoBlock;
 use super::indexes::{Built, concurrent_index};
 use super::scan::{Kind, Lexer};
 
-/// How many tokens of a statement are looked at; the longest form is `ALTER TABLE IF EXISTS ONLY a.b DETACH PARTITION c.d
-/// CONCURRENTLY`, in PostgreSQL with a database before each schema.
+/// Number of tokens that are examined. The longest form is `ALTER TABLE IF EXISTS ONLY a.b DETACH PARTITION c.d
+/// CONCURRENTLY`; PostgreSQL also allows a database before each schema.
 const TOKENS: usize = 20;
-/// Commands that would destroy data, or hide that they do.
+/// Commands that destroy data, or that may hide such a command.
 const DESTRUCTIVE: [&str; 6] = ["DELETE", "TRUNCATE", "DROP", "ALTER", "MERGE", "EXECUTE"];
 /// Words between `CREATE` and the kind of the object.
 const MODIFIERS: [&str; 8] = ["OR", "REPLACE", "UNIQUE", "TEMP", "TEMPORARY", "UNLOGGED", "GLOBAL", "LOCAL"];
-/// First words of kinds of objects that consist of two.
+/// First words of object kinds that consist of two words.
 const TWO_WORDS: [&str; 6] = ["MATERIALIZED", "FOREIGN", "EVENT", "ACCESS", "DEFAULT", "USER"];
 
-/// Why the statement may not be part of the file, with the offset in the statement and what to do. None if it may.
+/// Returns the problem of a statement that is not allowed, with its offset in the statement and the remedy.
 pub(super) fn refuse(statement: &str) -> Option<(usize, String)> {
     let tokens = first_tokens(statement);
     let tokens: &[&str] = &tokens.iter().map(String::as_str).collect::<Vec<_>>();
@@ -24,7 +24,7 @@ pub(super) fn refuse(statement: &str) -> Option<(usize, String)> {
         ["CREATE", "INDEX", "CONCURRENTLY", ..] | ["CREATE", "UNIQUE", "INDEX", "CONCURRENTLY", ..] => {
             return (concurrent_index(statement) == Some(Built::Unnamed)).then(|| {
                 let problem = "CREATE INDEX CONCURRENTLY without a name: give it one, so that the next boot finds it if \
-                               this one is cut off";
+                               this one is interrupted";
                 (0, problem.to_owned())
             });
         }
@@ -67,7 +67,7 @@ pub(super) fn refuse(statement: &str) -> Option<(usize, String)> {
     Some((0, problem))
 }
 
-/// A `DO` may commit by itself, and then nothing of it can be rolled back.
+/// A `DO` may commit, and then it cannot be rolled back.
 fn refuse_do(statement: &str) -> Option<(usize, String)> {
     let Some(block) = DoBlock::of(statement).filter(|block| block.is_plain) else {
         let problem = "DO in a file with `-- no-transaction`: write its body in PL/pgSQL and in dollar quotes ($$ … $$), so \
@@ -80,17 +80,17 @@ fn refuse_do(statement: &str) -> Option<(usize, String)> {
         return Some((0, problem.to_owned()));
     }
     let (at, word) = block.find_word(&DESTRUCTIVE)?;
-    let way_out = if word == "EXECUTE" {
-        "cannot be checked, nor rolled back: write the statement itself, or move it into a file without \
+    let remedy = if word == "EXECUTE" {
+        "can be neither checked nor rolled back: write the statement itself, or move it into a file without \
          `-- no-transaction`"
     } else {
-        "cannot be rolled back: move it into a file without `-- no-transaction`, and declare there what it destroys with \
+        "cannot be rolled back: move it into a file without `-- no-transaction`, and declare the loss there with \
          `-- destroys:`"
     };
-    Some((at, format!("{word} in a DO block that commits {way_out}")))
+    Some((at, format!("{word} in a DO block that commits {remedy}")))
 }
 
-/// Commands that are allowed by their first words alone.
+/// Returns true for commands that are allowed regardless of their later tokens.
 fn is_allowed(tokens: &[&str]) -> bool {
     matches!(
         tokens,
@@ -102,7 +102,7 @@ fn is_allowed(tokens: &[&str]) -> bool {
     )
 }
 
-/// `DETACH PARTITION … CONCURRENTLY` or `FINALIZE`, behind `ALTER TABLE`.
+/// Returns true for `DETACH PARTITION … CONCURRENTLY` or `FINALIZE`, given the tokens after `ALTER TABLE`.
 fn detaches_without_lock(tokens: &[&str]) -> bool {
     let tokens = tokens.strip_prefix(&["IF", "EXISTS"]).unwrap_or(tokens);
     let tokens = tokens.strip_prefix(&["ONLY"]).unwrap_or(tokens);
@@ -112,7 +112,7 @@ fn detaches_without_lock(tokens: &[&str]) -> bool {
     }
 }
 
-/// The text after a name that may be qualified.
+/// Returns the tokens after a name, which may be qualified.
 fn after_name<'t, 'a>(mut tokens: &'t [&'a str]) -> &'t [&'a str] {
     while let [_, ".", rest @ ..] = tokens {
         tokens = rest;
@@ -120,7 +120,7 @@ fn after_name<'t, 'a>(mut tokens: &'t [&'a str]) -> &'t [&'a str] {
     tokens.get(1..).unwrap_or_default()
 }
 
-/// The first tokens: words in upper case, everything else as it is.
+/// Returns the first tokens, with words in upper case.
 fn first_tokens(statement: &str) -> Vec<String> {
     let tokens = Lexer::new(statement).filter(|token| token.kind != Kind::Comment).take(TOKENS);
     tokens
@@ -131,7 +131,7 @@ fn first_tokens(statement: &str) -> Vec<String> {
         .collect()
 }
 
-/// A command's name for a message: `INSERT`, `CREATE TABLE`, `DROP MATERIALIZED VIEW`.
+/// Returns the command's name for a message: `INSERT`, `CREATE TABLE`, `DROP MATERIALIZED VIEW`.
 fn name(tokens: &[&str]) -> String {
     let tokens: Vec<&str> = tokens.iter().copied().skip_while(|token| *token == "(").collect();
     let first = tokens.first().copied().unwrap_or_default();
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn statements_that_do_not_need_it_are_named() {
+    fn statements_that_do_not_need_the_directive_are_refused_by_name() {
         for (sql, expected) in [
             ("create table a (id int)", "CREATE TABLE does not need"),
             ("create or replace function f() returns int language sql as $$ select 1 $$", "CREATE FUNCTION does not"),
@@ -234,7 +234,11 @@ mod tests {
                 "DELETE in a DO block that commits cannot be rolled back",
             ),
             ("do $$ begin commit; Truncate a; end $$", 20, "TRUNCATE in a DO block"),
-            ("do $$ begin commit; execute 'x'; end $$", 20, "EXECUTE in a DO block that commits cannot be checked"),
+            (
+                "do $$ begin commit; execute 'x'; end $$",
+                20,
+                "EXECUTE in a DO block that commits can be neither checked",
+            ),
             ("do 'begin commit; end'", 0, "in dollar quotes"),
             ("do E'begin \\x64elete from a; commit; end'", 0, "in dollar quotes"),
             ("do language plpython3u $$ begin; commit; $$", 0, "in PL/pgSQL"),

@@ -1,8 +1,8 @@
-//! Who a migration waits for, and what a long one says of itself.
+//! Bounded waits for locks, the sessions that block a migration, and the progress of a long one.
 //!
-//! A statement that wants a lock queues up behind whoever holds it, and everybody else queues up behind the statement:
-//! waiting without end stops the whole application. So each try is short, the pause between two lets the queue go, and
-//! the log names who is in the way.
+//! A statement that needs a lock queues behind the session that holds it, and later sessions queue behind the statement:
+//! an unbounded wait stops the whole application. So each try is short, the queue drains in the pause between two tries,
+//! and the log names the blocker.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -15,34 +15,34 @@ use crate::config::DatabaseConfig;
 use crate::database::Session;
 use crate::log::Log;
 
-/// How long a migration waits for locks, and how often.
+/// Limits on waiting for locks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LockPatience {
-    /// For one lock.
+    /// The limit for one lock.
     pub timeout: Duration,
-    /// How often a file is tried.
+    /// The maximum number of tries for one file.
     pub tries: u32,
 }
 
-/// How long a file may be silent before somebody asks what it waits for.
-const LOOK: Duration = Duration::from_secs(1);
-/// How long one question may take.
-const ANSWER: Duration = Duration::from_secs(5);
-/// How often the same blocker is named.
-const MENTION: Duration = Duration::from_secs(5);
-/// How often a long file says that it still runs.
-const PROGRESS: Duration = Duration::from_secs(10);
+/// Interval between two queries for blockers.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Time limit for one such query, and for its connection.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Interval at which the same blocker is logged again.
+const REPEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// Interval at which the progress of a long file is logged.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A session that holds what a migration wants. Its query is not in it: that may hold secrets.
+/// A session that holds a lock which the migration needs. Without its query, which may contain secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocker {
     /// The server process; 0 for a prepared transaction.
     pub pid: i32,
-    /// What it calls itself; `None` if this role may not see it, or it has no name.
+    /// Its `application_name`; `None` if it is empty or this role may not see it.
     pub application: Option<String>,
     /// `idle in transaction`, `active`, …; `None` if this role may not see it.
     pub state: Option<String>,
-    /// For how many seconds it has been in that state; an active one: how long its query has taken.
+    /// Seconds in that state; for an active session, seconds since its query began.
     pub for_seconds: i64,
     /// The age of its transaction in seconds.
     pub transaction_seconds: i64,
@@ -58,42 +58,42 @@ impl fmt::Display for Blocker {
                 f,
                 "pid {pid} ({application}, {state} for {for_seconds} s, its transaction is {transaction_seconds} s old)"
             ),
-            None => write!(f, "pid {pid} (which this role may not look at)"),
+            None => write!(f, "pid {pid} (its details are hidden from this role)"),
         }
     }
 }
 
-/// Looks at a file that is being applied, over a connection of its own.
-pub(super) struct Watch<'a> {
+/// Looks for the sessions that block a file, over its own connection, and logs them.
+pub(super) struct BlockerMonitor<'a> {
     pub(super) filename: &'a str,
-    /// The server process that applies it.
+    /// The server process that applies the file.
     pub(super) pid: i32,
     pub(super) database: &'a DatabaseConfig,
     pub(super) patience: LockPatience,
     pub(super) log: &'a Log,
-    /// Who was in the way when last looked.
+    /// The blockers that were seen last.
     pub(super) blockers: RefCell<Vec<Blocker>>,
 }
 
-impl Watch<'_> {
-    /// Looks until it is dropped.
+impl BlockerMonitor<'_> {
+    /// Runs until it is dropped.
     pub(super) async fn run(&self) {
         let began = Instant::now();
         let mut session: Option<Session> = None;
-        let mut said: Option<(Vec<i32>, Instant)> = None;
-        let mut progress = PROGRESS;
+        let mut logged: Option<(Vec<i32>, Instant)> = None;
+        let mut next_progress = PROGRESS_INTERVAL;
         loop {
-            sleep(LOOK.min(self.patience.timeout / 2)).await;
-            if began.elapsed() >= progress {
+            sleep(POLL_INTERVAL.min(self.patience.timeout / 2)).await;
+            if began.elapsed() >= next_progress {
                 self.log.note(format!("{}: {} s so far", self.filename, began.elapsed().as_secs()));
-                progress += PROGRESS;
+                next_progress += PROGRESS_INTERVAL;
             }
-            // A server that has no connection left, or no answer, is not this look's business.
+            // Errors are ignored: a server without free connections or answers must not fail the migration.
             if session.is_none() {
-                session = timeout(ANSWER, Session::connect(self.database)).await.ok().and_then(Result::ok);
+                session = timeout(QUERY_TIMEOUT, Session::connect(self.database)).await.ok().and_then(Result::ok);
             }
-            let Some(asked) = &session else { continue };
-            let Ok(Ok(found)) = timeout(ANSWER, blockers(&asked.client, self.pid)).await else {
+            let Some(connected) = &session else { continue };
+            let Ok(Ok(found)) = timeout(QUERY_TIMEOUT, blockers(&connected.client, self.pid)).await else {
                 session = None;
                 continue;
             };
@@ -101,19 +101,22 @@ impl Watch<'_> {
                 continue;
             }
             let pids: Vec<i32> = found.iter().map(|blocker| blocker.pid).collect();
-            let news = said.as_ref().is_none_or(|(before, when)| *before != pids || when.elapsed() >= MENTION);
-            if news {
+            if logged.as_ref().is_none_or(|(before, when)| *before != pids || when.elapsed() >= REPEAT_INTERVAL) {
                 self.log.note(format!("{} waits for {}", self.filename, list(&found)));
-                said = Some((pids, Instant::now()));
+                logged = Some((pids, Instant::now()));
             }
             self.blockers.replace(found);
         }
     }
 
-    /// Who was in the way, in words.
+    /// Describes the blockers that were seen last.
     pub(super) fn blocker(&self) -> String {
         let blockers = self.blockers.borrow();
-        if blockers.is_empty() { "a session that had let go when asked for".to_owned() } else { list(&blockers) }
+        if blockers.is_empty() {
+            "a session that released the lock before it was seen".to_owned()
+        } else {
+            list(&blockers)
+        }
     }
 }
 
@@ -155,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_blocker_is_named_by_what_this_role_may_see() {
+    fn a_blocker_is_described_by_the_details_that_this_role_may_see() {
         let seen = Blocker {
             pid: 123,
             application: Some("psql".to_owned()),
@@ -165,7 +168,7 @@ mod tests {
         };
         assert_eq!(seen.to_string(), "pid 123 (psql, idle in transaction for 40 s, its transaction is 60 s old)");
         let hidden = Blocker { application: None, state: None, ..seen.clone() };
-        assert_eq!(hidden.to_string(), "pid 123 (which this role may not look at)");
+        assert_eq!(hidden.to_string(), "pid 123 (its details are hidden from this role)");
         let prepared = Blocker { pid: 0, ..hidden.clone() };
         assert!(prepared.to_string().contains("pg_prepared_xacts"));
         assert!(list(&[seen, hidden.clone(), hidden.clone(), hidden]).ends_with(" and 1 more"));

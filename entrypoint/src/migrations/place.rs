@@ -1,4 +1,4 @@
-//! A place in a file, for people: line and column, and the line with a caret under it.
+//! A place in a file as the log shows it: line and column, and the line with a caret under it.
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
@@ -14,25 +14,25 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The place of that byte, which begins a character.
+    /// The place of that byte, which must begin a character.
     pub(super) fn at(sql: &str, byte: usize) -> Place {
         let before = &sql[..byte];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         Place { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1, byte }
     }
 
-    /// The line with a caret under the place, as lines of text.
+    /// Renders the line with a caret under the place, one string per line of text.
     pub(super) fn excerpt(self, filename: &str, sql: &str, label: &str) -> Vec<String> {
         let end = sql[self.byte..].chars().next().map_or(self.byte, |c| self.byte + c.len_utf8());
         let snippet =
             Snippet::source(sql).path(filename).annotation(AnnotationKind::Primary.span(self.byte..end).label(label));
         let report = Level::ERROR.primary_title("SQL").element(snippet);
-        // The title says nothing that the last line of the boot does not say.
+        // The last line of the boot repeats the title, so it is omitted here.
         Renderer::plain().render(&[report]).lines().skip(1).map(str::to_owned).collect()
     }
 }
 
-/// Where PostgreSQL's `position` (1-based, in characters) lies in a text; its end, where PostgreSQL points beyond it.
+/// Returns the byte offset of PostgreSQL's `position` (1-based, in characters) in a text, at most the text's length.
 pub(super) fn byte_of(text: &str, position: u32) -> usize {
     let index = usize::try_from(position).unwrap_or(usize::MAX).saturating_sub(1);
     text.char_indices().nth(index).map_or(text.len(), |(byte, _)| byte)
@@ -45,7 +45,7 @@ mod tests {
     const SQL: &str = "select 1;\nselect 'Größe', 'ラリー', wrong;\n";
 
     fn wrong() -> Place {
-        let position = SQL.chars().position(|c| c == 'w').expect("it is there") + 1;
+        let position = SQL.chars().position(|c| c == 'w').expect("a w") + 1;
         Place::at(SQL, byte_of(SQL, u32::try_from(position).expect("small")))
     }
 
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_text_is_a_place_and_nothing_lies_beyond_it() {
+    fn a_position_beyond_the_text_is_its_end() {
         let end = u32::try_from(SQL.chars().count()).expect("small") + 1;
         assert_eq!(byte_of(SQL, end), SQL.len());
         assert_eq!(byte_of(SQL, u32::MAX), SQL.len());
@@ -67,16 +67,19 @@ mod tests {
     }
 
     #[test]
-    fn the_caret_stands_under_the_word_also_behind_wide_characters() {
+    fn the_caret_is_under_the_word_even_after_wide_characters() {
         let lines = wrong().excerpt("001_a.sql", SQL, "unknown column");
         let caret = lines.iter().find(|line| line.contains('^')).expect("a caret");
         let source = lines.iter().find(|line| line.contains("wrong")).expect("the line");
-        // Each of the three wide characters takes two columns.
-        let columns = |text: &str| text.chars().map(|c| if c as u32 > 0x2000 { 2 } else { 1 }).sum::<usize>();
         assert_eq!(
             columns(source.split("wrong").next().expect("a head")),
             columns(caret.split('^').next().expect("a head"))
         );
         assert!(lines[0].contains("001_a.sql:2:24"), "{lines:?}");
+    }
+
+    /// Columns on a terminal: each of the three wide characters takes two.
+    fn columns(text: &str) -> usize {
+        text.chars().map(|c| if c as u32 > 0x2000 { 2 } else { 1 }).sum()
     }
 }

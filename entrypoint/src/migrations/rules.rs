@@ -1,20 +1,20 @@
-//! What a migration may not contain, found when the files are read: before anything touches the database.
+//! Rules for the content of a migration, checked when the files are read: before the boot touches the database.
 
 use std::ops::Range;
 
 use super::do_block::DoBlock;
 use super::headers::{Headers, read};
 use super::place::Place;
-use super::scan::{Copies, Fault, Scan, copies, scan, words};
+use super::scan::{CopyDirection, Fault, Scan, copy_direction, scan, words};
 use super::{no_transaction, track_counts};
 
-/// What a file consists of, and all that is wrong with it: each problem with its place and the way out.
+/// Returns the directives and statements of a file, and all its problems, each with its place and remedy.
 pub(super) fn check(filename: &str, sql: &str) -> (Headers, Vec<Range<usize>>, Vec<String>) {
     let (headers, bad_headers) = read(sql);
     let Scan { statements, faults } = scan(sql);
     let mut found: Vec<(usize, String)> = bad_headers.into_iter().map(|bad| (bad.at, bad.problem)).collect();
     if let Some(at) = sql.find('\0') {
-        found.push((at, "a NUL byte, which PostgreSQL takes in no text: remove it".to_owned()));
+        found.push((at, "a NUL byte, which PostgreSQL does not accept in text: remove it".to_owned()));
     }
     found.extend(faults.into_iter().map(|fault| fault_problem(sql, fault)));
     for range in &statements {
@@ -35,20 +35,20 @@ pub(super) fn check(filename: &str, sql: &str) -> (Headers, Vec<Range<usize>>, V
 
 fn fault_problem(sql: &str, fault: Fault) -> (usize, String) {
     match fault {
-        Fault::Unterminated(at, what) => {
-            let kind = if what == "/*" { "comment" } else { "quote" };
-            let tag = sql[at + 1..].find('$').map_or(what, |end| &sql[at..at + end + 2]);
-            let opening = if what == "$$" { tag } else { what };
+        Fault::Unterminated(at, opening) => {
+            let kind = if opening == "/*" { "comment" } else { "quote" };
+            let tag_end = sql[at + 1..].find('$').filter(|_| opening == "$$");
+            let opening = tag_end.map_or(opening, |end| &sql[at..at + end + 2]);
             (at, format!("this {kind} ({opening}) is never closed: close it"))
         }
         Fault::MetaCommand(at) => {
             let command: String = sql[at..].chars().take_while(|c| !c.is_whitespace()).take(20).collect();
-            (at, format!("{command} is a command of psql, which no server understands: write SQL instead"))
+            (at, format!("{command} is a psql command, which PostgreSQL does not understand: write SQL instead"))
         }
     }
 }
 
-/// The problem of a statement, and the offset in it.
+/// Returns the problem of a statement, with the offset in it.
 fn statement_problem(statement: &str, no_transaction: bool) -> Option<(usize, String)> {
     if let Some(problem) = foreign_command(statement, no_transaction) {
         return Some((0, problem));
@@ -68,11 +68,11 @@ fn statement_problem(statement: &str, no_transaction: bool) -> Option<(usize, St
         );
         return Some((at, problem));
     }
-    // PL/pgSQL's EXECUTE keeps this form for itself (0A000), and its error gives no place.
+    // PL/pgSQL's EXECUTE does not implement this form (0A000), and its error has no position.
     selects_into(statement).then(|| (0, "SELECT … INTO: write CREATE TABLE … AS SELECT …".to_owned()))
 }
 
-/// Commands that would end the boot's transaction, or need psql's input and output.
+/// Returns the problem of a command that would end the boot's transaction, or that needs psql's input and output.
 fn foreign_command(statement: &str, no_transaction: bool) -> Option<String> {
     let mut first_words = words(statement);
     let first = first_words.next()?.to_ascii_uppercase();
@@ -84,17 +84,19 @@ fn foreign_command(statement: &str, no_transaction: bool) -> Option<String> {
     };
     if ends_transactions {
         let command = if second == "TRANSACTION" { format!("{first} {second}") } else { first };
-        let why = if no_transaction {
-            "the file says `-- no-transaction`, so each statement stands alone: remove the command or the header"
+        let reason = if no_transaction {
+            "the file has `-- no-transaction`, so each statement runs on its own: remove the command or the directive"
         } else {
             "each file is one transaction, which the boot begins and ends: remove it"
         };
-        return Some(format!("{command}: {why}"));
+        return Some(format!("{command}: {reason}"));
     }
-    match copies(statement)? {
-        Copies::FromStdin => Some("COPY … FROM STDIN: there is no input; write the rows as INSERT … VALUES".to_owned()),
-        Copies::ToStdout => Some("COPY … TO STDOUT: nobody reads it; remove it".to_owned()),
-    }
+    Some(match copy_direction(statement)? {
+        CopyDirection::FromStdin => {
+            "COPY … FROM STDIN: there is no input: write the rows as INSERT … VALUES".to_owned()
+        }
+        CopyDirection::ToStdout => "COPY … TO STDOUT: its output is not read: remove it".to_owned(),
+    })
 }
 
 fn selects_into(statement: &str) -> bool {
@@ -140,7 +142,7 @@ mod tests {
         for sql in ["do $$ begin execute 'commit'; end $$", "select 'commit; end'", "prepare a as select 1", function] {
             assert_eq!(problems(sql), [""; 0], "{sql}");
         }
-        assert!(problems("-- no-transaction\ncommit;")[0].contains("stands alone"));
+        assert!(problems("-- no-transaction\ncommit;")[0].contains("runs on its own"));
     }
 
     #[test]
@@ -161,14 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_of_a_file_are_found_in_the_order_of_its_lines() {
+    fn all_problems_of_a_file_are_reported_in_line_order() {
         let found = problems("-- no-transactions\ncommit;\n\\d\nselect '\0';\nselect 'x");
         let places: Vec<&str> = found.iter().map(|problem| problem.split(": ").next().expect("a place")).collect();
         assert_eq!(places, ["001_a.sql:1:1", "001_a.sql:2:1", "001_a.sql:3:1", "001_a.sql:4:9", "001_a.sql:5:8"]);
     }
 
     #[test]
-    fn an_index_that_is_built_concurrently_needs_a_name() {
+    fn a_concurrently_built_index_needs_a_name() {
         assert_eq!(problems("-- no-transaction\ncreate index concurrently a on b (c)"), [""; 0]);
         assert!(problems("-- no-transaction\ncreate index concurrently on b (c)")[0].contains("without a name"));
     }
@@ -183,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_transaction_holds_only_what_needs_that() {
+    fn a_file_without_a_transaction_may_contain_only_statements_that_need_it() {
         let found = problems(
             "-- no-transaction\nvacuum a;\n  create table b (id int);\ndo $$ begin commit;\ndrop table c; end $$",
         );
@@ -193,14 +195,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_transaction_cannot_declare_that_it_destroys() {
+    fn a_file_without_a_transaction_cannot_declare_a_loss() {
         let found = problems("-- First.\n -- destroys: table a\n-- destroys: table b\n-- no-transaction\nvacuum a");
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].starts_with("001_a.sql:2:2: `-- destroys:` "), "{found:?}");
     }
 
     #[test]
-    fn no_file_sets_track_counts() {
+    fn setting_track_counts_is_refused() {
         for directive in ["", "-- no-transaction\n"] {
             let found = problems(&format!("{directive}set\n  track_counts = off"));
             assert_eq!(found.len(), 1, "{found:?}");

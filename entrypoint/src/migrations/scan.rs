@@ -1,25 +1,25 @@
-//! Splits SQL into statements as PostgreSQL's own lexer would, and finds what no lexer can get past.
+//! Splits SQL into statements as PostgreSQL's own lexer would, and finds text that is not SQL.
 //!
-//! Pure and total: every text has a scan, in linear time. Statements are byte ranges from their first token to before
-//! their semicolon; what lies between them is space, comments, semicolons and faults.
+//! Pure and total: every text has a scan, in linear time. A statement is the byte range from its first token up to its
+//! semicolon; between statements are only spaces, comments, semicolons and faults.
 
 use std::ops::Range;
 
-/// What a text consists of.
+/// The statements and faults of a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scan {
     /// The statements in order, without their semicolons.
     pub statements: Vec<Range<usize>>,
-    /// What is not SQL.
+    /// The places that are not SQL, in order.
     pub faults: Vec<Fault>,
 }
 
-/// Something that is not SQL, with the offset of its first byte.
+/// A piece of text that is not SQL, with the offset of its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// A quote or comment that is never closed; what opened it is named.
+    /// A quote or comment that is never closed, with its opening characters.
     Unterminated(usize, &'static str),
-    /// A backslash outside quotes and comments: psql takes it for itself, PostgreSQL knows none.
+    /// A backslash outside quotes and comments: a psql command, which PostgreSQL does not know.
     MetaCommand(usize),
 }
 
@@ -36,20 +36,20 @@ pub(super) enum Kind {
     Word,
     /// A name in double quotes.
     Name,
-    /// A text in single or dollar quotes, and where its content lies.
+    /// A string in single or dollar quotes, with the range of its content.
     Text(Range<usize>),
     Comment,
     Semicolon,
     Open,
     Close,
     Backslash,
-    /// What is open until the end of the text.
+    /// A quote or comment that is open until the end of the text, with its opening characters.
     Unterminated(&'static str),
     /// A number, an operator, a comma.
     Other,
 }
 
-/// The pieces of a text, without the space between them.
+/// Iterates over the tokens of a text, without the spaces between them.
 pub(super) struct Lexer<'a> {
     text: &'a str,
     at: usize,
@@ -60,7 +60,7 @@ impl<'a> Lexer<'a> {
         Lexer { text, at: 0 }
     }
 
-    /// Goes on behind the line that the lexer is in.
+    /// Skips the rest of the current line.
     fn skip_line(&mut self) {
         self.at = self.text[self.at..].find('\n').map_or(self.text.len(), |newline| self.at + newline);
     }
@@ -69,8 +69,17 @@ impl<'a> Lexer<'a> {
         &self.text[self.at..]
     }
 
-    /// A text in quotes of one character, which doubling escapes. With `backslash` that escapes, too.
-    fn quoted(&self, open: usize, quote: u8, backslash: bool) -> Option<usize> {
+    /// Returns the token that the quote at `open` begins. `opening` names it if it is never closed.
+    fn quoted(&self, open: usize, quote: u8, backslash: bool, opening: &'static str) -> (Kind, usize) {
+        match self.end_of_quotes(open, quote, backslash) {
+            Some(end) if quote == b'"' => (Kind::Name, end),
+            Some(end) => (Kind::Text(open + 1..end - 1), end),
+            None => (Kind::Unterminated(opening), self.text.len()),
+        }
+    }
+
+    /// Finds the end of a text in quotes. A doubled quote is an escape, and with `backslash` a backslash escapes, too.
+    fn end_of_quotes(&self, open: usize, quote: u8, backslash: bool) -> Option<usize> {
         let bytes = self.text.as_bytes();
         let mut at = open + 1;
         while at < bytes.len() {
@@ -87,8 +96,8 @@ impl<'a> Lexer<'a> {
         None
     }
 
-    /// Where a text goes on after its quote was closed: on a later line, by the standard's rule. Only texts with
-    /// escapes must know, because the escapes go on as well.
+    /// Returns the quote by which a closed text continues on a later line, as the SQL standard allows. This matters only
+    /// for texts with backslash escapes, because the escapes are then valid in the continuation as well.
     fn continued(&self, after: usize) -> Option<usize> {
         let bytes = self.text.as_bytes();
         let (mut at, mut newline) = (after, false);
@@ -122,7 +131,7 @@ impl<'a> Lexer<'a> {
         None
     }
 
-    /// `$tag$` at the present place.
+    /// Returns the `$tag$` at the current position.
     fn dollar_tag(&self) -> Option<&'a str> {
         let rest = self.rest();
         let name = &rest[1..];
@@ -135,17 +144,9 @@ impl<'a> Lexer<'a> {
         let (text, start) = (self.text, self.at);
         let rest = self.rest();
         let end_of_text = text.len();
-        let quote = |quote_at: usize, quote: u8, backslash: bool, what: &'static str| match self
-            .quoted(quote_at, quote, backslash)
-        {
-            Some(end) if quote == b'"' => (Kind::Name, end),
-            Some(end) => (Kind::Text(quote_at + 1..end - 1), end),
-            None => (Kind::Unterminated(what), end_of_text),
-        };
-        let first = rest.chars().next().unwrap_or('\0');
-        match first {
-            '\'' => quote(start, b'\'', false, "'"),
-            '"' => quote(start, b'"', false, "\""),
+        match rest.chars().next().unwrap_or('\0') {
+            '\'' => self.quoted(start, b'\'', false, "'"),
+            '"' => self.quoted(start, b'"', false, "\""),
             '-' if rest.starts_with("--") => (Kind::Comment, rest.find('\n').map_or(end_of_text, |end| start + end)),
             '/' if rest.starts_with("/*") => match self.block_comment() {
                 Some(end) => (Kind::Comment, end),
@@ -168,7 +169,7 @@ impl<'a> Lexer<'a> {
             c if is_word(c) && !c.is_ascii_digit() => {
                 let end = rest.find(|c: char| !is_word(c)).map_or(end_of_text, |end| start + end);
                 if matches!(&text[start..end], "e" | "E") && text[end..].starts_with('\'') {
-                    return quote(end, b'\'', true, "'");
+                    return self.quoted(end, b'\'', true, "'");
                 }
                 (Kind::Word, end)
             }
@@ -181,9 +182,8 @@ impl Iterator for Lexer<'_> {
     type Item = Token;
 
     fn next(&mut self) -> Option<Token> {
-        // PostgreSQL's own idea of space: anything beyond ASCII is part of a name.
-        let space = |c: char| !matches!(c, ' ' | '\t' | '\n' | '\r' | '\x0b' | '\x0c');
-        self.at += self.rest().find(space)?;
+        // Space as PostgreSQL defines it: any character beyond ASCII is part of a name.
+        self.at += self.rest().find(|c| !matches!(c, ' ' | '\t' | '\n' | '\r' | '\x0b' | '\x0c'))?;
         let start = self.at;
         let (kind, end) = self.token();
         self.at = end;
@@ -191,22 +191,21 @@ impl Iterator for Lexer<'_> {
     }
 }
 
-/// Part of a name or keyword (`ident_cont` of PostgreSQL's scan.l).
+/// Returns true if the character can be part of a name or keyword (`ident_cont` of PostgreSQL's scan.l).
 fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii()
 }
 
-/// A statement that is being read.
+/// A statement under construction.
 struct Building<'a> {
     range: Range<usize>,
-    /// Open brackets: `CREATE RULE … DO (…; …)` has semicolons inside.
+    /// The number of open brackets: `CREATE RULE … DO (…; …)` has semicolons inside.
     brackets: usize,
     /// The first four words.
     words: [&'a str; 4],
     count: usize,
-    /// The last word.
     last: &'a str,
-    /// `BEGIN ATOMIC` and the `CASE`s in it that have no `END` yet.
+    /// The number of `BEGIN ATOMIC` and, within it, `CASE` that have no `END` yet.
     blocks: usize,
 }
 
@@ -230,26 +229,25 @@ impl<'a> Building<'a> {
             *place = word;
         }
         self.count += 1;
-        let is = |keyword: &str| word.eq_ignore_ascii_case(keyword);
         if self.blocks == 0 {
-            let begins = is("atomic") && self.last.eq_ignore_ascii_case("begin");
-            if begins && self.brackets == 0 && self.makes_a_routine() {
+            let begins = word.eq_ignore_ascii_case("atomic") && self.last.eq_ignore_ascii_case("begin");
+            if begins && self.brackets == 0 && self.creates_routine() {
                 self.blocks = 1;
             }
-        } else if is("case") {
+        } else if word.eq_ignore_ascii_case("case") {
             self.blocks += 1;
-        } else if is("end") {
+        } else if word.eq_ignore_ascii_case("end") {
             self.blocks -= 1;
         }
         self.last = word;
     }
 
-    fn makes_a_routine(&self) -> bool {
-        let routine = |word: &str| word.eq_ignore_ascii_case("function") || word.eq_ignore_ascii_case("procedure");
-        let [create, or, replace, fourth] = self.words;
-        create.eq_ignore_ascii_case("create")
-            && (routine(or)
-                || (or.eq_ignore_ascii_case("or") && replace.eq_ignore_ascii_case("replace") && routine(fourth)))
+    fn creates_routine(&self) -> bool {
+        let words = self.words.map(str::to_ascii_lowercase);
+        match words.each_ref().map(String::as_str) {
+            ["create", "or", "replace", kind] | ["create", kind, ..] => matches!(kind, "function" | "procedure"),
+            _ => false,
+        }
     }
 
     fn is_whole(&self) -> bool {
@@ -257,7 +255,7 @@ impl<'a> Building<'a> {
     }
 }
 
-/// Splits a text.
+/// Splits a text into statements.
 #[must_use]
 pub fn scan(text: &str) -> Scan {
     let mut scan = Scan::default();
@@ -269,8 +267,8 @@ pub fn scan(text: &str) -> Scan {
             Kind::Comment => {}
             Kind::Semicolon if building.as_ref().is_none_or(Building::is_whole) => {
                 let Some(Building { range, .. }) = building.take() else { continue };
-                // The rows that pg_dump writes under a COPY are no SQL: read as such they would only give more faults.
-                if data_ends && copies(&text[range.clone()]) == Some(Copies::FromStdin) {
+                // The rows that pg_dump writes below a COPY are not SQL and would only add faults.
+                if data_ends && copy_direction(&text[range.clone()]) == Some(CopyDirection::FromStdin) {
                     match text[lexer.at..].find("\n\\.\n") {
                         Some(end) => lexer.at += end + 3,
                         None => data_ends = false,
@@ -284,8 +282,8 @@ pub fn scan(text: &str) -> Scan {
                 lexer.skip_line();
             }
             _ => {
-                if let Kind::Unterminated(what) = token.kind {
-                    scan.faults.push(Fault::Unterminated(token.range.start, what));
+                if let Kind::Unterminated(opening) = token.kind {
+                    scan.faults.push(Fault::Unterminated(token.range.start, opening));
                 }
                 building.get_or_insert_with(|| Building::new(token.range.start)).add(&token, text);
             }
@@ -295,15 +293,15 @@ pub fn scan(text: &str) -> Scan {
     scan
 }
 
-/// Which end of the connection a COPY reads or writes.
+/// The direction of a COPY over the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Copies {
+pub(super) enum CopyDirection {
     FromStdin,
     ToStdout,
 }
 
-/// Whether a statement is a COPY over the connection.
-pub(super) fn copies(statement: &str) -> Option<Copies> {
+/// Returns the direction of a COPY over the connection; None for any other statement.
+pub(super) fn copy_direction(statement: &str) -> Option<CopyDirection> {
     let mut words = words(statement);
     if !words.next()?.eq_ignore_ascii_case("copy") {
         return None;
@@ -311,17 +309,17 @@ pub(super) fn copies(statement: &str) -> Option<Copies> {
     let mut last = "";
     for word in words {
         if word.eq_ignore_ascii_case("stdin") && last.eq_ignore_ascii_case("from") {
-            return Some(Copies::FromStdin);
+            return Some(CopyDirection::FromStdin);
         }
         if word.eq_ignore_ascii_case("stdout") && last.eq_ignore_ascii_case("to") {
-            return Some(Copies::ToStdout);
+            return Some(CopyDirection::ToStdout);
         }
         last = word;
     }
     None
 }
 
-/// The words of a statement that are not inside brackets or quotes.
+/// Iterates over the words of a statement that are not inside brackets or quotes.
 pub(crate) fn words(statement: &str) -> impl Iterator<Item = &str> {
     let mut brackets = 0usize;
     Lexer::new(statement).filter_map(move |token| {
@@ -348,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn semicolons_split_and_space_and_comments_are_left_out() {
+    fn semicolons_split_and_spaces_and_comments_are_skipped() {
         assert_eq!(
             statements(" -- a; b\n select 1 ; ;/* c; /* d; */ e */ select 2 -- f\n;\n"),
             ["select 1", "select 2"]
@@ -377,19 +375,19 @@ mod tests {
     }
 
     #[test]
-    fn escapes_go_on_where_a_text_goes_on_in_the_next_line() {
+    fn escapes_stay_valid_in_a_text_that_continues_on_the_next_line() {
         assert_eq!(statements("select E'a' -- b\n  '\\';c'; select 2").len(), 2);
         assert_eq!(statements("select E'a' '\\'; select 2").len(), 2);
     }
 
     #[test]
-    fn a_dollar_inside_a_name_opens_nothing() {
+    fn a_dollar_inside_a_name_does_not_open_a_quote() {
         assert_eq!(statements("select a$$; select b$$"), ["select a$$", "select b$$"]);
         assert_eq!(statements("select $1; select $2"), ["select $1", "select $2"]);
     }
 
     #[test]
-    fn the_body_of_a_standard_function_is_one_statement() {
+    fn a_function_with_a_sql_standard_body_is_one_statement() {
         let function = "create or replace function f(a int) returns int\nbegin atomic\n  select 1;\n  \
                         select case a when 1 then 2 end;\nend";
         assert_eq!(statements(&format!("{function}; select 2")), [function, "select 2"]);
@@ -405,31 +403,31 @@ mod tests {
     }
 
     #[test]
-    fn what_is_never_closed_is_named_where_it_opens() {
-        for (text, at, what) in [
+    fn an_unclosed_quote_or_comment_is_reported_at_its_opening() {
+        for (text, at, opening) in [
             ("select 'a", 7, "'"),
             ("select 1; select E'a\\'", 17, "'"),
             ("select \"a", 7, "\""),
             ("do $x$ begin", 3, "$$"),
             ("select 1 /* a /* b */", 9, "/*"),
         ] {
-            assert_eq!(scan(text).faults, [Fault::Unterminated(at, what)], "{text}");
+            assert_eq!(scan(text).faults, [Fault::Unterminated(at, opening)], "{text}");
         }
     }
 
     #[test]
-    fn commands_of_psql_are_faults_and_take_their_line() {
+    fn a_psql_command_is_a_fault_up_to_the_end_of_its_line() {
         let found = scan("select 1;\n\\connect it's\nselect 'x' \\gexec\nselect 3");
         assert_eq!(found.faults, [Fault::MetaCommand(10), Fault::MetaCommand(35)]);
         assert_eq!(found.statements.len(), 3);
     }
 
     #[test]
-    fn rows_under_a_copy_are_not_read_as_sql() {
+    fn rows_below_a_copy_are_not_read_as_sql() {
         let text = "copy t (a, \"b\") from stdin;\n1\tit's\n\\N\t;\n\\.\nselect 2;";
         assert_eq!(statements(text), ["copy t (a, \"b\") from stdin", "select 2"]);
-        assert_eq!(copies("copy (select 1 from stdin) to stdout"), Some(Copies::ToStdout));
-        assert_eq!(copies("copy t from '/stdin'"), None);
+        assert_eq!(copy_direction("copy (select 1 from stdin) to stdout"), Some(CopyDirection::ToStdout));
+        assert_eq!(copy_direction("copy t from '/stdin'"), None);
     }
 
     #[test]
@@ -443,7 +441,7 @@ mod tests {
         }
     }
 
-    /// SQL-like texts: random ones seldom have a quote that closes.
+    /// Generates SQL-like texts: a random text seldom has a quote that closes.
     fn sql_like() -> impl Strategy<Value = String> {
         let piece = prop_oneof![
             Just("'"),
@@ -477,7 +475,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn statements_are_in_order_and_whole_and_with_the_gaps_they_are_the_text(text in sql_like()) {
+        fn statements_are_ordered_and_disjoint_and_with_their_gaps_give_the_text(text in sql_like()) {
             let scan = scan(&text);
             let mut rebuilt = String::new();
             for range in &scan.statements {
@@ -499,7 +497,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_in_quotes_splits_a_statement(text in any::<String>()) {
+        fn quoted_text_never_splits_a_statement(text in any::<String>()) {
             let quoted = [
                 format!("'{}'", text.replace('\'', "''")),
                 format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "\\'")),

@@ -1,4 +1,4 @@
-//! Makes the ledger agree with the plans, before any file is applied.
+//! Brings the ledger into agreement with the plans, before any file is applied.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use super::plan::{Accepted, short};
 use super::{Acceptance, Ledger, Plan};
 use crate::log::Log;
 
-/// Makes the ledger what the plans were made from: takes over an older runner's rows and accepts what was edited. Call
-/// it with the boot lock held, once every phase is planned and before any is applied.
+/// Writes the state that the plans assume into the ledger: adopts an older runner's rows and accepts an edited file. Call
+/// it with the boot lock held, after all phases are planned and before any is applied.
 ///
 /// # Errors
-/// The driver's; then nothing was written.
+/// The driver's; nothing was written then.
 pub async fn settle(
     client: &mut Client,
     ledger: &Ledger,
@@ -25,7 +25,7 @@ pub async fn settle(
     let accepted: Vec<(Phase, &Accepted<'_>)> =
         plans.iter().flat_map(|(phase, plan)| plan.accepted.iter().map(|accepted| (*phase, accepted))).collect();
     if let Some(acceptance) = acceptance.filter(|_| accepted.is_empty()) {
-        log.warn(acceptance.idle());
+        log.warn(acceptance.not_needed());
     }
     if accepted.is_empty() && ledger.adoption.is_none() {
         return Ok(());
@@ -56,7 +56,7 @@ pub async fn settle(
     for (_, Accepted { file, applied }) in accepted {
         let (filename, present) = (&file.filename, short(&file.checksum));
         log.warn(format!(
-            "{filename} is taken as it now is: applied with checksum {}, from now on {present}; remove MIGRATION_ACCEPT",
+            "{filename} is accepted as edited: applied with checksum {}, from now on {present}; remove MIGRATION_ACCEPT",
             short(applied)
         ));
     }

@@ -1,11 +1,11 @@
-//! The setting `track_counts`: without it PostgreSQL does not count deleted rows, and the witness relies on these counts.
+//! The setting `track_counts`: without it PostgreSQL does not count deleted rows, and the witness needs these counts.
 
 use super::scan::{Kind, Lexer, Token};
 
-/// How deep bodies of functions and `DO` blocks are followed; bounds the time.
+/// Maximum nesting of function and `DO` bodies that are searched; bounds the time.
 const DEPTH: usize = 3;
 
-/// The offset in a statement at which it sets `track_counts`, also inside a dollar-quoted body.
+/// Returns the offset at which a statement sets `track_counts`, also inside a dollar-quoted body.
 pub(super) fn set_at(statement: &str) -> Option<usize> {
     find(statement, DEPTH)
 }
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_way_to_set_it_is_found_and_reading_it_is_not() {
+    fn setting_it_is_found_in_any_form_and_reading_it_is_allowed() {
         for sql in [
             "set track_counts = off",
             "SET LOCAL Track_Counts TO off",
