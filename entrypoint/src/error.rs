@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::boot::exec::{ExecError, NoPm2Home};
 use crate::config::Problems;
+use crate::database::lock_retry::{Blocked, is_lock_failure};
 use crate::database::{LockError, Lost, PoolError, Pooled, VerifyError, WaitError, describe, trace_of_pooler};
 use crate::directus::snapshot::InvalidSnapshot;
 use crate::directus::{BridgeError, NoDirectus};
@@ -39,6 +40,9 @@ pub enum BootError {
     /// Phases 4 and 7: a SQL file failed.
     #[error("{0}")]
     Apply(#[from] ApplyError),
+    /// Phases 5 and 6: other sessions hold the locks that Directus needs.
+    #[error("{0}; the transaction was rolled back: end that session or raise MIGRATION_LOCK_TIMEOUT, then start again")]
+    Blocked(#[from] Blocked),
     /// Phase 5: Directus failed.
     #[error("{0}; the transaction was rolled back")]
     Bootstrap(BridgeError),
@@ -153,7 +157,7 @@ impl BootError {
             BootError::Lock(LockError::Held { .. }) => ExitCode::LockTimeout,
             BootError::Lock(LockError::Query(error)) | BootError::Query(error) => query_exit_code(error),
             BootError::Apply(ApplyError::Sql { .. }) => ExitCode::MigrationFailed,
-            BootError::Apply(ApplyError::Blocked { .. }) => ExitCode::MigrationBlocked,
+            BootError::Apply(ApplyError::Blocked { .. }) | BootError::Blocked(_) => ExitCode::MigrationBlocked,
             BootError::Apply(ApplyError::Connection { .. } | ApplyError::LockLost { .. })
             | BootError::Lost(_)
             | BootError::LockLost(_) => ExitCode::DatabaseLost,
@@ -173,6 +177,17 @@ impl BootError {
             BootError::NoPm2Home(_) => ExitCode::NotExecutable,
             BootError::Shutdown(signal) => signal.exit_code(),
             BootError::System { .. } | BootError::Witness(_) => ExitCode::Internal,
+        }
+    }
+
+    /// Returns true if Directus could not get a lock.
+    #[must_use]
+    pub fn is_lock_failure(&self) -> bool {
+        match self {
+            BootError::Bootstrap(BridgeError::Failed(failure)) | BootError::Schema(BridgeError::Failed(failure)) => {
+                failure.code.as_deref().is_some_and(is_lock_failure)
+            }
+            _ => false,
         }
     }
 

@@ -225,6 +225,24 @@ async fn destructive_plan_is_refused_until_its_digest_allows_it() {
 }
 
 #[tokio::test]
+async fn directus_waits_for_locks_as_files_do() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    image.needs_bootstrap();
+    let failure = json!({"type": "error", "message": "canceling statement due to lock timeout", "code": "55P03"});
+    let words = ["no lock within 1 s, 2 times", "the transaction was rolled back", "end that session"];
+    let mut boot = image.boot(database.url());
+    boot.env("MIGRATION_LOCK_TIMEOUT", "1").env("MIGRATION_LOCK_TRIES", "2");
+    let bootstrap = run(boot.env("BRIDGE_REPLIES", json!({"bootstrap": failure}).to_string()));
+    bootstrap.assert_failed("bootstrap", ExitCode::MigrationBlocked, &words);
+    assert!(bootstrap.output.contains("Directus' migrations: canceling statement"), "{}", bootstrap.output);
+    let client = database.connect().await;
+    client.execute("insert into directus_migrations values ($1)", &[&Image::PENDING]).await.expect("a table");
+    let schema = run(boot.env("BRIDGE_REPLIES", json!({"plan": failure}).to_string()));
+    schema.assert_failed("schema", ExitCode::MigrationBlocked, &words);
+    assert!(schema.output.contains("try 1 of 2"), "{}", schema.output);
+}
+
+#[tokio::test]
 async fn bridge_that_exits_or_sends_garbage_ends_the_boot() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     image.needs_bootstrap();

@@ -67,7 +67,7 @@ async fn apply_under(
         database: &config.database,
         lock,
         last,
-        patience: config.migration_locks,
+        lock_retry: config.lock_retry,
         log: &log(),
     };
     apply(session, &file, &conditions).await

@@ -43,7 +43,10 @@ impl Boot<'_> {
         let mut attempts = 0;
         let (done, warnings) = loop {
             attempts += 1;
-            match self.bounded(session, self.attempt_bootstrap(bridge, &suspicions)).await?? {
+            let attempt = self.with_lock_retry("Directus' migrations", bridge, BootError::Bootstrap, async |bridge| {
+                self.attempt_bootstrap(bridge, &suspicions).await
+            });
+            match self.bounded(session, attempt).await?? {
                 Attempt::Committed(done, warnings) => break (done, warnings),
                 Attempt::Suspected(new) if attempts < MAX_ATTEMPTS => add_suspicions(&mut suspicions, new),
                 Attempt::Suspected(new) => {
@@ -74,11 +77,10 @@ impl Boot<'_> {
         Ok(())
     }
 
-    /// One transaction. Commits only if nothing outside of Directus' own tables was lost, and if Directus has done what
+    /// The work of one transaction. Commits only if nothing outside of Directus' own tables was lost, and if Directus has done what
     /// it reports.
     async fn attempt_bootstrap(self, bridge: &mut Bridge, suspicions: &[Loss]) -> Result<Attempt, BootError> {
         let email = self.prepared.config.admin_email.as_deref();
-        bridge.begin().await.map_err(BootError::Bootstrap)?;
         let witness = Witness::begin(&mut Link::Directus(bridge), self.last, suspicions)
             .await
             .map_err(BootError::in_bootstrap)?;

@@ -42,14 +42,14 @@ impl Boot<'_> {
         if !plan.newer.is_empty() {
             self.log.warn(format!("this image is older than the database: it lacks {}", plan.newer.join(", ")));
         }
-        let Config { image, database, migration_locks, .. } = &self.prepared.config;
+        let Config { image, database, lock_retry, .. } = &self.prepared.config;
         let conditions = Conditions {
             phase,
             image,
             database,
             lock: self.lock,
             last: self.last,
-            patience: *migration_locks,
+            lock_retry: *lock_retry,
             log: self.log,
         };
         for file in &plan.apply {

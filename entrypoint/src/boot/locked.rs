@@ -2,9 +2,13 @@
 
 use super::config::Prepared;
 use super::node::{Node, bounded, start_node};
+use crate::config::Config;
+use crate::database::lock_retry::BlockerMonitor;
 use crate::database::{BootLock, Session};
+use crate::directus::{Bridge, BridgeError};
 use crate::error::BootError;
 use crate::log::Log;
+use crate::quote::literal;
 use crate::witness::{self, LastCatalog, Link, Loss, measure};
 
 /// A boot that has work to do and holds the boot lock.
@@ -20,6 +24,38 @@ impl Boot<'_> {
     /// See [`bounded`].
     pub(super) async fn bounded<T>(self, session: &Session, work: impl Future<Output = T>) -> Result<T, BootError> {
         bounded(self.prepared, session, self.log, work).await
+    }
+
+    /// Runs a transaction on Directus' connection; repeats it when it failed on a lock. `attempt` ends the transaction
+    /// unless it fails. `subject` is the step in the log, and `failed` makes an error of a bridge's.
+    pub(super) async fn with_lock_retry<T>(
+        self,
+        subject: &str,
+        bridge: &mut Bridge,
+        failed: fn(BridgeError) -> BootError,
+        attempt: impl AsyncFn(&mut Bridge) -> Result<T, BootError>,
+    ) -> Result<T, BootError> {
+        let Config { database, lock_retry, .. } = &self.prepared.config;
+        let monitor = BlockerMonitor::new(subject, database, *lock_retry, self.log);
+        let tries = async {
+            loop {
+                bridge.begin().await.map_err(failed)?;
+                let limit = literal(&lock_retry.lock_timeout());
+                let settings = format!("select pg_backend_pid(), set_config('lock_timeout', {limit}, true)");
+                let rows = bridge.query(&settings).await.map_err(failed)?;
+                if let Some(pid) = rows.first().and_then(|row| row.first()?.as_deref()?.parse().ok()) {
+                    monitor.watch(pid);
+                }
+                match attempt(bridge).await {
+                    Err(error) if error.is_lock_failure() => {
+                        bridge.rollback().await.map_err(failed)?;
+                        monitor.pause(&error.to_string()).await?;
+                    }
+                    result => return result,
+                }
+            }
+        };
+        monitor.during(tries).await
     }
 
     /// Returns Directus' process; starts it if it is not running yet.

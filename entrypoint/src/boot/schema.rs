@@ -108,7 +108,10 @@ impl Boot<'_> {
         let mut attempts = 0;
         let (plan, warnings, destroyed) = loop {
             attempts += 1;
-            match self.bounded(session, self.attempt_apply(bridge, snapshot, &doubts)).await?? {
+            let attempt = self.with_lock_retry("the schema", bridge, BootError::Schema, async |bridge| {
+                self.attempt_apply(bridge, snapshot, &doubts).await
+            });
+            match self.bounded(session, attempt).await?? {
                 Attempt::InSync { plan, warnings, destroyed } => break (plan, warnings, destroyed),
                 Attempt::Planned(plan) => {
                     for sentence in changes::sentences(&plan.changes) {
@@ -150,14 +153,13 @@ impl Boot<'_> {
         Ok(SchemaOutcome::InSync { fingerprint })
     }
 
-    /// One transaction; commits only if the result is [`Attempt::InSync`].
+    /// The work of one transaction; commits only if the result is [`Attempt::InSync`].
     async fn attempt_apply(
         self,
         bridge: &mut Bridge,
         snapshot: &Snapshot,
         doubts: &Doubts,
     ) -> Result<Attempt, BootError> {
-        bridge.begin().await.map_err(BootError::Schema)?;
         let attempt = self.apply_in_transaction(bridge, snapshot, doubts).await?;
         match attempt {
             Attempt::InSync { plan, mut warnings, destroyed } => {

@@ -18,8 +18,9 @@ pub use env::Env;
 pub use problems::Problems;
 pub use secrets::redactor;
 
+use crate::database::lock_retry::LockRetry;
 use crate::log::LogStyle;
-use crate::migrations::{Acceptance, LockPatience};
+use crate::migrations::Acceptance;
 use contract;
 
 /// What Directus is told where the operator says nothing.
@@ -42,7 +43,7 @@ pub struct Config {
     /// How long things may take.
     pub timeouts: Timeouts,
     /// How long migrations wait for locks.
-    pub migration_locks: LockPatience,
+    pub lock_retry: LockRetry,
     /// The edited migration that is taken as it is.
     pub migration_accept: Option<Acceptance>,
     /// `ADMIN_EMAIL`, if an administrator is asked for.
@@ -146,7 +147,7 @@ impl Config {
             lock: seconds(env, "BOOT_LOCK_TIMEOUT", 600, &mut problems),
             directus: seconds(env, "BOOT_DIRECTUS_TIMEOUT", 600, &mut problems),
         };
-        let migration_locks = LockPatience {
+        let lock_retry = LockRetry {
             timeout: seconds(env, "MIGRATION_LOCK_TIMEOUT", 5, &mut problems),
             tries: tries(env, "MIGRATION_LOCK_TRIES", 6, &mut problems),
         };
@@ -176,7 +177,7 @@ impl Config {
                 database,
                 paths,
                 timeouts,
-                migration_locks,
+                lock_retry,
                 migration_accept,
                 attic_days,
                 admin_email,

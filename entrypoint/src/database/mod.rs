@@ -2,6 +2,7 @@
 
 mod classify;
 mod lock;
+pub mod lock_retry;
 mod pooled;
 mod session;
 pub mod state;

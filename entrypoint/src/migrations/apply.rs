@@ -1,10 +1,8 @@
 //! Applies one migration: its SQL and its ledger row in one transaction, or, with `-- no-transaction`, statement by
 //! statement.
 
-use std::cell::RefCell;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tokio::time::sleep;
 use tokio_postgres::Client;
 
 use super::MigrationFile;
@@ -12,10 +10,10 @@ use super::failure::{ApplyError, Failure, Kept, Refusal, sql_error};
 use super::indexes::{Built, Index, concurrent_index, drop_invalid, invalid};
 use super::ledger::{LedgerRow, record};
 use super::locate::marked;
-use super::patience::{BlockerMonitor, LockPatience};
 use super::place::Place;
 use crate::attic::{self, Insertion, Stash};
 use crate::config::DatabaseConfig;
+use crate::database::lock_retry::{BlockerMonitor, LockRetry, milliseconds};
 use crate::database::{BootLock, RESET, Session, VerifyError, describe};
 use crate::log::Log;
 use crate::quote::literal;
@@ -23,9 +21,6 @@ use crate::witness::loss::count;
 use crate::witness::watch::{MAX_ATTEMPTS, add_suspicions, has_statistics, with_amount};
 use crate::witness::{Announcement, LastCatalog, Link, LinkError, Loss, Outcome, Witness};
 use contract::Phase;
-
-/// Pause between two tries, in which the sessions that queued up behind the migration get the lock.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs the statements inside the server, so that one message is enough for any number of them. Inside a DO block
 /// PostgreSQL refuses every command that would end the transaction, and each statement sees the effects of earlier ones.
@@ -47,7 +42,7 @@ pub struct Conditions<'a> {
     /// The catalog that the last transaction left.
     pub last: &'a LastCatalog,
     /// Limits on waiting for locks.
-    pub patience: LockPatience,
+    pub lock_retry: LockRetry,
     /// The log for progress, notices and error excerpts.
     pub log: &'a Log,
 }
@@ -75,11 +70,10 @@ async fn apply_with_monitor(
     file: &MigrationFile,
     conditions: &Conditions<'_>,
 ) -> Result<(), Failure> {
-    let Conditions { database, patience, log, .. } = *conditions;
+    let Conditions { database, lock_retry, log, .. } = *conditions;
     let client = &mut session.client;
-    let pid = client.query_one("select pg_backend_pid()", &[]).await.map_err(Refusal::whole)?.get(0);
-    let monitor =
-        BlockerMonitor { filename: &file.filename, pid, database, patience, log, blockers: RefCell::default() };
+    let monitor = BlockerMonitor::new(&file.filename, database, lock_retry, log);
+    monitor.watch(client.query_one("select pg_backend_pid()", &[]).await.map_err(Refusal::whole)?.get(0));
     let apply = async {
         if file.headers.no_transaction {
             statement_by_statement(client, file, conditions, &monitor).await
@@ -87,10 +81,7 @@ async fn apply_with_monitor(
             in_transactions(client, file, conditions, &monitor).await
         }
     };
-    tokio::select! {
-        result = apply => result,
-        () = monitor.run() => unreachable!("the monitor runs until it is dropped"),
-    }
+    monitor.during(apply).await
 }
 
 /// Repeats the file's transaction until it commits or cannot succeed.
@@ -100,7 +91,6 @@ async fn in_transactions(
     conditions: &Conditions<'_>,
     monitor: &BlockerMonitor<'_>,
 ) -> Result<(), Failure> {
-    let mut tries = 1;
     let mut suspicions = Vec::new();
     let mut attempts = 0;
     let mut may_move = true;
@@ -124,7 +114,7 @@ async fn in_transactions(
                 if !refusal.is_blocked {
                     return Err(refusal.into());
                 }
-                wait_for_retry(&mut tries, refusal, monitor).await?;
+                wait_for_retry(file, refusal, monitor).await?;
             }
             Err(AttemptError::Lock(error)) => {
                 return Err(ApplyError::LockLost { filename: file.filename.clone(), error }.into());
@@ -137,29 +127,22 @@ async fn in_transactions(
     }
 }
 
-/// Counts a try that failed on a lock and waits before the next one. After the last try it returns the error that names
-/// the blocker.
-async fn wait_for_retry(tries: &mut u32, refusal: Refusal, monitor: &BlockerMonitor<'_>) -> Result<(), ApplyError> {
-    let BlockerMonitor { filename, patience, log, .. } = *monitor;
-    if *tries >= patience.tries {
-        return Err(ApplyError::Blocked {
-            filename: filename.to_owned(),
-            patience,
-            blocker: monitor.blocker(),
-            kept: refusal.kept,
-        });
-    }
-    log.note(format!("{filename}: {}; try {tries} of {}", describe(&refusal.error), patience.tries));
-    *tries += 1;
-    sleep(PAUSE).await;
-    Ok(())
+/// Waits before the next try after one that failed on a lock.
+async fn wait_for_retry(
+    file: &MigrationFile,
+    refusal: Refusal,
+    monitor: &BlockerMonitor<'_>,
+) -> Result<(), ApplyError> {
+    let Refusal { error, kept, .. } = refusal;
+    let paused = monitor.pause(&describe(&error)).await;
+    paused.map_err(|blocked| ApplyError::Blocked { filename: file.filename.clone(), blocked, kept })
 }
 
 /// Sets the timeouts of a file, for the transaction if `is_local`, otherwise for the session.
 async fn set_timeouts(
     client: &impl tokio_postgres::GenericClient,
     file: &MigrationFile,
-    patience: LockPatience,
+    lock_retry: LockRetry,
     is_local: bool,
 ) -> Result<(), tokio_postgres::Error> {
     let statement = file.headers.statement_timeout.map(milliseconds);
@@ -167,15 +150,10 @@ async fn set_timeouts(
         .execute(
             "select set_config('lock_timeout', $1, $3),
                     set_config('statement_timeout', coalesce($2, current_setting('statement_timeout')), $3)",
-            &[&milliseconds(patience.timeout), &statement, &is_local],
+            &[&lock_retry.lock_timeout(), &statement, &is_local],
         )
         .await?;
     Ok(())
-}
-
-/// A duration as a setting; PostgreSQL keeps milliseconds in 31 bits.
-fn milliseconds(duration: Duration) -> String {
-    format!("{}ms", duration.as_millis().min(i32::MAX as u128))
 }
 
 /// The result of one attempt at a file's transaction.
@@ -241,7 +219,7 @@ async fn in_transaction(
 ) -> Result<Attempt, AttemptError> {
     let began = Instant::now();
     let transaction = client.transaction().await?;
-    set_timeouts(&transaction, file, conditions.patience, true).await?;
+    set_timeouts(&transaction, file, conditions.lock_retry, true).await?;
     let mut link = Link::Session(transaction.client());
     let witness = Witness::begin(&mut link, conditions.last, suspicions).await?;
     let (stashes, insertions) = Stash::of_file(&mut link, witness.before(), file, may_move, conditions.image).await?;
@@ -358,7 +336,7 @@ async fn each_statement(
     conditions: &Conditions<'_>,
     monitor: &BlockerMonitor<'_>,
 ) -> Result<(), Failure> {
-    set_timeouts(client, file, conditions.patience, false).await.map_err(Refusal::whole)?;
+    set_timeouts(client, file, conditions.lock_retry, false).await.map_err(Refusal::whole)?;
     let mut indexes = Vec::new();
     for (number, range) in file.statements.iter().enumerate() {
         let statement = &file.sql[range.clone()];
@@ -366,13 +344,13 @@ async fn each_statement(
             Some(Built::Named(index)) => Some(index),
             _ => None,
         };
-        let mut tries = 1;
+        monitor.start_over();
         while let Err(error) = run_statement(client, file, statement, index.as_ref(), conditions.log).await {
             let refusal = Refusal { sent: Some(number), ..Refusal::after(error, file, number) };
             if !refusal.is_blocked {
                 return Err(refusal.into());
             }
-            wait_for_retry(&mut tries, refusal, monitor).await?;
+            wait_for_retry(file, refusal, monitor).await?;
         }
         indexes.extend(index.map(|index| (number, index)));
     }

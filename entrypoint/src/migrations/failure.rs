@@ -6,8 +6,8 @@ use tokio_postgres::error::ErrorPosition;
 
 use super::MigrationFile;
 use super::locate::{PgErrorContext, locate};
-use super::patience::LockPatience;
 use super::place::Place;
+use crate::database::lock_retry::{Blocked, is_lock_failure};
 use crate::database::{Session, VerifyError, describe};
 use crate::log::Log;
 
@@ -63,19 +63,12 @@ pub enum ApplyError {
         kept: Kept,
     },
     /// Another session did not release a lock.
-    #[error(
-        "{filename}: no lock within {} s, {} times; blocked by {blocker}; {kept}: end that session or raise \
-         MIGRATION_LOCK_TIMEOUT, then start again",
-        patience.timeout.as_secs(),
-        patience.tries
-    )]
+    #[error("{filename}: {blocked}; {kept}: end that session or raise MIGRATION_LOCK_TIMEOUT, then start again")]
     Blocked {
         /// The file.
         filename: String,
-        /// The limits that were exhausted.
-        patience: LockPatience,
-        /// The sessions that hold the lock.
-        blocker: String,
+        /// The limits and the sessions that hold the lock.
+        blocked: Blocked,
         /// The part of the file that stays applied.
         kept: Kept,
     },
@@ -124,7 +117,12 @@ pub(super) struct Refusal {
 impl Refusal {
     /// The error of a whole transaction, or one before the first statement.
     pub(super) fn whole(error: tokio_postgres::Error) -> Refusal {
-        Refusal { is_blocked: is_lock_failure(&error), error, sent: None, kept: Kept::Nothing }
+        Refusal {
+            is_blocked: error.code().is_some_and(|state| is_lock_failure(state.code())),
+            error,
+            sent: None,
+            kept: Kept::Nothing,
+        }
     }
 
     /// The error of a file without a transaction after its first `done` statements.
@@ -154,11 +152,6 @@ impl From<ApplyError> for Failure {
     fn from(error: ApplyError) -> Self {
         Failure::Named(error)
     }
-}
-
-/// Returns true for `lock_not_available` and for a deadlock that PostgreSQL resolved by ending our transaction.
-fn is_lock_failure(error: &tokio_postgres::Error) -> bool {
-    error.code().is_some_and(|state| matches!(state.code(), "55P03" | "40P01"))
 }
 
 /// Locates the error in the file and logs the line with a caret under it.

@@ -16,7 +16,6 @@ pub mod ledger;
 mod locate;
 pub mod manifest;
 mod no_transaction;
-pub mod patience;
 mod place;
 pub mod plan;
 mod rules;
@@ -37,7 +36,6 @@ pub use headers::Headers;
 pub(crate) use ledger::{LEDGER_STAMPS, ledger_digest};
 pub use ledger::{Ledger, LedgerRow};
 pub use manifest::{Manifest, Migrations};
-pub use patience::LockPatience;
 pub use plan::{Accepted, Plan, plan};
 pub use settle::settle;
 
