@@ -10,24 +10,24 @@ use tokio::net::TcpStream;
 
 use crate::http;
 
-/// A logged-in client.
+/// A client that is logged in.
 #[derive(Clone, Debug)]
 pub struct Api {
     url: String,
     token: String,
 }
 
-/// What a server answered.
+/// A response of the server.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The HTTP status.
+    /// The HTTP status code.
     pub status: u16,
-    /// The body; a string if it is no JSON.
+    /// The body; a string if it is not JSON.
     pub body: Value,
 }
 
 impl Api {
-    /// Logs in.
+    /// Logs in at the server's base URL.
     pub async fn login(url: String, email: &str, password: &str) -> anyhow::Result<Api> {
         let api = Api { url, token: String::new() };
         let answer = api.call("POST", "/auth/login", Some(json!({ "email": email, "password": password }))).await?;
@@ -36,47 +36,45 @@ impl Api {
         Ok(Api { token: format!("Bearer {token}"), ..api })
     }
 
-    /// The `data` of an answer; any status but 200 is an error.
+    /// Returns the `data` of a response; any status but 200 is an error.
     pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
         let answer = self.call("GET", path, None).await?;
         ensure!(answer.status == 200, "GET {path} answers {}: {}", answer.status, answer.body);
         Ok(answer.body["data"].clone())
     }
 
-    /// Creates something, and returns its `data`.
+    /// Creates an item, and returns its `data`; any status but 200 and 204 is an error.
     pub async fn post(&self, path: &str, body: Value) -> anyhow::Result<Value> {
         let answer = self.call("POST", path, Some(body)).await?;
         ensure!(matches!(answer.status, 200 | 204), "POST {path} answers {}: {}", answer.status, answer.body);
         Ok(answer.body["data"].clone())
     }
 
-    /// Changes something.
+    /// Changes an item, and returns its `data`; any status but 200 is an error.
     pub async fn patch(&self, path: &str, body: Value) -> anyhow::Result<Value> {
         let answer = self.call("PATCH", path, Some(body)).await?;
         ensure!(answer.status == 200, "PATCH {path} answers {}: {}", answer.status, answer.body);
         Ok(answer.body["data"].clone())
     }
 
-    /// Deletes something.
+    /// Deletes an item; any status but 204 is an error.
     pub async fn delete(&self, path: &str) -> anyhow::Result<()> {
         let answer = self.call("DELETE", path, None).await?;
         ensure!(answer.status == 204, "DELETE {path} answers {}: {}", answer.status, answer.body);
         Ok(())
     }
 
-    /// Any request.
+    /// Sends a request and returns the response, whatever its status.
     pub async fn call(&self, method: &'static str, path: &str, body: Option<Value>) -> anyhow::Result<Answer> {
         let (url, token) = (format!("{}{path}", self.url), self.token.clone());
-        // The client blocks: other checks go on meanwhile.
-        tokio::task::spawn_blocking(move || blocking(method, &url, &token, body))
-            .await
-            .context("the request panicked")?
+        // The client blocks; other checks must continue meanwhile.
+        tokio::task::spawn_blocking(move || send(method, &url, &token, body)).await.context("the request panicked")?
     }
 }
 
-/// Whether a server on this machine's loopback answers a ping with 200.
+/// Returns true if a server on this machine's loopback answers a ping with 200 within 5 seconds.
 pub async fn ping(port: u16) -> bool {
-    let asked = async {
+    let answer = async {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
         let request = format!("GET {PING_PATH} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
@@ -84,10 +82,10 @@ pub async fn ping(port: u16) -> bool {
         stream.read_exact(&mut head).await?;
         std::io::Result::Ok(head.ends_with(b" 200"))
     };
-    matches!(tokio::time::timeout(Duration::from_secs(5), asked).await, Ok(Ok(true)))
+    matches!(tokio::time::timeout(Duration::from_secs(5), answer).await, Ok(Ok(true)))
 }
 
-fn blocking(method: &str, url: &str, token: &str, body: Option<Value>) -> anyhow::Result<Answer> {
+fn send(method: &str, url: &str, token: &str, body: Option<Value>) -> anyhow::Result<Answer> {
     let agent = http::agent(Duration::from_secs(60));
     let mut request = ureq::http::Request::builder().method(method).uri(url);
     if !token.is_empty() {

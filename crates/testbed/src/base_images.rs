@@ -1,8 +1,8 @@
-//! The images that others publish and we build upon, and the stand-ins for them on machines that reach no container
+//! The published images that ours builds on, and the stand-ins for them on machines that cannot reach a container
 //! registry.
 //!
-//! A stand-in is built from the package registries by `scripts/standin/build.sh`, under a name of its own, labelled, and
-//! said to be one by every command that uses it. The real image, once it is here, always comes first.
+//! `scripts/standin/build.sh` builds a stand-in from the package registries, with its own name and a label. Every command
+//! that uses one warns about it. The real image takes precedence as soon as it is available locally.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use crate::engine::{Engine, ImageInfo, Pull};
 use crate::ui;
 use crate::workspace;
 
-/// How long a registry may take to answer before it counts as unreachable.
+/// Time for a registry's first answer, after which it counts as unreachable.
 const REGISTRY_ANSWER: Duration = Duration::from_secs(5);
 /// PgBouncer publishes no image; this one is the most used.
 const POOLER: &str = "edoburu/pgbouncer:v1.23.1-p2";
 const STAND_IN_LABEL: &str = "trm.standin";
 const RECIPE_LABEL: &str = "trm.standin.sources";
 
-/// Which recipe makes the stand-in.
+/// The recipe of a stand-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Upstream's Directus.
@@ -47,36 +47,36 @@ impl Kind {
     }
 }
 
-/// An image that is wanted.
+/// A published image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseImage {
-    /// What it is.
+    /// The recipe of its stand-in.
     pub kind: Kind,
-    /// Its name, as its publisher has it.
+    /// The publisher's name and tag.
     pub name: String,
 }
 
-/// The image that is used.
+/// The local image to use: a published one or its stand-in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
-    /// Its local name.
+    /// The local name and tag.
     pub name: String,
-    /// Whether it is a stand-in.
+    /// True for a stand-in.
     pub stand_in: bool,
 }
 
 impl BaseImage {
-    /// The one that our image is built from.
+    /// The base of our image.
     pub fn directus() -> anyhow::Result<BaseImage> {
         Ok(BaseImage { kind: Kind::Directus, name: dockerfile::argument("DIRECTUS_IMAGE")? })
     }
 
-    /// The one that the binary is built in, when the host's cargo does not.
+    /// The toolchain that builds the binary when this machine's cargo does not.
     pub fn rust() -> anyhow::Result<BaseImage> {
         Ok(BaseImage { kind: Kind::Rust, name: dockerfile::argument("RUST_IMAGE")? })
     }
 
-    /// The database's, as the compose file has it.
+    /// The database of the compose file.
     pub async fn postgres() -> anyhow::Result<BaseImage> {
         let config = Compose::new(grammar::DEFAULT_PROJECT).config().await?;
         Ok(BaseImage { kind: Kind::Postgres, name: config.service(compose::DATABASE)?.image.clone() })
@@ -87,7 +87,7 @@ impl BaseImage {
         BaseImage { kind: Kind::Pooler, name: POOLER.to_owned() }
     }
 
-    /// The name of its stand-in: the last part of its own name, in a namespace that nobody publishes.
+    /// Returns the name of its stand-in: the last part of its own name, in a namespace that does not exist in registries.
     pub fn stand_in(&self) -> String {
         format!("trm-standin/{}", self.name.rsplit('/').next().unwrap_or(&self.name))
     }
@@ -97,7 +97,7 @@ impl BaseImage {
         last.split_once(':').map_or("latest", |(_, tag)| tag)
     }
 
-    /// What is here of it, without asking the network: the image itself before its stand-in.
+    /// Returns the local image, else its local stand-in, without network access.
     pub async fn local(&self, engine: &Engine) -> anyhow::Result<Option<Resolved>> {
         if let Some(image) = engine.image(&self.name).await? {
             return Ok(Some(Resolved { name: self.name.clone(), stand_in: is_stand_in(&image) }));
@@ -106,7 +106,7 @@ impl BaseImage {
         Ok(engine.image(&name).await?.map(|_| Resolved { name, stand_in: true }))
     }
 
-    /// The image to use: what is here, else what a registry has. Says so when it is a stand-in.
+    /// Returns the image to use: the local one, else the registry's. Warns of a stand-in.
     pub async fn resolve(&self, engine: &Engine) -> anyhow::Result<Resolved> {
         let resolved = match self.local(engine).await? {
             Some(resolved) => resolved,
@@ -114,8 +114,8 @@ impl BaseImage {
                 Pull::Done => Resolved { name: self.name.clone(), stand_in: false },
                 Pull::Refused(reason) => bail!("the registry refused {}: {reason}", self.name),
                 Pull::Unreachable(reason) => bail!(
-                    "{} is not here, and its registry cannot be reached ({reason}): `cargo xtask setup --yes` builds a \
-                     stand-in",
+                    "there is no local image {}, and its registry cannot be reached ({reason}): \
+                     `cargo xtask setup --yes` builds a stand-in",
                     self.name
                 ),
             },
@@ -126,20 +126,20 @@ impl BaseImage {
         Ok(resolved)
     }
 
-    /// Pulls it, with progress.
+    /// Pulls it and shows the progress.
     pub async fn pull(&self, engine: &Engine) -> anyhow::Result<Pull> {
         let live = ui::Live::start();
         live.now(&format!("asking the registry for {}", self.name));
         engine.pull(&self.name, REGISTRY_ANSWER, |status| live.still(&format!("{}: {status}", self.name))).await
     }
 
-    /// Whether its stand-in is here, built from the recipe as it is now.
+    /// Returns true if its stand-in exists and was built from the current recipes.
     pub async fn has_current_stand_in(&self, engine: &Engine) -> anyhow::Result<bool> {
         let Some(image) = engine.image(&self.stand_in()).await? else { return Ok(false) };
         Ok(image.labels.get(RECIPE_LABEL) == Some(&recipe_digest()?))
     }
 
-    /// The command that builds its stand-in.
+    /// Returns the command that builds its stand-in.
     pub fn stand_in_command(&self) -> anyhow::Result<Cmd> {
         let cmd = Cmd::new("scripts/standin/build.sh").arg(self.kind.recipe()).args(["--tag", &self.stand_in()]);
         let cmd = match self.kind {
@@ -150,12 +150,12 @@ impl BaseImage {
     }
 }
 
-/// The real image's name can be given to a stand-in by `docker tag`; its label stays.
+/// Returns true for a stand-in, by its label: `docker tag` can give it the name of the real image.
 pub fn is_stand_in(image: &ImageInfo) -> bool {
     image.labels.get(STAND_IN_LABEL).is_some_and(|value| value == "true")
 }
 
-/// A digest of the stand-ins' recipes: another one means that they are to be built again (from cached steps).
+/// Returns a digest of all recipes; when it changes, stand-ins are rebuilt (from cached steps).
 fn recipe_digest() -> anyhow::Result<String> {
     let mut files = Vec::new();
     let folder = workspace::path("scripts/standin");
@@ -165,7 +165,7 @@ fn recipe_digest() -> anyhow::Result<String> {
     for path in files {
         let content = std::fs::read(&path).with_context(|| format!("failed to read {path}"))?;
         let name = path.strip_prefix(&folder).unwrap_or(&path);
-        // Lengths keep the end of one part from being taken for the beginning of the next.
+        // The lengths make the boundaries between parts unambiguous.
         hash.update(format!("{} {name} {} ", name.as_str().len(), content.len()));
         hash.update(content);
     }
@@ -193,14 +193,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stand_in_has_a_name_of_its_own_with_the_version_of_what_it_stands_for() {
+    fn a_stand_in_has_its_own_name_with_the_version_of_its_image() {
         assert_eq!(image("directus/directus:11.17.4").stand_in(), "trm-standin/directus:11.17.4");
         assert_eq!(image("host:5000/timescale/timescaledb-ha:pg16").stand_in(), "trm-standin/timescaledb-ha:pg16");
         assert_eq!(image("rust:1-alpine").stand_in(), "trm-standin/rust:1-alpine");
     }
 
     #[test]
-    fn the_recipe_is_told_for_which_version_and_which_image_it_builds() {
+    fn the_command_passes_version_and_image_to_the_recipe() {
         let command = image("directus/directus:11.17.4").stand_in_command().unwrap().to_string();
         let expected = "scripts/standin/build.sh directus --tag trm-standin/directus:11.17.4 --version 11.17.4 \
                         --for directus/directus:11.17.4 --label trm.standin.sources=";
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recipe_has_one_digest() {
+    fn the_digest_of_the_recipes_is_stable() {
         assert_eq!(recipe_digest().unwrap(), recipe_digest().unwrap());
         assert_eq!(recipe_digest().unwrap().len(), 16);
     }

@@ -1,8 +1,8 @@
 //! A headless Chromium, driven over its DevTools protocol.
 //!
-//! Over a pipe (`--remote-debugging-pipe`), which needs neither a port, a WebSocket library nor a driver program, and
-//! which ends the browser when we end, even by SIGKILL. The few commands that a check needs are no reason for a crate
-//! with the whole protocol.
+//! The transport is a pipe (`--remote-debugging-pipe`): it needs neither a port, a WebSocket library nor a driver
+//! program, and the browser ends when this process ends, even by SIGKILL. A check needs few commands, so a crate with the
+//! whole protocol would not pay off.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -14,19 +14,19 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 
 use crate::cmd::{Cmd, Talk};
 
-/// Time for a page to show what is waited for.
+/// Time for a page to reach an expected state.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// How long one command may take.
+/// Time for the answer to one command.
 const ANSWER: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
-/// Descriptors 3 and 4 are where Chromium looks for the pipe; the shell makes them of its input and output, which takes
-/// no unsafe code. `$0` is the file for what Chromium says.
+/// Chromium expects the pipe on descriptors 3 and 4. The shell duplicates its input and output there, which needs no
+/// unsafe code. `$0` is the file for Chromium's own output.
 const WITH_PIPE: &str = r#"exec "$@" 3<&0 4>&1 </dev/null >"$0" 2>&1"#;
 const FLAGS: [&str; 13] = [
     "--headless=new",
     "--remote-debugging-pipe",
-    // Its sandbox needs what containers and root do not have; it sees nothing but our own server.
+    // The sandbox does not work as root or in containers; the browser opens only our own server.
     "--no-sandbox",
     "--disable-gpu",
     "--disable-dev-shm-usage",
@@ -37,37 +37,36 @@ const FLAGS: [&str; 13] = [
     "--disable-breakpad",
     "--no-first-run",
     "--no-proxy-server",
-    // Nothing but loopback is asked for: a page that needs the internet must not pass here.
+    // Only loopback resolves: a page that needs the internet must fail here.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ];
 
-/// A browser with one page. It ends when this is dropped, and its profile goes.
+/// A browser with one page. Dropping it ends the browser and removes its profile.
 pub struct Chromium {
-    // Before the profile: the browser has ended when its folder goes.
+    // Dropped before the profile: the browser must end before its folder is removed.
     talk: Talk,
     profile: Profile,
     session: Option<String>,
     calls: u64,
-    /// What went wrong in the page by itself.
+    /// Uncaught errors of the page.
     complaints: Vec<String>,
-    /// Whether a request was given up since the page was loaded, because the machine's network changed.
+    /// True if a request was aborted since the page was loaded because the machine's network changed.
     disturbed: bool,
     reloads: u32,
 }
 
 impl Chromium {
-    /// Starts a browser with an empty page of that size.
+    /// Starts a browser with an empty page of a size in pixels; `name` is that of its temporary profile.
     pub async fn start(program: &str, name: &str, (width, height): (u32, u32)) -> anyhow::Result<Chromium> {
         let profile = Profile::new(name)?;
-        let said = profile.said();
         let talk = Cmd::new("sh")
             .args(["-c", WITH_PIPE])
-            .arg(&said)
+            .arg(profile.log())
             .arg(program)
             .args(FLAGS)
             .arg(format!("--user-data-dir={}", profile.0.display()))
             .arg(format!("--window-size={width},{height}"))
-            // What it keeps outside its profile (crash reports, caches) goes with that, too.
+            // Crash reports and caches go into the profile, too, and are removed with it.
             .env("HOME", profile.0.display().to_string())
             .env("XDG_CONFIG_HOME", profile.0.display().to_string())
             .env("XDG_CACHE_HOME", profile.0.display().to_string())
@@ -85,33 +84,34 @@ impl Chromium {
         Ok(browser)
     }
 
-    /// Its name and version.
+    /// Returns the browser's name and version.
     pub async fn version(&mut self) -> anyhow::Result<String> {
         let version = self.call("Browser.getVersion", json!({})).await?;
         Ok(version["product"].as_str().unwrap_or_default().to_owned())
     }
 
-    /// Opens an address.
+    /// Opens a URL.
     pub async fn open(&mut self, url: &str) -> anyhow::Result<()> {
         let answer = self.call("Page.navigate", json!({ "url": url })).await?;
         ensure!(answer["errorText"].is_null(), "the browser cannot open {url}: {}", answer["errorText"]);
         Ok(())
     }
 
-    /// What an expression is in the page.
+    /// Returns the value of a JavaScript expression in the page.
     pub async fn evaluate(&mut self, expression: &str) -> anyhow::Result<Value> {
-        let question = json!({ "expression": expression, "returnByValue": true });
-        let answer = self.call("Runtime.evaluate", question).await?;
+        let parameters = json!({ "expression": expression, "returnByValue": true });
+        let answer = self.call("Runtime.evaluate", parameters).await?;
         if let Some(exception) = answer.get("exceptionDetails") {
             bail!("`{expression}` failed in the page: {}", exception["exception"]["description"]);
         }
         Ok(answer["result"]["value"].clone())
     }
 
-    /// Waits until an expression is true, and loads the page again when requests of it were lost. The reason why it does not become so says what the page shows instead.
+    /// Waits until an expression is true, and reloads the page when requests were lost. The error at the deadline contains
+    /// the text of the page and its uncaught errors.
     pub async fn wait_for(&mut self, what: &str, expression: &str) -> anyhow::Result<()> {
         let began = Instant::now();
-        // While it loads another page there may be no document to ask.
+        // Evaluation may fail while another page loads.
         while !matches!(self.evaluate(expression).await, Ok(Value::Bool(true))) {
             if std::mem::take(&mut self.disturbed) {
                 self.reloads += 1;
@@ -122,21 +122,21 @@ impl Chromium {
                 let page = "location.pathname + ': ' + document.body.innerText";
                 let shown = self.evaluate(page).await.unwrap_or_default().to_string();
                 let complaints = self.complaints.join("; ");
-                bail!("no {what} within {} s; the page shows {shown}; it complains: {complaints}", PATIENCE.as_secs());
+                bail!("no {what} within {} s; the page shows {shown}; its errors: {complaints}", PATIENCE.as_secs());
             }
             tokio::time::sleep(POLL).await;
         }
         Ok(())
     }
 
-    /// Types into the element that a CSS selector finds, as a keyboard does.
+    /// Types a text into the element of a CSS selector.
     pub async fn fill(&mut self, selector: &str, text: &str) -> anyhow::Result<()> {
         self.wait_for(selector, &format!("document.querySelector({selector:?}) !== null")).await?;
         self.evaluate(&format!("document.querySelector({selector:?}).focus()")).await?;
         self.call("Input.insertText", json!({ "text": text })).await.map(drop)
     }
 
-    /// Clicks into the middle of the element that an expression gives, as a mouse does.
+    /// Clicks the centre of the element that an expression returns, with mouse events.
     pub async fn click(&mut self, what: &str, element: &str) -> anyhow::Result<()> {
         self.wait_for(what, &format!("!!({element})")).await?;
         let place = format!(
@@ -150,19 +150,19 @@ impl Chromium {
         Ok(())
     }
 
-    /// What the page looks like, as a PNG.
+    /// Returns a PNG of the page.
     pub async fn screenshot(&mut self) -> anyhow::Result<Vec<u8>> {
         let answer = self.call("Page.captureScreenshot", json!({ "format": "png" })).await?;
-        let data = answer["data"].as_str().context("the browser gives no picture")?;
-        base64::engine::general_purpose::STANDARD.decode(data).context("the browser's picture is not base64")
+        let data = answer["data"].as_str().context("the browser sent no screenshot")?;
+        base64::engine::general_purpose::STANDARD.decode(data).context("the browser's screenshot is not base64")
     }
 
-    /// Uncaught errors of the page so far.
+    /// Uncaught errors of the page since its last reload by [`Chromium::wait_for`].
     pub fn complaints(&self) -> &[String] {
         &self.complaints
     }
 
-    /// How often a page was loaded again because requests of it were lost.
+    /// Number of reloads because requests were lost.
     pub fn reloads(&self) -> u32 {
         self.reloads
     }
@@ -174,7 +174,7 @@ impl Chromium {
         }
     }
 
-    /// Messages end with a NUL. What comes before the answer are events.
+    /// Sends a command and reads up to its answer. Messages end with a NUL; those before the answer are events.
     async fn exchange(&mut self, method: &str, parameters: Value) -> anyhow::Result<Value> {
         self.calls += 1;
         let mut request = json!({ "id": self.calls, "method": method, "params": parameters });
@@ -188,29 +188,29 @@ impl Chromium {
             let mut message = Vec::new();
             let read = self.talk.stdout.read_until(0, &mut message).await?;
             if written.is_err() || read == 0 {
-                let said = std::fs::read_to_string(self.profile.said()).unwrap_or_default();
-                let last: Vec<&str> = said.lines().rev().take(5).collect();
-                bail!("it has ended: {}", last.join(" | "));
+                let log = std::fs::read_to_string(self.profile.log()).unwrap_or_default();
+                let last: Vec<&str> = log.lines().rev().take(5).collect();
+                bail!("the browser has ended: {}", last.join(" | "));
             }
             let answer: Value = serde_json::from_slice(message.strip_suffix(&[0]).unwrap_or(&message))?;
             if answer["id"] == self.calls {
                 ensure!(answer.get("error").is_none(), "{}", answer["error"]["message"]);
                 return Ok(answer["result"].clone());
             }
-            // Chromium gives up what is under way whenever the machine gets another interface or address, also on
-            // loopback; containers that come and go bring and take some (https://issues.chromium.org/issues/41465264).
+            // Chromium aborts pending requests, also on loopback, whenever an interface or address of the machine
+            // changes, as containers do when they start and stop (https://issues.chromium.org/issues/41465264).
             self.disturbed |= answer["method"] == "Network.loadingFailed"
                 && answer["params"]["errorText"] == "net::ERR_NETWORK_CHANGED";
             if answer["method"] == "Runtime.exceptionThrown" {
                 let exception = &answer["params"]["exceptionDetails"];
                 let description = exception["exception"]["description"].as_str().or(exception["text"].as_str());
-                self.complaints.push(description.unwrap_or("an error without words").to_owned());
+                self.complaints.push(description.unwrap_or("an error without a description").to_owned());
             }
         }
     }
 }
 
-/// A folder of a browser's own, gone when this is dropped.
+/// A browser's temporary folder, removed when this is dropped.
 struct Profile(PathBuf);
 
 impl Profile {
@@ -220,15 +220,15 @@ impl Profile {
         Ok(Profile(folder))
     }
 
-    /// The file that takes what the browser says.
-    fn said(&self) -> PathBuf {
-        self.0.join("said.log")
+    /// The file of the browser's own output.
+    fn log(&self) -> PathBuf {
+        self.0.join("browser.log")
     }
 }
 
 impl Drop for Profile {
     fn drop(&mut self) {
-        // A process of the browser's that ends last may still write; what cannot be removed lies in the temporary folder.
+        // A process of the browser may still write; leftovers stay in the system's folder for temporary files.
         std::fs::remove_dir_all(&self.0).ok();
     }
 }

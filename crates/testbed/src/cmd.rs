@@ -1,8 +1,8 @@
-//! Child processes: one wrapper, so that each is echoed, checked, and ended together with xtask.
+//! Child processes: one wrapper that echoes each command, checks its status, and ends it together with xtask.
 //!
-//! The echo shows the program and its arguments; values of variables are never shown. Each child leads a process group
-//! of its own: when the future that waits for it is dropped (Ctrl-C, SIGTERM, an error elsewhere), the whole group is
-//! asked to end, then made to.
+//! The echo shows the program and its arguments, never the values of variables. Each child leads its own process group:
+//! when the future that waits for it is dropped (Ctrl-C, SIGTERM, an error elsewhere), the whole group gets SIGTERM, and
+//! SIGKILL after [`child::GRACE`].
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -16,7 +16,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use crate::ui;
 use crate::workspace;
 
-/// A command that is not running yet.
+/// A command to run in the workspace's folder.
 #[derive(Debug)]
 pub struct Cmd {
     program: OsString,
@@ -26,17 +26,17 @@ pub struct Cmd {
     stdout: Stdout,
 }
 
-/// Where a streamed child's stdout goes.
+/// The destination of a streamed child's stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stdout {
-    /// With the progress.
+    /// Joins the progress.
     Stderr,
-    /// It is the result itself.
+    /// Is the result itself.
     Stdout,
 }
 
 impl Cmd {
-    /// A command, to be run in the workspace's folder.
+    /// A command without arguments.
     pub fn new(program: impl Into<OsString>) -> Self {
         Cmd {
             program: program.into(),
@@ -47,7 +47,7 @@ impl Cmd {
         }
     }
 
-    /// The cargo that runs xtask, so that both use one toolchain; without [`child::variables_of_our_package`].
+    /// The cargo that runs xtask, so that both use the same toolchain; without [`child::variables_of_our_package`].
     pub fn cargo() -> Self {
         Cmd { hidden_variables: child::variables_of_our_package().collect(), ..Cmd::new(child::cargo()) }
     }
@@ -70,13 +70,13 @@ impl Cmd {
         self
     }
 
-    /// Lets the child write to our stdout: what it says is the result.
+    /// Passes the child's stdout through to ours: its output is the result.
     pub fn stdout_is_the_result(mut self) -> Self {
         self.stdout = Stdout::Stdout;
         self
     }
 
-    /// Runs it with its output shown; a failure is an error.
+    /// Runs it with its output shown; a failing status is an error.
     pub async fn run(self) -> anyhow::Result<()> {
         ui::command(&self.to_string());
         let stdout = match self.stdout {
@@ -88,14 +88,14 @@ impl Cmd {
         self.check(status, "")
     }
 
-    /// Runs it and returns its stdout, without the last line break; a failure is an error with its stderr.
+    /// Runs it and returns its stdout, without the last line break; a failing status is an error with its stderr.
     pub async fn read(self) -> anyhow::Result<String> {
         let output = self.capture().await?;
         self.check(output.status, &output.stderr)?;
         Ok(output.stdout)
     }
 
-    /// Runs it and returns how it ended and what it said; only a program that cannot be run is an error.
+    /// Runs it and returns its status and output; a failing status is not an error.
     pub async fn capture(&self) -> anyhow::Result<Captured> {
         let mut group = self.spawn(Stdio::null(), Stdio::piped(), Stdio::piped())?;
         let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -104,11 +104,12 @@ impl Cmd {
         let (status, ..) =
             tokio::try_join!(group.child.wait(), stdout.read_to_end(&mut out), stderr.read_to_end(&mut err))
                 .with_context(|| format!("failed to read the output of `{self}`"))?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end_matches('\n').to_owned();
-        Ok(Captured { status, stdout: text(&out), stderr: text(&err) })
+        let [stdout, stderr] =
+            [out, err].map(|bytes| String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned());
+        Ok(Captured { status, stdout, stderr })
     }
 
-    /// Runs it with each line of its stderr given to `on_line` and its stdout dropped; returns how it ended.
+    /// Runs it, passes each line of its stderr to `on_line`, discards its stdout, and returns its status.
     pub async fn stderr_lines(&self, mut on_line: impl FnMut(&str)) -> anyhow::Result<ExitStatus> {
         ui::command(&self.to_string());
         let mut group = self.spawn(Stdio::null(), Stdio::null(), Stdio::piped())?;
@@ -119,7 +120,7 @@ impl Cmd {
         group.child.wait().await.with_context(|| format!("failed to wait for `{self}`"))
     }
 
-    /// Starts it to talk with it over its standard input and output.
+    /// Starts it with its standard input and output as pipes.
     pub fn talk(&self) -> anyhow::Result<Talk> {
         let mut group = self.spawn(Stdio::piped(), Stdio::piped(), Stdio::null())?;
         let stdin = group.child.stdin.take().context("stdin is piped")?;
@@ -127,7 +128,7 @@ impl Cmd {
         Ok(Talk { stdin, stdout: BufReader::new(stdout), _group: group })
     }
 
-    /// An error for a status that is none of success.
+    /// Returns an error for a failing status, with the command line.
     pub fn check(&self, status: ExitStatus, stderr: &str) -> anyhow::Result<()> {
         if status.success() {
             return Ok(());
@@ -159,7 +160,7 @@ impl Cmd {
 impl fmt::Display for Cmd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let program = Utf8Path::new(self.program.to_str().unwrap_or("?"));
-        // A script of ours is named as it lies in the checkout; where cargo lies is nobody's business.
+        // Scripts of the checkout keep their relative path; of an absolute path (cargo's) only the file name matters.
         f.write_str(if program.is_absolute() { program.file_name().unwrap_or("?") } else { program.as_str() })?;
         for argument in &self.arguments {
             let argument = argument.to_string_lossy();
@@ -173,29 +174,29 @@ impl fmt::Display for Cmd {
     }
 }
 
-/// What a child said, and how it ended.
+/// The status and output of a child that has ended.
 #[derive(Debug)]
 pub struct Captured {
-    /// How it ended.
+    /// The exit status; may be a failure.
     pub status: ExitStatus,
-    /// Its stdout, without the last line break.
+    /// Stdout without the last line break.
     pub stdout: String,
-    /// Its stderr, without the last line break.
+    /// Stderr without the last line break.
     pub stderr: String,
 }
 
-/// A running child that is talked with; it ends, with all that it started, when this is dropped.
+/// A running child with pipes to it. Its process group ends when this is dropped.
 #[derive(Debug)]
 pub struct Talk {
-    /// What it reads.
+    /// The child's input.
     pub stdin: ChildStdin,
-    /// What it writes.
+    /// The child's output.
     pub stdout: BufReader<ChildStdout>,
-    // Last: it sees its input end before it is asked to.
+    // Dropped last: the child's input closes before the signal.
     _group: Group,
 }
 
-/// A running child and all that it started, which end when this is dropped.
+/// A running child and its process group, which ends when this is dropped.
 #[derive(Debug)]
 struct Group {
     child: Child,
@@ -203,7 +204,7 @@ struct Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // No id any more: it was waited for.
+        // Without an id the child has been waited for.
         let Some(id) = self.child.id() else { return };
         child::end_group(id, || matches!(self.child.try_wait(), Ok(None)));
     }
@@ -220,26 +221,26 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_is_shown_as_it_could_be_typed_and_without_values_of_variables() {
+    fn a_command_is_displayed_as_typed_in_a_shell_without_values_of_variables() {
         let cmd = Cmd::new("/usr/bin/docker").args(["run", "a b", "", "it's"]).env("PASSWORD", "hidden");
         assert_eq!(cmd.to_string(), r"docker run 'a b' '' 'it'\''s'");
     }
 
     #[test]
-    fn a_failure_names_the_command_and_what_it_said() {
+    fn a_failure_contains_the_command_and_its_stderr() {
         let error = block_on(Cmd::new("sh").args(["-c", "echo out; echo wrong >&2; exit 3"]).read()).unwrap_err();
         assert_eq!(error.to_string(), "`sh -c 'echo out; echo wrong >&2; exit 3'` failed (exit status: 3)\nwrong");
     }
 
     #[test]
-    fn a_program_that_is_not_there_is_named() {
+    fn a_missing_program_is_named() {
         let error = block_on(Cmd::new("no-such-program").read()).unwrap_err();
         assert_eq!(error.to_string(), "failed to run `no-such-program`");
     }
 
     #[test]
     #[cfg(unix)]
-    fn a_dropped_command_takes_its_grandchildren_with_it() {
+    fn dropping_a_command_ends_its_grandchildren() {
         let began = Instant::now();
         let pid = block_on(async {
             let cmd = Cmd::new("sh").args(["-c", "sleep 60 & echo $! >&2; wait"]);
@@ -249,7 +250,7 @@ mod tests {
             receiver.recv().unwrap()
         });
         let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
-        // Gone, or a zombie that only its adopter can take away.
+        // Gone, or a zombie that only its adoptive parent can reap.
         let state = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
         assert!(state.is_empty() || state.contains(") Z "), "{state}");
         assert!(began.elapsed() < child::GRACE, "{:?}", began.elapsed());

@@ -15,7 +15,7 @@ pub const DATABASE: &str = "db";
 
 const FILE: &str = "compose.dev.yaml";
 
-/// A stack: one compose project, with the variables that its file is read with.
+/// A stack: one compose project, with values for the variables of its file.
 #[derive(Clone, Debug)]
 pub struct Compose {
     project: String,
@@ -33,17 +33,17 @@ impl Compose {
         self.variables.push((name, value.into()));
     }
 
-    /// Its project name.
+    /// The name of the compose project.
     pub fn project(&self) -> &str {
         &self.project
     }
 
-    /// A `docker compose` command about it.
+    /// A `docker compose` command for this stack.
     pub fn cmd<const N: usize>(&self, arguments: [&str; N]) -> Cmd {
         self.with_variables(Cmd::new("docker").arg("compose")).args(arguments)
     }
 
-    /// The same without a line for each container, network and volume; errors are shown.
+    /// [`Compose::cmd`] without a line for each container, network and volume; errors are shown.
     fn quiet_cmd<const N: usize>(&self, arguments: [&str; N]) -> Cmd {
         self.with_variables(Cmd::new("docker").args(["compose", "--progress", "quiet"])).args(arguments)
     }
@@ -53,64 +53,64 @@ impl Compose {
         self.variables.iter().fold(cmd, |cmd, (name, value)| cmd.env(*name, value.clone()))
     }
 
-    /// The compose file with every variable filled in.
+    /// Returns the compose file with all variables resolved.
     pub async fn config(&self) -> anyhow::Result<Config> {
         let json = self.cmd(["config", "--format", "json"]).read().await?;
-        serde_json::from_str(&json).context("failed to read what `docker compose config` says")
+        serde_json::from_str(&json).context("failed to parse the output of `docker compose config`")
     }
 
-    /// Removes containers and networks, and volumes too if that is wanted.
+    /// Removes containers and networks, optionally with the volumes.
     pub async fn down(&self, volumes: bool) -> anyhow::Result<()> {
         let cmd = self.quiet_cmd(["down", "--remove-orphans"]);
-        // A database that is thrown away need not end cleanly.
+        // A database that is discarded need not shut down cleanly.
         let cmd = if volumes { cmd.args(["--volumes", "--timeout", "0"]) } else { cmd };
         cmd.run().await
     }
 
-    /// Starts it from images that are there, and does not wait.
+    /// Starts it from local images, and does not wait for it.
     pub async fn up(&self) -> anyhow::Result<()> {
         self.quiet_cmd(["up", "--detach", "--no-build", "--pull", "never"]).run().await
     }
 
-    /// The id of a service's container, running or not.
+    /// Returns the id of a service's container, running or not.
     pub async fn container(&self, service: &str) -> anyhow::Result<Option<String>> {
         let ids = self.cmd(["ps", "--all", "--quiet", service]).read().await?;
         Ok(ids.lines().next().map(str::to_owned))
     }
 }
 
-/// What of a compose file matters here.
+/// The parts of a compose file that are read here.
 #[derive(Debug, Deserialize)]
 pub struct Config {
     services: BTreeMap<String, Service>,
 }
 
 impl Config {
-    /// A service by its name.
+    /// Returns a service by name.
     pub fn service(&self, name: &str) -> anyhow::Result<&Service> {
         self.services.get(name).with_context(|| format!("{FILE} has no service {name}"))
     }
 }
 
-/// One service.
+/// One service of a compose file.
 #[derive(Debug, Deserialize)]
 pub struct Service {
-    /// Its image.
+    /// The image's name; empty if the file sets none.
     #[serde(default)]
     pub image: String,
-    /// Its variables; null is one that is passed through.
+    /// A null value is passed through from the environment.
     #[serde(default)]
     environment: BTreeMap<String, Option<String>>,
 }
 
 impl Service {
-    /// The value that a variable of the container has.
+    /// Returns the value of a variable of the container.
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.environment.get(name)?.as_deref()
     }
 }
 
-/// How long a stack may take from its start until it is healthy.
+/// Time from a stack's start until it is healthy.
 pub const BOOT_DEADLINE: Duration = Duration::from_secs(900);
 
 #[cfg(test)]
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_are_read_from_what_compose_says() {
+    fn variables_are_read_from_the_output_of_compose() {
         let json = r#"{"name":"x","services":{"directus":{"image":"a:b","environment":{"A":"1","B":null}},"db":{}}}"#;
         let config: Config = serde_json::from_str(json).unwrap();
         let service = config.service("directus").unwrap();

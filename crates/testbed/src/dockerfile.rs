@@ -1,10 +1,10 @@
-//! Reads the Dockerfile's global arguments: the pin of the base image stands there and nowhere else.
+//! Reads the Dockerfile's global arguments, the only place that pins the base image.
 
 use anyhow::{Context as _, bail};
 
 use crate::workspace;
 
-/// The default of a global `ARG` of the Dockerfile.
+/// Returns the default of a global `ARG` of the Dockerfile.
 pub fn argument(name: &str) -> anyhow::Result<String> {
     let path = workspace::path("Dockerfile");
     let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
@@ -12,7 +12,7 @@ pub fn argument(name: &str) -> anyhow::Result<String> {
     Ok(value.to_owned())
 }
 
-/// Only an `ARG` before the first `FROM` is global, and only one with a default says anything.
+/// Returns the default of an `ARG` before the first `FROM`; later ones belong to a stage.
 fn global_argument<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines()
         .map(str::trim)
@@ -41,13 +41,13 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_default_or_stands_in_a_stage_is_not() {
+    fn an_argument_without_default_or_in_a_stage_is_not_found() {
         assert_eq!(global_argument(TEXT, "BARE"), None);
         assert_eq!(global_argument(TEXT, "LATE"), None);
     }
 
     #[test]
-    fn our_own_dockerfile_has_the_pin() {
+    fn our_dockerfile_pins_the_base_image() {
         assert!(argument("DIRECTUS_IMAGE").unwrap().starts_with("directus/directus:"));
     }
 }

@@ -1,11 +1,11 @@
-//! Which variables a developer has set: in the environment, or in the `.env` file that compose reads.
+//! Variables that a developer has set in the environment, or in the `.env` file that compose reads.
 
 use anyhow::Context as _;
 
 use crate::workspace;
 
-/// The value of a variable that the user has set, as compose would see it: the environment before `.env`, and an empty
-/// value is none (compose's `:-`).
+/// Returns a variable's value as compose resolves it: the environment takes precedence over `.env`, and an empty value
+/// counts as not set (compose's `:-`).
 pub fn variable(name: &str) -> anyhow::Result<Option<String>> {
     let path = workspace::path(".env");
     let file = match std::fs::read_to_string(&path) {
@@ -20,7 +20,7 @@ fn choose(environment: Option<String>, file: &str, name: &str) -> Option<String>
     environment.or_else(|| in_file(file, name).map(str::to_owned)).filter(|value| !value.is_empty())
 }
 
-/// The last line that sets it wins. Plain values are enough: what is asked for here are ports.
+/// The last line that sets the variable wins. Only plain values are parsed: ports and session options need no more.
 fn in_file<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines()
         .filter_map(|line| line.trim().trim_start_matches("export ").split_once('='))
@@ -34,18 +34,18 @@ mod tests {
     use super::choose;
 
     #[test]
-    fn the_environment_comes_before_the_file() {
+    fn the_environment_takes_precedence_over_the_file() {
         assert_eq!(choose(Some("1".to_owned()), "PORT=2", "PORT").as_deref(), Some("1"));
         assert_eq!(choose(None, "PORT=2", "PORT").as_deref(), Some("2"));
     }
 
     #[test]
-    fn an_empty_value_is_none_even_when_the_file_has_one() {
+    fn an_empty_value_in_the_environment_hides_the_one_in_the_file() {
         assert_eq!(choose(Some(String::new()), "PORT=2", "PORT"), None);
     }
 
     #[test]
-    fn comments_quotes_and_other_names_are_not_mistaken() {
+    fn comments_and_other_names_are_ignored_and_quotes_are_removed() {
         let file = "# PORT=1\nMY_PORT=2\nexport PORT=\"3\" # three\n";
         assert_eq!(choose(None, file, "PORT").as_deref(), Some("3"));
     }

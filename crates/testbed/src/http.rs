@@ -1,22 +1,22 @@
-//! The little HTTP that xtask speaks, to a server on loopback.
+//! HTTP requests to a server on loopback.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
-/// A client for a server on this machine's loopback. Any status is an answer.
+/// A client for a server on this machine's loopback. No status is an error.
 pub fn agent(timeout: Duration) -> ureq::Agent {
     ureq::Agent::config_builder()
         .timeout_global(Some(timeout))
         .http_status_as_error(false)
-        // A proxy of the environment has no way to this machine's loopback.
+        // A proxy of the environment cannot reach this machine's loopback.
         .proxy(None)
         .build()
         .into()
 }
 
-/// Logs in with e-mail and password, as the admin UI does; the honest proof that what is printed works.
+/// Logs in with e-mail and password, as the admin UI does, to verify the credentials that a command prints.
 pub fn login(url: &str, email: &str, password: &str) -> anyhow::Result<()> {
     let agent = agent(Duration::from_secs(30));
     let url = format!("{url}/auth/login");
@@ -24,14 +24,14 @@ pub fn login(url: &str, email: &str, password: &str) -> anyhow::Result<()> {
         .post(&url)
         .send_json(json!({ "email": email, "password": password }))
         .with_context(|| format!("failed to log in at {url}"))?;
-    let answer: Value = response.body_mut().read_json().with_context(|| format!("{url} answered no JSON"))?;
+    let answer: Value = response.body_mut().read_json().with_context(|| format!("{url} did not answer with JSON"))?;
     if let Some(reason) = refusal(response.status().as_u16(), &answer) {
         bail!("the login of {email} at {url} was refused: {reason}");
     }
     Ok(())
 }
 
-/// Why an answer is no login.
+/// Returns the reason why an answer is not a login; `None` for a login.
 fn refusal(status: u16, answer: &Value) -> Option<String> {
     if status == 200 && answer["data"]["access_token"].is_string() {
         return None;
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_directus_said() {
+    fn a_refusal_contains_the_message_of_directus() {
         let answer = json!({"errors": [{"message": "Invalid user credentials."}]});
         assert_eq!(refusal(401, &answer).unwrap(), "Invalid user credentials. (HTTP 401)");
     }

@@ -1,7 +1,6 @@
-//! The tools' means: containers, databases, images, the compose stack, child processes, HTTP and a browser.
+//! Infrastructure of the tools: containers, databases, images, the compose stack, child processes, HTTP and a browser.
 //!
-//! Everything here is made so that it goes away again: a [`run::Run`] removes its containers, a [`cmd::Cmd`] ends its
-//! process group.
+//! Everything cleans up after itself: a [`run::Run`] removes its containers, a [`cmd::Cmd`] ends its process group.
 
 pub mod api;
 pub mod base_images;

@@ -1,4 +1,4 @@
-//! The SQL files of the checkout: how many there are, and what they require.
+//! The SQL files of the checkout: their number and their requirements.
 
 use anyhow::Context as _;
 use contract::{DB_INIT_DIR, Phase};
@@ -15,7 +15,7 @@ impl Migrations {
     /// Reads them as the boot does.
     ///
     /// # Errors
-    /// Everything that is wrong with them.
+    /// A folder that cannot be read, or files that break the rules; all problems are listed.
     pub fn read() -> anyhow::Result<Migrations> {
         let folder = workspace::path(workspace::in_tree(DB_INIT_DIR));
         let files = MigrationSet::read(folder.as_std_path()).with_context(|| format!("{folder} is not fit to ship"))?;
@@ -28,25 +28,25 @@ impl Migrations {
         &self.0
     }
 
-    /// Number of files in both phases.
+    /// Returns the number of files of both phases.
     #[must_use]
     pub fn count(&self) -> usize {
         [Phase::DbInit, Phase::PostSchema].map(|phase| self.0.of(phase).len()).iter().sum()
     }
 
-    /// The log of a phase that applies every file: `3 applied, 0 skipped`.
+    /// Returns the log line of a phase that applies every file: `3 applied, 0 skipped`.
     #[must_use]
     pub fn all_applied(&self, phase: Phase) -> String {
         format!("{} applied, 0 skipped", self.0.of(phase).len())
     }
 
-    /// The log of a phase that has nothing to apply: `0 applied, 3 skipped`.
+    /// Returns the log line of a phase that has nothing to apply: `0 applied, 3 skipped`.
     #[must_use]
     pub fn all_skipped(&self, phase: Phase) -> String {
         format!("0 applied, {} skipped", self.0.of(phase).len())
     }
 
-    /// Session options (`-c trm.timescaledb=optional`) by which the files do without extensions that a stand-in for the
+    /// Returns the session options (`-c trm.timescaledb=optional`) that make extensions optional which a stand-in for the
     /// database lacks; `None` if none are needed.
     #[must_use]
     pub fn options_for(&self, database: &Resolved) -> Option<String> {

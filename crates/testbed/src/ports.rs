@@ -1,44 +1,40 @@
-//! Which ports on this machine a stack gets.
+//! The choice of a stack's ports on this machine.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::{Context as _, bail};
 
-/// A port that was chosen.
+/// A chosen port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Port {
-    /// Its number.
+    /// The port's number.
     pub number: u16,
-    /// The default, when that was taken by somebody else.
+    /// The default, if that is taken.
     pub instead_of: Option<u16>,
 }
 
-/// Chooses the port for a variable. What the user has set is a wish to be met or refused; a default is only a
-/// preference, and gives way to the next free port.
+/// Chooses the port for a variable. A port that the user has set is used or refused; a taken default is replaced by the
+/// next free port.
 pub fn choose(variable: &str, wish: Option<&str>, default: u16, is_free: impl Fn(u16) -> bool) -> anyhow::Result<Port> {
-    let next_after = |port: u16| (port.saturating_add(1)..=u16::MAX).find(|port| is_free(*port));
-    if let Some(wish) = wish {
-        let number: u16 = wish.parse().with_context(|| format!("{variable}={wish} is no port number"))?;
-        if is_free(number) {
-            return Ok(Port { number, instead_of: None });
+    let wanted = match wish {
+        Some(wish) => wish.parse().with_context(|| format!("{variable}={wish} is not a port number"))?,
+        None => default,
+    };
+    let next = (wanted..=u16::MAX).find(|port| is_free(*port));
+    match (wish, next) {
+        (_, Some(number)) if number == wanted => Ok(Port { number, instead_of: None }),
+        (None, Some(number)) => Ok(Port { number, instead_of: Some(default) }),
+        (None, None) => bail!("no port from {default} upwards is free"),
+        (Some(_), Some(next)) => {
+            bail!("port {wanted} ({variable}) is taken; the next free one is {next}: set {variable}={next}")
         }
-        match next_after(number) {
-            Some(next) => {
-                bail!("port {number} ({variable}) is taken; the next free one is {next}: set {variable}={next}")
-            }
-            None => bail!("port {number} ({variable}) is taken, and no higher one is free"),
-        }
+        (Some(_), None) => bail!("port {wanted} ({variable}) is taken, and no higher one is free"),
     }
-    if is_free(default) {
-        return Ok(Port { number: default, instead_of: None });
-    }
-    let number = next_after(default).with_context(|| format!("no port from {default} upwards is free"))?;
-    Ok(Port { number, instead_of: Some(default) })
 }
 
-/// Whether a port on loopback is free: nobody listens there, and no container publishes it (an engine without its
-/// proxy process, or on another machine, shows no listener).
+/// Returns true if a port on loopback has no listener and no container publishes it: an engine without its proxy
+/// process, or on another machine, shows no listener.
 pub fn is_free(port: u16, published: &BTreeSet<u16>) -> bool {
     !published.contains(&port) && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
@@ -51,12 +47,12 @@ mod tests {
     use super::{Port, choose, is_free};
 
     #[test]
-    fn the_default_is_taken_when_it_is_free() {
+    fn the_default_is_used_when_it_is_free() {
         assert_eq!(choose("PORT", None, 8055, |_| true).unwrap(), Port { number: 8055, instead_of: None });
     }
 
     #[test]
-    fn a_taken_default_gives_way_to_the_next_free_port() {
+    fn a_taken_default_is_replaced_by_the_next_free_port() {
         let port = choose("PORT", None, 8055, |port| port > 8057).unwrap();
         assert_eq!(port, Port { number: 8058, instead_of: Some(8055) });
     }
@@ -68,13 +64,13 @@ mod tests {
     }
 
     #[test]
-    fn a_set_port_that_is_no_number_is_an_error() {
+    fn a_set_port_that_is_not_a_port_number_is_an_error() {
         let error = choose("PORT", Some("99999"), 8055, |_| true).unwrap_err();
-        assert_eq!(error.to_string(), "PORT=99999 is no port number");
+        assert_eq!(error.to_string(), "PORT=99999 is not a port number");
     }
 
     #[test]
-    fn a_port_is_not_free_while_somebody_listens_or_a_container_publishes_it() {
+    fn a_port_with_a_listener_or_published_by_a_container_is_not_free() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         assert!(!is_free(port, &BTreeSet::new()));

@@ -1,4 +1,4 @@
-//! A PostgreSQL server for tests: the image of the development stack, its data in memory, on a free port of loopback.
+//! A PostgreSQL server for tests: the image of the development stack with its data in memory, on a free loopback port.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub(crate) const PASSWORD: &str = "test";
 const DATABASE: &str = "test";
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// A server of that image that makes a superuser and a database when it is first started; its port is published.
+/// A server that creates a superuser and a database on its first start; its port is published.
 pub fn server(image: &str, user: &str, password: &str, database: &str) -> ContainerSpec {
     let variables = [
         ("POSTGRES_USER", user),
@@ -29,15 +29,15 @@ pub fn server(image: &str, user: &str, password: &str, database: &str) -> Contai
     }
 }
 
-/// Starts a server in a network; it lives as long as the run. Returns its URL; the user is a superuser.
+/// Starts a server in a network, which is removed with the run, and returns its URL. The user is a superuser.
 pub async fn start(engine: &Engine, run: &Run, image: &Resolved, network: &str) -> anyhow::Result<String> {
-    // No durability: nobody needs the data of a test after a crash. Many connections: tests run at once.
+    // No durability: test data need not survive a crash. Many connections: tests run concurrently.
     let command = ["postgres", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=300"];
     let spec = ContainerSpec {
         command: Some(command.map(str::to_owned).to_vec()),
-        // The image's own user, who is not root, makes the data folder in it.
+        // Writable for all: the image's user, which is not root, creates the data folder in it.
         tmpfs: vec![("/home/postgres/pgdata", "mode=1777")],
-        // Over TCP: over the socket the temporary server of the first start answers already.
+        // Over TCP: the temporary server of the first start already answers on the socket.
         healthcheck: Some(r#"PGPASSWORD="$POSTGRES_PASSWORD" psql -h 127.0.0.1 -U "$POSTGRES_USER" -Atc 'select 1'"#),
         network: Some((network.to_owned(), NAME.to_owned())),
         ..server(&image.name, USER, PASSWORD, DATABASE)

@@ -8,8 +8,8 @@ use grammar::{Command, Xtask};
 
 use crate::{signals, ui};
 
-/// Parses the command line, and runs the command until it ends or a signal does. Progress goes to stderr; stdout carries
-/// results. `run` returns `None` for the commands of other tools.
+/// Parses the command line, and runs the command until it finishes or a signal arrives. Progress goes to stderr, results
+/// to stdout. `run` returns `None` for the commands of other tools.
 pub fn main(run: impl AsyncFnOnce(Command) -> Option<anyhow::Result<ExitCode>>) -> ExitCode {
     match until_signal(Xtask::parse().command, run) {
         Ok(code) => code,
@@ -24,17 +24,17 @@ fn until_signal(
     command: Command,
     run: impl AsyncFnOnce(Command) -> Option<anyhow::Result<ExitCode>>,
 ) -> anyhow::Result<ExitCode> {
-    // One thread: the tools wait for others most of the time.
+    // One thread: the tools mostly wait for other processes.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("failed to start the async runtime")?;
     runtime.block_on(async {
-        // Whichever ends first drops the other. A dropped command drops its guards: children and containers go with it.
+        // The first to finish drops the other. A dropped command drops its guards, which end children and containers.
         tokio::select! {
             result = run(command) => match result {
                 Some(result) => result,
-                None => bail!("this is a command of another tool: start it with `cargo xtask`"),
+                None => bail!("this command belongs to another tool: run it with `cargo xtask`"),
             },
             signal = signals::termination() => {
                 let signal = signal.context("failed to listen for signals")?;

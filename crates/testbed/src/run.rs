@@ -1,7 +1,7 @@
-//! A run: everything that a command makes in the engine, and its removal whatever happens.
+//! A run: everything that a command creates in the engine, and its removal in all cases.
 //!
-//! Containers of a run carry its id as a label; a compose stack of a run has the id as its project name. The id says
-//! which process made it, so that the next run can tell what a killed one has left behind, and remove that too.
+//! Containers of a run have its id as a label; a compose stack of a run has the id as its project name. The id contains
+//! the host and process id, so that the next run finds and removes the leftovers of a killed one.
 
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
@@ -15,9 +15,9 @@ const LABEL: &str = "trm.run";
 const COMPOSE_LABEL: &str = "com.docker.compose.project";
 const PREFIX: &str = "trm-run-";
 
-/// Removes what belongs to it when it is dropped: at the end, on an error, on Ctrl-C, in a panic.
+/// Removes everything that belongs to it when it is dropped: at the end, on an error, on Ctrl-C, in a panic.
 #[derive(Debug)]
-#[must_use = "a run that is dropped removes what it made"]
+#[must_use = "a run that is dropped removes its containers"]
 pub struct Run {
     engine: Engine,
     id: String,
@@ -25,13 +25,13 @@ pub struct Run {
 }
 
 impl Run {
-    /// Begins a run, and removes what runs of dead processes have left.
+    /// Begins a run, and removes the leftovers of dead processes.
     pub async fn start(engine: &Engine, kind: &str) -> anyhow::Result<Run> {
         let host = host_name();
         for id in found_ids(engine).await? {
             if is_leftover(&id, &host, is_alive) {
-                ui::status("Removing", &format!("what {id} left behind"));
-                remove(engine, &id).await.with_context(|| format!("failed to remove what {id} left behind"))?;
+                ui::status("Removing", &format!("leftovers of {id}"));
+                remove(engine, &id).await.with_context(|| format!("failed to remove the leftovers of {id}"))?;
             }
         }
         Ok(Run {
@@ -41,17 +41,17 @@ impl Run {
         })
     }
 
-    /// Leaves what it made when it is dropped, for somebody to look at. The next run removes it.
+    /// Keeps everything on drop, for inspection. The next run removes it.
     pub fn keep(&self) {
         self.kept.set(true);
     }
 
-    /// Its id, which is a valid name of a compose project.
+    /// The id, which is a valid name of a compose project.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The labels of what it makes.
+    /// The labels of everything that the run creates.
     pub fn labels(&self) -> HashMap<String, String> {
         HashMap::from([(LABEL.to_owned(), self.id.clone())])
     }
@@ -63,20 +63,20 @@ impl Drop for Run {
             return;
         }
         let (engine, id) = (self.engine.clone(), self.id.clone());
-        // A drop cannot wait for the runtime that it may run on, so it brings its own.
+        // Drop cannot block on the runtime that it may run on, so the removal gets its own.
         let removal = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(remove(&engine, &id))
         });
         match removal.join() {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => ui::warning(&format!("{} is not removed: {error:#}", self.id)),
-            Err(_) => ui::warning(&format!("{} is not removed: the removal panicked", self.id)),
+            Ok(Err(error)) => ui::warning(&format!("failed to remove {}: {error:#}", self.id)),
+            Err(_) => ui::warning(&format!("failed to remove {}: the removal panicked", self.id)),
         }
     }
 }
 
-/// Removes everything of a run: containers first, they hold the rest.
+/// Removes everything of a run, containers first: they use the rest.
 async fn remove(engine: &Engine, id: &str) -> anyhow::Result<()> {
     let labels = [format!("{LABEL}={id}"), format!("{COMPOSE_LABEL}={id}")];
     for label in &labels {
@@ -98,7 +98,7 @@ async fn remove(engine: &Engine, id: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The ids of all runs that have anything in the engine.
+/// Returns the ids of all runs that have anything in the engine.
 async fn found_ids(engine: &Engine) -> anyhow::Result<BTreeSet<String>> {
     let mut found = Vec::new();
     for label in [LABEL, COMPOSE_LABEL] {
@@ -110,7 +110,8 @@ async fn found_ids(engine: &Engine) -> anyhow::Result<BTreeSet<String>> {
     Ok(found.into_iter().map(|labelled| labelled.value).filter(|id| id.starts_with(PREFIX)).collect())
 }
 
-/// Whether a run's process is dead. Of processes on other machines that share the engine nothing is known.
+/// Returns true if the run's process on this machine is dead. Processes of other machines that share the engine cannot be
+/// checked.
 fn is_leftover(id: &str, host: &str, is_alive: impl Fn(u32) -> bool) -> bool {
     let Some((rest, pid)) = id.rsplit_once('-') else { return false };
     let Ok(pid) = pid.parse() else { return false };
@@ -123,13 +124,13 @@ fn is_alive(pid: u32) -> bool {
     pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
-/// Nothing is removed where nothing can be known.
+/// Nothing is removed where processes cannot be checked.
 #[cfg(not(unix))]
 fn is_alive(_pid: u32) -> bool {
     true
 }
 
-/// This machine's name, in the letters that a compose project may have.
+/// Returns this machine's name in characters that are valid in the name of a compose project.
 fn host_name() -> String {
     #[cfg(unix)]
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -144,12 +145,12 @@ mod tests {
     use super::{host_name, is_alive, is_leftover};
 
     #[test]
-    fn what_a_dead_process_of_this_machine_made_is_a_leftover() {
+    fn containers_of_a_dead_process_of_this_machine_are_leftovers() {
         assert!(is_leftover("trm-run-test-mine-42", "mine", |_| false));
     }
 
     #[test]
-    fn what_lives_is_elsewhere_or_is_none_of_ours_is_not() {
+    fn containers_of_live_processes_of_other_machines_and_of_other_projects_are_not() {
         assert!(!is_leftover("trm-run-test-mine-42", "mine", |pid| pid == 42));
         assert!(!is_leftover("trm-run-test-theirs-42", "mine", |_| false));
         assert!(!is_leftover("trm-directus", "mine", |_| false));

@@ -1,4 +1,4 @@
-//! A schema as Directus describes it, in a snapshot file and through its REST API alike, and where two of them differ.
+//! A schema as Directus describes it in snapshots and in its REST API, and the differences between two of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ pub struct Schema {
 #[derive(Clone, Debug, Deserialize)]
 struct Collection {
     collection: String,
-    /// None: a folder of the menu, without a table.
+    /// `None` for a folder of the menu, which has no table.
     schema: Option<Value>,
 }
 
@@ -73,21 +73,21 @@ fn read_snapshot<T: DeserializeOwned>() -> anyhow::Result<T> {
     serde_saphyr::from_str(&text).with_context(|| format!("{path} is not a snapshot"))
 }
 
-/// What is said of one thing: each property with its value.
+/// The properties of a collection, field or relation, by name.
 type Properties = BTreeMap<&'static str, String>;
 
 impl Schema {
-    /// The checkout's snapshot.
+    /// Reads the checkout's snapshot.
     pub fn snapshot() -> anyhow::Result<Schema> {
         read_snapshot()
     }
 
-    /// The checkout's snapshot as it is, for edits of it.
+    /// Reads the checkout's snapshot with all its properties, as a document to edit.
     pub fn snapshot_document() -> anyhow::Result<Value> {
         read_snapshot()
     }
 
-    /// The type of a collection's primary key, in Directus' words.
+    /// Returns the Directus type of a collection's primary key.
     #[must_use]
     pub fn key_type(&self, collection: &str) -> Option<&str> {
         let mut fields = self.fields.iter().filter(|field| field.collection == collection);
@@ -95,10 +95,10 @@ impl Schema {
         key.kind.as_deref()
     }
 
-    /// A running server's.
+    /// Reads a running server's schema.
     pub async fn live(api: &Api) -> anyhow::Result<Schema> {
         async fn all<T: DeserializeOwned>(api: &Api, path: &str) -> anyhow::Result<Vec<T>> {
-            serde_json::from_value(api.get(path).await?).with_context(|| format!("{path} answers something else"))
+            serde_json::from_value(api.get(path).await?).with_context(|| format!("{path} has an unexpected answer"))
         }
         Ok(Schema {
             collections: all(api, "/collections").await?,
@@ -107,89 +107,94 @@ impl Schema {
         })
     }
 
-    /// The collections that have a table and are not Directus' own.
+    /// Returns the collections that have a table and do not belong to Directus.
     pub fn tables(&self) -> BTreeSet<&str> {
         let tables = self.collections.iter().filter(|collection| collection.schema.is_some());
         tables.map(|collection| collection.collection.as_str()).filter(|name| !is_system(name)).collect()
     }
 
-    /// Number of collections that are not Directus' own, with folders.
+    /// Returns the number of collections, folders included, that do not belong to Directus.
     #[must_use]
     pub fn own_collections(&self) -> usize {
         self.collections.iter().filter(|collection| !is_system(&collection.collection)).count()
     }
 
-    /// The collections that have fields here: those of [`Schema::tables`], and Directus' own that are extended.
+    /// Returns the collections that have fields here: those of [`Schema::tables`], and extended ones of Directus.
     pub fn with_fields(&self) -> BTreeSet<&str> {
         self.fields.iter().map(|field| field.collection.as_str()).collect()
     }
 
-    /// How many fields and relations.
+    /// Returns the numbers of fields and relations.
     pub fn size(&self) -> (usize, usize) {
         (self.fields.len(), self.relations.len())
     }
 
-    /// Where a live schema is not as this snapshot says, in words; Directus' own collections may have more than it says.
+    /// Describes each difference of a live schema from this snapshot. Fields of Directus' own collections that the
+    /// snapshot does not contain are no difference.
     pub fn differences(&self, live: &Schema) -> Vec<String> {
         let mut found = Vec::new();
-        for (what, wanted, actual) in [
-            ("collection", self.collection_properties(), live.collection_properties()),
-            ("field", self.field_properties(), live.field_properties()),
-            ("relation", self.relation_properties(), live.relation_properties()),
-        ] {
-            for (name, wanted) in &wanted {
-                let Some(actual) = actual.get(name) else {
-                    found.push(format!("there is no {what} {name}"));
+        for ((kind, expected), (_, live)) in self.properties().iter().zip(live.properties()) {
+            for (name, expected) in expected {
+                let Some(actual) = live.get(name) else {
+                    found.push(format!("there is no {kind} {name}"));
                     continue;
                 };
-                let differing = wanted.iter().filter(|(property, value)| actual.get(*property) != Some(value));
+                let differing = expected.iter().filter(|(property, value)| actual.get(*property) != Some(value));
                 found.extend(differing.map(|(property, value)| {
                     let actual = actual.get(property).map_or("absent", String::as_str);
-                    format!("{what} {name}: {property} is {actual}, not {value}")
+                    format!("{kind} {name}: {property} is {actual}, not {value}")
                 }));
             }
-            let extra = actual.keys().filter(|name| !is_system(name) && !wanted.contains_key(*name));
-            found.extend(extra.map(|name| format!("{what} {name} is not in the snapshot")));
+            let extra = live.keys().filter(|name| !is_system(name) && !expected.contains_key(*name));
+            found.extend(extra.map(|name| format!("{kind} {name} is not in the snapshot")));
         }
         found
     }
 
-    fn collection_properties(&self) -> BTreeMap<String, Properties> {
-        let of = |item: &Collection| Properties::from([("table", item.schema.is_some().to_string())]);
-        self.collections.iter().map(|item| (item.collection.clone(), of(item))).collect()
+    /// The properties of every item by its full name, for each kind of item.
+    fn properties(&self) -> [(&'static str, BTreeMap<String, Properties>); 3] {
+        let collections = self.collections.iter().map(|item| (item.collection.clone(), item.properties()));
+        let fields = self.fields.iter().map(|item| (format!("{}.{}", item.collection, item.field), item.properties()));
+        let relations =
+            self.relations.iter().map(|item| (format!("{}.{}", item.collection, item.field), item.properties()));
+        [("collection", collections.collect()), ("field", fields.collect()), ("relation", relations.collect())]
     }
+}
 
-    fn field_properties(&self) -> BTreeMap<String, Properties> {
-        let of = |item: &Field| {
-            let mut properties = Properties::from([("type", text(item.kind.as_ref()))]);
-            if let Some(meta) = &item.meta {
-                properties.insert("required", meta.required.unwrap_or_default().to_string());
-                properties.insert("readonly", meta.readonly.unwrap_or_default().to_string());
-                properties.insert("interface", text(meta.interface.as_ref()));
-            }
-            if let Some(column) = &item.schema {
-                properties.insert("data type", column.data_type.clone());
-                properties.insert("max length", text(column.max_length.as_ref()));
-                properties.insert("nullable", column.is_nullable.to_string());
-                properties.insert("unique", column.is_unique.to_string());
-                properties.insert("primary key", column.is_primary_key.to_string());
-                properties.insert("default", text(column.default_value.as_ref()));
-            }
-            properties
-        };
-        self.fields.iter().map(|item| (format!("{}.{}", item.collection, item.field), of(item))).collect()
+impl Collection {
+    fn properties(&self) -> Properties {
+        Properties::from([("table", self.schema.is_some().to_string())])
     }
+}
 
-    fn relation_properties(&self) -> BTreeMap<String, Properties> {
-        let of = |item: &Relation| {
-            let mut properties = Properties::from([("related collection", text(item.related_collection.as_ref()))]);
-            if let Some(key) = &item.schema {
-                properties.insert("refers to", format!("{}.{}", key.foreign_key_table, key.foreign_key_column));
-                properties.insert("on delete", text(key.on_delete.as_ref()));
-            }
-            properties
-        };
-        self.relations.iter().map(|item| (format!("{}.{}", item.collection, item.field), of(item))).collect()
+impl Field {
+    fn properties(&self) -> Properties {
+        let mut properties = Properties::from([("type", text(self.kind.as_ref()))]);
+        if let Some(meta) = &self.meta {
+            properties.insert("required", meta.required.unwrap_or_default().to_string());
+            properties.insert("readonly", meta.readonly.unwrap_or_default().to_string());
+            properties.insert("interface", text(meta.interface.as_ref()));
+        }
+        if let Some(column) = &self.schema {
+            properties.insert("data type", column.data_type.clone());
+            properties.insert("max length", text(column.max_length.as_ref()));
+            properties.insert("nullable", column.is_nullable.to_string());
+            properties.insert("unique", column.is_unique.to_string());
+            properties.insert("primary key", column.is_primary_key.to_string());
+            properties.insert("default", text(column.default_value.as_ref()));
+        }
+        properties
+    }
+}
+
+impl Relation {
+    fn properties(&self) -> Properties {
+        let mut properties = Properties::from([("related collection", text(self.related_collection.as_ref()))]);
+        if let Some(key) = &self.schema {
+            properties.insert("refers to", format!("{}.{}", key.foreign_key_table, key.foreign_key_column));
+            properties.insert("on delete", text(key.on_delete.as_ref()));
+        }
+        properties
     }
 }
 
@@ -225,14 +230,14 @@ mod tests {
     }
 
     #[test]
-    fn the_checkouts_snapshot_is_read_and_is_as_itself() {
+    fn the_checkouts_snapshot_is_read_and_equals_itself() {
         let snapshot = Schema::snapshot().unwrap();
         assert_eq!((snapshot.tables().len(), snapshot.with_fields().len()), (11, 12));
         assert_eq!(snapshot.differences(&snapshot), [""; 0]);
     }
 
     #[test]
-    fn what_a_column_or_a_foreign_key_has_otherwise_is_named() {
+    fn a_changed_property_of_a_column_or_foreign_key_is_named() {
         let found = parsed(schema(false, "RESTRICT")).differences(&parsed(schema(true, "CASCADE")));
         assert_eq!(
             found,
@@ -244,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_too_much_is_named_and_directus_may_have_more() {
+    fn missing_and_extra_fields_are_named_except_extra_ones_of_directus() {
         let (full, mut less) = (schema(false, "RESTRICT"), schema(false, "RESTRICT"));
         less["fields"] = json!([]);
         let found = parsed(full.clone()).differences(&parsed(less.clone()));

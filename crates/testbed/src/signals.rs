@@ -1,19 +1,19 @@
-//! The signals that ask xtask to end.
+//! The signals that end xtask.
 
 use std::io;
 
-/// A request to end, by the signal that made it.
+/// A signal that requests termination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// Ctrl-C.
     Interrupt,
-    /// What CI systems and `kill` send.
+    /// Sent by CI systems and `kill`.
     #[cfg_attr(not(unix), expect(dead_code, reason = "only Unix has it"))]
     Terminate,
 }
 
 impl Signal {
-    /// Its name for people.
+    /// The name in messages.
     pub fn name(self) -> &'static str {
         match self {
             Signal::Interrupt => "Ctrl-C",
@@ -21,7 +21,7 @@ impl Signal {
         }
     }
 
-    /// The exit code that a shell expects of a process that the signal ended: 128 and its number.
+    /// The exit code by a shell's convention: 128 plus the signal's number.
     pub fn exit_code(self) -> u8 {
         match self {
             Signal::Interrupt => 130,
@@ -30,7 +30,7 @@ impl Signal {
     }
 }
 
-/// Waits for the first of them.
+/// Waits for the first of these signals.
 #[cfg(unix)]
 pub async fn termination() -> io::Result<Signal> {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;

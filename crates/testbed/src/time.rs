@@ -1,8 +1,8 @@
-//! Times for people and reports.
+//! Times in output and reports.
 
 use jiff::Timestamp;
 
-/// Seconds since 1970 as a date and time in UTC.
+/// Formats seconds since 1970 as a date and time in UTC.
 #[must_use]
 pub fn rfc3339(seconds: u64) -> String {
     let timestamp = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());

@@ -1,49 +1,49 @@
-//! What people see: status lines and one live line on stderr, tables and sizes as text.
+//! Terminal output: status lines and one live line on stderr, tables and sizes as text.
 
 use std::time::Duration;
 
 use console::style;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Says what is being done: a verb, right-aligned as cargo's, and what it is done to.
+/// Prints a status line like cargo's: a right-aligned verb and its object.
 pub fn status(verb: &str, text: &str) {
     eprintln!("{} {text}", style(format!("{verb:>12}")).for_stderr().green().bold());
 }
 
-/// Shows a command line that is about to run.
+/// Prints a command line that is about to run.
 pub fn command(line: &str) {
     eprintln!("{} {}", style(format!("{:>12}", "Running")).for_stderr().cyan(), style(line).for_stderr().dim());
 }
 
-/// Says something that somebody should look at.
+/// Prints a warning.
 pub fn warning(text: &str) {
     eprintln!("{}: {text}", style("warning").for_stderr().yellow().bold());
 }
 
-/// Says why xtask ends.
+/// Prints an error.
 pub fn error(text: &str) {
     eprintln!("{}: {text}", style("error").for_stderr().red().bold());
 }
 
-/// Writes a result for people.
+/// Prints a result as text on stdout.
 pub fn result(text: &str) {
     println!("{text}");
 }
 
-/// Writes a result for programs, on one line.
+/// Prints a result as JSON on one line of stdout.
 pub fn json_result(value: &impl serde::Serialize) -> anyhow::Result<()> {
     println!("{}", serde_json::to_string(value)?);
     Ok(())
 }
 
-/// Lines that stay, above one line that changes. Where stderr is no terminal there is no changing line.
+/// Permanent lines above one live line. Without a terminal on stderr there is no live line.
 #[derive(Debug)]
 pub struct Live {
     bar: ProgressBar,
 }
 
 impl Live {
-    /// Begins with an empty changing line.
+    /// Starts with an empty live line.
     pub fn start() -> Live {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         let template = "           {spinner:.cyan} {wide_msg} {elapsed:.dim}";
@@ -52,18 +52,18 @@ impl Live {
         Live { bar }
     }
 
-    /// Changes the changing line, and begins its time anew.
+    /// Replaces the live line and restarts its timer.
     pub fn now(&self, text: &str) {
         self.bar.reset_elapsed();
         self.bar.set_message(text.to_owned());
     }
 
-    /// Changes the changing line; its time goes on.
+    /// Replaces the live line; its timer continues.
     pub fn still(&self, text: &str) {
         self.bar.set_message(text.to_owned());
     }
 
-    /// Writes a line that stays, by one of the functions above.
+    /// Prints a permanent line with one of the functions above.
     pub fn line(&self, write: impl FnOnce()) {
         self.bar.suspend(write);
     }
@@ -75,29 +75,28 @@ impl Drop for Live {
     }
 }
 
-/// Lines with aligned columns; the last column of each row is left as it is.
+/// Formats rows as lines with aligned columns, without trailing blanks.
 pub fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     let widths: [usize; N] = std::array::from_fn(|column| {
         rows.iter().map(|row| console::measure_text_width(&row[column])).max().unwrap_or(0)
     });
-    let line = |row: &[String; N]| {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| console::pad_str(cell, width, console::Alignment::Left, None).into_owned())
-            .collect();
-        format!("  {}", cells.join("  ")).trim_end().to_owned()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    rows.iter().map(|row| line(row, &widths)).collect::<Vec<_>>().join("\n")
 }
 
-/// A text on one line of bearable length.
+fn line(cells: &[String], widths: &[usize]) -> String {
+    let cells = cells.iter().zip(widths);
+    let padded: Vec<_> =
+        cells.map(|(cell, width)| console::pad_str(cell, *width, console::Alignment::Left, None)).collect();
+    format!("  {}", padded.join("  ")).trim_end().to_owned()
+}
+
+/// Joins a text into one line of at most 100 columns.
 pub fn shorten(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     console::truncate_str(&words.join(" "), 100, "…").into_owned()
 }
 
-/// A size in units of 1,000,000 bytes, as `docker images` gives it; small ones in 1,000.
+/// Formats bytes in MB of 1,000,000, as `docker images` does; small sizes in kB or B.
 pub fn size(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} B"),
@@ -106,12 +105,12 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// A duration in seconds.
+/// Formats a duration in seconds, to a tenth.
 pub fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }
 
-/// A duration in seconds for programs, to the millisecond.
+/// Returns a duration in seconds for JSON, to the millisecond.
 pub fn json_seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e3).round() / 1e3
 }
@@ -122,18 +121,18 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell_and_lines_have_no_trailing_blanks() {
-        let row = |a: &str, b: &str| [a.to_owned(), b.to_owned()];
-        assert_eq!(columns(&[row("a", "x"), row("größer", "")]), "  a       x\n  größer");
+        let rows = [["a", "x"], ["größer", ""]].map(|row| row.map(str::to_owned));
+        assert_eq!(columns(&rows), "  a       x\n  größer");
     }
 
     #[test]
-    fn long_texts_are_cut_and_short_ones_are_not() {
+    fn only_long_texts_are_truncated() {
         assert_eq!(shorten("RUN a \\\n    && b"), "RUN a \\ && b");
         assert_eq!(shorten(&"x".repeat(101)), format!("{}…", "x".repeat(99)));
     }
 
     #[test]
-    fn sizes_have_the_unit_that_reads_best() {
+    fn sizes_have_the_largest_fitting_unit() {
         assert_eq!([999, 1_500, 2_449_999].map(size), ["999 B", "1.5 kB", "2.4 MB"]);
     }
 }

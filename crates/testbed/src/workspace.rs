@@ -1,23 +1,23 @@
-//! The checkout.
+//! Paths of the checkout.
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-/// The workspace's folder.
+/// Returns the workspace's folder.
 pub fn root() -> &'static Utf8Path {
     Utf8Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the crate is a folder in `crates`")
 }
 
-/// A path inside the workspace.
+/// Returns a path inside the workspace.
 pub fn path(relative: &str) -> Utf8PathBuf {
     root().join(relative)
 }
 
-/// The folder of cargo's output.
+/// Returns the folder of cargo's output.
 pub fn target_dir() -> Utf8PathBuf {
     std::env::var("CARGO_TARGET_DIR").map_or_else(|_| path("target"), |folder| path(&folder))
 }
 
-/// The place in this repository of a part that lies there in the image.
+/// Returns the path in the workspace of a file or folder of the image.
 #[must_use]
 pub fn in_tree(path: &'static str) -> &'static str {
     path.strip_prefix(contract::WORK_DIR).map_or(path, |rest| rest.trim_start_matches('/'))

@@ -72,7 +72,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         check: "upstream",
         how: "an additional line in a file of Directus",
         change: Image(r#"RUN echo "//" >> /directus/package.json"#),
-        expect: "upstream's, but changed: /directus/package.json: another content",
+        expect: "upstream's, but changed: /directus/package.json: different content",
     },
     Mutant {
         check: "upstream",

@@ -1,4 +1,4 @@
-//! Containers: making, starting, watching and removing one.
+//! Containers: creating, starting, watching and removing them.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -19,76 +19,76 @@ use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use super::{Engine, is_not_found};
 use crate::run::Run;
 
-/// How long a container that is checked often may take until its first success.
+/// Time until the first success of a health check that runs more often than the image's own.
 const START_PERIOD: Duration = Duration::from_secs(600);
 
-/// What a container is to be made of.
+/// The settings of a new container.
 #[derive(Clone, Debug, Default)]
 pub struct ContainerSpec {
-    /// The image.
+    /// The image's name or id.
     pub image: String,
-    /// What is run before the command, instead of the image's own.
+    /// The entrypoint, instead of the image's own.
     pub entrypoint: Option<Vec<String>>,
     /// The command, instead of the image's own.
     pub command: Option<Vec<String>>,
-    /// Variables.
+    /// Environment variables, by name and value.
     pub variables: Vec<(String, String)>,
-    /// A TCP port that is published on a free port of this machine's loopback.
+    /// A TCP port to publish on a free port of this machine's loopback.
     pub port: Option<u16>,
-    /// Folders in memory, with their mount options.
+    /// Folders in memory (tmpfs), each with its mount options.
     pub tmpfs: Vec<(&'static str, &'static str)>,
-    /// A shell command that succeeds when the container is healthy, instead of the image's own check.
+    /// A shell command that succeeds once the container is healthy, instead of the image's own health check.
     pub healthcheck: Option<&'static str>,
-    /// How often the check is made, instead of the image's own interval; and it never gives up on a container that has
-    /// not been healthy yet: on a busy machine a boot may outlast the image's start period.
+    /// The interval of the health check, instead of the image's own. It also raises the start period to 10 minutes: on a
+    /// busy machine a boot may outlast the image's.
     pub check_every: Option<Duration>,
-    /// The network that it is in, and its name there, instead of the engine's default network.
+    /// The network to join and the container's name in it, instead of the engine's default network.
     pub network: Option<(String, String)>,
-    /// Whether it runs as in production: read-only root file system, no capabilities, no new privileges.
+    /// True to run as in production: read-only root file system, no capabilities, no new privileges.
     pub hardened: bool,
-    /// Files that are put into it before it starts. Not possible with a read-only root file system.
+    /// Files to upload before the start, by absolute path. Not possible with a read-only root file system.
     pub files: Vec<(String, Vec<u8>)>,
 }
 
-/// What a container does at the moment.
+/// The state of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It runs, and its health check has not passed yet.
+    /// Runs, and its health check has not passed yet.
     Starting,
     /// Its health check passes.
     Healthy,
-    /// Its health check has failed too often.
+    /// Its health check has used up its retries.
     Unhealthy,
-    /// It ended.
+    /// Ended with this exit code; -1 if the engine reports none.
     Exited(i64),
 }
 
 impl Engine {
-    /// Makes a container that belongs to a run, and returns its id.
+    /// Creates a container that belongs to a run, and returns its id.
     pub async fn create(&self, run: &Run, spec: ContainerSpec) -> anyhow::Result<String> {
         let (image, files) = (spec.image.clone(), spec.files.clone());
         let created = self.docker.create_container(None, body(run, spec)).await;
         let id = created.with_context(|| format!("failed to create a container of {image}"))?.id;
         if !files.is_empty() {
-            self.upload(&id, &files).await.with_context(|| format!("a container of {image} is not as it should be"))?;
+            self.upload(&id, &files).await.with_context(|| format!("failed to prepare a container of {image}"))?;
         }
         Ok(id)
     }
 
-    /// Puts files into a container, running or not. Not possible with a read-only root file system.
+    /// Uploads files to a container, running or not. Not possible with a read-only root file system.
     pub async fn upload(&self, id: &str, files: &[(String, Vec<u8>)]) -> anyhow::Result<()> {
         let archive = archive(files).context("failed to pack files")?;
         let options = UploadToContainerOptionsBuilder::default().path("/").build();
         let uploaded = self.docker.upload_to_container(id, Some(options), bollard::body_full(archive.into())).await;
-        uploaded.with_context(|| format!("failed to put files into container {id}"))
+        uploaded.with_context(|| format!("failed to upload files to container {id}"))
     }
 
-    /// Starts a container.
+    /// Starts a container; it may have run before.
     pub async fn start(&self, id: &str) -> anyhow::Result<()> {
         self.docker.start_container(id, None).await.with_context(|| format!("failed to start container {id}"))
     }
 
-    /// Removes a container and its anonymous volumes, running or not. One that is gone already is no error.
+    /// Removes a container and its anonymous volumes, running or not. A container that is already gone is not an error.
     pub async fn remove(&self, id: &str) -> anyhow::Result<()> {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         match self.docker.remove_container(id, Some(options)).await {
@@ -99,14 +99,14 @@ impl Engine {
         }
     }
 
-    /// Sends a signal to a container's first process.
+    /// Sends a signal to the first process of a container.
     pub async fn kill(&self, id: &str, signal: &str) -> anyhow::Result<()> {
         let options = KillContainerOptionsBuilder::default().signal(signal).build();
         let killed = self.docker.kill_container(id, Some(options)).await;
         killed.with_context(|| format!("failed to send {signal} to container {id}"))
     }
 
-    /// Asks a container to stop, as `docker stop` does, and returns how long that took.
+    /// Stops a container as `docker stop` does, and returns the time that it took.
     pub async fn stop(&self, id: &str) -> anyhow::Result<Duration> {
         let began = Instant::now();
         self.docker.stop_container(id, None).await.with_context(|| format!("failed to stop container {id}"))?;
@@ -118,22 +118,22 @@ impl Engine {
         self.docker.pause_container(id).await.with_context(|| format!("failed to pause container {id}"))
     }
 
-    /// Lets a frozen container go on.
+    /// Resumes a container after [`Engine::pause`].
     pub async fn unpause(&self, id: &str) -> anyhow::Result<()> {
         self.docker.unpause_container(id).await.with_context(|| format!("failed to unpause container {id}"))
     }
 
-    /// Runs a command in a running container, and returns its exit code and what it wrote.
+    /// Runs a command in a running container, and returns its exit code and its output (stdout and stderr).
     pub async fn exec(&self, id: &str, command: &[&str]) -> anyhow::Result<(i64, String)> {
         self.exec_as(id, None, command).await
     }
 
-    /// The same as another user than the container's.
+    /// [`Engine::exec`] as a given user; `None` is the container's own.
     pub async fn exec_as(&self, id: &str, user: Option<&str>, command: &[&str]) -> anyhow::Result<(i64, String)> {
         self.exec_config(id, command, ExecConfig { user: user.map(str::to_owned), ..ExecConfig::default() }).await
     }
 
-    /// The same with more variables than the container's.
+    /// [`Engine::exec`] with variables in addition to the container's.
     pub async fn exec_with(
         &self,
         id: &str,
@@ -145,25 +145,27 @@ impl Engine {
     }
 
     async fn exec_config(&self, id: &str, command: &[&str], config: ExecConfig) -> anyhow::Result<(i64, String)> {
-        let context = || format!("failed to run {command:?} in container {id}");
-        let options = ExecConfig {
+        let config = ExecConfig {
             cmd: Some(command.iter().map(|&word| word.to_owned()).collect()),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
             ..config
         };
-        let exec = self.docker.create_exec(id, options).await.with_context(context)?.id;
-        let StartExecResults::Attached { output, .. } =
-            self.docker.start_exec(&exec, None).await.with_context(context)?
-        else {
-            bail!("{}: no output is attached", context());
+        let result = self.attached_exec(id, config).await;
+        result.with_context(|| format!("failed to run {command:?} in container {id}"))
+    }
+
+    async fn attached_exec(&self, id: &str, config: ExecConfig) -> anyhow::Result<(i64, String)> {
+        let exec = self.docker.create_exec(id, config).await?.id;
+        let StartExecResults::Attached { output, .. } = self.docker.start_exec(&exec, None).await? else {
+            bail!("no output is attached");
         };
         let output: Vec<String> = lines(output).try_collect().await?;
-        let code = self.docker.inspect_exec(&exec).await.with_context(context)?.exit_code;
+        let code = self.docker.inspect_exec(&exec).await?.exit_code;
         Ok((code.unwrap_or(-1), output.join("\n")))
     }
 
-    /// Puts a container into another network too, under a name.
+    /// Connects a container to one more network, under a name.
     pub async fn connect_network(&self, id: &str, network: &str, name: &str) -> anyhow::Result<()> {
         let request = NetworkConnectRequest {
             container: id.to_owned(),
@@ -176,25 +178,27 @@ impl Engine {
         connected.with_context(|| format!("failed to connect container {id} to network {network}"))
     }
 
-    /// Takes a container out of a network.
+    /// Disconnects a container from a network.
     pub async fn disconnect_network(&self, id: &str, network: &str) -> anyhow::Result<()> {
         let request = NetworkDisconnectRequest { container: id.to_owned(), force: Some(true) };
         let disconnected = self.docker.disconnect_network(network, request).await;
         disconnected.with_context(|| format!("failed to disconnect container {id} from network {network}"))
     }
 
-    /// Runs a container until it ends, and returns its exit code and what it wrote.
+    /// Runs a container until it ends, removes it, and returns its exit code and its output (stdout and stderr).
     pub async fn run_to_end(&self, run: &Run, spec: ContainerSpec) -> anyhow::Result<(i64, String)> {
         let id = self.create(run, spec).await?;
         self.start(&id).await?;
-        // Ends when the container does.
+        // The stream ends with the container.
         let output: Vec<String> = self.log(&id).try_collect().await?;
-        let State::Exited(code) = self.state(&id).await? else { bail!("container {id} closed its output and runs on") };
+        let State::Exited(code) = self.state(&id).await? else {
+            bail!("container {id} closed its output but still runs")
+        };
         self.remove(&id).await?;
         Ok((code, output.join("\n")))
     }
 
-    /// What a container does.
+    /// Returns the state of a container.
     pub async fn state(&self, id: &str) -> anyhow::Result<State> {
         let container = self.docker.inspect_container(id, None).await;
         let state = container.with_context(|| format!("failed to inspect container {id}"))?.state.unwrap_or_default();
@@ -208,8 +212,8 @@ impl Engine {
         })
     }
 
-    /// Everything that the engine tells about a container (its command, labels, health checks and what they wrote) but
-    /// for its variables, as text.
+    /// Returns the engine's description of a container (command, labels, health checks and their output) without its
+    /// variables, as JSON.
     pub async fn told(&self, id: &str) -> anyhow::Result<String> {
         let container = self.docker.inspect_container(id, None).await;
         let mut container = container.with_context(|| format!("failed to inspect container {id}"))?;
@@ -219,14 +223,14 @@ impl Engine {
         Ok(serde_json::to_string(&container)?)
     }
 
-    /// The command lines of a running container's processes, as everybody on this machine can see them.
+    /// Returns the command lines of a running container's processes, as every user of this machine sees them.
     pub async fn command_lines(&self, id: &str) -> anyhow::Result<Vec<String>> {
         let processes = self.docker.top_processes(id, None::<TopOptions>).await;
         let processes = processes.with_context(|| format!("failed to list the processes of container {id}"))?;
         Ok(processes.processes.unwrap_or_default().into_iter().map(|columns| columns.join(" ")).collect())
     }
 
-    /// The port of this machine's loopback that a container's port is published on.
+    /// Returns the port of this machine's loopback on which a container's port is published.
     pub async fn published_port(&self, id: &str, port: u16) -> anyhow::Result<u16> {
         let container = self.docker.inspect_container(id, None).await;
         let network = container.with_context(|| format!("failed to inspect container {id}"))?.network_settings;
@@ -238,7 +242,10 @@ impl Engine {
             .with_context(|| format!("port {port} of container {id} is not published"))
     }
 
-    /// Waits until a container is healthy; one that cannot become so any more is an error with its last lines.
+    /// Waits until a container is healthy.
+    ///
+    /// # Errors
+    /// A container that has ended, is unhealthy, or is not healthy at the deadline; with the last lines of its log.
     pub async fn wait_healthy(&self, id: &str, deadline: Duration) -> anyhow::Result<()> {
         let began = Instant::now();
         loop {
@@ -258,33 +265,32 @@ impl Engine {
         }
     }
 
-    /// Every line of a container's log, as it comes, until the container ends.
+    /// Follows the lines of a container's log until the container ends.
     pub fn log(&self, id: &str) -> impl Stream<Item = anyhow::Result<String>> + use<> {
         let options = LogsOptionsBuilder::default().stdout(true).stderr(true).follow(true).build();
         lines(self.docker.logs(id, Some(options)))
     }
 
-    /// Every line of a container's log, as it comes, until the container ends; each with the engine's own time before
-    /// it, in RFC 3339, and a blank.
+    /// [`Engine::log`] with the engine's time (RFC 3339) and a space in front of each line.
     pub fn timed_log(&self, id: &str) -> impl Stream<Item = anyhow::Result<String>> + use<> {
         let options = LogsOptionsBuilder::default().stdout(true).stderr(true).follow(true).timestamps(true).build();
         lines(self.docker.logs(id, Some(options)))
     }
 
-    /// When a container was last started, by the engine's own clock, in RFC 3339.
+    /// Returns the time of a container's last start by the engine's clock, in RFC 3339.
     pub async fn started_at(&self, id: &str) -> anyhow::Result<String> {
         let container = self.docker.inspect_container(id, None).await;
         let state = container.with_context(|| format!("failed to inspect container {id}"))?.state.unwrap_or_default();
-        state.started_at.with_context(|| format!("the engine does not say when container {id} was started"))
+        state.started_at.with_context(|| format!("the engine has no start time for container {id}"))
     }
 
-    /// Every line that a container has said so far.
+    /// Returns the lines of a container's log so far.
     pub async fn lines_so_far(&self, id: &str) -> anyhow::Result<Vec<String>> {
         let options = LogsOptionsBuilder::default().stdout(true).stderr(true).build();
         lines(self.docker.logs(id, Some(options))).try_collect().await
     }
 
-    /// The last lines of a container's log.
+    /// Returns the last lines of a container's log.
     pub async fn last_lines(&self, id: &str, count: usize) -> anyhow::Result<String> {
         let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&count.to_string()).build();
         let lines: Vec<String> = lines(self.docker.logs(id, Some(options))).try_collect().await?;
@@ -294,27 +300,24 @@ impl Engine {
 
 fn body(run: &Run, spec: ContainerSpec) -> ContainerCreateBody {
     let bindings = spec.port.map(|port| {
-        // An empty port number means any free one.
+        // An empty port number stands for any free port.
         let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) };
         HashMap::from([(key(port), Some(vec![binding]))])
     });
-    let own = |(path, options): (&str, &str)| (path.to_owned(), options.to_owned());
-    let nanoseconds = |duration: Duration| i64::try_from(duration.as_nanos()).ok();
     let networking = spec.network.as_ref().map(|(network, name)| {
         let endpoint = EndpointSettings { aliases: Some(vec![name.clone()]), ..EndpointSettings::default() };
         NetworkingConfig { endpoints_config: Some(HashMap::from([(network.clone(), endpoint)])) }
     });
     let health = (spec.healthcheck.is_some() || spec.check_every.is_some()).then(|| HealthConfig {
-        // Without a test of its own the engine takes the image's.
+        // Without a command here, the engine runs the image's.
         test: spec.healthcheck.map(|command| vec!["CMD-SHELL".to_owned(), command.to_owned()]),
         interval: nanoseconds(spec.check_every.unwrap_or(Duration::from_millis(300))),
         timeout: spec.healthcheck.and_then(|_| nanoseconds(Duration::from_secs(5))),
         retries: spec.healthcheck.map(|_| 400),
-        // Longer than the image's own: on a busy machine a boot may take minutes, and whoever waits has a deadline.
+        // Longer than the image's: on a busy machine a boot may take minutes, and callers have their own deadline.
         start_period: spec.check_every.and_then(|_| nanoseconds(START_PERIOD)),
         ..HealthConfig::default()
     });
-    let hardened = spec.hardened;
     ContainerCreateBody {
         networking_config: networking,
         image: Some(spec.image),
@@ -326,18 +329,23 @@ fn body(run: &Run, spec: ContainerSpec) -> ContainerCreateBody {
         healthcheck: health,
         host_config: Some(HostConfig {
             port_bindings: bindings,
-            tmpfs: Some(spec.tmpfs.into_iter().map(own).collect()),
+            tmpfs: Some(spec.tmpfs.into_iter().map(|(path, options)| (path.to_owned(), options.to_owned())).collect()),
             network_mode: spec.network.map(|(network, _)| network),
-            readonly_rootfs: Some(hardened),
-            cap_drop: hardened.then(|| vec!["ALL".to_owned()]),
-            security_opt: hardened.then(|| vec!["no-new-privileges:true".to_owned()]),
+            readonly_rootfs: Some(spec.hardened),
+            cap_drop: spec.hardened.then(|| vec!["ALL".to_owned()]),
+            security_opt: spec.hardened.then(|| vec!["no-new-privileges:true".to_owned()]),
             ..HostConfig::default()
         }),
         ..ContainerCreateBody::default()
     }
 }
 
-/// A tar archive of files by their absolute paths, readable by everybody, and runnable: a file may be a program.
+/// The unit of the engine's health check settings.
+fn nanoseconds(duration: Duration) -> Option<i64> {
+    i64::try_from(duration.as_nanos()).ok()
+}
+
+/// Packs files by absolute path into a tar archive. All users may read and execute them: a file may be a program.
 fn archive(files: &[(String, Vec<u8>)]) -> std::io::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
     for (path, content) in files {
@@ -349,35 +357,39 @@ fn archive(files: &[(String, Vec<u8>)]) -> std::io::Result<Vec<u8>> {
     archive.into_inner()
 }
 
-/// How the engine names a TCP port.
+/// The engine's name of a TCP port.
 fn key(port: u16) -> String {
     format!("{port}/tcp")
 }
 
-/// The engine sends pieces of any length, from two streams: lines are put together for each.
+/// Joins the engine's pieces of any length into lines, for stdout and stderr separately.
 fn lines(
     pieces: impl Stream<Item = Result<LogOutput, bollard::errors::Error>>,
 ) -> impl Stream<Item = anyhow::Result<String>> {
     let mut partial: [String; 2] = Default::default();
-    let complete = move |piece: Option<Result<LogOutput, bollard::errors::Error>>| {
-        let Some(piece) = piece else {
-            // The end: what has no line break is a line, too.
-            return Ok(std::mem::take(&mut partial).into_iter().filter(|line| !line.is_empty()).collect());
-        };
-        let piece = piece.context("failed to read the container's log")?;
-        let stream = usize::from(matches!(piece, LogOutput::StdErr { .. }));
-        Ok(split(&mut partial[stream], &String::from_utf8_lossy(&piece.into_bytes())))
-    };
     let end = futures_util::stream::once(async { None });
-    pieces.map(Some).chain(end).map(complete).flat_map(|lines: anyhow::Result<Vec<String>>| {
-        futures_util::stream::iter(match lines {
+    pieces.map(Some).chain(end).flat_map(move |piece| {
+        futures_util::stream::iter(match complete(&mut partial, piece) {
             Ok(lines) => lines.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(error)],
         })
     })
 }
 
-/// The lines that a piece completes; what comes after its last line break waits for the next.
+/// Returns the lines that a piece completes; `None` is the end, which completes a last line without a line break.
+fn complete(
+    partial: &mut [String; 2],
+    piece: Option<Result<LogOutput, bollard::errors::Error>>,
+) -> anyhow::Result<Vec<String>> {
+    let Some(piece) = piece else {
+        return Ok(std::mem::take(partial).into_iter().filter(|line| !line.is_empty()).collect());
+    };
+    let piece = piece.context("failed to read the container's log")?;
+    let stream = usize::from(matches!(piece, LogOutput::StdErr { .. }));
+    Ok(split(&mut partial[stream], &String::from_utf8_lossy(&piece.into_bytes())))
+}
+
+/// Returns the complete lines, and keeps the text after the last line break for the next piece.
 fn split(partial: &mut String, piece: &str) -> Vec<String> {
     partial.push_str(piece);
     let mut lines: Vec<String> = partial.split('\n').map(|line| line.trim_end_matches('\r').to_owned()).collect();
@@ -390,7 +402,7 @@ mod tests {
     use super::split;
 
     #[test]
-    fn lines_are_put_together_from_pieces_of_any_length() {
+    fn lines_are_joined_from_pieces_of_any_length() {
         let mut partial = String::new();
         assert_eq!(split(&mut partial, "a\nb"), ["a"]);
         assert_eq!(split(&mut partial, "c"), [""; 0]);

@@ -1,5 +1,5 @@
-//! The docker command's context: engines such as Colima, Docker Desktop and rootless ones have a socket of their own, and
-//! a context that names it.
+//! The docker command's context. Engines such as Colima, Docker Desktop and rootless ones have their own socket, and a
+//! context that names it.
 
 use std::env;
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::cmd::Cmd;
 
-/// The part of `~/.docker/config.json` that says which context counts.
+/// The part of `~/.docker/config.json` that names the current context.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Config {
@@ -20,25 +20,24 @@ struct Config {
 enum Named {
     /// By `DOCKER_HOST`, which bollard reads too.
     Host(String),
-    /// By a context.
     Context(String),
 }
 
-/// The socket of the current context; `None` where `DOCKER_HOST` or the default one counts.
+/// Returns the socket of the current context; `None` where `DOCKER_HOST` is set or the default context is used.
 ///
 /// # Errors
-/// A context that is not there, or that names no socket of this machine.
+/// A context that does not exist, or that does not name a local socket.
 pub(super) async fn socket() -> anyhow::Result<Option<String>> {
     let Some(Named::Context(context)) = of_environment() else { return Ok(None) };
     let format = "{{.Endpoints.docker.Host}}";
     let host = Cmd::new("docker").args(["context", "inspect", "--format", format, &context]).read().await?;
     match host.strip_prefix("unix://").or_else(|| host.strip_prefix("npipe://")) {
         Some(socket) => Ok(Some(socket.to_owned())),
-        None => bail!("the docker context {context} is at {host}, and only a socket of this machine will do"),
+        None => bail!("the docker context {context} is at {host}, but only a local socket is supported"),
     }
 }
 
-/// Words for an engine that the environment or a context names; `None` for the default one.
+/// Describes the engine that the environment or a context names; `None` for the default one.
 pub(super) fn named() -> Option<String> {
     of_environment().map(|named| match named {
         Named::Host(host) => format!("DOCKER_HOST={host}"),
@@ -47,11 +46,11 @@ pub(super) fn named() -> Option<String> {
 }
 
 fn of_environment() -> Option<Named> {
-    let variable = |name: &str| env::var(name).unwrap_or_default();
-    choose(&variable("DOCKER_HOST"), &variable("DOCKER_CONTEXT"), config())
+    let [host, context] = ["DOCKER_HOST", "DOCKER_CONTEXT"].map(|name| env::var(name).unwrap_or_default());
+    choose(&host, &context, config())
 }
 
-/// The engine that the docker command uses. An empty text counts as not set.
+/// Chooses as the docker command does. An empty string counts as not set.
 fn choose(host: &str, context: &str, config: Config) -> Option<Named> {
     if !host.is_empty() {
         return Some(Named::Host(host.to_owned()));
@@ -60,8 +59,8 @@ fn choose(host: &str, context: &str, config: Config) -> Option<Named> {
     (!context.is_empty() && context != "default").then_some(Named::Context(context))
 }
 
-/// The docker command's configuration. A file that is missing or cannot be read names no context: the docker command
-/// itself complains about it.
+/// Reads the docker command's configuration. A file that is missing or unreadable names no context: the docker command
+/// itself reports it.
 fn config() -> Config {
     let folder = env::var("DOCKER_CONFIG").ok().or_else(|| Some(format!("{}/.docker", env::var("HOME").ok()?)));
     let text = folder.and_then(|folder| std::fs::read_to_string(format!("{folder}/config.json")).ok());

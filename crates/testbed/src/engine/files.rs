@@ -1,4 +1,4 @@
-//! The files of an image: the headers of its exported file system. Nothing is unpacked and nothing of it is run.
+//! The files of an image, from the archive of its file system. Nothing is unpacked or executed.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -11,52 +11,52 @@ use tokio::sync::mpsc;
 use super::{ContainerSpec, Engine};
 use crate::run::Run;
 
-/// What a path is.
+/// The kind of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
-    /// A file, or another name of one.
+    /// A regular file or a hard link to one.
     File,
     /// A folder.
     Folder,
-    /// A symbolic link, whose own mode says nothing.
+    /// A symbolic link; its own mode has no meaning.
     Link,
-    /// A device, a pipe.
+    /// A device or a pipe.
     Other,
 }
 
 /// One path of a file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileEntry {
-    /// Absolute, without a slash at the end.
+    /// Absolute, without a trailing slash.
     pub path: String,
-    /// What it is.
+    /// File, folder, link or other.
     pub kind: FileKind,
-    /// The user who owns it.
+    /// The owning user.
     pub uid: u64,
-    /// The group that owns it.
+    /// The owning group.
     pub gid: u64,
-    /// Permission bits, with setuid, setgid and sticky.
+    /// Permission bits, including setuid, setgid and sticky.
     pub mode: u32,
-    /// Whether it gives capabilities to whoever executes it.
+    /// True if executing it grants capabilities.
     pub capabilities: bool,
 }
 
-/// One path of a file system, and what is in it.
+/// One path of a file system with its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileContent {
     /// The path, its owner and mode.
     pub entry: FileEntry,
-    /// The SHA-256 of a file, the target of a link; nothing else has any.
+    /// The SHA-256 of a file, the target of a link, empty for anything else.
     pub content: String,
 }
 
 impl Engine {
-    /// Every path of an image, as a container that is never started has it.
+    /// Returns every path of an image, read from a container that is never started.
     pub async fn files(&self, run: &Run, image: &str) -> anyhow::Result<Vec<FileEntry>> {
         self.export(run, image, read_entries).await
     }
 
-    /// The same, with what is in them.
+    /// [`Engine::files`] with the content of each path.
     pub async fn contents(&self, run: &Run, image: &str) -> anyhow::Result<Vec<FileContent>> {
         self.export(run, image, read_contents).await
     }
@@ -75,7 +75,7 @@ impl Engine {
     }
 }
 
-/// Reads an archive, on a thread of its own, while the engine sends it.
+/// Reads an archive on a separate thread while the engine sends it.
 pub(super) async fn read_archive<T: Send + 'static>(
     stream: impl Stream<Item = Result<impl AsRef<[u8]>, bollard::errors::Error>>,
     read: impl FnOnce(ChannelReader) -> anyhow::Result<T> + Send + 'static,
@@ -84,8 +84,8 @@ pub(super) async fn read_archive<T: Send + 'static>(
     let reader = tokio::task::spawn_blocking(move || read(ChannelReader::new(receiver)));
     let mut stream = std::pin::pin!(stream);
     while let Some(chunk) = stream.next().await {
-        let chunk = chunk.context("the engine stopped to send")?;
-        // The reader is gone when it failed; its error comes below.
+        let chunk = chunk.context("the engine stopped sending")?;
+        // The reader is gone if it failed; its error is returned below.
         if sender.send(chunk.as_ref().to_vec()).await.is_err() {
             break;
         }
@@ -107,7 +107,7 @@ fn read_contents(archive: impl Read) -> anyhow::Result<Vec<FileContent>> {
         let target = entry.link_name()?.map(|target| target.to_string_lossy().into_owned()).unwrap_or_default();
         let content = match entry.header().entry_type() {
             tar::EntryType::Symlink => target,
-            // Another name of a file that came before; which of its names comes first is the engine's choice.
+            // A hard link to an earlier entry; the engine chooses which of the names comes first.
             tar::EntryType::Link => {
                 let first = by_path.get(&format!("/{}", target.trim_start_matches('/')));
                 let index: &usize = first.with_context(|| format!("{} links to nothing", described.path))?;
@@ -133,7 +133,7 @@ fn sha256(file: &mut impl Read) -> std::io::Result<String> {
     }
 }
 
-/// What an archive says about a path.
+/// Describes the path of an archive's entry.
 pub(super) fn entry_of(entry: &mut tar::Entry<'_, impl Read>) -> anyhow::Result<FileEntry> {
     let path = entry.path()?.to_string_lossy().trim_matches('/').to_owned();
     let capabilities = match entry.pax_extensions()? {
@@ -158,7 +158,7 @@ pub(super) fn entry_of(entry: &mut tar::Entry<'_, impl Read>) -> anyhow::Result<
     })
 }
 
-/// What the engine has sent.
+/// The chunks that the engine has sent, as a blocking reader.
 pub(super) struct ChannelReader {
     chunks: mpsc::Receiver<Vec<u8>>,
     chunk: std::io::Cursor<Vec<u8>>,
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn another_name_of_a_file_has_its_content() {
+    fn a_hard_link_has_the_content_of_its_file() {
         let mut builder = tar::Builder::new(Vec::new());
         let mut header = tar::Header::new_gnu();
         header.set_size(3);
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn capabilities_are_seen() {
+    fn capabilities_are_read_from_an_archive() {
         let mut builder = tar::Builder::new(Vec::new());
         builder.append_pax_extensions([("SCHILY.xattr.security.capability", b"\x01".as_slice())]).unwrap();
         let mut header = tar::Header::new_ustar();

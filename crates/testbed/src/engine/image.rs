@@ -1,4 +1,4 @@
-//! Images: what one is, what it is made of, and pulling one from a registry that may not answer.
+//! Images: their metadata, their layers, and pulling them from a registry that may not answer.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,51 +11,51 @@ use futures_util::StreamExt as _;
 
 use super::{Engine, is_not_found};
 
-/// What is known of a local image.
+/// The metadata of a local image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageInfo {
     /// `sha256:…`.
     pub id: String,
-    /// Bytes of all its layers.
+    /// Bytes of all layers.
     pub size: u64,
-    /// Its manifest's digest, if it came from or went to a registry.
+    /// The manifest's digest, if the image was pulled from or pushed to a registry.
     pub digest: Option<String>,
     /// The user that its containers run as.
     pub user: String,
-    /// Its labels.
+    /// The labels, by key.
     pub labels: HashMap<String, String>,
-    /// Its variables, each as `NAME=value`.
+    /// The variables, each as `NAME=value`.
     pub environment: Vec<String>,
-    /// What its containers run before their command.
+    /// The entrypoint of its containers, as argv.
     pub entrypoint: Vec<String>,
-    /// How its health is asked, the form (`CMD`, `CMD-SHELL`) first.
+    /// The health check, with its form (`CMD`, `CMD-SHELL`) first.
     pub health_command: Vec<String>,
-    /// The digests of its layers, the first one first.
+    /// The digests of the layers, from the lowest up.
     pub layers: Vec<String>,
 }
 
-/// One layer, with the instruction that made it.
+/// One layer, with the instruction that created it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Layer {
-    /// The instruction, as short as people would write it.
+    /// The instruction as in a Dockerfile, on one line.
     pub instruction: String,
-    /// Its bytes.
+    /// Uncompressed bytes; 0 if the instruction changes metadata only.
     pub size_bytes: u64,
 }
 
-/// How a pull ended.
+/// The result of a pull.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pull {
-    /// The image is here now.
+    /// The image is available locally.
     Done,
-    /// No registry answered.
+    /// No registry answered; the engine's reason.
     Unreachable(String),
-    /// A registry answered, and said no: no such image, not allowed, too many requests.
+    /// The registry refused: no such image, not allowed, too many requests.
     Refused(String),
 }
 
 impl Engine {
-    /// The local image of that name, if there is one.
+    /// Returns the local image of that name, if it exists.
     pub async fn image(&self, name: &str) -> anyhow::Result<Option<ImageInfo>> {
         let image = match self.docker.inspect_image(name).await {
             Ok(image) => image,
@@ -76,18 +76,14 @@ impl Engine {
         }))
     }
 
-    /// What made an image, the first instruction first; those that change metadata only have no bytes.
+    /// Returns the instructions that created an image, in their order, with the bytes that each added.
     pub async fn history(&self, image: &str) -> anyhow::Result<Vec<Layer>> {
         let history = self.docker.image_history(image).await;
         let history = history.with_context(|| format!("failed to read the history of {image}"))?;
-        let entry = |entry: ImageHistoryResponseItem| Layer {
-            instruction: shorten(&entry.created_by),
-            size_bytes: u64::try_from(entry.size).unwrap_or_default(),
-        };
-        Ok(history.into_iter().rev().map(entry).collect())
+        Ok(history.iter().rev().map(Layer::from).collect())
     }
 
-    /// Takes a name away from an image, and with its last name the image. One that is gone already is no error.
+    /// Removes a name of an image, and the image with its last name. An image that is already gone is not an error.
     pub async fn remove_image(&self, image: &str) -> anyhow::Result<()> {
         let options = RemoveImageOptionsBuilder::default().force(true).build();
         match self.docker.remove_image(image, Some(options), None).await {
@@ -98,8 +94,8 @@ impl Engine {
         }
     }
 
-    /// Pulls an image, telling how far it is. A registry that is silent for `first_answer` counts as unreachable; once
-    /// it has answered, the pull may take as long as it needs.
+    /// Pulls an image and reports its progress. A registry that is silent for `first_answer` counts as unreachable;
+    /// after its first answer there is no time limit.
     pub async fn pull(
         &self,
         image: &str,
@@ -119,7 +115,7 @@ impl Engine {
                 }
             };
             let Some(item) = next else { return Ok(Pull::Done) };
-            let refusal = match item {
+            let (status, message) = match item {
                 Ok(info) => match info.error_detail {
                     None => {
                         answered = true;
@@ -132,16 +128,22 @@ impl Engine {
                 Err(Error::DockerStreamError { error }) => (None, error),
                 Err(error) => return Err(error).with_context(|| format!("failed to pull {image}")),
             };
-            return Ok(classify(refusal.0, refusal.1));
+            return Ok(classify(status, message));
         }
     }
 }
 
-/// A registry's own "no" is told from a network that has no way to it by what the engine says: it has no codes for it.
+impl From<&ImageHistoryResponseItem> for Layer {
+    fn from(item: &ImageHistoryResponseItem) -> Layer {
+        Layer { instruction: shorten(&item.created_by), size_bytes: u64::try_from(item.size).unwrap_or_default() }
+    }
+}
+
+/// Distinguishes a registry's refusal from an unreachable one by the engine's message: the engine has no codes for this.
 fn classify(status: Option<u16>, message: String) -> Pull {
     let refusals =
         ["not found", "manifest unknown", "denied", "unauthorized", "toomanyrequests", "no matching manifest"];
-    // A registry's name that does not resolve is `no such host` and "not found" to some resolvers.
+    // Some resolvers report an unknown host name as "not found".
     let is_network = message.contains("dial tcp") || message.contains("lookup ") || message.contains("Client.Timeout");
     if !is_network && (status == Some(404) || refusals.iter().any(|refusal| message.contains(refusal))) {
         Pull::Refused(message)
@@ -150,7 +152,7 @@ fn classify(status: Option<u16>, message: String) -> Pull {
     }
 }
 
-/// Takes away what the builder put round the instruction of the Dockerfile.
+/// Strips the builder's additions from an instruction of the Dockerfile.
 fn shorten(created_by: &str) -> String {
     let words = created_by.split_whitespace().filter(|word| !matches!(*word, "#" | "buildkit" | "#(nop)"));
     let text = words.collect::<Vec<_>>().join(" ");
@@ -162,13 +164,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_builder_put_round_an_instruction_is_taken_away() {
+    fn additions_of_the_builder_are_stripped_from_an_instruction() {
         assert_eq!(shorten("COPY /uploads /directus/uploads # buildkit"), "COPY /uploads /directus/uploads");
         assert_eq!(shorten("/bin/sh -c #(nop)  CMD [\"start\"]"), "CMD [\"start\"]");
     }
 
     #[test]
-    fn a_registry_that_says_no_is_told_from_one_that_cannot_be_reached() {
+    fn a_refusal_of_a_registry_is_distinguished_from_an_unreachable_one() {
         let refused = ["manifest for a/b:1 not found: manifest unknown", "pull access denied for a/b"];
         for message in refused {
             assert!(matches!(classify(None, message.to_owned()), Pull::Refused(_)), "{message}");

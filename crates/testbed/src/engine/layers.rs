@@ -1,4 +1,4 @@
-//! The layers of an image, as it is saved: also what a later layer has removed or put something else in the place of.
+//! The layers of a saved image, including files that a later layer removes or replaces.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -9,32 +9,32 @@ use serde::Deserialize;
 use super::files::{FileEntry, entry_of, read_archive};
 use super::{Engine, FileKind};
 
-/// A layer above this is the base's, or no layer that anybody should add; it is not kept while the image is read.
+/// Bytes above which a layer is not held in memory: only layers of the base are this large.
 const LARGE: u64 = 64_000_000;
 
-/// A file that a layer brings.
+/// A file that a layer adds.
 #[derive(Clone, Debug)]
 pub struct LayerFile {
-    /// Its path, owner and mode.
+    /// The path, its owner and mode.
     pub entry: FileEntry,
-    /// What is in it.
+    /// The file's bytes.
     pub content: Vec<u8>,
 }
 
 impl Engine {
-    /// The files of an image's layers but for the first ones, which are its base's.
+    /// Returns the files of an image's layers above the first `base_layers`.
     pub async fn layer_files(&self, image: &str, base_layers: usize) -> anyhow::Result<Vec<LayerFile>> {
-        let read = move |archive| read_layers(archive, base_layers);
-        let files = read_archive(self.docker.export_image(image), read).await;
+        let saved = self.docker.export_image(image);
+        let files = read_archive(saved, move |archive| read_layers(archive, base_layers)).await;
         files.with_context(|| format!("failed to read the layers of {image}"))
     }
 }
 
-/// A part of the saved image. Which of them are layers, and whose, is said at the very end of it.
+/// A part of the saved image. The manifest, which lists the layers in order, comes last.
 enum Part {
     Content(Vec<u8>),
     TooLarge(u64),
-    /// The same as another part.
+    /// The path of an identical part.
     Link(String),
 }
 
@@ -59,10 +59,10 @@ fn read_layers(archive: impl Read, base_layers: usize) -> anyhow::Result<Vec<Lay
         };
         parts.insert(path, part);
     }
-    let Some(Part::Content(manifest)) = parts.get("manifest.json") else { bail!("it has no manifest") };
-    let manifests: Vec<Manifest> = serde_json::from_slice(manifest).context("its manifest is not understood")?;
-    let layers = &manifests.first().context("its manifest names no image")?.layers;
-    ensure!(layers.len() >= base_layers, "it has fewer layers than its base");
+    let Some(Part::Content(manifest)) = parts.get("manifest.json") else { bail!("the archive has no manifest") };
+    let manifests: Vec<Manifest> = serde_json::from_slice(manifest).context("the manifest cannot be parsed")?;
+    let layers = &manifests.first().context("the manifest lists no image")?.layers;
+    ensure!(layers.len() >= base_layers, "the image has fewer layers than its base");
     let mut files = Vec::new();
     for layer in &layers[base_layers..] {
         let mut part = parts.get(layer);
@@ -70,8 +70,12 @@ fn read_layers(archive: impl Read, base_layers: usize) -> anyhow::Result<Vec<Lay
             part = parts.get(target);
         }
         match part {
-            Some(Part::Content(content)) => files.append(&mut layer_files(content).context("a layer is no archive")?),
-            Some(Part::TooLarge(size)) => bail!("one of the layers that are added to the base has {size} bytes"),
+            Some(Part::Content(content)) => {
+                files.append(&mut layer_files(content).with_context(|| format!("failed to read layer {layer}"))?);
+            }
+            Some(Part::TooLarge(size)) => {
+                bail!("layer {layer}, above the base, has {size} bytes; at most {LARGE} are read")
+            }
             _ => bail!("layer {layer} is missing"),
         }
     }
@@ -84,7 +88,7 @@ fn layer_files(layer: &[u8]) -> anyhow::Result<Vec<LayerFile>> {
         flate2::read::MultiGzDecoder::new(layer).read_to_end(&mut plain)?;
         return layer_files(&plain);
     }
-    ensure!(!layer.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]), "it is compressed with zstd");
+    ensure!(!layer.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]), "zstd compression is not supported");
     let mut files = Vec::new();
     for entry in tar::Archive::new(layer).entries()? {
         let mut entry = entry?;
@@ -102,7 +106,7 @@ fn content(entry: &mut tar::Entry<'_, impl Read>) -> std::io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// A link's target as a path from the archive's top: `a/layer.tar` and `../b/layer.tar` make `b/layer.tar`.
+/// Resolves a link's target to a path from the archive's root: `a/layer.tar` and `../b/layer.tar` give `b/layer.tar`.
 fn resolve(path: &str, target: &str) -> String {
     let mut parts: Vec<&str> = path.split('/').collect();
     parts.pop();
@@ -122,7 +126,7 @@ mod tests {
 
     use super::{read_layers, resolve};
 
-    fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+    fn builder(files: &[(&str, &[u8])]) -> tar::Builder<Vec<u8>> {
         let mut builder = tar::Builder::new(Vec::new());
         for (path, content) in files {
             let mut header = tar::Header::new_gnu();
@@ -132,7 +136,11 @@ mod tests {
             header.set_gid(0);
             builder.append_data(&mut header, path, *content).unwrap();
         }
-        builder.into_inner().unwrap()
+        builder
+    }
+
+    fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+        builder(files).into_inner().unwrap()
     }
 
     fn gzip(content: &[u8]) -> Vec<u8> {
@@ -146,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_later_layer_removes_is_still_seen_and_the_base_is_not() {
+    fn a_file_that_a_later_layer_removes_is_listed_and_the_base_is_not() {
         let image = archive(&[
             ("a/layer.tar", &archive(&[("etc/base", b"1")])),
             ("b/layer.tar", &archive(&[("secret", b"2")])),
@@ -158,16 +166,12 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_that_is_there_twice_is_a_link_the_second_time() {
+    fn a_repeated_layer_is_read_through_its_link() {
         assert_eq!(resolve("a/layer.tar", "../b/layer.tar"), "b/layer.tar");
-        let mut builder = tar::Builder::new(Vec::new());
-        let mut add = |path: &str, content: &[u8]| {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(content.len() as u64);
-            builder.append_data(&mut header, path, content).unwrap();
-        };
-        add("b/layer.tar", &archive(&[("x", b"1")]));
-        add("manifest.json", br#"[{"Layers":["a/layer.tar"]}]"#);
+        let mut builder = builder(&[
+            ("b/layer.tar", &archive(&[("x", b"1")])),
+            ("manifest.json", br#"[{"Layers":["a/layer.tar"]}]"#),
+        ]);
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(tar::EntryType::Symlink);
         header.set_size(0);

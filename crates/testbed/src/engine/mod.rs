@@ -1,4 +1,4 @@
-//! The container engine: the one place that speaks its API. Compose and buildx are command lines of their own and go
+//! The container engine: the only module that calls its API. Compose and buildx are separate command lines and run
 //! through [`crate::cmd`].
 
 mod container;
@@ -24,9 +24,9 @@ pub use files::{FileContent, FileEntry, FileKind};
 pub use image::{ImageInfo, Layer, Pull};
 pub use layers::LayerFile;
 
-/// How long an engine may take to answer at all.
+/// Time for the engine's first answer.
 const ANSWER: Duration = Duration::from_secs(5);
-/// Seconds for the answer to one request; bollard's own default.
+/// Seconds for the answer to one request; bollard's default.
 const ANSWER_SECONDS: u64 = 120;
 
 /// A connection to the engine.
@@ -36,7 +36,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Connects to the engine that the docker command would speak to: by `DOCKER_HOST`, by its context, or the local one.
+    /// Connects to the engine that the docker command uses: by `DOCKER_HOST`, by its context, or the local one.
     pub async fn connect() -> anyhow::Result<Engine> {
         let socket = context::socket().await?;
         let connect = async {
@@ -44,43 +44,43 @@ impl Engine {
                 Some(socket) => Docker::connect_with_socket(socket, ANSWER_SECONDS, bollard::API_DEFAULT_VERSION)?,
                 None => Docker::connect_with_defaults()?,
             };
-            // Ours is the newest version of the API; an older engine refuses it.
+            // Bollard starts with the newest version of the API, which an older engine refuses.
             docker.negotiate_version().await
         };
         let docker = tokio::time::timeout(ANSWER, connect)
             .await
-            .with_context(|| format!("it does not answer within {} s", ANSWER.as_secs()))
+            .with_context(|| format!("no answer within {} s", ANSWER.as_secs()))
             .and_then(|result| result.map_err(anyhow::Error::from))
-            .context("no container engine answers; `cargo xtask setup` says what to do")?;
+            .context("no container engine answers; `cargo xtask setup` shows what to do")?;
         Ok(Engine { docker })
     }
 
-    /// Words for an engine that `DOCKER_HOST` or a context names; `None` for the default one.
+    /// Describes the engine that `DOCKER_HOST` or a context names; `None` for the default one.
     #[must_use]
     pub fn named() -> Option<String> {
         context::named()
     }
 
-    /// The engine's version.
+    /// Returns the engine's version.
     pub async fn version(&self) -> anyhow::Result<String> {
         let version = self.docker.version().await.context("failed to ask the engine for its version")?;
         Ok(version.version.unwrap_or_default())
     }
 
-    /// The bytes of memory that the engine's containers share.
+    /// Returns the bytes of memory that the engine's containers share.
     pub async fn memory(&self) -> anyhow::Result<u64> {
-        let info = self.docker.info().await.context("failed to ask the engine about itself")?;
+        let info = self.docker.info().await.context("failed to ask the engine for its memory")?;
         Ok(info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default())
     }
 
-    /// The ports of this machine that running containers publish.
+    /// Returns the ports of this machine that running containers publish.
     pub async fn published_ports(&self) -> anyhow::Result<BTreeSet<u16>> {
         let containers = self.docker.list_containers(None).await.context("failed to list containers")?;
         let ports = containers.into_iter().flat_map(|container| container.ports.unwrap_or_default());
         Ok(ports.filter_map(|port| port.public_port).collect())
     }
 
-    /// The ids of all containers, running or not, that have a label (`key` or `key=value`), each with that label's value.
+    /// Returns the containers, running or not, that have a label (`key` or `key=value`), by id.
     pub async fn containers_with(&self, label: &str) -> anyhow::Result<Vec<Labelled>> {
         let options = ListContainersOptionsBuilder::default().all(true).filters(&label_filter(label)).build();
         let containers = self.docker.list_containers(Some(options)).await.context("failed to list containers")?;
@@ -90,7 +90,7 @@ impl Engine {
         Ok(labelled.collect())
     }
 
-    /// The names of all volumes that have a label, each with that label's value.
+    /// Returns the volumes that have a label, by name.
     pub async fn volumes_with(&self, label: &str) -> anyhow::Result<Vec<Labelled>> {
         let options = ListVolumesOptionsBuilder::default().filters(&label_filter(label)).build();
         let answer = self.docker.list_volumes(Some(options)).await.context("failed to list volumes")?;
@@ -98,7 +98,7 @@ impl Engine {
         Ok(volumes.map(|v| Labelled { value: value_of(label, Some(&v.labels)), id: v.name }).collect())
     }
 
-    /// The ids of all networks that have a label, each with that label's value.
+    /// Returns the networks that have a label, by id.
     pub async fn networks_with(&self, label: &str) -> anyhow::Result<Vec<Labelled>> {
         let options = ListNetworksOptionsBuilder::default().filters(&label_filter(label)).build();
         let networks = self.docker.list_networks(Some(options)).await.context("failed to list networks")?;
@@ -108,23 +108,23 @@ impl Engine {
         Ok(labelled.collect())
     }
 
-    /// The ids of all images that have a label, each with that label's value.
+    /// Returns the images that have a label, by id.
     pub async fn images_with(&self, label: &str) -> anyhow::Result<Vec<Labelled>> {
         let options = ListImagesOptionsBuilder::default().filters(&label_filter(label)).build();
         let images = self.docker.list_images(Some(options)).await.context("failed to list images")?;
         Ok(images.into_iter().map(|i| Labelled { value: value_of(label, Some(&i.labels)), id: i.id }).collect())
     }
 
-    /// Makes a network with these labels, and returns its id.
+    /// Creates a network with labels, and returns its id.
     pub async fn create_network(&self, name: &str, labels: HashMap<String, String>) -> anyhow::Result<String> {
         let request =
             NetworkCreateRequest { name: name.to_owned(), labels: Some(labels), ..NetworkCreateRequest::default() };
-        let made = self.docker.create_network(request).await;
-        Ok(made.with_context(|| format!("failed to make network {name}"))?.id)
+        let created = self.docker.create_network(request).await;
+        Ok(created.with_context(|| format!("failed to create network {name}"))?.id)
     }
 
-    /// The address that this machine has in a network, where containers reach what listens here. An engine in a virtual
-    /// machine has networks that this machine is not in; listening there fails.
+    /// Returns this machine's address in a network, where containers reach a listener on this machine. If the engine runs
+    /// in a virtual machine, its networks do not include this machine, and listening on the address fails.
     pub async fn gateway(&self, network: &str) -> anyhow::Result<IpAddr> {
         let found = self.docker.inspect_network(network, None).await;
         let found = found.with_context(|| format!("failed to inspect network {network}"))?;
@@ -133,22 +133,22 @@ impl Engine {
         gateway.with_context(|| format!("network {network} has no gateway"))
     }
 
-    /// Removes a volume.
+    /// Removes a volume; one that is already gone is not an error.
     pub async fn remove_volume(&self, name: &str) -> anyhow::Result<()> {
         let options = RemoveVolumeOptions { force: true };
         self.docker.remove_volume(name, Some(options)).await.with_context(|| format!("failed to remove volume {name}"))
     }
 
-    /// Removes a network.
+    /// Removes a network that no container uses.
     pub async fn remove_network(&self, id: &str) -> anyhow::Result<()> {
         self.docker.remove_network(id).await.with_context(|| format!("failed to remove network {id}"))
     }
 }
 
-/// Something of the engine's, found by a label.
+/// A container, volume, network or image that was found by a label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Labelled {
-    /// Its id or name.
+    /// The id; of a volume, the name.
     pub id: String,
     /// The label's value.
     pub value: String,
@@ -163,7 +163,7 @@ fn value_of(label: &str, labels: Option<&HashMap<String, String>>) -> String {
     labels.and_then(|labels| labels.get(key)).cloned().unwrap_or_default()
 }
 
-/// Whether the engine said that there is no such thing.
+/// Returns true if the engine answered that the object does not exist.
 fn is_not_found(error: &bollard::errors::Error) -> bool {
     matches!(error, bollard::errors::Error::DockerResponseServerError { status_code: 404, .. })
 }

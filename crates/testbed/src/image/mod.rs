@@ -1,4 +1,4 @@
-//! Building the image, and judging what is in it.
+//! Building the image, and checking its size, files and user.
 
 pub mod inspection;
 pub mod ownership;
@@ -23,10 +23,10 @@ use crate::setup;
 use crate::ui;
 use crate::workspace;
 
-/// How the boot binary is built.
+/// The way to build the boot binary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Binary {
-    /// By this machine's cargo, as small as can be: what ships.
+    /// By this machine's cargo, optimised for size, as for a release.
     #[default]
     Release,
     /// By this machine's cargo, in half the time.
@@ -36,7 +36,7 @@ pub enum Binary {
 }
 
 impl Binary {
-    /// cargo's profile.
+    /// The cargo profile.
     pub fn profile(self) -> &'static str {
         match self {
             Binary::Release | Binary::Source => "image",
@@ -45,38 +45,38 @@ impl Binary {
     }
 }
 
-/// How an image is built; by default, as it ships.
+/// The options of an image build; by default, as for a release.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Recipe {
     /// The way to build the boot binary.
     pub binary: Binary,
-    /// Its base.
+    /// The base: all of upstream's image, or a part.
     pub variant: Variant,
 }
 
-/// What was built. The JSON result is exactly this.
+/// The result of an image build, also as JSON.
 #[derive(Clone, Debug, Serialize)]
 pub struct Built {
-    /// Its name.
+    /// The name and tag.
     pub image: String,
     /// `sha256:…`.
     pub id: String,
-    /// Its size.
+    /// The sizes of the image and its parts.
     #[serde(flatten)]
     pub sizes: Sizes,
-    /// The image that it is made on.
+    /// The local name of the image that it is built on.
     pub base: String,
-    /// The variant of that.
+    /// The variant of the base.
     pub variant: &'static str,
-    /// Whether the base is a stand-in.
+    /// True if the base is a stand-in.
     pub stand_in: bool,
 }
 
-/// Builds the image under that name.
+/// Builds the image and gives it a name and tag.
 pub async fn build(engine: &Engine, tag: &str, recipe: Recipe) -> anyhow::Result<Built> {
     parts::check()?;
     let base = BaseImage::directus()?.resolve(engine).await?;
-    // Elsewhere cargo would need a cross linker; the image build has all it needs.
+    // On other systems cargo would need a cross linker, so the image build compiles the binary.
     let rust = if recipe.binary == Binary::Source || !cfg!(target_os = "linux") {
         Some(rust_image(engine).await?)
     } else {
@@ -88,7 +88,7 @@ pub async fn build(engine: &Engine, tag: &str, recipe: Recipe) -> anyhow::Result
     run_build(&command).await?;
 
     let image =
-        engine.image(tag).await?.with_context(|| format!("the build ended well, but there is no image {tag}"))?;
+        engine.image(tag).await?.with_context(|| format!("the build succeeded, but there is no image {tag}"))?;
     Ok(Built {
         image: tag.to_owned(),
         id: image.id,
@@ -101,14 +101,14 @@ pub async fn build(engine: &Engine, tag: &str, recipe: Recipe) -> anyhow::Result
 
 async fn rust_image(engine: &Engine) -> anyhow::Result<Resolved> {
     let image = BaseImage::rust()?;
-    // Not one of setup's steps: it is large, and only --source wants it.
+    // Not a step of the setup: the image is large, and only --source needs it.
     if image.local(engine).await?.is_none() {
         setup::obtain(&image).await?;
     }
     image.resolve(engine).await
 }
 
-/// Builds the static binary with this machine's cargo and its cache, and puts it where the Dockerfile looks.
+/// Builds the static binary with this machine's cargo and its cache, and copies it to where the Dockerfile expects it.
 async fn build_binary(profile: &str) -> anyhow::Result<()> {
     let target = setup::musl_target();
     Cmd::cargo()
@@ -118,17 +118,17 @@ async fn build_binary(profile: &str) -> anyhow::Result<()> {
     let from = workspace::target_dir().join(&target).join(profile).join("entrypoint");
     let to = workspace::path("target/prebuilt/entrypoint");
     let binary = std::fs::read(&from).with_context(|| format!("failed to read {from}"))?;
-    // Left alone when it is the same, so that it can be seen when it last changed.
+    // An identical file is kept, so that its time is that of the last change.
     if std::fs::read(&to).is_ok_and(|present| present == binary) {
         return Ok(());
     }
-    let folder = to.parent().context("the binary lies in a folder")?;
+    let folder = to.parent().context("the path of the binary has no folder")?;
     std::fs::create_dir_all(folder).with_context(|| format!("failed to create {folder}"))?;
     std::fs::copy(&from, &to).with_context(|| format!("failed to copy {from} to {to}"))?;
     Ok(())
 }
 
-/// The image's build; the binary is the host's unless there is a Rust image to build it in.
+/// Returns the build command. The binary is this machine's unless there is a Rust image to build it in.
 fn build_command(
     tag: &str,
     variant: Variant,
@@ -149,7 +149,7 @@ fn build_command(
         Some(rust) => {
             local_images |= rust.stand_in;
             cmd = cmd.args(["--build-arg", "BINARY=source", "--build-arg"]).arg(format!("RUST_IMAGE={}", rust.name));
-            // A proxy between here and the registries may have a certificate authority of its own.
+            // A proxy in front of the registries may have its own certificate authority.
             if let Some(ca) = ca {
                 cmd = cmd.arg("--secret").arg(format!("id=ca,src={ca}"));
             }
@@ -160,7 +160,7 @@ fn build_command(
     {
         cmd = cmd.arg("--build-arg").arg(format!("{name}={value}"));
     }
-    // Another builder than the engine's own does not see images that are only here.
+    // Only the engine's own builder sees local images.
     let cmd = if local_images { cmd.env("BUILDX_BUILDER", "default") } else { cmd };
     cmd.arg(".")
 }
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_binary_from_source_gets_the_certificates_as_a_secret() {
+    fn a_build_from_source_gets_the_certificates_as_a_secret() {
         let rust = Resolved { name: "rust:1".to_owned(), stand_in: false };
         let command = build_command("a:b", Variant::Slim, &base(false), Some(&rust), &revision(), Some("/ca.pem"));
         let text = command.to_string();

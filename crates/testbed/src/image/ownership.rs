@@ -1,5 +1,4 @@
-//! Judges who can change what in an image, from the owners and modes of its files. Checks return data; the command
-//! shows them.
+//! Checks which files of an image its user can change, by owners and modes. Checks return data; the command prints it.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -9,29 +8,29 @@ use crate::engine::{FileEntry, FileKind, LayerFile};
 
 /// The user that the image's containers run as: `node` of upstream's image.
 pub const UID: u64 = 1000;
-/// Their group.
+/// The group of [`UID`].
 pub const GID: u64 = 1000;
 
-/// One promise, and whether it is kept.
+/// The result of checking one promise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// The promise.
+    /// The promise, as a statement about the image.
     pub promise: String,
-    /// Whether it is kept.
+    /// True if the promise is kept.
     pub ok: bool,
-    /// What was seen.
+    /// The observed value, or the first deviation and the number of others.
     pub evidence: String,
 }
 
 impl Check {
-    /// A check of something seen against what it must be.
+    /// Compares an observed value with the expected one.
     pub fn equal(promise: &str, expected: &str, seen: &str) -> Check {
         let ok = expected == seen;
         let evidence = if ok { seen.to_owned() } else { format!("{seen:?} instead of {expected:?}") };
         Check { promise: promise.to_owned(), ok, evidence }
     }
 
-    /// A check that is kept when nothing was found to break it.
+    /// A check that passes if there are no deviations; `otherwise` is the evidence then.
     fn none(promise: impl Into<String>, deviations: &[String], otherwise: String) -> Check {
         let evidence = match deviations {
             [] => otherwise,
@@ -47,42 +46,40 @@ impl Check {
 pub struct Files(BTreeMap<String, FileEntry>);
 
 impl Files {
-    /// Takes the entries of an archive.
+    /// Indexes the entries of an archive.
     pub fn new(entries: Vec<FileEntry>) -> Files {
         Files(entries.into_iter().map(|entry| (entry.path.clone(), entry)).collect())
     }
 
-    /// Whether anything in it gives its executor rights that they do not have.
+    /// Returns true if any file gives rights to the user who executes it.
     pub fn raises_rights(&self) -> bool {
         self.0.values().any(raises_rights)
     }
 
-    /// What is as it was before these files were added.
+    /// Returns the files without those that the layers added.
     pub fn without(&self, added: &[LayerFile]) -> Files {
         let added: HashSet<&str> = added.iter().map(|file| file.entry.path.as_str()).collect();
         let rest = self.0.iter().filter(|(path, _)| !added.contains(path.as_str()));
         Files(rest.map(|(path, entry)| (path.clone(), entry.clone())).collect())
     }
 
-    /// Everything at a path and below it.
+    /// Returns a path and everything below it.
     fn tree<'a>(&'a self, root: &'a str) -> impl Iterator<Item = &'a FileEntry> {
-        let below =
-            move |path: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         self.0
             .range(root.to_owned()..)
+            .map_while(move |(path, entry)| Some((path.strip_prefix(root)?, entry)))
+            .filter(|(rest, _)| rest.is_empty() || rest.starts_with('/'))
             .map(|(_, entry)| entry)
-            .take_while(move |entry| entry.path.starts_with(root))
-            .filter(move |entry| below(&entry.path))
     }
 
-    /// The folders that a path lies in, the nearest first.
+    /// Returns the folders that contain a path, the nearest first.
     fn ancestors<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a FileEntry> {
-        let up = |path: &'a str| path.rsplit_once('/').map(|(folder, _)| folder).filter(|folder| !folder.is_empty());
-        std::iter::successors(up(path), move |folder| up(folder)).filter_map(|folder| self.0.get(folder))
+        let folders = std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(folder, _)| folder));
+        folders.skip(1).filter_map(|folder| self.0.get(folder))
     }
 }
 
-/// Everything that is promised about the image's files.
+/// Checks every promise about the image's files.
 pub fn judge(image: &Files, base: Option<&Files>) -> Vec<Check> {
     let snapshots = contract::SNAPSHOT_FILE.rsplit_once('/').map_or("", |(folder, _)| folder);
     let ours = [contract::BINARY, contract::SCRIPTS_DIR, contract::DB_INIT_DIR, snapshots, contract::EXTENSIONS_DIR];
@@ -93,21 +90,21 @@ pub fn judge(image: &Files, base: Option<&Files>) -> Vec<Check> {
     checks
 }
 
-/// What we add belongs to root, and the image's user can read it and cannot write it.
+/// Files that we add belong to root; the image's user can read but not write them.
 fn owned_by_root(files: &Files, root: &str) -> Check {
     let promise = format!("{root} belongs to root, readable and not writable");
     let entries: Vec<&FileEntry> = files.tree(root).collect();
     if entries.is_empty() {
-        return Check { promise, ok: false, evidence: "it is not there".to_owned() };
+        return Check { promise, ok: false, evidence: "it does not exist".to_owned() };
     }
-    let wrong = |entry: &&&FileEntry| entry.uid != 0 || entry.gid != 0 || may_write(entry) || !may_read(entry);
-    let deviations: Vec<String> = entries.iter().filter(wrong).map(|entry| describe(entry)).collect();
+    let wrong = entries.iter().filter(|entry| (entry.uid, entry.gid) != (0, 0) || may_write(entry) || !may_read(entry));
+    let deviations: Vec<String> = wrong.map(|entry| describe(entry)).collect();
     let modes = describe(entries[0]);
     let count = if entries.len() == 1 { String::new() } else { format!(", {} paths", entries.len()) };
     Check::none(promise, &deviations, format!("{modes}{count}"))
 }
 
-/// Whoever may write a folder may put another thing in the place of what lies in it, whoever owns that.
+/// A user who may write to a folder can replace the files in it, whatever their owner.
 fn not_replaceable(files: &Files, root: &str) -> Check {
     let promise = format!("{root} cannot be replaced");
     let deviations: Vec<String> = files
@@ -118,21 +115,23 @@ fn not_replaceable(files: &Files, root: &str) -> Check {
     Check::none(promise, &deviations, "no folder above it is writable".to_owned())
 }
 
-/// What Directus writes to is its own, so that a fresh volume mounted there is too. A folder that the image does not
-/// have is no deviation: it comes with its mount.
+/// Directus owns the folders that it writes to, and so does it own a fresh volume that is mounted there. A folder that
+/// the image does not have is not a deviation: the mount creates it.
 fn writable(files: &Files, folder: &str) -> Option<Check> {
     let entry = files.0.get(folder)?;
     let ok = entry.kind == FileKind::Folder && may_write(entry);
     Some(Check { promise: format!("{folder} is writable"), ok, evidence: describe(entry) })
 }
 
-/// Nothing gives its executor rights, but for what the base image had already.
+/// No file gives rights to the user who executes it, except those of the base image.
 fn raised_rights(image: &Files, base: Option<&Files>) -> Check {
-    let known = |entry: &FileEntry| base.is_some_and(|base| base.0.get(&entry.path).is_some_and(raises_rights));
-    let (of_base, added): (Vec<&FileEntry>, Vec<&FileEntry>) =
-        image.0.values().filter(|entry| raises_rights(entry)).partition(|entry| known(entry));
+    let (of_base, added): (Vec<&FileEntry>, Vec<&FileEntry>) = image
+        .0
+        .values()
+        .filter(|entry| raises_rights(entry))
+        .partition(|entry| base.is_some_and(|base| base.0.get(&entry.path).is_some_and(raises_rights)));
     let deviations: Vec<String> = added.into_iter().map(describe).collect();
-    let otherwise = format!("none of ours, {} of the base image", of_base.len());
+    let otherwise = format!("0 added, {} in the base image", of_base.len());
     Check::none("nothing setuid, setgid or with capabilities is added", &deviations, otherwise)
 }
 
@@ -148,8 +147,8 @@ fn may_read(entry: &FileEntry) -> bool {
     entry.kind == FileKind::Link || may(entry, 0o4)
 }
 
-/// The kernel's rule: the owner's bits for the owner, else the group's for the group, else the others'. An owner who
-/// lacks a bit can give it to themselves, so it counts as there.
+/// The kernel's rule: the owner's bits for the owner, else the group's for the group, else the others'. An owner can set
+/// a missing bit, so it counts as set.
 fn may(entry: &FileEntry, bit: u32) -> bool {
     if entry.uid == UID {
         true
@@ -201,10 +200,18 @@ mod tests {
             .collect()
     }
 
-    fn change(path: &str, change: impl Fn(&mut FileEntry)) -> Vec<FileEntry> {
+    fn changed(path: &str, change: impl Fn(&mut FileEntry)) -> Vec<FileEntry> {
         let mut entries = image();
         change(entries.iter_mut().find(|entry| entry.path == path).unwrap());
         entries
+    }
+
+    fn setuid(path: &str) -> FileEntry {
+        entry(path, FileKind::File, 0, 0o4755)
+    }
+
+    fn with_setuid(paths: &[&str]) -> Vec<FileEntry> {
+        image().into_iter().chain(paths.iter().map(|path| setuid(path))).collect()
     }
 
     #[test]
@@ -214,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_writable_file_of_ours_is_a_deviation() {
-        let entries = change("/directus/db-init/001_a.sql", |entry| entry.mode = 0o666);
+        let entries = changed("/directus/db-init/001_a.sql", |entry| entry.mode = 0o666);
         let expected =
             "/directus/db-init belongs to root, readable and not writable: /directus/db-init/001_a.sql 0:0 0666";
         assert_eq!(deviations(entries, None), [expected]);
@@ -222,51 +229,48 @@ mod tests {
 
     #[test]
     fn a_file_that_the_user_owns_is_a_deviation_even_when_it_is_read_only() {
-        let entries = change("/usr/local/bin/entrypoint", |entry| entry.uid = UID);
+        let entries = changed("/usr/local/bin/entrypoint", |entry| entry.uid = UID);
         assert_eq!(deviations(entries, None).len(), 1);
     }
 
     #[test]
     fn a_file_that_the_user_cannot_read_is_a_deviation() {
-        assert_eq!(deviations(change("/directus/snapshots", |entry| entry.mode = 0o700), None).len(), 1);
+        assert_eq!(deviations(changed("/directus/snapshots", |entry| entry.mode = 0o700), None).len(), 1);
     }
 
     #[test]
-    fn what_lies_in_a_writable_folder_can_be_replaced() {
-        let entries = change("/usr/local/bin", |entry| entry.mode = 0o777);
+    fn a_file_in_a_writable_folder_can_be_replaced() {
+        let entries = changed("/usr/local/bin", |entry| entry.mode = 0o777);
         let expected = "/usr/local/bin/entrypoint cannot be replaced: its folder is writable: /usr/local/bin 0:0 0777";
         assert_eq!(deviations(entries, None), [expected]);
-        // Sticky: only what is one's own can be replaced.
-        assert_eq!(deviations(change("/usr/local/bin", |entry| entry.mode = 0o1777), None), [""; 0]);
+        // Sticky: a user can replace only their own files.
+        assert_eq!(deviations(changed("/usr/local/bin", |entry| entry.mode = 0o1777), None), [""; 0]);
     }
 
     #[test]
-    fn what_is_missing_is_a_deviation() {
+    fn a_missing_file_is_a_deviation() {
         let entries = image().into_iter().filter(|entry| entry.path != "/usr/local/bin/entrypoint").collect();
-        assert!(deviations(entries, None)[0].ends_with("it is not there"));
+        assert!(deviations(entries, None)[0].ends_with("it does not exist"));
     }
 
     #[test]
-    fn an_upload_folder_of_roots_is_a_deviation() {
-        assert_eq!(deviations(change("/directus/uploads", |entry| (entry.uid, entry.gid) = (0, 0)), None).len(), 1);
+    fn an_upload_folder_that_belongs_to_root_is_a_deviation() {
+        assert_eq!(deviations(changed("/directus/uploads", |entry| (entry.uid, entry.gid) = (0, 0)), None).len(), 1);
     }
 
     #[test]
-    fn a_setuid_file_of_the_base_that_is_added_again_is_ours() {
-        let su = entry("/usr/bin/su", FileKind::File, 0, 0o4755);
-        let files = || Files::new(image().into_iter().chain([su.clone()]).collect());
-        let raised = |added: &[LayerFile]| judge(&files(), Some(&files().without(added))).pop().unwrap().ok;
-        assert!(raised(&[]));
-        assert!(!raised(&[LayerFile { entry: su.clone(), content: Vec::new() }]));
+    fn a_setuid_file_of_the_base_that_a_layer_adds_again_is_a_deviation() {
+        let files = Files::new(with_setuid(&["/usr/bin/su"]));
+        let su = LayerFile { entry: setuid("/usr/bin/su"), content: Vec::new() };
+        assert!(raised_rights(&files, Some(&files.without(&[]))).ok);
+        assert!(!raised_rights(&files, Some(&files.without(&[su]))).ok);
     }
 
     #[test]
-    fn setuid_of_the_base_is_no_deviation_but_ours_is() {
-        let setuid = |path: &str| entry(path, FileKind::File, 0, 0o4755);
-        let with =
-            |paths: &[&str]| image().into_iter().chain(paths.iter().map(|path| setuid(path))).collect::<Vec<_>>();
-        assert_eq!(deviations(with(&["/usr/bin/su"]), Some(vec![setuid("/usr/bin/su")])), [""; 0]);
-        let found = deviations(with(&["/usr/bin/su", "/usr/bin/zz"]), Some(vec![setuid("/usr/bin/su")]));
+    fn a_setuid_file_is_a_deviation_unless_the_base_has_it() {
+        let base = vec![setuid("/usr/bin/su")];
+        assert_eq!(deviations(with_setuid(&["/usr/bin/su"]), Some(base.clone())), [""; 0]);
+        let found = deviations(with_setuid(&["/usr/bin/su", "/usr/bin/zz"]), Some(base));
         assert_eq!(found, ["nothing setuid, setgid or with capabilities is added: /usr/bin/zz 0:0 4755"]);
     }
 }

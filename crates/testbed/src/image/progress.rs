@@ -1,7 +1,7 @@
-//! Reads what `docker buildx build --progress=rawjson` writes to stderr.
+//! Parses the output of `docker buildx build --progress=rawjson` on stderr.
 //!
-//! JSON objects, each over several lines or on one (that differs by version), and plain text after the last, where a
-//! failed build says `ERROR: …`.
+//! The output consists of JSON objects, each on one or several lines (depending on the version), and of plain text after
+//! the last object, which is `ERROR: …` for a failed build.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -10,27 +10,27 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 
-/// How much of a step's output is kept for the case that it fails.
+/// Number of a step's last lines to keep in case it fails.
 const KEPT_LINES: usize = 40;
 
-/// Something that happened in the build.
+/// An event of the build.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Event {
     /// A step began.
     Started(String),
-    /// A step ended well.
+    /// A step succeeded.
     Done(String, Duration),
-    /// A step's result was there already.
+    /// A step's result was cached.
     Cached(String),
     /// A step wrote a line.
     Output(String),
-    /// A step failed; with the last lines that it wrote.
+    /// A step failed; with its last lines of output.
     Failed(String, Vec<String>),
-    /// The builder said something outside any step.
+    /// The builder wrote a line outside of any step.
     Text(String),
 }
 
-/// What is known of a build so far.
+/// The state of a build so far.
 #[derive(Debug, Default)]
 pub(super) struct BuildProgress {
     object: String,
@@ -46,14 +46,14 @@ struct Step {
 }
 
 impl BuildProgress {
-    /// Takes the next line, and says what happened by it.
+    /// Parses the next line, and returns its events.
     pub(super) fn line(&mut self, line: &str) -> Vec<Event> {
         if self.object.is_empty() && !line.starts_with('{') {
             let text = line.trim();
             return if text.is_empty() { Vec::new() } else { vec![Event::Text(text.to_owned())] };
         }
         self.object.push_str(line);
-        // The brace that ends an object is the only one in the first column.
+        // Only the brace that ends an object is in the first column.
         if line != "}" && !(line.starts_with('{') && line.ends_with('}')) {
             return Vec::new();
         }
@@ -65,7 +65,7 @@ impl BuildProgress {
 
     fn status(&mut self, status: Status) -> Vec<Event> {
         let mut events = Vec::new();
-        // Output first: what a step wrote before it failed may come in the same object as its failure.
+        // Output first: one object may contain a step's last output and its failure.
         for log in status.logs {
             let Some(step) = self.steps.get_mut(&log.vertex) else { continue };
             let bytes = BASE64_STANDARD.decode(log.data).unwrap_or_default();
@@ -111,7 +111,7 @@ impl BuildProgress {
     }
 }
 
-/// Whether a step is the builder's own housekeeping rather than an instruction of the Dockerfile.
+/// Returns true for a step that is the builder's own and not an instruction of the Dockerfile.
 pub(super) fn is_internal(step: &str) -> bool {
     step.starts_with("[internal]") || step.starts_with("[auth]")
 }
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_is_done_is_started_and_done_once() {
+    fn a_step_starts_and_ends_once() {
         let text = r#"{
   "vertexes": [
     {
@@ -172,13 +172,13 @@ mod tests {
     }
 
     #[test]
-    fn a_cached_step_is_said_to_be() {
+    fn a_cached_step_is_reported_as_cached() {
         let text = r#"{"vertexes":[{"digest":"d","name":"RUN x","started":"t","completed":"t","cached":true}]}"#;
         assert_eq!(events(text), [Event::Cached("RUN x".to_owned())]);
     }
 
     #[test]
-    fn a_failed_step_comes_with_what_it_wrote_and_the_plain_tail_is_kept() {
+    fn a_failed_step_has_its_output_and_plain_text_is_kept() {
         let text = r#"{"vertexes":[{"digest":"d","name":"RUN x","started":"t"}]}
 {
   "logs": [
@@ -199,7 +199,7 @@ ERROR: failed to solve: exit code: 3
     }
 
     #[test]
-    fn housekeeping_of_the_builder_is_told_from_instructions() {
+    fn internal_steps_of_the_builder_are_recognized() {
         assert!(is_internal("[internal] load .dockerignore"));
         assert!(!is_internal("[stage-3 2/6] COPY scripts/image /directus/scripts"));
     }

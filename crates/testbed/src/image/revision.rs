@@ -1,19 +1,19 @@
-//! The version of the sources of an image.
+//! The revision of an image's sources.
 
 use crate::cmd::Cmd;
 
-/// The version of the sources of an image. It depends on the commit alone, not on the time of the build:
-/// the same sources give the same image.
+/// The revision of an image's sources. It depends only on the commit, not on the time of the build: the same sources
+/// give the same image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revision {
-    /// The commit, with `-dirty` after it when the checkout differs from it.
+    /// The commit, followed by `-dirty` if the checkout differs from it.
     pub name: String,
-    /// When it was committed, in RFC 3339.
+    /// The time of the commit, in RFC 3339.
     pub created: String,
 }
 
 impl Revision {
-    /// The checkout's, or `unknown` where there is no git or no repository (a source archive).
+    /// Reads the checkout's revision; `unknown` without git or without a repository (a source archive).
     pub async fn read() -> Revision {
         let (log, status) = tokio::join!(
             Cmd::new("git").args(["log", "-1", "--format=%H %cI"]).read(),

@@ -1,36 +1,35 @@
-//! Whether an image's Directus is upstream's: every path of the image is upstream's, unchanged, or one that we add.
+//! Comparison of an image with upstream's: every path is either upstream's, unchanged, or one that we add.
 
 use std::collections::{BTreeMap, HashSet};
 
 use crate::engine::{FileContent, FileKind};
 
-/// Folders of upstream's that we give to root, so that nobody can put another thing in the place of what lies in them.
+/// Folders of upstream that we give to root, so that the image's user cannot replace the files in them.
 const PROTECTED: [&str; 2] = [contract::WORK_DIR, contract::EXTENSIONS_DIR];
 
-/// Where every container has something mounted: of what an image has there nothing is ever seen.
+/// Mount points of every container, which hide the image's own files there.
 const MOUNTED: [&str; 3] = ["/dev/", "/proc/", "/sys/"];
 
-/// How an image's paths and upstream's compare.
+/// The result of comparing an image's paths with upstream's.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
-    /// Upstream's paths that the image has, unchanged.
+    /// Number of upstream's paths that the image has unchanged.
     pub same: usize,
-    /// Upstream's paths that it does not have.
+    /// Number of upstream's paths that the image does not have.
     pub left_out: usize,
-    /// Upstream's paths that it has in another form, each with the difference.
+    /// Upstream's paths that differ in the image, each with the difference.
     pub changed: Vec<String>,
-    /// Paths that neither upstream has nor one of our layers brings.
+    /// Paths that neither upstream nor our layers contain.
     pub unknown: Vec<String>,
 }
 
-/// Compares. `added` are the paths of the files in our layers: what is in them is for other checks to judge, but none
-/// of them may take the place of one of upstream's.
+/// Compares an image with upstream's. `added` are the paths of the files in our layers: other checks judge their content,
+/// but none of them may replace a file of upstream.
 pub fn compare(image: &[FileContent], upstream: &[FileContent], added: &HashSet<&str>) -> Comparison {
-    let is_seen = |file: &&FileContent| !MOUNTED.iter().any(|mounted| file.entry.path.starts_with(mounted));
     let upstream: BTreeMap<&str, &FileContent> =
-        upstream.iter().filter(is_seen).map(|file| (file.entry.path.as_str(), file)).collect();
+        visible(upstream).map(|file| (file.entry.path.as_str(), file)).collect();
     let mut comparison = Comparison::default();
-    for ours in image.iter().filter(is_seen) {
+    for ours in visible(image) {
         let path = ours.entry.path.as_str();
         match upstream.get(path) {
             Some(theirs) => match difference(ours, theirs) {
@@ -45,12 +44,17 @@ pub fn compare(image: &[FileContent], upstream: &[FileContent], added: &HashSet<
     comparison
 }
 
+/// The files that a container of the image can see.
+fn visible(files: &[FileContent]) -> impl Iterator<Item = &FileContent> {
+    files.iter().filter(|file| !MOUNTED.iter().any(|mounted| file.entry.path.starts_with(mounted)))
+}
+
 fn difference(ours: &FileContent, theirs: &FileContent) -> Option<String> {
     let (a, b) = (&ours.entry, &theirs.entry);
     if a.kind != b.kind {
         Some(format!("{:?} instead of {:?}", a.kind, b.kind))
     } else if ours.content != theirs.content {
-        Some("another content".to_owned())
+        Some("different content".to_owned())
     } else if PROTECTED.contains(&a.path.as_str()) {
         None
     } else if (a.uid, a.gid) != (b.uid, b.gid) {
@@ -58,14 +62,14 @@ fn difference(ours: &FileContent, theirs: &FileContent) -> Option<String> {
     } else if a.mode != b.mode {
         Some(format!("mode {:04o} instead of {:04o}", a.mode, b.mode))
     } else {
-        (a.capabilities != b.capabilities).then(|| "other capabilities".to_owned())
+        (a.capabilities != b.capabilities).then(|| "different capabilities".to_owned())
     }
 }
 
-/// A new folder is nobody's by itself: it is there for the files in it, or empty.
+/// Returns true for a folder that is writable by contract or contains an added file.
 fn is_folder_of(path: &str, kind: FileKind, added: &HashSet<&str>) -> bool {
-    let holds = |file: &&str| file.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
-    kind == FileKind::Folder && (contract::WRITABLE_DIRS.contains(&path) || added.iter().any(holds))
+    let mut below = added.iter().filter_map(|file| file.strip_prefix(path));
+    kind == FileKind::Folder && (contract::WRITABLE_DIRS.contains(&path) || below.any(|rest| rest.starts_with('/')))
 }
 
 #[cfg(test)]
@@ -80,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_upstream_with_files_of_ours_beside_it_is_upstreams() {
+    fn a_part_of_upstream_with_added_files_has_no_changed_or_unknown_paths() {
         let upstream = [file("/a", "folder"), file("/a/b", "1"), file("/a/c", "2"), file("/dev/null", "")];
         let image =
             [file("/a", "folder"), file("/a/b", "1"), file("/d", "folder"), file("/d/e", "3"), file("/dev/x", "")];
@@ -89,20 +93,21 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_upstreams_that_we_replace_is_changed_and_one_of_nobody_is_unknown() {
+    fn a_replaced_file_of_upstream_is_changed_and_one_from_no_layer_is_unknown() {
         let upstream = [file("/a", "1"), file("/b", "2"), file("/c", "3")];
         let mut image = [file("/a", "x"), file("/b", "2"), file("/c", "3"), file("/d", "4"), file("/e", "folder")];
         image[1].entry.mode = 0o777;
         image[2].entry.uid = 1000;
         let comparison = compare(&image, &upstream, &HashSet::from(["/a"]));
-        let changed = ["/a: another content", "/b: mode 0777 instead of 0755", "/c: belongs to 1000:0 instead of 0:0"];
+        let changed =
+            ["/a: different content", "/b: mode 0777 instead of 0755", "/c: belongs to 1000:0 instead of 0:0"];
         assert_eq!(comparison.changed, changed);
         assert_eq!(comparison.unknown, ["/d", "/e"]);
         assert_eq!(comparison.left_out, 0);
     }
 
     #[test]
-    fn only_the_folders_that_are_protected_may_have_another_owner() {
+    fn only_protected_folders_may_have_a_different_owner() {
         let upstream = [file("/directus", "folder"), file("/directus/dist", "folder")];
         let mut image = upstream.clone();
         image.iter_mut().for_each(|file| file.entry.uid = 1000);

@@ -1,36 +1,35 @@
-//! What an image is made on, and which of its layers that is: only what lies above them is ours.
+//! The variant of an image, and the layers of its base; only the layers above those are ours.
 
 use anyhow::{Context as _, ensure};
 use grammar::Variant;
 
 use crate::engine::{Engine, ImageInfo};
 
-/// The label by which an image says it.
+/// The label that contains the variant.
 const LABEL: &str = "trm.variant";
 
-/// The variant by an image's label.
+/// Returns the variant by an image's label.
 fn variant_of(image: &ImageInfo) -> Variant {
     let is_slim = image.labels.get(LABEL).is_some_and(|label| label == Variant::Slim.name());
     if is_slim { Variant::Slim } else { Variant::Full }
 }
 
-/// The layers of an image that are not ours.
+/// The layers of an image's base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BaseLayers {
-    /// How many.
+    /// Number of layers.
     pub count: usize,
-    /// How many entries of the image's history are theirs.
+    /// Number of their entries in the image's history.
     pub history: usize,
-    /// Their bytes.
+    /// Bytes of all of them.
     pub bytes: u64,
 }
 
-/// The base's layers of a local image. Upstream's own, if it is full: an image that does not begin with them is not built
-/// on it. The first one, if it is slim, as the Dockerfile has it; that nothing but upstream's files are in it is for
-/// [`crate::image::upstream`] to say.
+/// Returns the base's layers of a local image. The base of a full image has upstream's own layers, with which the image
+/// must begin. The base of a slim image is its first layer; [`crate::image::upstream`] checks that it contains only
+/// upstream's files.
 pub async fn base_layers(engine: &Engine, image: &str, upstream: &str) -> anyhow::Result<BaseLayers> {
-    let info = async |name: &str| engine.image(name).await?.with_context(|| format!("there is no image {name}"));
-    let ours = info(image).await?;
+    let ours = info(engine, image).await?;
     match variant_of(&ours) {
         Variant::Slim => {
             let history = engine.history(image).await?;
@@ -38,10 +37,14 @@ pub async fn base_layers(engine: &Engine, image: &str, upstream: &str) -> anyhow
             Ok(BaseLayers { count: 1, history: 1, bytes: first.size_bytes })
         }
         Variant::Full => {
-            let base = info(upstream).await?;
-            ensure!(ours.layers.starts_with(&base.layers), "{image} is not built on {upstream} as it is here");
+            let base = info(engine, upstream).await?;
+            ensure!(ours.layers.starts_with(&base.layers), "{image} is not built on the local image {upstream}");
             let history = engine.history(upstream).await?.len();
             Ok(BaseLayers { count: base.layers.len(), history, bytes: base.size })
         }
     }
+}
+
+async fn info(engine: &Engine, name: &str) -> anyhow::Result<ImageInfo> {
+    engine.image(name).await?.with_context(|| format!("there is no image {name}"))
 }

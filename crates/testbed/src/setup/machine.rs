@@ -1,20 +1,20 @@
-//! What kind of machine this is, as far as setting it up depends on it.
+//! The properties of this machine that its setup depends on.
 
-/// The facts that plans are made from.
+/// The properties that plans depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Machine {
-    /// Linux: the boot binary is built here, and not in the image.
+    /// Linux: this machine builds the boot binary, not the image build.
     pub(super) linux: bool,
-    /// Debian, Ubuntu and what is made of them: their packages are known by name.
+    /// Debian, Ubuntu or a derivative: the names of packages are known.
     pub(super) debian: bool,
-    /// Allowed to install packages.
+    /// May install packages.
     pub(super) root: bool,
     /// Has rustup, which can add a target to the toolchain.
     pub(super) rustup: bool,
 }
 
 impl Machine {
-    /// Looks.
+    /// Detects the properties.
     pub(super) fn detect() -> Machine {
         let os_release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
         #[cfg(unix)]
@@ -25,12 +25,12 @@ impl Machine {
     }
 }
 
-/// The target of the static binary that this machine builds.
+/// Returns the target of the static binary that this machine builds.
 pub fn musl_target() -> String {
     format!("{}-unknown-linux-musl", std::env::consts::ARCH)
 }
 
-/// The Chromium on the PATH, by whichever of its names.
+/// Returns the name of a Chromium or Chrome on the PATH.
 pub fn browser() -> Option<&'static str> {
     ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"].into_iter().find(|name| is_on_path(name))
 }
@@ -43,7 +43,7 @@ fn is_debian(os_release: &str) -> bool {
         .any(|(_, value)| value.trim_matches('"').split(' ').any(|id| matches!(id, "debian" | "ubuntu")))
 }
 
-/// Whether a program is on the PATH.
+/// Returns true if a program is on the PATH.
 pub(super) fn is_on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -55,7 +55,7 @@ mod tests {
     use super::{is_debian, is_on_path};
 
     #[test]
-    fn debian_ubuntu_and_their_derivatives_are_known() {
+    fn debian_ubuntu_and_their_derivatives_are_recognized() {
         assert!(is_debian("PRETTY_NAME=\"Debian GNU/Linux 12\"\nID=debian\n"));
         assert!(is_debian("ID=ubuntu\nID_LIKE=debian\n"));
         assert!(is_debian("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"));
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_are_looked_for_on_the_path() {
+    fn programs_are_searched_on_the_path() {
         assert!(is_on_path("sh"));
         assert!(!is_on_path("no-such-program"));
     }

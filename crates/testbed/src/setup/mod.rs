@@ -1,4 +1,4 @@
-//! Brings a machine to where every other command works: a list of steps, each of which looks, and knows what it would do.
+//! Setup of a machine for the other commands: a list of steps that detect a missing part and can install it.
 
 mod machine;
 mod plan;
@@ -16,22 +16,22 @@ pub use self::plan::obtain;
 use self::step::Step;
 use crate::ui;
 
-/// The outcome of a step.
+/// The outcome of a step, also as JSON.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
     /// The step's name.
     pub name: &'static str,
-    /// Its state now.
+    /// The state after the step.
     pub state: State,
-    /// The finding.
+    /// The version, path or name of the part, or the reason why it counts as missing.
     pub found: String,
-    /// The action that would be taken, when it is missing.
+    /// The action that would install a missing part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub would: Option<String>,
     /// The action that was taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub did: Option<String>,
-    /// Duration of looking and doing.
+    /// Duration of the whole step.
     pub seconds: f64,
 }
 
@@ -39,59 +39,56 @@ pub struct Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// All is well.
+    /// The part is present.
     Ok,
-    /// Something is missing.
+    /// The part is missing or too old.
     Missing,
 }
 
-/// The parts of a machine's setup that are wanted.
+/// The extent of a setup.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
-    /// Do what is missing, not only say it.
+    /// Install missing parts instead of only reporting them.
     pub act: bool,
-    /// Also the parts that only tests need.
+    /// Include the parts that only tests need.
     pub tests: bool,
-    /// A browser too, which only one check needs.
+    /// Include a browser, which only one check needs.
     pub browser: bool,
 }
 
-/// Goes through the steps. With `act`, does what is missing, and an action that fails is an error; each step's outcome is
-/// shown as soon as it is known.
+/// Runs the steps and shows each outcome as soon as it is known. With `act`, installs missing parts; an action that fails
+/// is an error.
 pub async fn go_through(Wanted { act, tests, browser }: Wanted) -> anyhow::Result<Vec<Outcome>> {
     let machine = Machine::detect();
     let mut outcomes = Vec::new();
     let steps = Step::ALL.into_iter().filter(|step| tests || *step != Step::PoolerImage);
     for step in steps.chain(browser.then_some(Step::Browser)) {
+        let began = Instant::now();
         let outcome = one(step, &machine, act).await.with_context(|| format!("setup: {}", step.name()))?;
+        let outcome = Outcome { seconds: ui::json_seconds(began.elapsed()), ..outcome };
         show(&outcome);
         outcomes.push(outcome);
     }
     Ok(outcomes)
 }
 
+/// Runs one step; the caller measures its duration.
 async fn one(step: Step, machine: &Machine, act: bool) -> anyhow::Result<Outcome> {
-    let began = Instant::now();
-    let outcome = |state, found, would, did| Outcome {
-        name: step.name(),
-        state,
-        found,
-        would,
-        did,
-        seconds: ui::json_seconds(began.elapsed()),
-    };
+    let name = step.name();
     let (found, plan) = match step.probe(machine).await? {
-        Probe::Ok(found) => return Ok(outcome(State::Ok, found, None, None)),
+        Probe::Ok(found) => return Ok(Outcome { name, state: State::Ok, found, would: None, did: None, seconds: 0.0 }),
         Probe::Missing { found, plan } => (found, plan),
     };
     let description = plan.describe();
     if !act {
-        return Ok(outcome(State::Missing, found, Some(description), None));
+        return Ok(Outcome { name, state: State::Missing, found, would: Some(description), did: None, seconds: 0.0 });
     }
-    ui::status("Missing", &format!("{}: {found}", step.name()));
+    ui::status("Missing", &format!("{name}: {found}"));
     plan.execute().await?;
     match step.probe(machine).await? {
-        Probe::Ok(found) => Ok(outcome(State::Ok, found, None, Some(description))),
+        Probe::Ok(found) => {
+            Ok(Outcome { name, state: State::Ok, found, would: None, did: Some(description), seconds: 0.0 })
+        }
         Probe::Missing { found, .. } => bail!("still missing after its action: {found}"),
     }
 }

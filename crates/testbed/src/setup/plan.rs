@@ -1,4 +1,4 @@
-//! Ways to get something that is missing on a machine.
+//! Actions that install a missing part of a machine.
 
 use anyhow::bail;
 
@@ -11,32 +11,30 @@ use crate::ui;
 /// The finding of a step.
 #[derive(Debug)]
 pub(super) enum Probe {
-    /// All is well, and this is what was found.
+    /// The part is present; with its version, path or name.
     Ok(String),
-    /// Something is missing.
     Missing {
-        /// The finding instead.
+        /// The reason why it counts as missing.
         found: String,
-        /// The way to get it.
         plan: Plan,
     },
 }
 
-/// A way to get something that is missing.
+/// An action that installs a missing part.
 #[derive(Debug)]
 pub(super) enum Plan {
-    /// Commands, one after the other.
+    /// Run commands, one after the other.
     Run(Vec<Cmd>),
-    /// Get an image: from its registry, or else as a stand-in.
+    /// Pull an image, or build its stand-in if no registry answers.
     Image(BaseImage),
-    /// Build an image's stand-in again, from its changed recipe.
+    /// Rebuild an image's stand-in, because its recipe has changed.
     StandIn(BaseImage),
-    /// Nothing that xtask can do: the user is told what they can.
-    Tell(String),
+    /// Advise the user of an action that xtask cannot take.
+    Advise(String),
 }
 
 impl Plan {
-    /// In one line.
+    /// Describes the action in one line.
     pub(super) fn describe(&self) -> String {
         match self {
             Plan::Run(commands) => {
@@ -44,8 +42,8 @@ impl Plan {
                 format!("run {}", commands.join(", then "))
             }
             Plan::Image(image) => format!("pull {}, or build {} if no registry answers", image.name, image.stand_in()),
-            Plan::StandIn(image) => format!("build {} again, its recipe has changed", image.stand_in()),
-            Plan::Tell(text) => text.clone(),
+            Plan::StandIn(image) => format!("rebuild {}, because its recipe has changed", image.stand_in()),
+            Plan::Advise(text) => text.clone(),
         }
     }
 
@@ -59,12 +57,12 @@ impl Plan {
             }
             Plan::Image(image) => obtain(&image).await,
             Plan::StandIn(image) => build_stand_in(&image).await,
-            Plan::Tell(text) => bail!("{text}"),
+            Plan::Advise(text) => bail!("{text}"),
         }
     }
 }
 
-/// Gets an image from its registry, or builds its stand-in when that cannot be reached.
+/// Pulls an image, or builds its stand-in when its registry cannot be reached.
 pub async fn obtain(image: &BaseImage) -> anyhow::Result<()> {
     match image.pull(&Engine::connect().await?).await? {
         Pull::Done => Ok(()),
@@ -76,7 +74,7 @@ pub async fn obtain(image: &BaseImage) -> anyhow::Result<()> {
     }
 }
 
-/// Builds an image's stand-in, where its recipe can run.
+/// Builds an image's stand-in on a machine where its recipe can run.
 async fn build_stand_in(image: &BaseImage) -> anyhow::Result<()> {
     let machine = Machine::detect();
     if !(machine.debian && machine.root) {

@@ -1,4 +1,4 @@
-//! The steps of the setup, in the order in which they need each other.
+//! The steps of the setup. A step may depend on earlier ones.
 
 use crate::base_images::BaseImage;
 use crate::cmd::Cmd;
@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use super::machine::{Machine, browser, is_on_path, musl_target};
 use super::plan::{Plan, Probe};
 
-/// What can be missing on a machine.
+/// A part that a machine may lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// A container engine that answers.
@@ -24,9 +24,9 @@ pub(super) enum Step {
     DirectusImage,
     /// The database of the development stack.
     DatabaseImage,
-    /// The pooler that the boot's tests connect through.
+    /// The pooler for the boot's tests.
     PoolerImage,
-    /// A Chromium, for the check that looks at the admin UI. Not in [`Step::ALL`].
+    /// A Chromium for the check of the admin UI. Not in [`Step::ALL`].
     Browser,
 }
 
@@ -80,14 +80,13 @@ async fn engine(machine: &Machine) -> Probe {
         Ok(version) => Probe::Ok(version),
         Err(error) => {
             let installed = is_on_path("dockerd") && is_on_path("docker");
-            let found = if installed { "installed, does not answer" } else { "none" };
-            let found = format!("{found} ({})", error.root_cause());
-            // A second engine would not be the one that is spoken to.
+            let state = if installed { "installed, does not answer" } else { "none" };
+            // A newly installed engine would not be the named one.
             let plan = match Engine::named() {
-                Some(named) => Plan::Tell(format!("start the engine that {named} names")),
+                Some(named) => Plan::Advise(format!("start the engine of {named}")),
                 None => plan_engine(machine, installed),
             };
-            Probe::Missing { found, plan }
+            Probe::Missing { found: format!("{state} ({})", error.root_cause()), plan }
         }
     }
 }
@@ -101,7 +100,7 @@ fn plan_engine(machine: &Machine, installed: bool) -> Plan {
         } else {
             "install and start Docker Desktop, or another engine with the Docker API"
         };
-        return Plan::Tell(text.to_owned());
+        return Plan::Advise(text.to_owned());
     }
     let install = Cmd::new("scripts/engine/install-debian.sh").arg("--engine");
     let start = Cmd::new("scripts/engine/start.sh");
@@ -115,20 +114,20 @@ struct Plugin {
     why: &'static str,
 }
 
-const COMPOSE: Plugin = Plugin { name: "compose", needed: (2, 0), why: "version 1 does not know this compose file" };
+const COMPOSE: Plugin = Plugin { name: "compose", needed: (2, 0), why: "version 1 cannot read this compose file" };
 const BUILDX: Plugin = Plugin { name: "buildx", needed: (0, 13), why: "older ones have no --progress=rawjson" };
 
 async fn plugin(machine: &Machine, plugin: &Plugin) -> anyhow::Result<Probe> {
-    let said = match Cmd::new("docker").args([plugin.name, "version"]).capture().await {
+    let output = match Cmd::new("docker").args([plugin.name, "version"]).capture().await {
         Ok(output) if output.status.success() => output.stdout,
         _ => String::new(),
     };
-    Ok(judge_plugin(machine, plugin, &said))
+    Ok(judge_plugin(machine, plugin, &output))
 }
 
-fn judge_plugin(machine: &Machine, plugin: &Plugin, said: &str) -> Probe {
+fn judge_plugin(machine: &Machine, plugin: &Plugin, output: &str) -> Probe {
     let Plugin { name, needed: (major, minor), why } = plugin;
-    let found = match version_in(said) {
+    let found = match version_in(output) {
         Some((version, number)) if number >= plugin.needed => return Probe::Ok(version.to_owned()),
         Some((version, _)) => format!("{version}, but {why}"),
         None => "none".to_owned(),
@@ -136,12 +135,12 @@ fn judge_plugin(machine: &Machine, plugin: &Plugin, said: &str) -> Probe {
     let plan = if machine.debian && machine.root {
         Plan::Run(vec![Cmd::new("scripts/engine/install-debian.sh").arg(format!("--{name}"))])
     } else {
-        Plan::Tell(format!("install docker {name} {major}.{minor} or newer"))
+        Plan::Advise(format!("install docker {name} {major}.{minor} or newer"))
     };
     Probe::Missing { found, plan }
 }
 
-/// The first word of a text that is a version, with its first two numbers.
+/// Returns the first word of a text that is a version, with its first two numbers.
 fn version_in(text: &str) -> Option<(&str, (u32, u32))> {
     text.split_whitespace().find_map(|word| {
         let word = word.trim_start_matches('v');
@@ -153,10 +152,10 @@ fn version_in(text: &str) -> Option<(&str, (u32, u32))> {
 
 async fn musl_target_installed(machine: &Machine) -> anyhow::Result<Probe> {
     if !machine.linux {
-        return Ok(Probe::Ok("not needed here: the image's build makes the binary".to_owned()));
+        return Ok(Probe::Ok("not needed here: the image build compiles the binary".to_owned()));
     }
     let target = musl_target();
-    // Asks the compiler, not rustup: a distribution's own may have it without rustup.
+    // Asks the compiler, not rustup: a distribution's package may provide the target without rustup.
     let libraries = Cmd::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
         .args(["--print", "target-libdir", "--target", &target])
         .read()
@@ -167,8 +166,8 @@ async fn musl_target_installed(machine: &Machine) -> anyhow::Result<Probe> {
     let plan = if machine.rustup {
         Plan::Run(vec![Cmd::new("rustup").args(["target", "add", &target])])
     } else {
-        Plan::Tell(format!(
-            "install the standard library of {target} (there is no rustup here that could), or build with \
+        Plan::Advise(format!(
+            "install the standard library of {target} (there is no rustup to add it), or build with \
              `cargo xtask image --source`"
         ))
     };
@@ -186,36 +185,35 @@ async fn compiler(machine: &Machine) -> anyhow::Result<Probe> {
     let plan = if machine.debian && machine.root {
         install(&["gcc", "libc6-dev"])
     } else {
-        Plan::Tell("install gcc".to_owned())
+        Plan::Advise("install gcc".to_owned())
     };
     Ok(Probe::Missing { found: "no gcc".to_owned(), plan })
 }
 
 fn judge_browser(machine: &Machine, found: Option<&str>) -> Probe {
-    match found {
-        Some(name) => Probe::Ok(name.to_owned()),
-        None if machine.debian && machine.root => {
-            Probe::Missing { found: "no Chromium".to_owned(), plan: install(&["chromium"]) }
-        }
-        None => {
-            let plan = Plan::Tell("install Chromium or Chrome, so that it is on the PATH".to_owned());
-            Probe::Missing { found: "no Chromium".to_owned(), plan }
-        }
-    }
+    let plan = match found {
+        Some(name) => return Probe::Ok(name.to_owned()),
+        None if machine.debian && machine.root => install(&["chromium"]),
+        None => Plan::Advise("install Chromium or Chrome, so that it is on the PATH".to_owned()),
+    };
+    Probe::Missing { found: "no Chromium".to_owned(), plan }
 }
 
-/// Packages of the distribution, and no more than they need.
+/// Installs packages of the distribution without recommended ones.
 fn install(packages: &[&str]) -> Plan {
-    let apt = || Cmd::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive");
-    let install = apt().args(["install", "-q", "-y", "--no-install-recommends"]).args(packages);
-    Plan::Run(vec![apt().args(["update", "-q"]), install])
+    let install = apt_get().args(["install", "-q", "-y", "--no-install-recommends"]).args(packages);
+    Plan::Run(vec![apt_get().args(["update", "-q"]), install])
+}
+
+fn apt_get() -> Cmd {
+    Cmd::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive")
 }
 
 async fn image(image: anyhow::Result<BaseImage>) -> anyhow::Result<Probe> {
-    // What is asked here needs the steps above; a machine that lacks those is told of them first.
+    // Needs the steps above; when those fail, their own findings come first.
     let (Ok(engine), Ok(image)) = (Engine::connect().await, image) else {
-        let plan = Plan::Tell("pull it, or build a stand-in, once engine and compose are here".to_owned());
-        return Ok(Probe::Missing { found: "not known without engine and compose".to_owned(), plan });
+        let plan = Plan::Advise("pull it, or build a stand-in, once engine and compose work".to_owned());
+        return Ok(Probe::Missing { found: "unknown without engine and compose".to_owned(), plan });
     };
     Ok(match image.local(&engine).await? {
         None => Probe::Missing { found: format!("no {}", image.name), plan: Plan::Image(image) },
@@ -224,10 +222,8 @@ async fn image(image: anyhow::Result<BaseImage>) -> anyhow::Result<Probe> {
             if image.has_current_stand_in(&engine).await? {
                 Probe::Ok(found)
             } else {
-                Probe::Missing {
-                    found: format!("{} of another recipe than this checkout's", local.name),
-                    plan: Plan::StandIn(image),
-                }
+                let found = format!("{}, built from a recipe other than this checkout's", local.name);
+                Probe::Missing { found, plan: Plan::StandIn(image) }
             }
         }
         Some(local) => Probe::Ok(local.name),
@@ -248,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn elsewhere_people_are_told_what_to_do() {
+    fn the_user_is_advised_where_the_engine_cannot_be_installed() {
         let user = Machine { root: false, ..DEBIAN };
         assert!(plan_engine(&user, true).describe().starts_with("start the engine"));
         let fedora = Machine { debian: false, ..DEBIAN };
@@ -258,14 +254,14 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_read_from_what_plugins_say() {
+    fn versions_are_parsed_from_the_output_of_plugins() {
         assert_eq!(version_in("Docker Compose version v2.26.1-4"), Some(("2.26.1-4", (2, 26))));
         assert_eq!(version_in("github.com/docker/buildx 0.13.1+ds1 0.13.1+ds1-3"), Some(("0.13.1+ds1", (0, 13))));
         assert_eq!(version_in("docker: 'compose' is not a docker command"), None);
     }
 
     #[test]
-    fn a_plugin_that_is_new_enough_is_fine_and_an_old_one_is_replaced() {
+    fn a_recent_plugin_is_accepted_and_an_old_one_is_replaced() {
         assert!(matches!(judge_plugin(&DEBIAN, &BUILDX, "buildx v0.20.0 abc"), Probe::Ok(found) if found == "0.20.0"));
         let Probe::Missing { found, plan } = judge_plugin(&DEBIAN, &BUILDX, "buildx v0.9.1 abc") else { panic!() };
         assert_eq!(found, "0.9.1, but older ones have no --progress=rawjson");
@@ -273,14 +269,14 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_that_is_missing_is_named_where_it_cannot_be_installed() {
+    fn the_user_is_advised_where_a_missing_plugin_cannot_be_installed() {
         let user = Machine { root: false, ..DEBIAN };
         let Probe::Missing { found, plan } = judge_plugin(&user, &COMPOSE, "") else { panic!() };
         assert_eq!((found.as_str(), plan.describe().as_str()), ("none", "install docker compose 2.0 or newer"));
     }
 
     #[test]
-    fn a_browser_is_installed_where_its_package_is_known_and_asked_for_elsewhere() {
+    fn a_browser_is_installed_where_its_package_is_known_and_advised_elsewhere() {
         assert!(matches!(judge_browser(&DEBIAN, Some("google-chrome")), Probe::Ok(found) if found == "google-chrome"));
         let Probe::Missing { plan, .. } = judge_browser(&DEBIAN, None) else { panic!() };
         assert!(plan.describe().ends_with("`apt-get install -q -y --no-install-recommends chromium`"));
