@@ -1,4 +1,4 @@
-//! Child processes that a signal to xtask ends, with all that they have started.
+//! Child processes in the foreground: a signal to xtask ends them with their process group.
 
 use std::ffi::{OsStr, OsString};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -7,10 +7,10 @@ use anyhow::Context as _;
 
 use crate::workspace;
 
-/// The process group of the running child; 0 if there is none.
+/// The process group of the running child; 0 without one.
 static GROUP: AtomicU32 = AtomicU32::new(0);
 
-/// Ends the running child, and then xtask, on Ctrl-C, SIGTERM and SIGHUP. To be called once.
+/// Makes Ctrl-C, SIGTERM and SIGHUP end the running child and then xtask. Must be called only once.
 #[cfg(unix)]
 pub(crate) fn end_with_us() -> anyhow::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -19,23 +19,23 @@ pub(crate) fn end_with_us() -> anyhow::Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("failed to listen for signals")?;
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            // The main thread waits for the child itself.
+            // The main thread waits for the child.
             child::end_group(GROUP.load(Ordering::SeqCst), || false);
             eprintln!("error: ended by {}", signal_hook::low_level::signal_name(signal).unwrap_or("a signal"));
-            // As a shell expects it of a process that the signal ended.
+            // A shell's convention for a process that a signal ended.
             std::process::exit(128 + signal);
         }
     });
     Ok(())
 }
 
-/// Ctrl-C reaches the child by itself.
+/// On other systems Ctrl-C also reaches the child.
 #[cfg(not(unix))]
 pub(crate) fn end_with_us() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a program in the workspace's folder with its output shown, and returns whether it succeeded.
+/// Runs a program in the workspace's folder with its output shown, and returns true if it succeeds.
 pub(crate) fn succeeds(
     program: impl AsRef<OsStr>,
     arguments: impl IntoIterator<Item = impl Into<OsString>>,
@@ -75,7 +75,7 @@ mod tests {
     use super::succeeds;
 
     #[test]
-    fn a_child_that_fails_is_no_error_and_one_that_is_not_there_is() {
+    fn a_missing_program_is_an_error_and_a_failing_one_is_not() {
         assert!(succeeds("true", [""; 0]).unwrap());
         assert!(!succeeds("false", [""; 0]).unwrap());
         assert!(succeeds("no-such-program", [""; 0]).unwrap_err().to_string().contains("no-such-program"));

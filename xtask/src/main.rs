@@ -1,7 +1,7 @@
 //! `cargo xtask`: the commands of this repository.
 //!
-//! A command that needs more than cargo and docker's command line is in a program of its own ([`tool`]), so that
-//! `cargo xtask --help` is there in seconds on a fresh clone.
+//! A command that needs more than the command lines of cargo and docker is in a separate program ([`tool`]), so that
+//! `cargo xtask --help` builds in seconds on a fresh clone.
 
 mod commands;
 mod foreground;

@@ -1,18 +1,18 @@
-//! The programs that do what is too large for xtask itself.
+//! The programs for the commands that are too large for xtask itself.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-/// A program of this workspace, named like its package. It takes the same command line as xtask.
+/// A program of this workspace, named like its package. It parses the same command line as xtask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tool {
-    /// The machine's setup, the image, the development stack, the tests.
+    /// Setup of the machine, the image, the development stack, tests.
     Devtools,
-    /// Proofs on real containers.
+    /// Checks on real containers.
     Acceptance,
-    /// Measurements.
+    /// Benchmarks.
     Bench,
 }
 
@@ -25,14 +25,13 @@ impl Tool {
         }
     }
 
-    /// Arguments of cargo that build and run it.
+    /// Returns the arguments for cargo to build and run it.
     pub(crate) fn cargo_arguments(self, arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
         let cargo = ["run", "--quiet", "--locked", "--package", self.package(), "--"].map(OsString::from);
         cargo.into_iter().chain(arguments).collect()
     }
 
-    /// Builds it and lets it take the place of this process, with the same command line: a signal to xtask is then a
-    /// signal to it.
+    /// Builds it and replaces this process with it, so that it receives the signals. The command line stays the same.
     #[cfg(unix)]
     pub(crate) fn become_it(self) -> anyhow::Result<ExitCode> {
         use std::os::unix::process::CommandExt as _;
@@ -45,7 +44,7 @@ impl Tool {
         Err(error).context("failed to run cargo")
     }
 
-    /// Builds and runs it, with the same command line.
+    /// Builds and runs it with the same command line.
     #[cfg(not(unix))]
     pub(crate) fn become_it(self) -> anyhow::Result<ExitCode> {
         let ok = foreground::succeeds(child::cargo(), self.cargo_arguments(std::env::args_os().skip(1)))?;

@@ -3,7 +3,7 @@
 use super::model::{Images, Machine, Origin, Report, Verdict};
 use super::parts;
 use super::table::{self, Table};
-use grammar::Part;
+use grammar::{Part, ValueEnum as _};
 use testbed::ui;
 
 /// Renders the whole document.
@@ -24,7 +24,7 @@ pub(crate) fn render(report: &Report) -> String {
     text += &markdown(&Table { head: ["threshold", "measured", ""].map(str::to_owned).to_vec(), rows });
     text += &too_busy(&report.origin.machine).unwrap_or_default();
     let mut omitted = Vec::new();
-    for part in Part::ALL {
+    for &part in Part::value_variants() {
         match table::of(&report.figures, part, report.runs) {
             Some(table) => {
                 text += &format!("\n## {}\n\n{}\n\n{}", parts::title(part), parts::method(part), markdown(&table))

@@ -30,7 +30,7 @@ use std::time::SystemTime;
 
 use anyhow::Context as _;
 
-use grammar::{Command, Part};
+use grammar::{Command, Part, ValueEnum as _};
 use testbed::engine::Engine;
 use testbed::program;
 use testbed::ui;
@@ -80,7 +80,7 @@ pub(crate) async fn bench(engine: &Engine, options: &Options) -> anyhow::Result<
     let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let harness = Harness::open(engine, &options.image).await?;
     let mut figures = Figures::default();
-    for part in Part::ALL.into_iter().filter(|part| options.only.is_empty() || options.only.contains(part)) {
+    for &part in Part::value_variants().iter().filter(|part| options.only.is_empty() || options.only.contains(part)) {
         ui::status("Measuring", parts::title(part));
         let (harness, figures, runs) = (&harness, &mut figures, options.runs);
         let measured = match part {

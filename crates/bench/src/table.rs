@@ -4,7 +4,7 @@ use testbed::ui;
 
 use super::model::{Figure, Report, Subject, find, median};
 use super::stats::{Unit, show_ratio};
-use grammar::Part;
+use grammar::{Part, ValueEnum as _};
 
 use super::{names, parts};
 
@@ -62,7 +62,7 @@ fn ratio(figures: &[Figure], part: Part, what: &str) -> Option<String> {
 /// Renders the whole report for a terminal.
 pub(crate) fn render(report: &Report) -> String {
     let mut text = String::new();
-    for part in Part::ALL {
+    for &part in Part::value_variants() {
         let Some(Table { head, rows }) = of(&report.figures, part, report.runs) else { continue };
         text += &format!("{}\n{}\n\n", parts::title(part), aligned(std::iter::once(head).chain(rows).collect()));
     }

@@ -1,18 +1,19 @@
-//! Child processes of the tools: ending all that a child has started, and running cargo.
+//! Child processes of the tools: ending process groups, and running cargo.
 
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
-/// Time for a child to end when asked to, before it is killed.
+/// Time between SIGTERM and SIGKILL for a child that does not end.
 pub const GRACE: Duration = Duration::from_secs(10);
 
-/// Asks a process group to end, waits until it has, and makes it end when it does not.
+/// Sends SIGTERM to a process group, waits until it has ended, and sends SIGKILL after [`GRACE`]. `leader_runs` waits for
+/// the leader without blocking.
 #[cfg(unix)]
 pub fn end_group(leader: u32, mut leader_runs: impl FnMut() -> bool) {
     use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
     let Some(group) = i32::try_from(leader).ok().and_then(Pid::from_raw) else { return };
-    // Each of these fails when the group is gone, which is what is wanted.
+    // Both signals fail once the group is gone, as intended.
     kill_process_group(group, Signal::TERM).ok();
     let deadline = Instant::now() + GRACE;
     // The leader must be waited for, else it stays in the group as a zombie.
@@ -25,20 +26,20 @@ pub fn end_group(leader: u32, mut leader_runs: impl FnMut() -> bool) {
     }
 }
 
-/// Elsewhere the child alone is ended, by `kill_on_drop`.
+/// On other systems `kill_on_drop` ends the child alone.
 #[cfg(not(unix))]
 pub fn end_group(_leader: u32, _leader_runs: impl FnMut() -> bool) {
     let _: (Duration, Instant) = (GRACE, Instant::now());
 }
 
-/// The cargo that runs this program, so that both use one toolchain.
+/// Returns the cargo that runs this program, so that both use the same toolchain.
 #[must_use]
 pub fn cargo() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
-/// The variables that `cargo run` sets for the package that it runs. They are kept from every other cargo: the build script
-/// of ring asks for them, so ring would be built anew whenever `cargo xtask` and a plain `cargo` take turns.
+/// Returns the variables that `cargo run` sets for the package that it runs. They are removed for every other cargo: the
+/// build script of ring reads them, so alternating `cargo xtask` and plain `cargo` would rebuild ring each time.
 pub fn variables_of_our_package() -> impl Iterator<Item = OsString> {
     std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_str().is_some_and(is_about_our_package))
 }
@@ -52,7 +53,7 @@ mod tests {
     use super::is_about_our_package;
 
     #[test]
-    fn what_cargo_says_of_our_package_is_told_from_what_a_user_sets() {
+    fn only_cargos_variables_of_the_package_are_matched() {
         assert!(is_about_our_package("CARGO_PKG_VERSION_MAJOR") && is_about_our_package("CARGO_MANIFEST_DIR"));
         assert!(!is_about_our_package("CARGO_TARGET_DIR") && !is_about_our_package("CARGO_HOME"));
     }

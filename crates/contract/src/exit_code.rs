@@ -1,50 +1,50 @@
 //! One exit code for each class of failure. The numbers are stable: monitoring and CI may match on them.
 
-/// How a boot (or another subcommand) ended.
+/// The result of a boot or another subcommand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum ExitCode {
-    /// Done, or serving.
+    /// Success; of a boot, once the server has ended normally.
     Ok = 0,
-    /// A fault of the boot binary itself, or an answer of PostgreSQL that it has no name for.
+    /// A fault of the boot binary itself, or an unexpected answer of PostgreSQL.
     Internal = 1,
     /// `plan`: a boot would change something.
     ChangesPending = 2,
-    /// `plan`: nothing is new in this image, and yet the database is not what it says: it was edited by hand.
+    /// `plan`: the image has nothing new, but the database differs from it: it was edited by hand.
     Drift = 3,
     /// One or more variables are missing or wrong; all are listed.
     Config = 10,
     /// PostgreSQL did not answer before the deadline.
     DatabaseUnreachable = 20,
-    /// PostgreSQL answered and said no: password, role or database name, TLS.
+    /// PostgreSQL refused the connection: password, role or database name, TLS.
     DatabaseRefused = 21,
     /// Another boot held the lock until the deadline.
     LockTimeout = 22,
-    /// The connection was lost in the middle of the boot.
+    /// The connection was lost during the boot.
     DatabaseLost = 23,
-    /// A pooler in transaction mode stands between the boot and PostgreSQL: no lock would hold.
+    /// A pooler in transaction mode is between the boot and PostgreSQL: no lock would hold.
     DatabasePooled = 24,
     /// The migration files contradict the ledger or the rules: edited, missing, duplicate, badly named, empty.
     MigrationsInvalid = 30,
     /// A migration's SQL failed; its transaction was rolled back.
     MigrationFailed = 31,
-    /// A migration waited for a lock that another session did not let go of; nothing of it was kept.
+    /// A migration waited for a lock that another session did not release; it was rolled back.
     MigrationBlocked = 32,
-    /// Directus could not install or migrate its system tables, or something it reported done is not there.
+    /// Directus could not install or migrate its system tables, or reported success without a result.
     BootstrapFailed = 40,
-    /// The snapshot cannot be read, or is no Directus snapshot.
+    /// The snapshot cannot be read, or is not a Directus snapshot.
     SnapshotInvalid = 41,
     /// Directus failed to apply the snapshot; its transaction was rolled back.
     SchemaFailed = 42,
-    /// A plan, a SQL file or Directus destroys something that was not announced; it was refused or rolled back.
+    /// A plan, a SQL file or Directus would cause a loss that was not announced; it was refused or rolled back.
     SchemaRefused = 43,
-    /// After the apply, a new plan is not empty or something of the snapshot is missing; everything was rolled back.
+    /// After the apply, a new plan is not empty or a part of the snapshot is missing; everything was rolled back.
     SchemaDiverged = 44,
-    /// A newer Directus, or a newer image that says so, has been at this database; nothing was touched.
+    /// A newer Directus, or a newer image that excludes older ones, has changed this database; nothing was touched.
     ImageTooOld = 45,
-    /// The server (`healthcheck`) does not answer 200.
+    /// `healthcheck`: the server does not answer 200.
     Unhealthy = 50,
-    /// The command line was not understood (`EX_USAGE` of sysexits.h).
+    /// The command line is invalid (`EX_USAGE` of sysexits.h).
     Usage = 64,
     /// The command to exec exists but cannot be executed.
     NotExecutable = 126,
@@ -86,101 +86,107 @@ impl ExitCode {
         ExitCode::Terminated,
     ];
 
-    /// The code of that number.
+    /// Returns the exit code of a number.
     #[must_use]
     pub fn from_code(code: i64) -> Option<ExitCode> {
         ExitCode::ALL.into_iter().find(|exit| i64::from(exit.code()) == code)
     }
 
-    /// The number that the process exits with.
+    /// Returns the number that the process exits with.
     #[must_use]
     pub fn code(self) -> u8 {
         self as u8
     }
 
-    /// What it means, in one sentence for an operator.
+    /// Returns the meaning, in one sentence for an operator.
     #[must_use]
     pub fn meaning(self) -> &'static str {
         match self {
-            ExitCode::Ok => "Done (`boot`, `healthcheck`), or the server ended by itself.",
-            ExitCode::Internal => "A fault of the boot binary, or an answer of PostgreSQL that it has no name for.",
-            ExitCode::ChangesPending => "`plan`: a boot of this image would change something; the plan says what.",
-            ExitCode::Drift => "`plan`: the image brings nothing new, but the database was edited since its last boot.",
+            ExitCode::Ok => "The command succeeded, or the server ended normally.",
+            ExitCode::Internal => "A fault of the boot binary, or an unexpected answer of PostgreSQL.",
+            ExitCode::ChangesPending => "`plan`: a boot of this image would change what the plan lists.",
+            ExitCode::Drift => {
+                "`plan`: the image contains nothing new, but the database was edited since its last boot."
+            }
             ExitCode::Config => "Variables are missing or wrong; all of them are listed.",
             ExitCode::DatabaseUnreachable => "PostgreSQL did not answer before the deadline.",
-            ExitCode::DatabaseRefused => "PostgreSQL answered and said no: password, role, database name or TLS.",
+            ExitCode::DatabaseRefused => "PostgreSQL refused the connection: password, role, database name or TLS.",
             ExitCode::LockTimeout => "Another boot held the boot lock until the deadline.",
-            ExitCode::DatabaseLost => "The connection to PostgreSQL was lost in the middle of the boot.",
+            ExitCode::DatabaseLost => "The connection to PostgreSQL was lost during the boot.",
             ExitCode::DatabasePooled => {
-                "A pooler in transaction mode stands between the boot and PostgreSQL, where no lock holds."
+                "A pooler in transaction mode is between the boot and PostgreSQL, and no lock would hold."
             }
             ExitCode::MigrationsInvalid => {
                 "The SQL files contradict the ledger or the rules: edited, missing, duplicate, badly named, empty."
             }
             ExitCode::MigrationFailed => "A migration's SQL failed; its transaction, if it has one, was rolled back.",
             ExitCode::MigrationBlocked => {
-                "A migration waited in vain for a lock that another session holds; the log names who."
+                "A migration did not get a lock that another session holds; the log names the session."
             }
-            ExitCode::BootstrapFailed => "Directus could not install or migrate its system tables or make the admin.",
-            ExitCode::SnapshotInvalid => "The snapshot file cannot be read, or is no Directus snapshot.",
+            ExitCode::BootstrapFailed => {
+                "Directus could not install or migrate its system tables or create the administrator."
+            }
+            ExitCode::SnapshotInvalid => "The snapshot file cannot be read, or is not a Directus snapshot.",
             ExitCode::SchemaFailed => "Directus failed to apply the snapshot; its transaction was rolled back.",
             ExitCode::SchemaRefused => {
-                "A plan, a SQL file or Directus would destroy what was not announced; it was refused or rolled back."
+                "A plan, a SQL file or Directus would cause a loss that was not announced; it was refused or rolled back."
             }
             ExitCode::SchemaDiverged => {
-                "After the apply, a new plan is not empty or something of the snapshot is missing; everything was rolled back."
+                "After the apply, a new plan is not empty or a part of the snapshot is missing; everything was rolled back."
             }
             ExitCode::ImageTooOld => {
-                "A newer Directus, or a newer image that older ones cannot serve beside, has been here; nothing was touched."
+                "A newer Directus, or a newer image that cannot run next to older ones, has changed the database; nothing was touched."
             }
             ExitCode::Unhealthy => "`healthcheck`: the server does not answer 200.",
-            ExitCode::Usage => "The command line was not understood.",
+            ExitCode::Usage => "The command line is invalid.",
             ExitCode::NotExecutable => "The command to run exists but cannot be executed.",
             ExitCode::NotFound => "The command to run was not found.",
-            ExitCode::Interrupted => "SIGINT ended the boot; the next one goes on where it stopped.",
-            ExitCode::Terminated => "SIGTERM ended the boot (`docker stop`); the next one goes on where it stopped.",
+            ExitCode::Interrupted => "SIGINT ended the boot; the next boot continues where it stopped.",
+            ExitCode::Terminated => "SIGTERM ended the boot (`docker stop`); the next boot continues where it stopped.",
         }
     }
 
-    /// What an operator can do about it.
+    /// Returns what the operator can do.
     #[must_use]
     pub fn remedy(self) -> &'static str {
         match self {
             ExitCode::Ok => "Nothing.",
-            ExitCode::Internal => "Start again; if it stays, report the last line.",
-            ExitCode::ChangesPending => "Boot the image, or look at what the plan lists first.",
-            ExitCode::Drift => "Save the edits in the image's snapshot, or boot the image to bring its own state back.",
+            ExitCode::Internal => "Start again; if it fails again, report the last line of the log.",
+            ExitCode::ChangesPending => "Review the plan, then boot the image.",
+            ExitCode::Drift => "Save the edits in the image's snapshot, or boot the image to undo them.",
             ExitCode::Config => "Set the named variables.",
             ExitCode::DatabaseUnreachable => {
                 "Check DB_HOST and DB_PORT, the network, and that PostgreSQL runs; raise BOOT_DATABASE_TIMEOUT if it is slow to start."
             }
             ExitCode::DatabaseRefused => "Correct the named credential, or create the role or the database.",
             ExitCode::LockTimeout => {
-                "See what the named holder does; raise BOOT_LOCK_TIMEOUT if it is a long migration."
+                "Check the named lock holder; raise BOOT_LOCK_TIMEOUT if it runs a long migration."
             }
-            ExitCode::DatabaseLost => "See PostgreSQL's log; start again, the boot goes on where it stopped.",
+            ExitCode::DatabaseLost => "See PostgreSQL's log; start again, and the boot continues where it stopped.",
             ExitCode::DatabasePooled => {
-                "Give the boot a direct way beside the pooled one: BOOT_DB_HOST and BOOT_DB_PORT, or BOOT_DB_CONNECTION_STRING."
+                "Give the boot a direct connection: BOOT_DB_HOST and BOOT_DB_PORT, or BOOT_DB_CONNECTION_STRING."
             }
             ExitCode::MigrationsInvalid => {
-                "Restore the named file as it was applied, or bring the change in a new file with the next number."
+                "Restore the named file as it was applied, and make the change in a new file with the next number."
             }
             ExitCode::MigrationFailed => {
-                "Correct the file at the named place and build a new image; the line says whether anything of it was kept."
+                "Correct the file at the named line and build a new image; the log states whether the file was rolled back."
             }
             ExitCode::MigrationBlocked => {
                 "End the session that the log names, or raise MIGRATION_LOCK_TIMEOUT; then start again."
             }
-            ExitCode::BootstrapFailed => "See Directus' lines above; start again, the boot goes on where it stopped.",
+            ExitCode::BootstrapFailed => {
+                "See Directus' lines above; start again, and the boot continues where it stopped."
+            }
             ExitCode::SnapshotInvalid => {
                 "Run the previous image; correct the snapshot, or convert it: `docker run --rm -i IMAGE snapshot --convert < OLD > NEW`."
             }
             ExitCode::SchemaFailed => "See Directus' lines above for the collection or field; correct the snapshot.",
             ExitCode::SchemaRefused => {
-                "Run the previous image until the snapshot or file is corrected; or allow exactly this, by the SCHEMA_ALLOW_DESTRUCTIVE=… or the directive that the log names."
+                "Run the previous image until the snapshot or file is corrected; or allow exactly this loss with the SCHEMA_ALLOW_DESTRUCTIVE=… or the directive that the log names."
             }
             ExitCode::SchemaDiverged => {
-                "Run the previous image; compare the named items in the database with the snapshot."
+                "Run the previous image, and compare the named items in the database with the snapshot."
             }
             ExitCode::ImageTooOld => "Start the image that the log names, or a newer one.",
             ExitCode::Unhealthy => "See the container's log; restart it if the server hangs.",

@@ -1,7 +1,7 @@
-//! What the image promises to whoever runs it: exit codes, phases and their log lines, paths and variables.
+//! The interface of the image: exit codes, phases and their log lines, paths and variables.
 //!
-//! Pure data and parsing, no I/O. The boot binary writes by it, `xtask` reads by it, the README's tables are
-//! generated from it; so a promise stands in one place.
+//! Pure data and parsing, no I/O. The boot binary writes this interface, the tools read it, and the README's tables are
+//! generated from it, so that each promise has a single source.
 
 mod exit_code;
 mod log_line;
@@ -22,7 +22,7 @@ pub use variables::{VARIABLES, Variable, VariableGroup};
 /// per database, so boots of two databases on one server do not wait for each other.
 pub const LOCK_KEY: i64 = 0x0074_726d_626f_6f74;
 
-/// The path that answers 200 when the server serves; cheap, unlike `/server/health` (Directus' docs).
+/// The path that answers 200 while the server runs; cheap, unlike `/server/health` (Directus' docs).
 pub const PING_PATH: &str = "/server/ping";
 
 /// Port that Directus serves on when `PORT` is not set.

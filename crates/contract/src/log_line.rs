@@ -1,7 +1,7 @@
-//! The form of the boot's log lines, written by the binary and read back by `xtask`.
+//! The format of the boot's log lines, written by the binary and parsed by the tools.
 //!
-//! Text: `[entrypoint] 4/8 db-init: 3 applied, 0 skipped (41 ms)`. With `LOG_STYLE=raw` the same as JSON, one object
-//! a line, in the form of Directus' own pino lines: `{"level":30,"time":…,"name":"entrypoint","phase":"db-init",…}`.
+//! Text: `[entrypoint] 4/8 db-init: 3 applied, 0 skipped (41 ms)`. With `LOG_STYLE=raw`, one JSON object per line, in the
+//! format of Directus' pino lines: `{"level":30,"time":…,"name":"entrypoint","phase":"db-init",…}`.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -10,26 +10,26 @@ use serde_json::{Value, json};
 
 use crate::Phase;
 
-/// What every text line of the boot begins with.
+/// The beginning of every text line of the boot.
 pub const PREFIX: &str = "[entrypoint]";
 
-/// How grave a line is; the numbers are pino's.
+/// The severity of a line, with pino's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// Progress.
     Info = 30,
-    /// The boot goes on, but somebody should look.
+    /// The boot continues, but the operator should act.
     Warn = 40,
     /// The boot ends with this line.
     Error = 50,
 }
 
-/// What a line says about its phase.
+/// The event of a phase that a line reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Something on the way, e.g. `waiting for db:5432`.
+    /// Progress within the phase, e.g. `waiting for db:5432`.
     Note,
-    /// The phase ended well after this long.
+    /// The phase succeeded after this time.
     Done(Duration),
     /// The phase failed; the boot exits with this code.
     Failed(u8),
@@ -38,18 +38,18 @@ pub enum Event {
 /// One line of a boot's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// How grave it is.
+    /// The severity.
     pub level: Level,
-    /// The phase it belongs to.
+    /// The phase of the boot that wrote the line.
     pub phase: Phase,
-    /// What it says about the phase.
+    /// Progress, success or failure of the phase.
     pub event: Event,
-    /// The text, without prefix, phase and duration.
+    /// The text, without prefix, phase, duration and exit code.
     pub message: String,
 }
 
 impl LogLine {
-    /// The text form, without a line break.
+    /// Formats the line as text, without a line break.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut line = format!("{PREFIX} {}/{} {}", self.phase.number(), Phase::ALL.len(), self.phase);
@@ -61,11 +61,12 @@ impl LogLine {
             Event::Done(took) => write!(line, ": {message} ({} ms)", took.as_millis()),
             Event::Failed(code) => write!(line, " failed: {message} (exit {code})"),
         }
-        .expect("a String takes every write");
+        .expect("writing to a String succeeds");
         line
     }
 
-    /// The JSON form, without a line break. `time` is in milliseconds since the epoch, as in Directus' lines.
+    /// Formats the line as JSON, without a line break. `time_ms` is in milliseconds since the epoch, as in Directus'
+    /// lines.
     #[must_use]
     pub fn to_json(&self, time_ms: u128) -> String {
         let mut object = json!({
@@ -84,7 +85,7 @@ impl LogLine {
         object.to_string()
     }
 
-    /// Reads a line in either form; `None` for lines of anybody else (Directus, pm2, PostgreSQL).
+    /// Parses a line in either format; `None` for lines of other programs (Directus, pm2, PostgreSQL).
     #[must_use]
     pub fn parse(line: &str) -> Option<LogLine> {
         let line = line.trim_end();
@@ -152,25 +153,25 @@ fn parse_json(line: &str) -> Option<LogLine> {
 mod tests {
     use super::*;
 
-    fn lines() -> Vec<LogLine> {
-        let line = |level, phase, event, message: &str| LogLine { level, phase, event, message: message.to_owned() };
-        vec![
-            line(Level::Info, Phase::Database, Event::Note, "waiting for db:5432 (connection refused), 3 s"),
-            line(Level::Info, Phase::DbInit, Event::Done(Duration::from_millis(41)), "3 applied, 0 skipped"),
-            line(Level::Warn, Phase::DbInit, Event::Note, "the database has no extension postgis"),
-            line(Level::Error, Phase::PostSchema, Event::Failed(31), "001_x.sql:3:7: syntax error (42601)"),
+    fn lines() -> [LogLine; 4] {
+        [
+            (Level::Info, Phase::Database, Event::Note, "waiting for db:5432 (connection refused), 3 s"),
+            (Level::Info, Phase::DbInit, Event::Done(Duration::from_millis(41)), "3 applied, 0 skipped"),
+            (Level::Warn, Phase::DbInit, Event::Note, "the database has no extension postgis"),
+            (Level::Error, Phase::PostSchema, Event::Failed(31), "001_x.sql:3:7: syntax error (42601)"),
         ]
+        .map(|(level, phase, event, message)| LogLine { level, phase, event, message: message.to_owned() })
     }
 
     #[test]
-    fn text_is_as_the_design_has_it() {
-        let texts: Vec<String> = lines().iter().map(LogLine::to_text).collect();
+    fn a_text_line_has_prefix_phase_and_duration_or_exit_code() {
+        let texts = lines().map(|line| line.to_text());
         assert_eq!(texts[1], "[entrypoint] 4/8 db-init: 3 applied, 0 skipped (41 ms)");
         assert_eq!(texts[3], "[entrypoint] 7/8 post-schema failed: 001_x.sql:3:7: syntax error (42601) (exit 31)");
     }
 
     #[test]
-    fn both_forms_read_back_as_they_were_written() {
+    fn text_and_json_parse_to_the_line_that_was_written() {
         for line in lines() {
             assert_eq!(LogLine::parse(&line.to_text()), Some(line.clone()));
             assert_eq!(LogLine::parse(&line.to_json(1_700_000_000_000)), Some(line));
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_others_are_not_taken_for_ours() {
+    fn lines_of_other_programs_are_not_parsed() {
         for line in [
             "",
             "[18:01:02.003] INFO: Server started at http://0.0.0.0:8055",

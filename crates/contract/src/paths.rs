@@ -1,9 +1,9 @@
-//! Where things lie in the image.
+//! Paths in the image.
 
 /// The boot binary, owned by root and not writable by the image's user.
 pub const BINARY: &str = "/usr/local/bin/entrypoint";
 
-/// Working directory; upstream's own (`cli.js`, `node_modules`).
+/// The working directory, which is upstream's (`cli.js`, `node_modules`).
 pub const WORK_DIR: &str = "/directus";
 
 /// Directus' own migrations, in [`WORK_DIR`]; upstream's layout.
@@ -18,13 +18,13 @@ pub const DB_INIT_DIR: &str = "/directus/db-init";
 /// Folder inside [`DB_INIT_DIR`] with the SQL files that run after the schema.
 pub const POST_SCHEMA_SUBDIR: &str = "post-schema";
 
-/// The Directus schema snapshot that the image stands for.
+/// The Directus schema snapshot that a boot applies.
 pub const SNAPSHOT_FILE: &str = "/directus/snapshots/schema.yaml";
 
-/// The Node bridge, the server's start script and its pm2 file.
+/// Folder of the Node bridge, the server's start script and its pm2 file.
 pub const SCRIPTS_DIR: &str = "/directus/scripts";
 
-/// Directus extensions, baked in; Directus' own default place.
+/// Directus extensions of the image, in Directus' default folder.
 pub const EXTENSIONS_DIR: &str = "/directus/extensions";
 
 /// The folders that Directus writes to: volumes or tmpfs when the root file system is read-only.

@@ -2,24 +2,24 @@
 
 use std::fmt;
 
-/// One phase of a boot. Its number and name stand in every log line about it: `[entrypoint] 4/8 db-init: …`.
+/// One phase of a boot. Its number and name are in each of its log lines: `[entrypoint] 4/8 db-init: …`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
-    /// Variables are read and checked.
+    /// Reads and checks the variables.
     Config,
-    /// PostgreSQL answers a query.
+    /// Waits until PostgreSQL answers a query.
     Database,
-    /// This boot is the only one that works on the database.
+    /// Waits until no other boot works on the database.
     Lock,
-    /// SQL that must be there before the Directus schema.
+    /// Applies the SQL files that the Directus schema depends on.
     DbInit,
-    /// Directus' system tables, its own migrations, the first administrator.
+    /// Runs Directus' own migrations and creates the first administrator.
     Bootstrap,
-    /// The snapshot is planned, guarded, applied and verified.
+    /// Plans, guards, applies and verifies the snapshot.
     Schema,
-    /// SQL that needs the collections' tables.
+    /// Applies the SQL files that need the tables of the collections.
     PostSchema,
-    /// The process becomes the server.
+    /// Replaces the process with the server.
     Exec,
 }
 
@@ -36,13 +36,13 @@ impl Phase {
         Phase::Exec,
     ];
 
-    /// 1 to 8.
+    /// Returns the number in log lines, from 1 to 8.
     #[must_use]
     pub fn number(self) -> usize {
         self as usize + 1
     }
 
-    /// The name in log lines and reports.
+    /// Returns the name in log lines and reports.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -57,7 +57,7 @@ impl Phase {
         }
     }
 
-    /// The phase of that name.
+    /// Returns the phase of a name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Phase> {
         Phase::ALL.into_iter().find(|phase| phase.name() == name)

@@ -1,26 +1,26 @@
-//! The variables that the boot reads, as data: the README's table is generated from it.
+//! The variables that the boot reads. The README's table is generated from them.
 
-/// Who gives a variable its meaning.
+/// The program that defines a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VariableGroup {
-    /// Directus' own; the boot reads them as Directus does.
+    /// A variable of Directus, which the boot reads as Directus does.
     Directus,
-    /// Ours.
+    /// A variable of the boot.
     Boot,
 }
 
 /// One variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Variable {
-    /// Its name.
+    /// The name in the environment.
     pub name: &'static str,
-    /// Who gives it its meaning.
+    /// The program that defines it.
     pub group: VariableGroup,
-    /// What holds when it is not set: a value, or `required`, or `–`.
+    /// The value when it is not set; `required`, or `–` if it has none.
     pub default: &'static str,
-    /// What it does, in one sentence.
+    /// The description in the README's table, in full sentences.
     pub description: &'static str,
-    /// Whether its value must never be shown.
+    /// True if the value must never be shown.
     pub secret: bool,
 }
 
@@ -38,8 +38,8 @@ impl Variable {
     }
 }
 
-/// Every variable that the boot reads. Each of Directus' may also be given as `<NAME>_FILE`, the path of a file that
-/// holds the value.
+/// All variables that the boot reads. Each variable of Directus may also be set as `<NAME>_FILE`, the path of a file that
+/// contains the value.
 pub const VARIABLES: &[Variable] = &[
     Variable::directus("DB_CLIENT", "required", "`pg`. The base image presets `sqlite3`, so it must be set."),
     Variable::directus("DB_HOST", "required", "PostgreSQL's host name or address."),
@@ -50,72 +50,76 @@ pub const VARIABLES: &[Variable] = &[
     Variable::directus(
         "DB_CONNECTION_STRING",
         "–",
-        "A `postgres://` URL instead of the five above; TLS by its sslmode, DB_SSL does not count beside it.",
+        "A `postgres://` URL instead of the five above. Its sslmode controls TLS; DB_SSL is ignored.",
     )
     .secret(),
-    Variable::directus("DB_SSL", "false", "`true`: TLS, checked against Mozilla's roots, as Node does."),
-    Variable::directus("DB_SSL__CA", "–", "PEM certificates to check the server's against; switches TLS on."),
-    Variable::directus("DB_SSL__CERT", "–", "The client's PEM certificate, with DB_SSL__KEY.").secret(),
-    Variable::directus("DB_SSL__KEY", "–", "Its PEM private key.").secret(),
-    Variable::directus("DB_SSL__REJECT_UNAUTHORIZED", "true", "`false`: TLS without checking the certificate."),
-    Variable::directus("DB_SEARCH_PATH", "–", "PostgreSQL schemas, comma-separated, instead of the role's own."),
+    Variable::directus("DB_SSL", "false", "`true`: TLS, verified against Mozilla's root certificates, as Node does."),
+    Variable::directus("DB_SSL__CA", "–", "PEM certificates to verify the server's certificate with; turns TLS on."),
+    Variable::directus("DB_SSL__CERT", "–", "The client's PEM certificate; needs DB_SSL__KEY.").secret(),
+    Variable::directus("DB_SSL__KEY", "–", "The PEM private key of DB_SSL__CERT.").secret(),
+    Variable::directus("DB_SSL__REJECT_UNAUTHORIZED", "true", "`false`: TLS without verifying the certificate."),
+    Variable::directus("DB_SEARCH_PATH", "–", "PostgreSQL schemas, comma-separated, instead of the role's default."),
     Variable::directus(
         "DB_EXCLUDE_TABLES",
         "spatial_ref_sys,sysdiagrams",
         "Tables that Directus must not see; tables that db-init owns are added.",
     ),
     Variable::directus("SECRET", "required", "Signs tokens; the same for all replicas.").secret(),
-    Variable::directus("ADMIN_EMAIL", "–", "The first administrator, made when the database has none."),
-    Variable::directus("ADMIN_PASSWORD", "–", "Their password.").secret(),
-    Variable::directus("PORT", "8055", "The port that the server listens on and `healthcheck` asks."),
-    Variable::directus("LOG_STYLE", "pretty", "`raw`: one JSON object a line."),
+    Variable::directus(
+        "ADMIN_EMAIL",
+        "–",
+        "The e-mail address of the first administrator, created when the database has none.",
+    ),
+    Variable::directus("ADMIN_PASSWORD", "–", "The password of the first administrator.").secret(),
+    Variable::directus("PORT", "8055", "The port that the server listens on and `healthcheck` queries."),
+    Variable::directus("LOG_STYLE", "pretty", "`raw`: one JSON object per line."),
     Variable::directus(
         "LOG_HTTP_IGNORE_PATHS",
         "/server/ping",
         "Requests that Directus does not log; by default the health check's.",
     ),
-    Variable::directus("TEMP_PATH", "/tmp/directus", "Where Directus bundles app extensions."),
+    Variable::directus("TEMP_PATH", "/tmp/directus", "The folder in which Directus bundles app extensions."),
     Variable::directus(
         "PGOPTIONS",
         "–",
-        "Session options. SQL files may ask for settings here, such as one that lets a server without an extension pass.",
+        "Session options. SQL files may require settings here, such as one that makes an extension optional.",
     ),
     Variable::boot(
         "BOOT_DATABASE_TIMEOUT",
         "60",
-        "Seconds to wait for PostgreSQL to answer, before and during the boot.",
+        "Seconds to wait for an answer of PostgreSQL, before and during the boot.",
     ),
     Variable::boot("BOOT_LOCK_TIMEOUT", "600", "Seconds to wait for another boot of the same database."),
     Variable::boot("BOOT_DIRECTUS_TIMEOUT", "600", "Seconds that bootstrap and schema may take together."),
-    Variable::boot("BOOT_DB_HOST", "DB_HOST", "PostgreSQL itself, where DB_HOST is a pooler; for the boot alone."),
-    Variable::boot("BOOT_DB_PORT", "DB_PORT", "Its port."),
-    Variable::boot("BOOT_DB_CONNECTION_STRING", "–", "The same as a `postgres://` URL.").secret(),
+    Variable::boot("BOOT_DB_HOST", "DB_HOST", "PostgreSQL's host for the boot alone, where DB_HOST is a pooler."),
+    Variable::boot("BOOT_DB_PORT", "DB_PORT", "PostgreSQL's port for the boot alone."),
+    Variable::boot("BOOT_DB_CONNECTION_STRING", "–", "A `postgres://` URL for the boot alone.").secret(),
     Variable::boot(
         "MIGRATION_LOCK_TIMEOUT",
         "5",
-        "Seconds that a migration waits for a lock before it lets go and tries again.",
+        "Seconds that a migration waits for a lock before it rolls back and tries again.",
     ),
-    Variable::boot("MIGRATION_LOCK_TRIES", "6", "How often it tries."),
+    Variable::boot("MIGRATION_LOCK_TRIES", "6", "The number of tries to get that lock."),
     Variable::boot(
         "MIGRATION_ACCEPT",
         "–",
-        "`<file>:<checksum>`: takes one edited file, applied before, as it now is.",
+        "`<file>:<checksum>`: accepts one file that was edited after it was applied, without running it again.",
     ),
     Variable::boot(
         "SCHEMA_APPLY_MODE",
         "auto",
-        "`plan`: show what the snapshot would change and serve without it; `skip`: do not even look.",
+        "`plan`: log the changes of the snapshot and start the server without them; `skip`: ignore the snapshot.",
     ),
-    Variable::boot("SCHEMA_ALLOW_DESTRUCTIVE", "–", "The digest of one refused plan, to allow exactly that one."),
+    Variable::boot("SCHEMA_ALLOW_DESTRUCTIVE", "–", "The digest of one refused plan, to allow exactly this plan."),
     Variable::boot(
         "BOOT_ATTIC_DAYS",
         "30",
-        "Days that removed tables, columns and rows can be restored (`entrypoint attic`); boots with work purge older ones.",
+        "Days that removed tables, columns and rows can be restored (`entrypoint attic`). Boots that change the database purge older ones.",
     ),
-    Variable::boot("BOOT_DB_INIT_DIR", "/directus/db-init", "Where the SQL files lie."),
-    Variable::boot("BOOT_SNAPSHOT_FILE", "/directus/snapshots/schema.yaml", "The snapshot."),
-    Variable::boot("BOOT_DIRECTUS_DIR", "/directus", "Where Directus lies."),
-    Variable::boot("BOOT_SCRIPTS_DIR", "/directus/scripts", "Where the bridge and the start script lie."),
+    Variable::boot("BOOT_DB_INIT_DIR", "/directus/db-init", "The folder of the SQL files."),
+    Variable::boot("BOOT_SNAPSHOT_FILE", "/directus/snapshots/schema.yaml", "The path of the snapshot."),
+    Variable::boot("BOOT_DIRECTUS_DIR", "/directus", "The folder of Directus."),
+    Variable::boot("BOOT_SCRIPTS_DIR", "/directus/scripts", "The folder of the bridge and the start script."),
 ];
 
 #[cfg(test)]

@@ -1,55 +1,51 @@
-//! Follows a boot by its log: which phases are done, which one runs, what it last said.
+//! Follows the log of a boot: its finished phases, its current phase, and its last lines.
 
 use std::time::Duration;
 
 use contract::{Event, ExitCode, Level, LogLine, Phase};
 
-/// A phase that ended well.
+/// A phase that succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DonePhase {
-    /// Which.
     pub(crate) phase: Phase,
-    /// What it did.
+    /// The phase's summary of its work.
     pub(crate) message: String,
-    /// How long it took.
     pub(crate) took: Duration,
 }
 
 impl DonePhase {
-    /// `4/8 db-init: 3 applied, 0 skipped (41 ms)`.
+    /// Formats the phase as in the log: `4/8 db-init: 3 applied, 0 skipped (41 ms)`.
     pub(crate) fn to_line(&self) -> String {
         let DonePhase { phase, message, took } = self;
         format!("{}/{} {phase}: {message} ({} ms)", phase.number(), Phase::ALL.len(), took.as_millis())
     }
 }
 
-/// What a line of the log changes for somebody who looks on.
+/// The change of a boot's state by a line of its log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// A phase is done.
     Done(DonePhase),
-    /// The phase that runs said something.
+    /// Progress of the current phase.
     Note(String),
-    /// Somebody should look at this.
     Warning(String),
     /// The boot failed.
     Failed(String),
 }
 
-/// A boot, as far as its log has told.
+/// The state of a boot according to its log so far.
 #[derive(Debug, Default)]
 pub(crate) struct BootView {
-    /// The phases that are done, in order.
+    /// The finished phases, in order.
     pub(crate) done: Vec<DonePhase>,
-    /// Lines of anybody else (Directus, pm2) and of the boot, for the case that it fails.
+    /// The last lines of all programs (the boot, Directus, pm2), to show if the boot fails.
     tail: std::collections::VecDeque<String>,
 }
 
-/// How many of the last lines are kept.
+/// Number of last lines to keep.
 const TAIL: usize = 30;
 
 impl BootView {
-    /// Takes the next line of the container's log.
+    /// Parses the next line of the container's log; `None` for a line of another program.
     pub(crate) fn line(&mut self, line: &str) -> Option<Change> {
         if self.tail.len() == TAIL {
             self.tail.pop_front();
@@ -68,7 +64,7 @@ impl BootView {
         })
     }
 
-    /// What runs now: the phase after the last one that is done, or the server's own start.
+    /// Describes the current activity: the phase after the last finished one, or the start of the server.
     pub(crate) fn current(&self) -> String {
         let number = self.done.last().map_or(1, |done| done.phase.number() + 1);
         match Phase::ALL.get(number - 1) {
@@ -77,17 +73,17 @@ impl BootView {
         }
     }
 
-    /// The last lines of the log.
+    /// Returns the last lines of the log, indented.
     pub(crate) fn tail(&self) -> String {
         self.tail.iter().map(|line| format!("    {line}\n")).collect()
     }
 }
 
-/// What an exit code of the container means and what to do about it.
+/// Explains an exit code of the container, with a remedy.
 pub(crate) fn explain_exit(code: i64) -> String {
     match ExitCode::from_code(code) {
         Some(exit) => format!("exit code {code}: {}\n  what to do: {}", exit.meaning(), exit.remedy()),
-        None => format!("exit code {code}, which is none of the boot's: see the lines above"),
+        None => format!("exit code {code}, which is not a code of the boot: see the lines above"),
     }
 }
 
@@ -96,7 +92,7 @@ mod tests {
     use super::{BootView, Change, explain_exit};
 
     #[test]
-    fn phases_are_followed_from_one_to_the_next() {
+    fn the_current_phase_follows_the_last_finished_one() {
         let mut view = BootView::default();
         assert_eq!(view.current(), "1/8 config");
         view.line("[entrypoint] 1/8 config: PostgreSQL at db:5432 (1 ms)");
@@ -107,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn notes_warnings_and_failures_are_told_apart_and_lines_of_others_change_nothing() {
+    fn notes_warnings_and_failures_are_recognized_and_other_lines_change_nothing() {
         let mut view = BootView::default();
         let note = view.line("[entrypoint] 2/8 database: waiting for db:5432");
         assert_eq!(note, Some(Change::Note("database: waiting for db:5432".to_owned())));
@@ -120,9 +116,9 @@ mod tests {
     }
 
     #[test]
-    fn an_exit_code_comes_with_its_meaning_and_a_remedy() {
+    fn an_exit_code_is_explained_with_meaning_and_remedy() {
         assert!(explain_exit(10).starts_with("exit code 10: Variables are missing or wrong"));
         assert!(explain_exit(10).contains("what to do: Set the named variables."));
-        assert!(explain_exit(139).contains("none of the boot's"));
+        assert!(explain_exit(139).contains("not a code of the boot"));
     }
 }

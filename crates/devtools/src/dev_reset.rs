@@ -1,4 +1,4 @@
-//! `dev-reset`: from whatever there is to a fresh development stack that answers, with its URL and login.
+//! `dev-reset`: replaces the development stack by a fresh one that answers, and prints its URL and login.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use testbed::ports::{self, Port};
 use testbed::setup;
 use testbed::ui;
 
-/// How often the stack is asked how it is.
+/// Interval between checks of the stack's state.
 const POLL: Duration = Duration::from_millis(150);
 
 #[derive(Serialize)]
@@ -52,7 +52,7 @@ pub(crate) async fn run(flags: &grammar::DevReset) -> anyhow::Result<ExitCode> {
     let engine = Engine::connect().await?;
     let database = BaseImage::postgres().await?.resolve(&engine).await?;
     let mut stand_in = database.stand_in;
-    // Before the old stack goes: a build that fails leaves it as it was.
+    // Before the old stack is removed: a failed build leaves it running.
     if !flags.no_image {
         let recipe =
             Recipe { binary: if flags.release { Binary::Release } else { Binary::Quick }, ..Recipe::default() };
@@ -67,7 +67,7 @@ pub(crate) async fn run(flags: &grammar::DevReset) -> anyhow::Result<ExitCode> {
         stack.set("PGOPTIONS", format!("{own} {options}").trim());
     }
     stack.down(!flags.keep_data).await?;
-    // After it has gone: its own ports are free again.
+    // After the removal of the old stack, whose ports are free again.
     let port = choose_port(&engine, "PORT_ON_HOST", 8055).await?;
     let database_port = choose_port(&engine, "DB_PORT_ON_HOST", 5432).await?;
     stack.set("PORT_ON_HOST", port.to_string());
@@ -79,14 +79,14 @@ pub(crate) async fn run(flags: &grammar::DevReset) -> anyhow::Result<ExitCode> {
     let boot_seconds = ui::json_seconds(booting.elapsed());
 
     let config = stack.config().await?;
-    let variable = |name: &str| -> anyhow::Result<String> {
-        let value = config.service(compose::DIRECTUS)?.variable(name);
-        Ok(value.with_context(|| format!("the compose file sets no {name}"))?.to_owned())
-    };
+    let directus = config.service(compose::DIRECTUS)?;
     let report = Report {
         url: format!("http://localhost:{port}"),
-        email: variable("ADMIN_EMAIL")?,
-        password: variable("ADMIN_PASSWORD")?,
+        email: directus.variable("ADMIN_EMAIL").context("the compose file does not set ADMIN_EMAIL")?.to_owned(),
+        password: directus
+            .variable("ADMIN_PASSWORD")
+            .context("the compose file does not set ADMIN_PASSWORD")?
+            .to_owned(),
         seconds: ui::json_seconds(began.elapsed()),
         boot_seconds,
         phases: view.done.iter().map(|done| PhaseTime { phase: done.phase.name(), ms: millis(done.took) }).collect(),
@@ -95,9 +95,13 @@ pub(crate) async fn run(flags: &grammar::DevReset) -> anyhow::Result<ExitCode> {
         database_port,
         stand_in,
     };
-    // What is printed is what works.
+    // Only a login that works is printed.
     http::login(&report.url, &report.email, &report.password).with_context(|| {
-        if flags.keep_data { "an administrator who was there before keeps their password" } else { "the stack is up" }
+        if flags.keep_data {
+            "an existing administrator keeps their password"
+        } else {
+            "the stack runs, but the login fails"
+        }
     })?;
     if flags.json {
         ui::json_result(&report)?;
@@ -109,21 +113,24 @@ pub(crate) async fn run(flags: &grammar::DevReset) -> anyhow::Result<ExitCode> {
 
 async fn choose_port(engine: &Engine, variable: &str, default: u16) -> anyhow::Result<u16> {
     let published = engine.published_ports().await?;
-    let wish = dotenv::variable(variable)?;
+    let requested = dotenv::variable(variable)?;
     let Port { number, instead_of } =
-        ports::choose(variable, wish.as_deref(), default, |port| ports::is_free(port, &published))?;
+        ports::choose(variable, requested.as_deref(), default, |port| ports::is_free(port, &published))?;
     if let Some(taken) = instead_of {
         ui::warning(&format!("port {taken} is taken, using {number}; set {variable} to choose"));
     }
     Ok(number)
 }
 
-/// Shows the boot until the server is healthy; a stack that cannot become so any more is an error at once.
+/// Returns the id of a service's container.
+async fn container(stack: &Compose, service: &str) -> anyhow::Result<String> {
+    stack.container(service).await?.with_context(|| format!("compose started no container for {service}"))
+}
+
+/// Shows the boot until the server is healthy. A stack that can no longer become healthy is an error at once.
 async fn watch(engine: &Engine, stack: &Compose) -> anyhow::Result<BootView> {
-    let container = async |service: &str| {
-        stack.container(service).await?.with_context(|| format!("compose started no container for {service}"))
-    };
-    let (directus, database) = (container(compose::DIRECTUS).await?, container(compose::DATABASE).await?);
+    let directus = container(stack, compose::DIRECTUS).await?;
+    let database = container(stack, compose::DATABASE).await?;
     let began = Instant::now();
     let live = ui::Live::start();
     let mut view = BootView::default();
@@ -136,13 +143,13 @@ async fn watch(engine: &Engine, stack: &Compose) -> anyhow::Result<BootView> {
             _ = poll.tick() => match engine.state(&directus).await? {
                 State::Healthy => return Ok(view),
                 State::Exited(code) => {
-                    // What it said last may still be on its way.
+                    // The last lines may still be in the stream.
                     while let Some(Ok(line)) = log.next().await {
                         show(&live, &mut view, &line);
                     }
                     bail!("the boot ended; the last lines of its log:\n{}  {}", view.tail(), explain_exit(code));
                 }
-                State::Unhealthy => bail!("the server does not get healthy; the last lines:\n{}", view.tail()),
+                State::Unhealthy => bail!("the server does not become healthy; the last lines:\n{}", view.tail()),
                 State::Starting if began.elapsed() > compose::BOOT_DEADLINE => {
                     let seconds = compose::BOOT_DEADLINE.as_secs();
                     bail!("not healthy after {seconds} s; the last lines:\n{}", view.tail());

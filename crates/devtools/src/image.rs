@@ -1,4 +1,4 @@
-//! `image`: builds the image, and says what it adds to its base.
+//! `image`: builds the image, and lists what it adds to its base.
 
 use std::process::ExitCode;
 
@@ -36,7 +36,7 @@ fn render(built: &Built) -> String {
     let mut rows = vec![
         ["image".to_owned(), ui::size(sizes.size_bytes), image.clone()],
         ["base".to_owned(), ui::size(sizes.base_bytes), format!("{base}, {variant}")],
-        ["bundle".to_owned(), ui::size(sizes.bundle_bytes), "Directus in few files, compiled".to_owned()],
+        ["bundle".to_owned(), ui::size(sizes.bundle_bytes), "Directus bundled and compiled".to_owned()],
         ["ours".to_owned(), ui::size(sizes.ours_bytes), format!("in {} layers with the bundle", layers.len())],
     ];
     rows.extend(layers.iter().map(|layer| [String::new(), ui::size(layer.size_bytes), layer.instruction.clone()]));

@@ -1,4 +1,4 @@
-//! `inspect-user`: who the image runs as, and that it cannot change what it is made of.
+//! `inspect-user`: checks the user of the image, and that this user cannot change the image's files.
 
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -30,12 +30,12 @@ pub(crate) async fn run(flags: &grammar::InspectUser) -> anyhow::Result<ExitCode
     }
     let run = Run::start(&engine, "inspect").await?;
     ui::status("Reading", &format!("the files of {image}"));
-    let added = async || {
+    let files = Files::new(engine.files(&run, image).await?);
+    let checks = inspection::inspect(&engine, &run, image, files, async || {
         let base = BaseImage::directus()?.resolve(&engine).await?;
         Ok(Rc::new(inspection::added_files(&engine, image, &base.name).await?))
-    };
-    let files = Files::new(engine.files(&run, image).await?);
-    let checks = inspection::inspect(&engine, &run, image, files, added).await?;
+    })
+    .await?;
 
     let deviations = checks.iter().filter(|check| !check.ok).count();
     if flags.json {
@@ -47,9 +47,11 @@ pub(crate) async fn run(flags: &grammar::InspectUser) -> anyhow::Result<ExitCode
 }
 
 fn render(checks: &[Check]) -> String {
-    let mark = |check: &Check| if check.ok { "ok" } else { "DEVIATION" };
-    let rows: Vec<[String; 3]> =
-        checks.iter().map(|check| [mark(check).to_owned(), check.promise.clone(), check.evidence.clone()]).collect();
+    let rows = checks.iter().map(|check| {
+        let verdict = if check.ok { "ok" } else { "DEVIATION" };
+        [verdict.to_owned(), check.promise.clone(), check.evidence.clone()]
+    });
+    let rows: Vec<[String; 3]> = rows.collect();
     let deviations = checks.iter().filter(|check| !check.ok).count();
     format!("{}\n{deviations} deviations in {} checks", ui::columns(&rows), checks.len())
 }

@@ -1,4 +1,4 @@
-//! A developer's commands that are too large for `cargo xtask` itself, which starts this program.
+//! The commands for developers that are too large for `cargo xtask` itself, which starts this program.
 
 mod boot_view;
 mod dev_reset;

@@ -1,4 +1,4 @@
-//! `setup`: what this machine needs, and getting it.
+//! `setup`: reports missing parts of this machine, and installs them.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -23,10 +23,10 @@ pub(crate) async fn run(flags: &grammar::Setup) -> anyhow::Result<ExitCode> {
     if flags.json {
         ui::json_result(&Report { ok: missing == 0, seconds: ui::json_seconds(began.elapsed()), steps: &outcomes })?;
     } else if missing == 0 {
-        ui::result(&format!("all is there ({})", ui::seconds(began.elapsed())));
+        ui::result(&format!("nothing is missing ({})", ui::seconds(began.elapsed())));
     } else {
         ui::result(&format!(
-            "{missing} of {} missing; `cargo xtask setup --yes` does what can be done",
+            "{missing} of {} parts missing; `cargo xtask setup --yes` installs those that it can",
             outcomes.len()
         ));
     }

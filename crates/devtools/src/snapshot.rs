@@ -1,4 +1,4 @@
-//! `snapshot`: the running stack's schema, as Directus writes it, into the checkout.
+//! `snapshot`: saves the schema of the running stack in the checkout, as Directus writes it.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -6,17 +6,18 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
+use testbed::cmd::Cmd;
 use testbed::compose::{self, Compose};
 use testbed::ui;
 use testbed::workspace;
 
 const FILE: &str = "snapshots/schema.yaml";
-/// Where it lies in the container: on its standard output Directus cuts it off after 64 KiB, because it exits before a
-/// pipe has taken the rest.
+/// The file in the container. On stdout Directus truncates the snapshot after 64 KiB, because it exits before the pipe
+/// has taken the rest.
 const FILE_INSIDE: &str = "/tmp/trm-snapshot.yaml";
 
-/// What Directus' own command does, without its question to a public registry that `cli.js` begins with: on a network
-/// without a way out that takes 8 seconds.
+/// Returns the code of Directus' command without the request to a public registry with which `cli.js` begins: it takes 8
+/// seconds on a network without internet access.
 fn script() -> String {
     let run = format!("{}/node_modules/@directus/api/dist/cli/run.js", contract::WORK_DIR);
     format!("process.argv.splice(1, 0, 'directus'); await import('{run}')")
@@ -26,17 +27,17 @@ fn script() -> String {
 pub(crate) async fn run(flags: &grammar::Snapshot) -> anyhow::Result<ExitCode> {
     let stack = Compose::new(&flags.project.name);
     if stack.container(compose::DIRECTUS).await?.is_none() {
-        bail!("there is no stack {}; `cargo xtask dev-reset` makes one", stack.project());
+        bail!("there is no stack {}; `cargo xtask dev-reset` creates one", stack.project());
     }
     ui::status("Reading", &format!("the schema of {}", stack.project()));
-    let exec = |arguments: &[&str]| {
-        stack.cmd(["exec", "--no-TTY", "--env", "LOG_LEVEL=error", compose::DIRECTUS]).args(arguments).read()
-    };
-    let save = ["schema", "snapshot", "--yes", FILE_INSIDE];
-    exec(&[&["node", "--input-type=module", "--eval", &script(), "--"], save.as_slice()].concat()).await?;
-    let text = exec(&["cat", FILE_INSIDE]).await?;
+    exec(&stack)
+        .args(["node", "--input-type=module", "--eval", &script(), "--"])
+        .args(["schema", "snapshot", "--yes", FILE_INSIDE])
+        .read()
+        .await?;
+    let text = exec(&stack).args(["cat", FILE_INSIDE]).read().await?;
     let text = format!("{}\n", text.replace("\r\n", "\n").trim_end());
-    let new = Schema::parse(&text).context("what Directus wrote is no snapshot")?;
+    let new = Schema::parse(&text).context("Directus did not write a snapshot")?;
 
     let path = workspace::path(FILE);
     let old_text = std::fs::read_to_string(&path).unwrap_or_default();
@@ -44,14 +45,19 @@ pub(crate) async fn run(flags: &grammar::Snapshot) -> anyhow::Result<ExitCode> {
         ui::result(&format!("{FILE} is up to date"));
         return Ok(ExitCode::SUCCESS);
     }
-    // A file that cannot be read has nothing in it that could be lost.
+    // A file that cannot be parsed counts as empty.
     let old = Schema::parse(&old_text).unwrap_or_default();
     std::fs::write(&path, &text).with_context(|| format!("failed to write {path}"))?;
     ui::result(&format!("{FILE} is written\n{}", render(&old, &new)));
     Ok(ExitCode::SUCCESS)
 }
 
-/// The names of what a snapshot holds.
+/// Returns the beginning of a command in the container of Directus.
+fn exec(stack: &Compose) -> Cmd {
+    stack.cmd(["exec", "--no-TTY", "--env", "LOG_LEVEL=error", compose::DIRECTUS])
+}
+
+/// The names of a snapshot's collections and fields.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Schema {
     collections: BTreeSet<String>,
@@ -64,7 +70,7 @@ impl Schema {
         struct Snapshot {
             collections: Vec<Collection>,
             fields: Vec<Field>,
-            /// Its last part: without it the text is not the whole snapshot.
+            /// The last part: a truncated snapshot lacks it.
             #[serde(rename = "relations")]
             _relations: Vec<serde::de::IgnoredAny>,
         }
@@ -85,12 +91,12 @@ impl Schema {
     }
 }
 
-/// What was added and removed, by name.
+/// Lists added and removed collections and fields.
 fn render(old: &Schema, new: &Schema) -> String {
     let mut lines = Vec::new();
-    for (what, old, new) in [("collection", &old.collections, &new.collections), ("field", &old.fields, &new.fields)] {
-        lines.extend(new.difference(old).map(|name| format!("  + {what} {name}")));
-        lines.extend(old.difference(new).map(|name| format!("  - {what} {name}")));
+    for (kind, old, new) in [("collection", &old.collections, &new.collections), ("field", &old.fields, &new.fields)] {
+        lines.extend(new.difference(old).map(|name| format!("  + {kind} {name}")));
+        lines.extend(old.difference(new).map(|name| format!("  - {kind} {name}")));
     }
     if lines.is_empty() {
         lines.push("  no collection or field was added or removed; settings of some have changed".to_owned());
@@ -106,19 +112,19 @@ mod tests {
     const NEW: &str = "collections:\n  - collection: b\n    meta: {icon: no}\nfields:\n  - collection: b\n    field: yes\nrelations: []\n";
 
     #[test]
-    fn what_was_added_and_removed_is_named() {
+    fn added_and_removed_collections_and_fields_are_listed() {
         let (old, new) = (Schema::parse(OLD).unwrap(), Schema::parse(NEW).unwrap());
         assert_eq!(render(&old, &new), "  + collection b\n  - collection a\n  + field b.yes\n  - field a.id");
     }
 
     #[test]
-    fn a_change_of_settings_alone_is_said_to_be_one() {
+    fn a_change_of_settings_alone_is_reported() {
         let schema = Schema::parse(OLD).unwrap();
         assert!(render(&schema, &schema).contains("settings of some have changed"));
     }
 
     #[test]
-    fn what_is_no_snapshot_is_an_error() {
+    fn an_empty_truncated_or_invalid_snapshot_is_an_error() {
         assert!(Schema::parse("").is_err());
         assert!(Schema::parse(OLD.strip_suffix("relations: []\n").unwrap()).is_err());
         assert!(Schema::parse("ERROR: something\n").is_err());

@@ -1,4 +1,4 @@
-//! `test`: all tests, with what those need that talk to real things.
+//! `test`: runs all tests, with a PostgreSQL server and the variables that some of them need.
 
 use std::process::ExitCode;
 
@@ -16,7 +16,7 @@ pub(crate) async fn run(flags: &grammar::Test) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs `cargo test` beside a PostgreSQL server that is gone afterwards, whatever happens.
+/// Runs `cargo test` with a PostgreSQL server, which is removed afterwards in all cases.
 async fn test(arguments: &[String]) -> anyhow::Result<()> {
     let engine = Engine::connect().await?;
     let image = BaseImage::postgres().await?.resolve(&engine).await?;
@@ -35,10 +35,10 @@ async fn test(arguments: &[String]) -> anyhow::Result<()> {
     cmd.run().await
 }
 
-/// All packages, unless some are named.
+/// Returns a `cargo test` of all packages, unless the arguments name some.
 fn cargo_test(arguments: &[String]) -> Cmd {
-    let own = arguments.iter().take_while(|argument| *argument != "--");
-    let named = own.into_iter().any(|argument| argument.starts_with("-p") || argument.starts_with("--package"));
+    let mut own = arguments.iter().take_while(|argument| *argument != "--");
+    let named = own.any(|argument| argument.starts_with("-p") || argument.starts_with("--package"));
     let cmd = Cmd::cargo().args(["test", "--locked"]);
     let cmd = if named { cmd } else { cmd.arg("--workspace") };
     cmd.args(arguments)

@@ -1,43 +1,44 @@
-//! The grammar of the command line.
+//! The command line of `cargo xtask`.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+pub use clap::ValueEnum;
+use clap::{Args, Parser, Subcommand};
 use serde::{Deserialize, Serialize};
 
-/// Builds, runs and proves the trm-directus image.
+/// Builds, runs and tests the trm-directus image.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, disable_help_subcommand = true)]
 pub struct Xtask {
-    /// What to do.
+    /// The command with its flags.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// The commands, in the order in which a newcomer meets them.
+/// The commands, in the order in which a new developer needs them.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Check what this machine needs (engine, plugins, toolchain, base images), and get it with --yes
+    /// Check this machine for engine, plugins, toolchain and base images; install missing ones with --yes
     Setup(Setup),
-    /// Make a fresh development stack: build, start, wait until healthy, print URL and login
+    /// Recreate the development stack: build, start, wait until healthy, print URL and login
     DevReset(DevReset),
     /// Stop the development stack
     Down(Down),
-    /// Build the image and say what it adds to its base
+    /// Build the image and list what it adds to its base
     Image(Image),
-    /// Prove who the image runs as and that it cannot change its own files
+    /// Check the user of the image, and that this user cannot change the image's files
     InspectUser(InspectUser),
     /// Run all tests, with a PostgreSQL container for those that need one
     Test(Test),
-    /// Prove every promise of the README on real containers, and write a report
+    /// Check every promise of the README on real containers, and write a report
     Verify(Verify),
-    /// Break boots off at any message of their conversation with PostgreSQL, and see the next one heal it
+    /// Interrupt boots at any message between them and PostgreSQL, and check that the next boot recovers
     Sweep(Sweep),
-    /// Make random legal edits of snapshot, database and SQL files, and see that no boot loses anything
+    /// Make random legal edits of snapshot, database and SQL files, and check that no boot loses data
     Search(Search),
-    /// Measure the image against the shell pipeline that it replaces
+    /// Compare the performance of the image with the shell pipeline that it replaces
     Bench(Bench),
     /// Run everything that CI runs: formatting, lints, generated documentation, tests, the acceptance gate
     Ci(Ci),
-    /// Save the running stack's Directus schema as snapshots/schema.yaml
+    /// Save the Directus schema of the running stack as snapshots/schema.yaml
     Snapshot(Snapshot),
     /// Write the README's generated tables, or check that they are up to date
     Docs(Docs),
@@ -48,10 +49,10 @@ pub enum Command {
 /// The flags of `setup`.
 #[derive(Debug, Args)]
 pub struct Setup {
-    /// Do what is missing; without it, only say what would be done and exit with 1 if anything is
+    /// Install missing parts; without it, only report them, and exit with 1 if there are any
     #[arg(long)]
     pub yes: bool,
-    /// Also a Chromium, for the check of `verify` that looks at the admin UI
+    /// Include a Chromium, for the check of `verify` that opens the admin UI
     #[arg(long)]
     pub browser: bool,
     /// Print one JSON object as the last line of stdout
@@ -65,16 +66,16 @@ pub struct Image {
     /// The image's name
     #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
     pub tag: String,
-    /// Optimise the boot binary for size, as CI does for what ships; without it, it is built in half the time
+    /// Optimise the boot binary for size, as for a release; without it, the build takes half the time
     #[arg(long)]
     pub release: bool,
-    /// Build the boot binary inside the image build instead of with this machine's cargo; always as for a release
+    /// Build the boot binary in the image build, as for a release, instead of with this machine's cargo
     #[arg(long)]
     pub source: bool,
-    /// What the image is made on
+    /// The base of the image
     #[arg(long, value_enum, default_value_t)]
     pub variant: Variant,
-    /// Fail when the image is larger [default: 5 MB of ours, and 30 MB of Directus bundled, over its base]
+    /// Fail if the image is larger [default: at most 30 MB for the Directus bundle and 5 MB for the rest over the base]
     #[arg(long, value_name = "MB")]
     pub max_size: Option<u64>,
     /// Print one JSON object as the last line of stdout
@@ -91,10 +92,10 @@ pub struct DevReset {
     /// Run `setup --yes` first
     #[arg(long)]
     pub setup: bool,
-    /// Use the image as it is instead of building it
+    /// Use the existing image instead of building it
     #[arg(long)]
     pub no_image: bool,
-    /// Build the image as it ships; see `image --release`
+    /// Build the image as for a release; see `image --release`
     #[arg(long, conflicts_with = "no_image")]
     pub release: bool,
     /// The image's name
@@ -111,7 +112,7 @@ pub struct DevReset {
 /// The flags of `down`.
 #[derive(Debug, Args)]
 pub struct Down {
-    /// Remove the volumes too: the database and the uploads
+    /// Remove the volumes, too: the database and the uploads
     #[arg(long)]
     pub volumes: bool,
     /// The stack.
@@ -122,7 +123,7 @@ pub struct Down {
 /// The flags of `inspect-user`.
 #[derive(Debug, Args)]
 pub struct InspectUser {
-    /// The image to look at
+    /// The image to inspect
     #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
     pub image: String,
     /// Print one JSON object as the last line of stdout
@@ -141,28 +142,28 @@ pub struct Test {
 /// The flags of `verify`.
 #[derive(Debug, Default, Args)]
 pub struct Verify {
-    /// Only checks with one of these words in their name
+    /// Run only checks with one of these words in their name
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub only: Vec<String>,
-    /// No checks with one of these words in their name
+    /// Skip checks with one of these words in their name
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub skip: Vec<String>,
-    /// Show the checks and what they promise
+    /// List the checks and their promises
     #[arg(long)]
     pub list: bool,
-    /// Judge this image instead of building one
+    /// Check this image instead of building one
     #[arg(long, value_name = "NAME:TAG")]
     pub image: Option<String>,
-    /// How many checks run at once [default: as many as processors and memory bear]
+    /// Number of checks to run at once [default: by processors and memory]
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
-    /// Leave the containers of failed checks, and say how to look into them
+    /// Keep the containers of failed checks, and show how to inspect them
     #[arg(long)]
     pub keep: bool,
-    /// Break the image in every way that is known, and fail when a check does not notice
+    /// Break the image on purpose in every known way, and fail if a check does not notice
     #[arg(long, conflicts_with_all = ["list", "keep"])]
     pub negative: bool,
-    /// Fail also when a check was not run
+    /// Fail if a check was not run
     #[arg(long)]
     pub strict: bool,
     /// Print the report as one JSON object on the last line of stdout
@@ -173,19 +174,19 @@ pub struct Verify {
 /// The flags of `sweep`.
 #[derive(Debug, Args)]
 pub struct Sweep {
-    /// Every message, which takes days, instead of a sample
+    /// Interrupt boots at every message instead of a sample; takes days
     #[arg(long)]
     pub full: bool,
-    /// How many points of each scenario, spread over all its messages
+    /// Number of fault points per scenario, spread over all messages
     #[arg(long, value_name = "N", default_value_t = 24, conflicts_with = "full")]
     pub sample: usize,
-    /// Only one kind of boot
+    /// Run only one kind of boot
     #[arg(long, value_enum, value_name = "SCENARIO")]
     pub only: Option<Scenario>,
-    /// The image; it is not built
+    /// The existing image to use
     #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
     pub image: String,
-    /// How many points at once [default: as many as processors and memory bear]
+    /// Number of fault points to run at once [default: by processors and memory]
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
     /// Print the report as one JSON object on the last line of stdout
@@ -196,25 +197,25 @@ pub struct Sweep {
 /// The flags of `search`.
 #[derive(Debug, Args)]
 pub struct Search {
-    /// How many random cases
+    /// Number of random cases
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub cases: u64,
-    /// The seed that they are made from
+    /// The seed of the random cases
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
-    /// Replay only this case of the seed, and print it with its boots' log
+    /// Replay only this case of the seed, and print it with the log of its boots
     #[arg(long, value_name = "K", conflicts_with = "cases")]
     pub case: Option<u64>,
-    /// Stop after so many failures
+    /// Stop after this number of failures
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub most_failures: usize,
-    /// Only one kind of edit
+    /// Make only one kind of edit
     #[arg(long, value_enum, value_name = "KIND")]
     pub only: Option<EditKind>,
-    /// The image; it is not built
+    /// The existing image to use
     #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
     pub image: String,
-    /// How many cases at once
+    /// Number of cases to run at once
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub jobs: usize,
     /// Print the report as one JSON object on the last line of stdout
@@ -225,16 +226,16 @@ pub struct Search {
 /// The flags of `bench`.
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// Only these parts
+    /// Measure only these parts
     #[arg(long, value_enum, value_name = "PART", value_delimiter = ',')]
     pub only: Vec<Part>,
-    /// How often each is measured
+    /// Number of measurements of each part
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
     pub runs: u16,
     /// The image to measure
     #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
     pub image: String,
-    /// Write docs/BENCHMARKS.md; with --only it shows no other parts
+    /// Write docs/BENCHMARKS.md; with --only, it contains just these parts
     #[arg(long)]
     pub write: bool,
     /// Print the figures as one JSON object on the last line of stdout
@@ -270,28 +271,25 @@ pub struct Docs {
     pub check: bool,
 }
 
-/// Which compose project is meant.
+/// The flag for a stack.
 #[derive(Debug, Args)]
 pub struct Project {
-    /// The compose project; another name is another stack, with containers and volumes of its own
+    /// The compose project; each name is a separate stack with its own containers and volumes
     #[arg(long = "project", value_name = "NAME", default_value = DEFAULT_PROJECT)]
     pub name: String,
 }
 
-/// A kind of boot that is swept.
+/// A kind of boot to interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Scenario {
-    /// Of an empty database.
+    /// A boot with an empty database
     Cold,
-    /// With one more migration and one more field, of a database with rows in it.
+    /// A boot with one more migration and one more field, on a database with rows
     Upgrade,
 }
 
 impl Scenario {
-    /// Both.
-    pub const ALL: [Scenario; 2] = [Scenario::Cold, Scenario::Upgrade];
-
-    /// Its name on the command line.
+    /// Returns the name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -301,39 +299,28 @@ impl Scenario {
     }
 }
 
-/// A kind of edit that a search makes.
+/// A kind of random edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum EditKind {
-    /// Directus' rows in the database are edited.
+    /// Directus' rows in the database
     Live,
-    /// Values of `meta` in the snapshot are edited.
+    /// Values of `meta` in the snapshot
     Meta,
-    /// Keys of the snapshot are removed, added or set to null.
+    /// Keys of the snapshot: removed, added or set to null
     Keys,
-    /// Columns change their type, size, nullability, default, index.
+    /// Type, size, nullability, default and index of columns
     Columns,
-    /// Collections and fields are added and removed.
+    /// Collections and fields: added and removed
     Entities,
-    /// Relations are rewired.
+    /// Ends of relations
     Relations,
-    /// SQL files.
+    /// SQL files
     Sql,
 }
 
 impl EditKind {
-    /// All of them.
-    pub const ALL: [EditKind; 7] = [
-        EditKind::Live,
-        EditKind::Meta,
-        EditKind::Keys,
-        EditKind::Columns,
-        EditKind::Entities,
-        EditKind::Relations,
-        EditKind::Sql,
-    ];
-
-    /// Its name on the command line.
+    /// Returns the name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -359,7 +346,7 @@ pub enum Variant {
 }
 
 impl Variant {
-    /// Its name in the Dockerfile, and on the command line.
+    /// Returns the name in the Dockerfile and on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -373,13 +360,13 @@ impl Variant {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
-    /// From a container's start until it becomes the server, and until that answers
+    /// Time from a container's start until it becomes the server, and until the server answers
     Gate,
-    /// The same with one thing undone that makes it fast
+    /// The same time with one optimisation disabled
     Steps,
-    /// The boot alone, as a process of a running container, next to a bare connection
+    /// The boot alone, as a process in a running container, compared with a bare connection
     Process,
-    /// A warm boot with ever more applied migrations
+    /// A warm boot with an increasing number of applied migrations
     Ledger,
     /// Applying a thousand small migrations
     Migrations,
@@ -387,34 +374,18 @@ pub enum Part {
     Witness,
     /// Several containers at once
     Replicas,
-    /// The most memory that a boot takes
+    /// Peak memory of a boot
     Memory,
-    /// The size that is added to the base, and rebuilds
+    /// Size added to the base, and time of rebuilds
     Image,
-    /// xtask's own start
+    /// Startup time of xtask
     Xtask,
 }
 
-impl Part {
-    /// All of them, in the order in which they are measured.
-    pub const ALL: [Part; 10] = [
-        Part::Gate,
-        Part::Steps,
-        Part::Process,
-        Part::Ledger,
-        Part::Migrations,
-        Part::Witness,
-        Part::Replicas,
-        Part::Memory,
-        Part::Image,
-        Part::Xtask,
-    ];
-}
-
-/// The compose project that developers use; the compose file's own name.
+/// The compose project of developers, which is the compose file's own name.
 pub const DEFAULT_PROJECT: &str = "trm-directus";
 
-/// The name of the image that developers build.
+/// The name and tag of the image that developers build.
 pub const DEFAULT_TAG: &str = "trm-directus:dev";
 
 #[cfg(test)]
@@ -424,12 +395,12 @@ mod tests {
     use super::{Command, Xtask};
 
     #[test]
-    fn the_grammar_has_no_contradictions() {
+    fn the_command_line_is_consistent() {
         Xtask::command().debug_assert();
     }
 
     #[test]
-    fn arguments_after_test_go_to_cargo_test() {
+    fn arguments_after_test_are_passed_to_cargo_test() {
         let flags = Xtask::parse_from(["cargo xtask", "test", "-p", "entrypoint", "--", "a_name"]);
         let Command::Test(test) = flags.command else { panic!("not test") };
         assert_eq!(test.arguments, ["-p", "entrypoint", "--", "a_name"]);

@@ -64,7 +64,7 @@ impl Api {
         Ok(())
     }
 
-    /// Sends a request and returns the response, whatever its status.
+    /// Sends a request and returns the response; no status is an error.
     pub async fn call(&self, method: &'static str, path: &str, body: Option<Value>) -> anyhow::Result<Answer> {
         let (url, token) = (format!("{}{path}", self.url), self.token.clone());
         // The client blocks; other checks must continue meanwhile.

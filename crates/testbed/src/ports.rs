@@ -16,13 +16,18 @@ pub struct Port {
 
 /// Chooses the port for a variable. A port that the user has set is used or refused; a taken default is replaced by the
 /// next free port.
-pub fn choose(variable: &str, wish: Option<&str>, default: u16, is_free: impl Fn(u16) -> bool) -> anyhow::Result<Port> {
-    let wanted = match wish {
-        Some(wish) => wish.parse().with_context(|| format!("{variable}={wish} is not a port number"))?,
+pub fn choose(
+    variable: &str,
+    requested: Option<&str>,
+    default: u16,
+    is_free: impl Fn(u16) -> bool,
+) -> anyhow::Result<Port> {
+    let wanted = match requested {
+        Some(requested) => requested.parse().with_context(|| format!("{variable}={requested} is not a port number"))?,
         None => default,
     };
     let next = (wanted..=u16::MAX).find(|port| is_free(*port));
-    match (wish, next) {
+    match (requested, next) {
         (_, Some(number)) if number == wanted => Ok(Port { number, instead_of: None }),
         (None, Some(number)) => Ok(Port { number, instead_of: Some(default) }),
         (None, None) => bail!("no port from {default} upwards is free"),

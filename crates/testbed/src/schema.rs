@@ -130,7 +130,7 @@ impl Schema {
     }
 
     /// Describes each difference of a live schema from this snapshot. Fields of Directus' own collections that the
-    /// snapshot does not contain are no difference.
+    /// snapshot does not contain are ignored.
     pub fn differences(&self, live: &Schema) -> Vec<String> {
         let mut found = Vec::new();
         for ((kind, expected), (_, live)) in self.properties().iter().zip(live.properties()) {

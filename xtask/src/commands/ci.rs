@@ -1,4 +1,4 @@
-//! `ci`: everything that CI runs, so that CI installs and knows nothing else.
+//! `ci`: everything that CI runs, so that the workflows contain no other steps.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use super::docs;
 use crate::tool::Tool;
 use crate::{foreground, workspace};
 
-/// Documentation whose links lead somewhere; a warning is an error.
+/// Builds the documentation; a warning, such as a broken link, is an error.
 const RUSTDOC: [&str; 8] = [
     "doc",
     "--workspace",
@@ -21,7 +21,7 @@ const RUSTDOC: [&str; 8] = [
     "build.rustdocflags=['-D', 'warnings']",
 ];
 
-/// The steps, in order: the quick ones first.
+/// The steps in their order, the fast ones first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Setup,
@@ -48,7 +48,7 @@ impl Step {
         }
     }
 
-    /// Runs it, and returns whether all is well. `strict`: whether a check that cannot be made here fails the run.
+    /// Runs the step and returns true if it succeeds. With `strict`, a check that cannot run here is a failure.
     fn run(self, strict: bool) -> anyhow::Result<bool> {
         match self {
             Step::Setup => tool(Tool::Devtools, &["setup", "--yes", "--browser"]),
@@ -63,7 +63,7 @@ impl Step {
     }
 }
 
-/// Runs the tests of the image's scripts, by Node's own test runner. They need no packages.
+/// Runs the tests of the image's scripts with Node's own test runner. They need no packages.
 fn test_scripts() -> anyhow::Result<bool> {
     let folder = workspace::path("scripts/test");
     let mut files = vec!["--test".to_owned()];
@@ -90,7 +90,7 @@ pub(crate) fn run(flags: &grammar::Ci) -> anyhow::Result<ExitCode> {
     let mut failed = false;
     for step in flags.setup.then_some(Step::Setup).into_iter().chain(steps) {
         let began = Instant::now();
-        // A failed step does not end it: one run shows all that is wrong. Without the machine's setup nothing can work.
+        // The run continues after a failed step, to report all failures at once; but no step works without the setup.
         let ok = step.run(flags.setup).unwrap_or_else(|error| {
             eprintln!("error: {}: {error:#}", step.name());
             false

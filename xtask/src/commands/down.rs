@@ -1,4 +1,4 @@
-//! `down`: the end of a development stack.
+//! `down`: stops a development stack.
 
 use std::process::ExitCode;
 
@@ -9,10 +9,10 @@ use crate::workspace;
 
 /// Runs `down`.
 pub(crate) fn run(flags: &grammar::Down) -> anyhow::Result<ExitCode> {
-    let shell = Shell::new().context("there is no current folder")?;
+    let shell = Shell::new().context("failed to read the current folder")?;
     shell.change_dir(workspace::root());
     let project = &flags.project.name;
-    // A database that is thrown away need not end cleanly.
+    // A database that is discarded need not shut down cleanly.
     let volumes: &[&str] = if flags.volumes { &["--volumes", "--timeout", "0"] } else { &[] };
     cmd!(
         shell,

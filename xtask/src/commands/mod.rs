@@ -1,4 +1,4 @@
-//! The commands that xtask runs itself, one file each.
+//! The commands that xtask runs itself, one file per command.
 
 pub(crate) mod ci;
 pub(crate) mod docs;

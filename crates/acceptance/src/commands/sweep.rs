@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use crate::sweep;
+use grammar::{Scenario, ValueEnum as _};
 use testbed::engine::Engine;
 use testbed::ui;
 use testbed::workspace;
@@ -13,11 +14,8 @@ use testbed::workspace;
 pub async fn run(flags: &grammar::Sweep) -> anyhow::Result<ExitCode> {
     let engine = Engine::connect().await?;
     let density = if flags.full { sweep::Density::Full } else { sweep::Density::Sample(flags.sample) };
-    let scenarios: Vec<grammar::Scenario> = grammar::Scenario::ALL
-        .into_iter()
-        .filter(|scenario| flags.only.is_none_or(|only| only.name() == scenario.name()))
-        .collect();
-    let report = crate::sweep_all(&engine, &flags.image, &scenarios, density, flags.jobs).await?;
+    let scenarios = flags.only.as_ref().map_or(Scenario::value_variants(), std::slice::from_ref);
+    let report = crate::sweep_all(&engine, &flags.image, scenarios, density, flags.jobs).await?;
     let folder = workspace::target_dir().join("sweep");
     std::fs::create_dir_all(&folder).with_context(|| format!("failed to create {folder}"))?;
     let json = format!("{}\n", serde_json::to_string_pretty(&report)?);

@@ -104,7 +104,7 @@ fn owned_by_root(files: &Files, root: &str) -> Check {
     Check::none(promise, &deviations, format!("{modes}{count}"))
 }
 
-/// A user who may write to a folder can replace the files in it, whatever their owner.
+/// A user who may write to a folder can replace the files in it, regardless of their owner.
 fn not_replaceable(files: &Files, root: &str) -> Check {
     let promise = format!("{root} cannot be replaced");
     let deviations: Vec<String> = files

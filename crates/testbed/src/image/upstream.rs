@@ -24,7 +24,7 @@ pub struct Comparison {
 }
 
 /// Compares an image with upstream's. `added` are the paths of the files in our layers: other checks judge their content,
-/// but none of them may replace a file of upstream.
+/// but they must not replace a file of upstream.
 pub fn compare(image: &[FileContent], upstream: &[FileContent], added: &HashSet<&str>) -> Comparison {
     let upstream: BTreeMap<&str, &FileContent> =
         visible(upstream).map(|file| (file.entry.path.as_str(), file)).collect();

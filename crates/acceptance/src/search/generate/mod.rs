@@ -8,7 +8,7 @@ mod values;
 use super::case::Case;
 use super::model::Model;
 use super::rng::Rng;
-use grammar::EditKind;
+use grammar::{EditKind, ValueEnum as _};
 
 /// Maximum number of edits in a case.
 const MOST: usize = 4;
@@ -21,7 +21,8 @@ pub(super) fn generate(model: &Model, seed: u64, number: u64, only: Option<EditK
     let mut edits = Vec::new();
     for _ in 0..count {
         // SQL files fail in more ways than any other kind of edit.
-        let kind = only.unwrap_or_else(|| if rng.chance(30) { EditKind::Sql } else { *rng.pick(&EditKind::ALL) });
+        let kind =
+            only.unwrap_or_else(|| if rng.chance(30) { EditKind::Sql } else { *rng.pick(EditKind::value_variants()) });
         edits.extend(match kind {
             EditKind::Sql => sql::edit(&mut rng),
             other => snapshot::edit(&mut rng, model, other),
@@ -61,7 +62,7 @@ mod tests {
         let all =
             ["add", "envelope", "live", "remove", "remove-collection", "remove-field", "remove-list", "set", "sql"];
         assert_eq!(seen, all.map(str::to_owned).into());
-        for kind in EditKind::ALL {
+        for &kind in EditKind::value_variants() {
             let mut edits = (0..40).flat_map(|number| generate(&model, 3, number, Some(kind)).edits);
             let is_sql = kind == EditKind::Sql;
             assert!(edits.all(|edit| matches!(edit, Edit::Sql { .. }) == is_sql), "{}", kind.name());
