@@ -10,9 +10,9 @@ use crate::workspace;
 /// The process group of the running child; 0 without one.
 static GROUP: AtomicU32 = AtomicU32::new(0);
 
-/// Makes Ctrl-C, SIGTERM and SIGHUP end the running child and then xtask. Must be called only once.
+/// Makes Ctrl-C, SIGTERM and SIGHUP end the running child and then xtask. Call it only once.
 #[cfg(unix)]
-pub(crate) fn end_with_us() -> anyhow::Result<()> {
+pub(crate) fn end_child_on_signal() -> anyhow::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     use signal_hook::iterator::Signals;
 
@@ -31,7 +31,7 @@ pub(crate) fn end_with_us() -> anyhow::Result<()> {
 
 /// On other systems Ctrl-C also reaches the child.
 #[cfg(not(unix))]
-pub(crate) fn end_with_us() -> anyhow::Result<()> {
+pub(crate) fn end_child_on_signal() -> anyhow::Result<()> {
     Ok(())
 }
 

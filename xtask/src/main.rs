@@ -36,8 +36,8 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         | Command::Image(_)
         | Command::InspectUser(_)
         | Command::Test(_)
-        | Command::Snapshot(_) => Tool::Devtools.become_it(),
-        Command::Verify(_) | Command::Sweep(_) | Command::Search(_) => Tool::Acceptance.become_it(),
-        Command::Bench(_) => Tool::Bench.become_it(),
+        | Command::Snapshot(_) => Tool::Devtools.exec(),
+        Command::Verify(_) | Command::Sweep(_) | Command::Search(_) => Tool::Acceptance.exec(),
+        Command::Bench(_) => Tool::Bench.exec(),
     }
 }

@@ -33,7 +33,7 @@ impl Tool {
 
     /// Builds it and replaces this process with it, so that it receives the signals. The command line stays the same.
     #[cfg(unix)]
-    pub(crate) fn become_it(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn exec(self) -> anyhow::Result<ExitCode> {
         use std::os::unix::process::CommandExt as _;
 
         let mut cargo = std::process::Command::new(child::cargo());
@@ -46,8 +46,8 @@ impl Tool {
 
     /// Builds and runs it with the same command line.
     #[cfg(not(unix))]
-    pub(crate) fn become_it(self) -> anyhow::Result<ExitCode> {
-        let ok = foreground::succeeds(child::cargo(), self.cargo_arguments(std::env::args_os().skip(1)))?;
+    pub(crate) fn exec(self) -> anyhow::Result<ExitCode> {
+        let ok = crate::foreground::succeeds(child::cargo(), self.cargo_arguments(std::env::args_os().skip(1)))?;
         Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

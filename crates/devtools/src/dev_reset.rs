@@ -47,7 +47,7 @@ struct PhaseTime {
 pub(crate) async fn run(flags: &grammar::DevReset) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     if flags.setup {
-        setup::go_through(setup::Wanted { act: true, tests: false, browser: false }).await?;
+        setup::run(setup::Options { install: true, tests: false, browser: false }).await?;
     }
     let engine = Engine::connect().await?;
     let database = BaseImage::postgres().await?.resolve(&engine).await?;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use testbed::setup::{self, Outcome, State, Wanted};
+use testbed::setup::{self, Options, Outcome, State};
 use testbed::ui;
 
 #[derive(Serialize)]
@@ -18,7 +18,7 @@ struct Report<'a> {
 /// Runs `setup`.
 pub(crate) async fn run(flags: &grammar::Setup) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
-    let outcomes = setup::go_through(Wanted { act: flags.yes, tests: true, browser: flags.browser }).await?;
+    let outcomes = setup::run(Options { install: flags.yes, tests: true, browser: flags.browser }).await?;
     let missing = outcomes.iter().filter(|outcome| outcome.state == State::Missing).count();
     if flags.json {
         ui::json_result(&Report { ok: missing == 0, seconds: ui::json_seconds(began.elapsed()), steps: &outcomes })?;

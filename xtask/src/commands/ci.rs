@@ -84,7 +84,7 @@ fn tool(tool: Tool, arguments: &[&str]) -> anyhow::Result<bool> {
 
 /// Runs `ci`.
 pub(crate) fn run(flags: &grammar::Ci) -> anyhow::Result<ExitCode> {
-    foreground::end_with_us()?;
+    foreground::end_child_on_signal()?;
     let steps = [Step::Format, Step::Lint, Step::Rustdoc, Step::Docs, Step::Scripts, Step::Test, Step::Verify];
     let mut rows = Vec::new();
     let mut failed = false;

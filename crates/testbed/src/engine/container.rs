@@ -235,7 +235,7 @@ impl Engine {
         let container = self.docker.inspect_container(id, None).await;
         let network = container.with_context(|| format!("failed to inspect container {id}"))?.network_settings;
         let bindings =
-            network.and_then(|network| network.ports).and_then(|mut ports| ports.remove(&key(port))).flatten();
+            network.and_then(|network| network.ports).and_then(|mut ports| ports.remove(&port_key(port))).flatten();
         let binding = bindings.and_then(|bindings| bindings.into_iter().next()).and_then(|binding| binding.host_port);
         binding
             .and_then(|number| number.parse().ok())
@@ -302,7 +302,7 @@ fn body(run: &Run, spec: ContainerSpec) -> ContainerCreateBody {
     let bindings = spec.port.map(|port| {
         // An empty port number stands for any free port.
         let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) };
-        HashMap::from([(key(port), Some(vec![binding]))])
+        HashMap::from([(port_key(port), Some(vec![binding]))])
     });
     let networking = spec.network.as_ref().map(|(network, name)| {
         let endpoint = EndpointSettings { aliases: Some(vec![name.clone()]), ..EndpointSettings::default() };
@@ -325,7 +325,7 @@ fn body(run: &Run, spec: ContainerSpec) -> ContainerCreateBody {
         cmd: spec.command,
         env: Some(spec.variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect()),
         labels: Some(run.labels()),
-        exposed_ports: spec.port.map(|port| vec![key(port)]),
+        exposed_ports: spec.port.map(|port| vec![port_key(port)]),
         healthcheck: health,
         host_config: Some(HostConfig {
             port_bindings: bindings,
@@ -358,7 +358,7 @@ fn archive(files: &[(String, Vec<u8>)]) -> std::io::Result<Vec<u8>> {
 }
 
 /// The engine's name of a TCP port.
-fn key(port: u16) -> String {
+fn port_key(port: u16) -> String {
     format!("{port}/tcp")
 }
 

@@ -47,24 +47,24 @@ pub enum State {
 
 /// The extent of a setup.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted {
+pub struct Options {
     /// Install missing parts instead of only reporting them.
-    pub act: bool,
+    pub install: bool,
     /// Include the parts that only tests need.
     pub tests: bool,
     /// Include a browser, which only one check needs.
     pub browser: bool,
 }
 
-/// Runs the steps and shows each outcome as soon as it is known. With `act`, installs missing parts; an action that fails
+/// Runs the steps and shows each outcome as soon as it is known. With `install`, installs missing parts; an action that fails
 /// is an error.
-pub async fn go_through(Wanted { act, tests, browser }: Wanted) -> anyhow::Result<Vec<Outcome>> {
+pub async fn run(Options { install, tests, browser }: Options) -> anyhow::Result<Vec<Outcome>> {
     let machine = Machine::detect();
     let mut outcomes = Vec::new();
     let steps = Step::ALL.into_iter().filter(|step| tests || *step != Step::PoolerImage);
     for step in steps.chain(browser.then_some(Step::Browser)) {
         let began = Instant::now();
-        let outcome = one(step, &machine, act).await.with_context(|| format!("setup: {}", step.name()))?;
+        let outcome = run_step(step, &machine, install).await.with_context(|| format!("setup: {}", step.name()))?;
         let outcome = Outcome { seconds: ui::json_seconds(began.elapsed()), ..outcome };
         show(&outcome);
         outcomes.push(outcome);
@@ -73,14 +73,14 @@ pub async fn go_through(Wanted { act, tests, browser }: Wanted) -> anyhow::Resul
 }
 
 /// Runs one step; the caller measures its duration.
-async fn one(step: Step, machine: &Machine, act: bool) -> anyhow::Result<Outcome> {
+async fn run_step(step: Step, machine: &Machine, install: bool) -> anyhow::Result<Outcome> {
     let name = step.name();
     let (found, plan) = match step.probe(machine).await? {
         Probe::Ok(found) => return Ok(Outcome { name, state: State::Ok, found, would: None, did: None, seconds: 0.0 }),
         Probe::Missing { found, plan } => (found, plan),
     };
     let description = plan.describe();
-    if !act {
+    if !install {
         return Ok(Outcome { name, state: State::Missing, found, would: Some(description), did: None, seconds: 0.0 });
     }
     ui::status("Missing", &format!("{name}: {found}"));
