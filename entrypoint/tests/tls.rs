@@ -70,7 +70,7 @@ async fn certificate_of_the_configured_ca_is_accepted_from_each_variable() {
     assert_booted(&run(&mut case.image.boot(&verified)));
     assert_booted(&run(&mut case.image.boot(&case.url(port, "sslmode=no-verify"))));
     let unknown_ca = case.url(port, "sslmode=require");
-    assert_refused(&run(&mut case.image.boot(&unknown_ca)), &["signed by nobody who is trusted here"]);
+    assert_refused(&run(&mut case.image.boot(&unknown_ca)), &["is not signed by a trusted authority"]);
 }
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn nodes_variables_add_trusted_roots() {
     let port = case.serve(&authority.issue(&["localhost"], |_| ()), None);
     let path = case.file("ca.pem", &authority.pem);
     let on = ("DB_SSL", "true");
-    assert_refused(&case.boot("localhost", port, &[on]), &["signed by nobody who is trusted here", "DB_SSL__CA"]);
+    assert_refused(&case.boot("localhost", port, &[on]), &["is not signed by a trusted authority", "DB_SSL__CA"]);
     assert_booted(&case.boot("localhost", port, &[on, ("NODE_EXTRA_CA_CERTS", &path)]));
     assert_booted(&case.boot("localhost", port, &[("PGSSLMODE", "require"), ("NODE_EXTRA_CA_CERTS", &path)]));
     // Without --use-system-ca, which the Node of this machine may not have yet.
@@ -87,7 +87,7 @@ async fn nodes_variables_add_trusted_roots() {
         assert_booted(&case.boot("localhost", port, &[on, system, ("SSL_CERT_FILE", &path)]));
     }
     // Without these options Node ignores the system's roots.
-    assert_refused(&case.boot("localhost", port, &[on, ("SSL_CERT_FILE", &path)]), &["nobody who is trusted"]);
+    assert_refused(&case.boot("localhost", port, &[on, ("SSL_CERT_FILE", &path)]), &["not signed by a trusted authority"]);
 }
 
 #[tokio::test]
@@ -98,11 +98,11 @@ async fn each_failed_check_of_a_certificate_names_its_remedy() {
     let port = case.serve(&authority.issue(&["db.example"], |_| ()), None);
     assert_refused(&case.boot("localhost", port, &[ca]), &["is for db.example, not for localhost", "subjectAltName"]);
     let port = case.serve(&authority.issue(&[], |_| ()), None);
-    assert_refused(&case.boot("localhost", port, &[ca]), &["names no host", "a common name is not enough"]);
+    assert_refused(&case.boot("localhost", port, &[ca]), &["does not name a host", "a common name is not enough"]);
     let port = case.serve(&authority.issue(&["localhost"], expired), None);
     assert_refused(&case.boot("localhost", port, &[ca]), &["has expired", "renewed"]);
     let port = case.serve(&Authority::new().issue(&["localhost"], |_| ()), None);
-    assert_refused(&case.boot("localhost", port, &[ca]), &["signed by nobody who is trusted here", "DB_SSL__CA"]);
+    assert_refused(&case.boot("localhost", port, &[ca]), &["is not signed by a trusted authority", "DB_SSL__CA"]);
 
     let (old, new) = (Authority::named("the same"), Authority::named("the same"));
     let port = case.serve(&new.issue(&["localhost"], |_| ()), None);
@@ -131,7 +131,7 @@ async fn client_certificate_is_sent_if_the_server_requires_one() {
     let (case, servers, clients) = (Case::new().await, Authority::new(), Authority::new());
     let port = case.serve(&servers.issue(&["localhost"], |_| ()), Some(&clients));
     let ca = ("DB_SSL__CA", servers.pem.as_str());
-    assert_refused(&case.boot("localhost", port, &[ca]), &["demands a certificate of the client", "DB_SSL__CERT"]);
+    assert_refused(&case.boot("localhost", port, &[ca]), &["requires a client certificate", "DB_SSL__CERT"]);
 
     let good = clients.issue(&["postgres"], |_| ());
     let identity = [ca, ("DB_SSL__CERT", good.pem.as_str()), ("DB_SSL__KEY", good.key.as_str())];
@@ -139,7 +139,7 @@ async fn client_certificate_is_sent_if_the_server_requires_one() {
 
     let wrong = Authority::new().issue(&["postgres"], |_| ());
     let identity = [ca, ("DB_SSL__CERT", wrong.pem.as_str()), ("DB_SSL__KEY", wrong.key.as_str())];
-    assert_refused(&case.boot("localhost", port, &identity), &["does not take the client's certificate", "signed"]);
+    assert_refused(&case.boot("localhost", port, &identity), &["does not accept the client's certificate", "signed"]);
 
     let pair = [ca, ("DB_SSL__CERT", good.pem.as_str()), ("DB_SSL__KEY", wrong.key.as_str())];
     let ended = case.boot("localhost", port, &pair);

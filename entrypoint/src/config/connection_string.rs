@@ -1,27 +1,26 @@
 //! `DB_CONNECTION_STRING`, read as Directus reads it: by knex, with pg-connection-string 2.6.
 //!
-//! The driver's own parser reads other URLs, and reads the same ones otherwise. Where Directus would connect elsewhere
-//! than the URL says (knex takes what is no URL for a file name, and pg then connects to localhost), it is refused.
+//! The driver's own parser accepts other URLs and interprets some differently. A URL with which Directus would connect to
+//! another server is refused (knex takes any text that is not a URL for a file name, and pg then connects to localhost).
 
 use crate::secret::Secret;
 
-/// What a URL is to look like.
+/// The form of a URL, for messages.
 const FORM: &str = "postgres://user:password@host:5432/database";
 
-/// A `postgres://` URL in parts, percent-decoded. Parts that it does not give are `None`.
+/// A `postgres://` URL in parts, percent-decoded. Missing parts are `None`.
 pub(super) struct ConnectionString {
     pub(super) user: Option<String>,
     pub(super) password: Option<Secret>,
     pub(super) host: Option<String>,
     pub(super) port: Option<u16>,
     pub(super) database: Option<String>,
-    /// What follows the `?`.
     pub(super) parameters: Parameters,
-    /// `postgres://user:password@`, as it was written.
+    /// `postgres://user:password@`, still encoded.
     head: String,
-    /// `/database?a=b`, as it was written.
+    /// `/database?a=b`, still encoded.
     tail: String,
-    /// The password as it was written, still encoded: it must not be shown either.
+    /// The password, still encoded: the log must not contain it in this form either.
     raw_password: Option<Secret>,
 }
 
@@ -30,7 +29,7 @@ pub(super) struct ConnectionString {
 pub(super) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// The value of that name: of several the last one, and an empty one counts as not given.
+    /// Returns the last value of that name; an empty one counts as missing.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let (_, value) = self.0.iter().rfind(|(other, _)| other == name)?;
         Some(value.as_str()).filter(|value| !value.is_empty())
@@ -38,25 +37,24 @@ impl Parameters {
 }
 
 impl ConnectionString {
-    /// Reads one.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// What is wrong and the way out, without any part of the text, which is secret.
+    /// The problem and its remedy, without any part of the text, which is secret.
     pub(super) fn parse(text: &str) -> Result<ConnectionString, String> {
-        let no_url = || format!("is no URL of the form {FORM}");
         if text.starts_with('/') || text.starts_with("socket:") {
-            return Err("is a socket's path, which Directus does not follow: \
+            return Err("is the path of a socket, which Directus does not support here: \
                         write postgres:///database?host=/folder&user=name"
                 .to_owned());
         }
-        let (scheme, rest) = text.split_once("://").ok_or_else(no_url)?;
+        let (scheme, rest) = text.split_once("://").ok_or_else(not_a_url)?;
         if !matches!(scheme, "postgres" | "postgresql") {
-            return Err(no_url());
+            return Err(not_a_url());
         }
         check_characters(rest)?;
         let (authority, tail) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        let (userinfo, place) = match authority.rsplit_once('@') {
-            Some((userinfo, place)) => (Some(userinfo), place),
+        let (userinfo, server) = match authority.rsplit_once('@') {
+            Some((userinfo, server)) => (Some(userinfo), server),
             None if tail.contains('@') => return Err(encode("/ and ? in the password as %2F and %3F")),
             None => (None, authority),
         };
@@ -64,14 +62,14 @@ impl ConnectionString {
             Some((user, password)) => (user, password),
             None => ("", ""),
         };
-        if place.starts_with('[') {
-            return Err("has an IPv6 address for its host, which Directus cannot read in a URL: \
+        if server.starts_with('[') {
+            return Err("has an IPv6 address as its host, which Directus cannot read in a URL: \
                         write postgres://user:password@host/database?host=<address>"
                 .to_owned());
         }
-        let (host, port) = place.split_once(':').unwrap_or((place, ""));
-        if host.is_empty() && (userinfo.is_some() || place.contains(':')) {
-            return Err(format!("names no host: {FORM}"));
+        let (host, port) = server.split_once(':').unwrap_or((server, ""));
+        if host.is_empty() && (userinfo.is_some() || server.contains(':')) {
+            return Err(format!("does not name a host: {FORM}"));
         }
         let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
         let mut string = ConnectionString {
@@ -88,23 +86,23 @@ impl ConnectionString {
         string.apply_parameters(host)?;
         match &string.host {
             Some(host) if host.contains(',') => {
-                Err("names several hosts, Directus connects to one: keep one".to_owned())
+                Err("names several hosts, but Directus connects to only one: keep one".to_owned())
             }
-            Some(host) if host.contains(['<', '>', '^', '|', '\\', ':']) && !is_address(host) => Err(no_url()),
+            Some(host) if host.contains(['<', '>', '^', '|', '\\', ':']) && !is_address(host) => Err(not_a_url()),
             _ => Ok(string),
         }
     }
 
-    /// Parameters that stand for parts of the URL win over them.
-    fn apply_parameters(&mut self, host_as_written: &str) -> Result<(), String> {
+    /// Replaces parts of the URL by the parameters that override them.
+    fn apply_parameters(&mut self, raw_host: &str) -> Result<(), String> {
         for name in ["replication", "connectionString"] {
             if self.parameters.get(name).is_some() {
-                return Err(format!("has the parameter {name}, with which no boot can work: remove it"));
+                return Err(format!("has the parameter {name}, which the boot does not support: remove it"));
             }
         }
-        let take = |name: &str| self.parameters.get(name).map(str::to_owned);
-        let (user, password, host, port) = (take("user"), take("password"), take("host"), take("port"));
-        if host.is_some() && host_as_written.to_ascii_lowercase().starts_with("%2f") {
+        let [user, password, host, port] =
+            ["user", "password", "host", "port"].map(|name| self.parameters.get(name).map(str::to_owned));
+        if host.is_some() && raw_host.to_ascii_lowercase().starts_with("%2f") {
             return Err("names a socket and the parameter host: keep one".to_owned());
         }
         if let Some(password) = password {
@@ -118,21 +116,25 @@ impl ConnectionString {
         Ok(())
     }
 
-    /// The same URL to another server.
+    /// Returns the same URL for another server.
     pub(super) fn with_server(&self, host: &str, port: u16) -> String {
-        // As parameters, which win over what stands before: only there every kind of host can be written. The
-        // placeholder in front of them is needed, and is looked up by nobody.
+        // As parameters, which override the parts before them: only a parameter can hold every kind of host. The
+        // placeholder `server` is required by the syntax, but never looked up.
         let separator = if self.tail.contains('?') { '&' } else { '?' };
         format!("{}server{}{separator}host={}&port={port}", self.head, self.tail, percent_encode(host))
     }
 
-    /// The password in every form in which somebody may repeat it.
+    /// The password, decoded and encoded.
     pub(super) fn passwords(&self) -> impl Iterator<Item = &Secret> {
         self.password.iter().chain(&self.raw_password)
     }
 }
 
-/// What `decodeURI` leaves encoded, by which the database's name is read.
+fn not_a_url() -> String {
+    format!("is not a URL of the form {FORM}")
+}
+
+/// The characters that `decodeURI` leaves encoded; pg-connection-string decodes the database's name with it.
 const RESERVED: &[u8] = b";/?:@&=+$,#";
 
 fn some(text: String) -> Option<String> {
@@ -143,22 +145,22 @@ fn is_address(host: &str) -> bool {
     host.parse::<std::net::IpAddr>().is_ok()
 }
 
-fn encode(what: &str) -> String {
-    format!("must be percent-encoded: write {what}")
+fn encode(remedy: &str) -> String {
+    format!("must be percent-encoded: write {remedy}")
 }
 
 fn read_port(text: &str) -> Result<Option<u16>, String> {
     match text.parse::<u16>() {
         _ if text.is_empty() => Ok(None),
         Ok(port) if port > 0 => Ok(Some(port)),
-        // It may be the password's end, so it is not repeated.
+        // Without the text, which may be the end of the password.
         _ => Err(format!(
-            "has a port that is no number from 1 to 65535: {FORM}, with / ? # @ and : in the password percent-encoded"
+            "has a port that is not a number from 1 to 65535: {FORM}, with / ? # @ and : in the password percent-encoded"
         )),
     }
 }
 
-/// What a URL may not hold, or what Directus reads otherwise than it was meant.
+/// Refuses characters that are not allowed in a URL, or that Directus misinterprets.
 fn check_characters(text: &str) -> Result<(), String> {
     if text.contains(|character: char| character.is_control() || character == ' ') {
         return Err(encode("a space as %20, and remove line breaks"));
@@ -167,14 +169,17 @@ fn check_characters(text: &str) -> Result<(), String> {
         return Err(encode("# as %23"));
     }
     let bytes = text.as_bytes();
-    let broken = |at: usize| bytes[at] == b'%' && hex(bytes, at).is_none();
-    if (0..bytes.len()).any(broken) { Err(encode("% as %25")) } else { Ok(()) }
+    let is_broken = (0..bytes.len()).any(|at| bytes[at] == b'%' && hex(bytes, at).is_none());
+    if is_broken { Err(encode("% as %25")) } else { Ok(()) }
 }
 
-/// The byte that the two digits after the `%` at that place stand for.
+/// Returns the byte that the two digits after the `%` at that index encode.
 fn hex(bytes: &[u8], at: usize) -> Option<u8> {
-    let digit = |at: usize| char::from(*bytes.get(at)?).to_digit(16);
-    u8::try_from(digit(at + 1)? * 16 + digit(at + 2)?).ok()
+    u8::try_from(hex_digit(bytes, at + 1)? * 16 + hex_digit(bytes, at + 2)?).ok()
+}
+
+fn hex_digit(bytes: &[u8], at: usize) -> Option<u32> {
+    char::from(*bytes.get(at)?).to_digit(16)
 }
 
 fn decode(text: &str) -> Result<String, String> {
@@ -201,7 +206,7 @@ fn decode_except(text: &str, reserved: &[u8]) -> Result<String, String> {
 }
 
 fn parameters(query: &str) -> Result<Parameters, String> {
-    let decode = |text: &str| decode(&text.replace('+', " "));
+    let query = query.replace('+', " ");
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     let mut parameters = Parameters::default();
     for pair in pairs {
@@ -228,7 +233,7 @@ mod tests {
     /// User, password, host, port, database.
     type Parts = (Option<&'static str>, Option<&'static str>, Option<&'static str>, Option<u16>, Option<&'static str>);
 
-    /// What `parse` of knex's pg-connection-string makes of each, in Node.
+    /// The results of `parse` of knex's pg-connection-string in Node.
     const READ: &[(&str, Parts)] = &[
         ("postgres://u:p@h:99/d", (Some("u"), Some("p"), Some("h"), Some(99), Some("d"))),
         ("postgresql://u:p@h/d", (Some("u"), Some("p"), Some("h"), None, Some("d"))),
@@ -243,9 +248,9 @@ mod tests {
     ];
 
     #[test]
-    fn parts_are_what_directus_makes_of_them() {
+    fn parts_are_the_same_as_in_directus() {
         for (text, expected) in READ {
-            let read = ConnectionString::parse(text).unwrap_or_else(|complaint| panic!("{text} {complaint}"));
+            let read = ConnectionString::parse(text).unwrap_or_else(|problem| panic!("{text} {problem}"));
             let password = read.password.as_ref().map(Secret::reveal);
             let parts = (read.user.as_deref(), password, read.host.as_deref(), read.port, read.database.as_deref());
             assert_eq!(parts, *expected, "{text}");
@@ -253,40 +258,40 @@ mod tests {
     }
 
     #[test]
-    fn what_directus_would_read_otherwise_is_refused_without_repeating_it() {
-        for (text, complaint) in [
-            ("hunter2", "is no URL"),
-            ("mysql://u:hunter2@h/d", "is no URL"),
-            ("/run/pg hunter2", "is a socket's path"),
-            ("socket:/run/pg?db=hunter2", "is a socket's path"),
+    fn a_url_that_directus_reads_differently_is_refused_without_quoting_it() {
+        for (text, expected) in [
+            ("hunter2", "is not a URL"),
+            ("mysql://u:hunter2@h/d", "is not a URL"),
+            ("/run/pg hunter2", "is the path of a socket"),
+            ("socket:/run/pg?db=hunter2", "is the path of a socket"),
             ("postgres://u:hunter2/x@h/d", "write / and ?"),
             ("postgres://u:hunter2#x@h/d", "write # as %23"),
             ("postgres://u:hunter2%@h/d", "write % as %25"),
             ("postgres://u:hunter2 @h/d", "a space as %20"),
-            ("postgres://u:hunter2@h:x/d", "has a port that is no number"),
-            ("postgres://u:hunter2@h:0/d", "has a port that is no number"),
+            ("postgres://u:hunter2@h:x/d", "has a port that is not a number"),
+            ("postgres://u:hunter2@h:0/d", "has a port that is not a number"),
             ("postgres://u:hunter2@[::1]/d", "has an IPv6 address"),
-            ("postgres://u:hunter2@/d", "names no host"),
+            ("postgres://u:hunter2@/d", "does not name a host"),
             ("postgres://u:hunter2@a,b/d", "names several hosts"),
             ("postgres://u:hunter2@%2Frun/d?host=x", "keep one"),
             ("postgres://u:hunter2%FF@h/d", "UTF-8"),
             ("postgres://u:hunter2@h/d?replication=1", "the parameter replication"),
         ] {
-            let said = ConnectionString::parse(text).err().unwrap_or_else(|| panic!("{text} was taken"));
-            assert!(said.contains(complaint), "{text}: {said}");
-            assert!(!said.contains("hunter2"), "{said}");
+            let problem = ConnectionString::parse(text).err().unwrap_or_else(|| panic!("{text} was accepted"));
+            assert!(problem.contains(expected), "{text}: {problem}");
+            assert!(!problem.contains("hunter2"), "{problem}");
         }
     }
 
     #[test]
-    fn another_server_is_all_that_changes() {
+    fn with_server_changes_only_the_server() {
         for (text, host) in [
             ("postgres://u:p%40@pooler:6432/d?sslmode=require", "db"),
             ("postgres://u:p%40@%2Frun%2Fpg/d", "::1"),
             ("postgres://u:p%40@x/d?host=pooler&port=1", "/run/postgresql"),
         ] {
             let before = ConnectionString::parse(text).expect("a good URL");
-            let after = ConnectionString::parse(&before.with_server(host, 5433)).expect("still a good one");
+            let after = ConnectionString::parse(&before.with_server(host, 5433)).expect("still a good URL");
             assert_eq!((after.host.as_deref(), after.port), (Some(host), Some(5433)));
             assert_eq!(after.password.as_ref().map(Secret::reveal), Some("p@"));
             assert_eq!((&after.user, &after.database), (&before.user, &before.database));

@@ -1,4 +1,4 @@
-//! How to reach PostgreSQL, from Directus' `DB_*` variables and what pg adds to them, and the boot's own way there.
+//! The connection to PostgreSQL: Directus' `DB_*` variables with the `PG*` ones that pg adds, and `BOOT_DB_*`.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,37 +11,37 @@ use super::{Env, Problems};
 use crate::database::TlsClient;
 use crate::secret::Secret;
 
-/// PostgreSQL's port where none is given.
+/// PostgreSQL's default port.
 const DEFAULT_PORT: u16 = 5432;
-/// Limits that a connection string may give a session as parameters of their own, beside `options`.
+/// Session settings that a connection string may contain as separate parameters, in addition to `options`.
 const LIMITS: [&str; 3] = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
 
 /// Variables for a child, on top of the environment; `None` removes one.
 pub type Variables = BTreeMap<&'static str, Option<String>>;
 
-/// How to reach PostgreSQL.
+/// The settings of a connection to PostgreSQL.
 pub struct DatabaseConfig {
-    /// For messages: `db:5432`. Holds no secret.
+    /// The server for messages: `db:5432`. Contains no secret.
     pub target: String,
-    /// What the driver connects by.
+    /// The driver's configuration.
     pub driver: tokio_postgres::Config,
-    /// How the connection is encrypted; `None` for a plain one.
+    /// The TLS settings; `None` for a plain connection.
     pub tls: Option<TlsClient>,
-    /// What every Directus process gets, so that it connects as was read here.
+    /// Variables for every Directus process, so that it connects in the same way.
     pub(super) for_directus: Variables,
-    /// What the bridge gets on top, so that it goes the boot's own way.
+    /// Further variables for the bridge, so that it uses `BOOT_DB_*`.
     pub(super) for_bridge: Variables,
 }
 
 impl fmt::Debug for DatabaseConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the driver's configuration nor the variables: the password is in them.
+        // Without the driver's configuration and the variables, which contain the password.
         f.debug_struct("DatabaseConfig").field("target", &self.target).field("tls", &self.tls).finish_non_exhaustive()
     }
 }
 
 impl DatabaseConfig {
-    /// Reads the `DB_*` variables; `None` if `problems` has got a reason.
+    /// Reads the `DB_*` variables; `None` after adding to `problems`.
     pub(super) fn from_env(env: &Env, problems: &mut Problems) -> Option<DatabaseConfig> {
         match env.get("DB_CLIENT", problems).as_deref() {
             Some("pg") => {}
@@ -53,9 +53,9 @@ impl DatabaseConfig {
             None => problems.add("DB_CLIENT is not set: set it to `pg`"),
         }
         let search_path = search_path(env, problems);
-        let operators = Settings::from_env(env, problems);
+        let settings = Settings::from_env(env, problems);
         let direct = Direct::from_env(env, problems);
-        let (settings, for_bridge) = direct.instead_of(operators?, env, problems)?;
+        let (settings, for_bridge) = direct.apply_to(settings?, env, problems)?;
         let Settings { host, port, database, user, password, mut options, ssl, url: _ } = settings;
         if let Some(search_path) = search_path? {
             options.push(format!("-c search_path={}", escape_option(&search_path)));
@@ -64,7 +64,7 @@ impl DatabaseConfig {
 
         let mut driver = tokio_postgres::Config::new();
         match tls.as_ref().and_then(|tls| tls.server_name.clone()).zip(host.parse::<IpAddr>().ok()) {
-            // The driver checks the certificate for the host, and connects to the address.
+            // The driver verifies the certificate against the name, and connects to the address.
             Some((name, address)) => driver.host(name).hostaddr(address),
             None => driver.host(&host),
         };
@@ -76,8 +76,8 @@ impl DatabaseConfig {
         if !options.is_empty() {
             driver.options(&options);
         }
-        // A cut network is noticed in about five seconds instead of never. The user timeout is in seconds here,
-        // unlike libpq's.
+        // Detects a broken network in about five seconds instead of never. This user timeout is in seconds, unlike
+        // libpq's.
         driver
             .keepalives_idle(Duration::from_secs(2))
             .keepalives_interval(Duration::from_secs(1))
@@ -94,7 +94,7 @@ impl DatabaseConfig {
     }
 }
 
-/// What was read, from wherever.
+/// The settings from a URL or from separate variables.
 struct Settings {
     host: String,
     port: u16,
@@ -104,7 +104,7 @@ struct Settings {
     /// Session options, in the form of `PGOPTIONS`.
     options: Vec<String>,
     ssl: Ssl,
-    /// Where all of it comes from, if not from parts.
+    /// The URL, if the settings come from one.
     url: Option<ConnectionString>,
 }
 
@@ -118,7 +118,7 @@ impl Settings {
     }
 }
 
-/// `BOOT_DB_*`: the boot's own way, past a pooler.
+/// `BOOT_DB_*`: the boot's direct connection, which bypasses a pooler.
 struct Direct {
     host: Option<String>,
     port: Option<u16>,
@@ -131,45 +131,46 @@ impl Direct {
         let host = env.get_text("BOOT_DB_HOST", problems);
         let port = port("BOOT_DB_PORT", env, problems);
         if url.is_some() && (host.is_some() || port.is_some()) {
-            problems.add("BOOT_DB_CONNECTION_STRING is set beside BOOT_DB_HOST or BOOT_DB_PORT: keep one way");
+            problems
+                .add("BOOT_DB_CONNECTION_STRING is set together with BOOT_DB_HOST or BOOT_DB_PORT: keep one of them");
         }
         Direct { host, port, url }
     }
 
-    /// The boot's settings, and the variables by which the bridge comes to the same.
-    fn instead_of(self, mut operators: Settings, env: &Env, problems: &mut Problems) -> Option<(Settings, Variables)> {
+    /// Returns the boot's settings, and the variables that give the bridge the same ones.
+    fn apply_to(self, mut settings: Settings, env: &Env, problems: &mut Problems) -> Option<(Settings, Variables)> {
         if let Some(url) = self.url {
             let settings = from_url("BOOT_DB_CONNECTION_STRING", &url, env, problems)?;
             return Some((settings, set("DB_CONNECTION_STRING", "DB_CONNECTION_STRING_FILE", url)));
         }
         let mut variables = Variables::new();
         if self.host.is_none() && self.port.is_none() {
-            return Some((operators, variables));
+            return Some((settings, variables));
         }
-        operators.host = self.host.unwrap_or(operators.host);
-        operators.port = self.port.unwrap_or(operators.port);
-        if let Some(url) = &operators.url {
-            let url = url.with_server(&operators.host, operators.port);
+        settings.host = self.host.unwrap_or(settings.host);
+        settings.port = self.port.unwrap_or(settings.port);
+        if let Some(url) = &settings.url {
+            let url = url.with_server(&settings.host, settings.port);
             variables = set("DB_CONNECTION_STRING", "DB_CONNECTION_STRING_FILE", url);
         } else {
-            variables.extend(set("DB_HOST", "DB_HOST_FILE", operators.host.clone()));
-            variables.extend([("DB_PORT", Some(operators.port.to_string())), ("DB_PORT_FILE", None)]);
+            variables.extend(set("DB_HOST", "DB_HOST_FILE", settings.host.clone()));
+            variables.extend([("DB_PORT", Some(settings.port.to_string())), ("DB_PORT_FILE", None)]);
         }
-        Some((operators, variables))
+        Some((settings, variables))
     }
 }
 
-/// A variable for the bridge; as a string, so that Directus does not guess what it is.
+/// A variable for the bridge, marked as a string so that Directus does not guess its type.
 fn set(name: &'static str, file_name: &'static str, value: String) -> Variables {
     [(name, Some(format!("string:{value}"))), (file_name, None)].into()
 }
 
-/// What pg makes of a URL: parts that it lacks come from `PG*`.
+/// Reads a URL as pg does: missing parts come from `PG*`.
 fn from_url(variable: &str, url: &str, env: &Env, problems: &mut Problems) -> Option<Settings> {
     let string = match ConnectionString::parse(url) {
         Ok(string) => string,
-        Err(complaint) => {
-            problems.add(format!("{variable} {complaint}"));
+        Err(problem) => {
+            problems.add(format!("{variable} {problem}"));
             return None;
         }
     };
@@ -177,9 +178,9 @@ fn from_url(variable: &str, url: &str, env: &Env, problems: &mut Problems) -> Op
     let asks_for_tls =
         tls::has_options(env) || !matches!(env.get("DB_SSL", problems).as_deref(), None | Some("false" | "0"));
     if matches!(ssl, Ssl::Unset) && asks_for_tls {
-        // Directus reads either the URL or the parts. To connect in the clear is not what the operator meant.
+        // Directus reads either the URL or the parts, so it would connect without the TLS that the operator set.
         problems.add(format!(
-            "{variable} makes Directus overlook DB_SSL and DB_SSL__…: append ?sslmode=verify-full \
+            "{variable} makes Directus ignore DB_SSL and DB_SSL__…: append ?sslmode=verify-full \
              (and &sslrootcert=<file>) to it instead"
         ));
     }
@@ -188,16 +189,18 @@ fn from_url(variable: &str, url: &str, env: &Env, problems: &mut Problems) -> Op
         (None, None) => DEFAULT_PORT,
         (None, Some(_)) => port("PGPORT", env, problems)?,
     };
-    let mut part = |given: &Option<String>, fallback: &str, what: &str| {
-        let value = given.clone().or_else(|| env.plain(fallback).map(str::to_owned));
+    let [host, database, user] = [
+        (&string.host, "PGHOST", "host"),
+        (&string.database, "PGDATABASE", "database"),
+        (&string.user, "PGUSER", "user"),
+    ]
+    .map(|(part, fallback, name)| {
+        let value = part.clone().or_else(|| env.plain(fallback).map(str::to_owned));
         if value.is_none() {
-            problems.add(format!("{variable} names no {what}: postgres://user:password@host:5432/database"));
+            problems.add(format!("{variable} does not name a {name}: postgres://user:password@host:5432/database"));
         }
         value
-    };
-    let host = part(&string.host, "PGHOST", "host");
-    let database = part(&string.database, "PGDATABASE", "database");
-    let user = part(&string.user, "PGUSER", "user");
+    });
     let limits = LIMITS.iter().filter_map(|name| {
         let value = string.parameters.get(name)?;
         Some(format!("-c {name}={}", escape_option(value)))
@@ -216,16 +219,17 @@ fn from_url(variable: &str, url: &str, env: &Env, problems: &mut Problems) -> Op
 
 fn from_parts(env: &Env, problems: &mut Problems) -> Option<Settings> {
     let ssl = tls::from_variables(env, problems);
-    let mut required = |name: &str, what: &str| {
-        let value = if name == "DB_HOST" { env.get_text(name, problems) } else { env.get(name, problems) };
+    let host = env.get_text("DB_HOST", problems);
+    let [database, user] = ["DB_DATABASE", "DB_USER"].map(|name| env.get(name, problems));
+    for (value, name, remedy) in [
+        (&host, "DB_HOST", "name PostgreSQL's host"),
+        (&database, "DB_DATABASE", "name the database"),
+        (&user, "DB_USER", "name the role"),
+    ] {
         if value.is_none() && !problems.mention(name) {
-            problems.add(format!("{name} is not set: {what}"));
+            problems.add(format!("{name} is not set: {remedy}"));
         }
-        value
-    };
-    let host = required("DB_HOST", "name PostgreSQL's host");
-    let database = required("DB_DATABASE", "name the database");
-    let user = required("DB_USER", "name the role");
+    }
     let password = env.get("DB_PASSWORD", problems).map(Secret::new);
     let port = port("DB_PORT", env, problems).or_else(|| (!problems.mention("DB_PORT")).then_some(DEFAULT_PORT));
     let (host, database, user, port) = (host?, database?, user?, port?);
@@ -261,7 +265,7 @@ fn options(given: Option<&str>, env: &Env) -> Vec<String> {
     given.or(env.plain("PGOPTIONS")).map(str::to_owned).into_iter().collect()
 }
 
-/// A value within `options`, where a space ends it.
+/// Escapes a value for `options`, where an unescaped space ends it.
 fn escape_option(value: &str) -> String {
     value.chars().fold(String::new(), |mut escaped, character| {
         escaped.extend(iter::once('\\').filter(|_| character.is_whitespace() || character == '\\'));
@@ -270,41 +274,42 @@ fn escape_option(value: &str) -> String {
     })
 }
 
-/// `DB_SEARCH_PATH` as knex sets it in every session: a list of quoted names. The outer `None` stands for a problem.
+/// Reads `DB_SEARCH_PATH` as knex sets it in every session: a list of quoted names. The outer `None` means a problem.
 #[allow(clippy::option_option)]
 fn search_path(env: &Env, problems: &mut Problems) -> Option<Option<String>> {
     let Some((value, marked)) = env.read("DB_SEARCH_PATH", problems) else {
         return if problems.mention("DB_SEARCH_PATH") { None } else { Some(None) };
     };
     let names: Vec<&str> = value.split(',').filter(|name| !name.is_empty()).collect();
-    let complaint = if names.iter().any(|name| name.trim() != *name || name.contains('"')) {
-        "holds spaces or quotes, which Directus takes as part of a name: write a,b"
+    let problem = if names.iter().any(|name| name.trim() != *name || name.contains('"')) {
+        "contains spaces or quotes, which Directus reads as part of a name: write a,b"
     } else if marked && names.len() > 1 {
-        "is marked as one string, which Directus takes for one name: remove `string:`"
-    } else if !marked && names.iter().any(|name| is_guessed_otherwise(name)) {
-        "holds what Directus may take for a number or a truth value: rename that schema"
+        "is marked as a string, which Directus reads as one name: remove `string:`"
+    } else if !marked && names.iter().any(|name| may_change_type(name)) {
+        "contains a name that Directus may read as a number or a boolean: rename that schema"
     } else if names.is_empty() {
-        "holds no name: name PostgreSQL schemas, comma-separated"
+        "does not contain a name: name PostgreSQL schemas, comma-separated"
     } else {
         let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
         return Some(Some(quoted.join(",")));
     };
-    problems.add(format!("DB_SEARCH_PATH {complaint}"));
+    problems.add(format!("DB_SEARCH_PATH {problem}"));
     None
 }
 
-/// Whether Directus may take a name for something else than a text.
-fn is_guessed_otherwise(name: &str) -> bool {
+/// Returns true if Directus may read a name as a number, a boolean or null.
+fn may_change_type(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_digit() || "+-.".contains(first))
         || matches!(name, "true" | "false" | "null")
 }
 
-/// `DB_SSL` beside `DB_SSL__*`: Directus obeys whichever stands later in the environment. The latter say more.
+/// Removes `DB_SSL` if `DB_SSL__*` are set, which are more specific: Directus would use the one that is last in the
+/// environment.
 fn for_directus(env: &Env) -> Variables {
     if tls::has_options(env) { [("DB_SSL", None), ("DB_SSL_FILE", None)].into() } else { Variables::new() }
 }
 
-/// What `pg_stat_activity` shows, and what a waiting replica names as the holder: the container's host name.
+/// The name in `pg_stat_activity`, by which a waiting replica names the holder of the lock: the container's host name.
 fn application_name(env: &Env) -> String {
     format!("boot of {}", env.plain("HOSTNAME").unwrap_or("an unnamed host"))
 }
@@ -334,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_string_stands_for_the_parts() {
+    fn a_connection_string_replaces_the_parts() {
         let (config, problems) = read(&[("DB_CONNECTION_STRING", "postgres://u:hunter2@h:99/d")]);
         assert_eq!(problems, "");
         let config = config.expect("no problems");
@@ -343,15 +348,15 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_connection_string_is_not_repeated() {
+    fn a_bad_connection_string_is_not_quoted() {
         let (config, problems) = read(&[("DB_CONNECTION_STRING", "postgres://u:hunter2@h:x/d?y")]);
         assert!(config.is_none());
-        assert!(problems.starts_with("DB_CONNECTION_STRING has a port that is no number"), "{problems}");
+        assert!(problems.starts_with("DB_CONNECTION_STRING has a port that is not a number"), "{problems}");
         assert!(!problems.contains("hunter2"));
     }
 
     #[test]
-    fn a_port_that_is_no_number_is_named() {
+    fn a_port_that_is_not_a_number_is_quoted() {
         let (_, problems) = read(&[PARTS.as_slice(), &[("DB_PORT", "db")]].concat());
         assert_eq!(problems, "DB_PORT is `db`: give a number from 1 to 65535");
     }

@@ -5,17 +5,17 @@ use std::path::Path;
 
 use super::Problems;
 
-/// Casts that Directus understands in front of a value (`string:12`, `@directus/env`, `has-cast-prefix`).
+/// Casts that Directus supports as a prefix of a value (`string:12`; `has-cast-prefix` of `@directus/env`).
 const CASTS: [&str; 6] = ["string", "number", "regex", "array", "json", "boolean"];
-/// The one cast that changes nothing but what Directus guesses.
+/// The cast that only prevents Directus from guessing the type.
 const STRING_MARK: &str = "string:";
 
-/// A snapshot of the environment. Reading it is the only I/O of the config phase, apart from `_FILE` contents.
+/// A copy of the environment.
 #[derive(Clone, Default)]
 pub struct Env(BTreeMap<String, String>);
 
 impl Env {
-    /// The environment of this process; values that are no UTF-8 are replaced lossily, as Node does.
+    /// The environment of this process; invalid UTF-8 is replaced lossily, as in Node.
     #[must_use]
     pub fn of_process() -> Self {
         std::env::vars_os()
@@ -23,20 +23,20 @@ impl Env {
             .collect()
     }
 
-    /// The value of `name`, or of the file that `<name>_FILE` names; an empty one counts as not set. What is wrong
-    /// with it is added to `problems`.
+    /// Returns the value of `name`, or the content of the file that `<name>_FILE` names; an empty value counts as not set.
+    /// Problems of the value are added to `problems`.
     #[must_use]
     pub fn get(&self, name: &str, problems: &mut Problems) -> Option<String> {
         self.read(name, problems).map(|(value, _)| value)
     }
 
-    /// The same for a text whose type Directus guesses: it takes one with a comma for a list.
+    /// Like [`Self::get`] for a text whose type Directus guesses: it reads a text with a comma as a list.
     #[must_use]
     pub fn get_text(&self, name: &str, problems: &mut Problems) -> Option<String> {
         match self.read(name, problems)? {
             (value, false) if value.contains(',') => {
                 problems.add(format!(
-                    "{name} holds a comma, and Directus would take it for a list: put `string:` in front of the value"
+                    "{name} contains a comma, and Directus would read it as a list: put `string:` in front of the value"
                 ));
                 None
             }
@@ -44,7 +44,7 @@ impl Env {
         }
     }
 
-    /// The value, and whether it was marked as a string.
+    /// Returns the value, and true if it is marked as a string.
     pub(super) fn read(&self, name: &str, problems: &mut Problems) -> Option<(String, bool)> {
         let file_name = format!("{name}_FILE");
         let direct = self.plain(name);
@@ -54,7 +54,7 @@ impl Env {
                 return None;
             }
             (Some(value), None) => (value.to_owned(), false),
-            // The mark of the path is that of the content.
+            // A mark on the path applies to the content.
             (None, Some(path)) => {
                 let marked = path.strip_prefix(STRING_MARK);
                 (read_file(&file_name, marked.unwrap_or(path), problems)?, marked.is_some())
@@ -72,7 +72,7 @@ impl Env {
         }
     }
 
-    /// Whether `name` is set to nothing.
+    /// Returns true if `name` is set to an empty value.
     #[must_use]
     pub fn is_empty(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(String::is_empty)
@@ -83,13 +83,13 @@ impl Env {
         self.0.keys().map(String::as_str)
     }
 
-    /// Whether `name` or `<name>_FILE` has a value.
+    /// Returns true if `name` or `<name>_FILE` has a value.
     #[must_use]
     pub fn is_set(&self, name: &str) -> bool {
         self.plain(name).is_some() || self.plain(&format!("{name}_FILE")).is_some()
     }
 
-    /// The value of `name` as it stands, without `_FILE`; an empty one counts as not set.
+    /// Returns the raw value of `name`, without `_FILE`; an empty one counts as not set.
     #[must_use]
     pub fn plain(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
@@ -104,10 +104,10 @@ impl FromIterator<(String, String)> for Env {
 
 fn read_file(variable: &str, path: &str, problems: &mut Problems) -> Option<String> {
     match std::fs::read_to_string(Path::new(path)) {
-        // Directus does not trim: it would connect with the line break, and fail. PEM files are meant to end in one.
+        // Directus does not trim: it would use the line break as part of a password. A PEM file should end in one.
         Ok(value) if value.ends_with('\n') && !value.starts_with("-----BEGIN") => {
             problems.add(format!(
-                "{variable}: {path} ends in a line break, which Directus would take as part of the value: remove it"
+                "{variable}: {path} ends in a line break, which Directus would read as part of the value: remove it"
             ));
             None
         }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_stands_for_the_value() {
+    fn a_value_is_read_from_its_file() {
         let mut problems = Problems::default();
         let path = file("plain", "hunter2");
         assert_eq!(env(&[("DB_PASSWORD_FILE", &path)]).get("DB_PASSWORD", &mut problems).as_deref(), Some("hunter2"));
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_value_beside_its_file_is_refused() {
+    fn a_value_together_with_its_file_is_refused() {
         let mut problems = Problems::default();
         assert_eq!(env(&[("SECRET", "a"), ("SECRET_FILE", "/b")]).get("SECRET", &mut problems), None);
         assert_eq!(problems.to_string(), "SECRET and SECRET_FILE are both set: keep one");
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_string_cast_is_taken_off_and_others_are_refused() {
+    fn the_string_cast_is_removed_and_others_are_refused() {
         let mut problems = Problems::default();
         assert_eq!(env(&[("DB_USER", "string:42")]).get("DB_USER", &mut problems).as_deref(), Some("42"));
         assert_eq!(env(&[("DB_USER", "json:{}")]).get("DB_USER", &mut problems), None);
@@ -177,18 +177,18 @@ mod tests {
     }
 
     #[test]
-    fn a_comma_needs_the_mark_of_a_string_where_directus_guesses() {
+    fn a_comma_needs_the_string_cast_if_directus_guesses_the_type() {
         let mut problems = Problems::default();
         assert_eq!(env(&[("DB_HOST", "string:a,b")]).get_text("DB_HOST", &mut problems).as_deref(), Some("a,b"));
         let path = format!("string:{}", file("marked", "a,b"));
         assert_eq!(env(&[("DB_HOST_FILE", &path)]).get_text("DB_HOST", &mut problems).as_deref(), Some("a,b"));
         assert!(problems.is_empty(), "{problems}");
         assert_eq!(env(&[("DB_HOST", "a,b")]).get_text("DB_HOST", &mut problems), None);
-        assert!(problems.to_string().starts_with("DB_HOST holds a comma"), "{problems}");
+        assert!(problems.to_string().starts_with("DB_HOST contains a comma"), "{problems}");
     }
 
     #[test]
-    fn empty_is_not_set() {
+    fn an_empty_value_counts_as_not_set() {
         assert_eq!(env(&[("SECRET", "")]).get("SECRET", &mut Problems::default()), None);
     }
 }

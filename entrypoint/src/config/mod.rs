@@ -1,6 +1,6 @@
 //! Phase 1: the variables, read as Directus reads them and checked as a whole.
 //!
-//! Every problem is collected, so that an operator corrects them in one go.
+//! All problems are reported together, so that the operator can correct them at once.
 
 mod connection_string;
 mod database;
@@ -23,70 +23,70 @@ use crate::log::LogStyle;
 use crate::migrations::Acceptance;
 use contract;
 
-/// What Directus is told where the operator says nothing.
+/// Values for Directus' variables that the operator did not set.
 const DEFAULTS: [(&str, &str); 3] = [
     // Directus refuses to start without it.
     ("DB_PORT", "5432"),
-    // Its own default lies inside its code, which no process should have to write to.
+    // Directus' own default is inside its code, which should not need to be writable.
     ("TEMP_PATH", "/tmp/directus"),
-    // The image's health check asks every few seconds; that is no news.
+    // The image's health check requests this path every few seconds, which would fill the log.
     ("LOG_HTTP_IGNORE_PATHS", "/server/ping"),
 ];
 
-/// All that a boot needs to know.
+/// The configuration of a boot.
 #[derive(Debug)]
 pub struct Config {
-    /// How to reach PostgreSQL.
+    /// The connection to PostgreSQL.
     pub database: DatabaseConfig,
-    /// Where the image's parts lie.
+    /// The paths of the image's parts.
     pub paths: Paths,
-    /// How long things may take.
+    /// The time limits of the phases.
     pub timeouts: Timeouts,
-    /// How long migrations wait for locks.
+    /// Limits on waiting for locks.
     pub lock_retry: LockRetry,
-    /// The edited migration that is taken as it is.
+    /// The edited migration that is accepted.
     pub migration_accept: Option<Acceptance>,
-    /// `ADMIN_EMAIL`, if an administrator is asked for.
+    /// `ADMIN_EMAIL`, if an administrator is to be created.
     pub admin_email: Option<String>,
-    /// What phase 6 may do.
+    /// The mode of phase 6.
     pub schema_mode: SchemaMode,
     /// The digest of the one destructive plan that is allowed.
     pub allow_destructive: Option<String>,
-    /// How many days removed data stays in the attic.
+    /// Days that removed data stays in the attic.
     pub attic_days: u32,
-    /// What Directus must not see, before the tables that db-init owns are added.
+    /// The tables of `DB_EXCLUDE_TABLES`, without those that db-init owns.
     pub exclude_tables: Vec<String>,
     /// Directus' own variables that are not set and need another value than Directus' default in this image.
     pub defaults: Vec<(&'static str, &'static str)>,
-    /// What is written into the ledger as the origin of a row: `version@revision`.
+    /// The origin of each ledger row: `version@revision`.
     pub image: String,
-    /// What an operator should know, though nothing is wrong.
+    /// Warnings for the operator, which do not prevent the boot.
     pub warnings: Vec<String>,
 }
 
-/// Where the image's parts lie.
+/// The paths of the image's parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths {
-    /// SQL before the schema; `post-schema` in it holds the SQL after it.
+    /// The folder of the SQL files before the schema; its sub-folder `post-schema` has those after it.
     pub db_init: PathBuf,
     /// The Directus snapshot.
     pub snapshot: PathBuf,
-    /// The bridge, the start script and the pm2 file.
+    /// The folder of the bridge, the start script and the pm2 file.
     pub scripts: PathBuf,
-    /// Directus itself.
+    /// The folder of Directus itself.
     pub directus: PathBuf,
     /// Custom migrations of Directus, which need not exist.
     pub custom_migrations: PathBuf,
 }
 
-/// What phase 6 may do; `SCHEMA_APPLY_MODE`.
+/// The mode of phase 6 (`SCHEMA_APPLY_MODE`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SchemaMode {
-    /// Apply what the guard lets pass.
+    /// Apply the snapshot, unless that would destroy data.
     Auto,
-    /// Show what would be applied.
+    /// Only show the plan.
     Plan,
-    /// Nothing.
+    /// Skip the phase.
     Skip,
 }
 
@@ -104,14 +104,14 @@ impl SchemaMode {
     }
 }
 
-/// How long things may take.
+/// The time limits of the phases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Until PostgreSQL answers a query.
+    /// The limit until PostgreSQL answers a query.
     pub database: Duration,
-    /// Until the boot lock is ours.
+    /// The limit until the boot lock is acquired.
     pub lock: Duration,
-    /// For bootstrap and schema together.
+    /// The limit for bootstrap and schema together.
     pub directus: Duration,
 }
 
@@ -119,10 +119,10 @@ impl Config {
     /// Reads and checks the variables.
     ///
     /// # Errors
-    /// Every problem there is, not only the first.
+    /// Every problem, not only the first.
     pub fn from_env(env: &Env) -> Result<Config, Problems> {
         let mut problems = Problems::default();
-        // Directus lets a config file override the environment; the boot would then look at another database.
+        // In Directus a config file overrides the environment, so the boot could use another database.
         if let Some(path) = env.plain("CONFIG_PATH") {
             problems.add(format!("CONFIG_PATH ({path}) is not supported: set the variables themselves"));
         }
@@ -155,13 +155,12 @@ impl Config {
         let migration_accept = env
             .plain("MIGRATION_ACCEPT")
             .and_then(|value| Acceptance::parse(value).map_err(|problem| problems.add(problem)).ok());
-        let path = |name: &str, default: &str| PathBuf::from(env.plain(name).unwrap_or(default));
         let paths = Paths {
-            db_init: path("BOOT_DB_INIT_DIR", contract::DB_INIT_DIR),
-            snapshot: path("BOOT_SNAPSHOT_FILE", contract::SNAPSHOT_FILE),
-            scripts: path("BOOT_SCRIPTS_DIR", contract::SCRIPTS_DIR),
-            directus: path("BOOT_DIRECTUS_DIR", contract::WORK_DIR),
-            custom_migrations: path("MIGRATIONS_PATH", "migrations"),
+            db_init: path(env, "BOOT_DB_INIT_DIR", contract::DB_INIT_DIR),
+            snapshot: path(env, "BOOT_SNAPSHOT_FILE", contract::SNAPSHOT_FILE),
+            scripts: path(env, "BOOT_SCRIPTS_DIR", contract::SCRIPTS_DIR),
+            directus: path(env, "BOOT_DIRECTUS_DIR", contract::WORK_DIR),
+            custom_migrations: path(env, "MIGRATIONS_PATH", "migrations"),
         };
         let schema_mode = SchemaMode::from_env(env, &mut problems);
         let exclude_tables = env
@@ -192,7 +191,7 @@ impl Config {
         }
     }
 
-    /// What Directus must not see: what the operator hides, and the tables that db-init owns.
+    /// The tables that Directus must not see: those of `DB_EXCLUDE_TABLES`, and those that db-init owns.
     #[must_use]
     pub fn excluded_tables<'a>(&self, owned_tables: impl IntoIterator<Item = &'a str>) -> Vec<String> {
         let mut excluded = self.exclude_tables.clone();
@@ -204,7 +203,7 @@ impl Config {
         excluded
     }
 
-    /// The variables that the server gets on top of the environment, so that it sees what the boot saw.
+    /// The server's variables on top of the environment, so that it has the same configuration as the boot.
     #[must_use]
     pub fn server_variables<'a>(&self, owned_tables: impl IntoIterator<Item = &'a str>) -> Variables {
         let excluded = self.excluded_tables(owned_tables);
@@ -215,8 +214,8 @@ impl Config {
         variables
     }
 
-    /// The same for the bridge, which goes the boot's own way to PostgreSQL if there is one (`BOOT_DB_*`): it runs
-    /// Directus' migrations, and their locks hold through a pooler no more than ours.
+    /// The bridge's variables on top of the environment. It connects by `BOOT_DB_*` if they are set, because it runs
+    /// Directus' migrations, whose locks do not hold through a pooler either.
     #[must_use]
     pub fn bridge_variables<'a>(&self, owned_tables: impl IntoIterator<Item = &'a str>) -> Variables {
         let mut variables = self.server_variables(owned_tables);
@@ -225,10 +224,14 @@ impl Config {
     }
 }
 
-/// The log style and what else must be known before the configuration can be read.
+/// The style of the log, which is needed before the configuration is read.
 #[must_use]
 pub fn log_style(env: &Env) -> LogStyle {
     LogStyle::from_variable(env.plain("LOG_STYLE"))
+}
+
+fn path(env: &Env, name: &str, default: &str) -> PathBuf {
+    PathBuf::from(env.plain(name).unwrap_or(default))
 }
 
 fn seconds(env: &Env, name: &str, default: u64, problems: &mut Problems) -> Duration {
@@ -291,8 +294,8 @@ mod tests {
     }
 
     #[test]
-    fn the_least_configuration_is_enough() {
-        let config = config(|_| ()).expect("nothing is missing");
+    fn a_minimal_configuration_is_enough() {
+        let config = config(|_| ()).expect("a complete configuration");
         assert_eq!(config.timeouts.database, Duration::from_secs(60));
         assert_eq!(config.paths.db_init, PathBuf::from("/directus/db-init"));
         assert_eq!(config.server_variables([])["DB_PORT"].as_deref(), Some("5432"));
@@ -305,7 +308,7 @@ mod tests {
             variables.remove("SECRET");
             variables.insert("BOOT_LOCK_TIMEOUT".to_owned(), "soon".to_owned());
         })
-        .expect_err("three things are wrong");
+        .expect_err("three problems");
         let text = problems.to_string();
         for part in ["DB_DATABASE is not set", "SECRET is not set", "BOOT_LOCK_TIMEOUT is `soon`"] {
             assert!(text.contains(part), "{part} is not in: {text}");
@@ -313,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_is_in_what_the_configuration_says_of_itself() {
+    fn debug_output_of_the_configuration_contains_no_secret() {
         let text = format!("{:?}", with("ADMIN_EMAIL", "a@b.c").map_err(|problems| problems.to_string()));
         assert!(!text.contains("hunter2") && !text.contains("s3cret"));
         let text = format!("{:?}", config(|_| ()));
@@ -321,13 +324,13 @@ mod tests {
     }
 
     #[test]
-    fn the_base_images_preset_of_sqlite_is_named() {
-        let problems = with("DB_CLIENT", "sqlite3").expect_err("only PostgreSQL will do");
+    fn the_sqlite_preset_of_the_base_image_is_refused() {
+        let problems = with("DB_CLIENT", "sqlite3").expect_err("not PostgreSQL");
         assert!(problems.to_string().contains("DB_CLIENT is `sqlite3`"), "{problems}");
     }
 
     #[test]
-    fn an_admin_needs_both_parts() {
+    fn an_administrator_needs_both_an_email_and_a_password() {
         assert!(with("ADMIN_EMAIL", "a@b.c").is_err());
         assert!(with("ADMIN_PASSWORD", "x").is_err());
     }
@@ -338,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn owned_tables_are_hidden_from_directus_beside_what_the_operator_hides() {
+    fn owned_tables_are_added_to_those_that_the_operator_excludes() {
         let config = with("DB_EXCLUDE_TABLES", "a, positions").expect("a good value");
         let variables = config.server_variables(["positions", "laps"]);
         assert_eq!(variables["DB_EXCLUDE_TABLES"].as_deref(), Some("a,positions,laps"));

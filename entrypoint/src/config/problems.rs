@@ -1,24 +1,24 @@
-//! What is wrong with the configuration, all of it.
+//! The collected problems of the configuration.
 
 use std::fmt;
 
-/// A list of complaints, each with its way out. Displays as one line.
+/// A list of problems, each with its remedy. Displays as one line.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Problems(Vec<String>);
 
 impl Problems {
-    /// Adds one.
+    /// Adds a problem, which begins with the name of its variable.
     pub fn add(&mut self, problem: impl Into<String>) {
         self.0.push(problem.into());
     }
 
-    /// Whether there is none.
+    /// Returns true if there are no problems.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether one is about that variable already, so that "not set" need not follow "cannot be read".
+    /// Returns true if that variable already has a problem, so that "not set" does not follow "cannot be read".
     #[must_use]
     pub fn mention(&self, variable: &str) -> bool {
         self.0.iter().any(|problem| problem.starts_with(variable))

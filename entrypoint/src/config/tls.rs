@@ -1,5 +1,5 @@
-//! Whether and how the connection is encrypted: `DB_SSL`, `DB_SSL__*`, the URL's `ssl…` parameters, `PGSSLMODE`, and
-//! the variables by which Node chooses its roots.
+//! The encryption of the connection: `DB_SSL`, `DB_SSL__*`, the URL's `ssl…` parameters, `PGSSLMODE`, and the variables
+//! that select Node's trusted authorities.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -9,49 +9,49 @@ use super::{Env, Problems};
 use crate::database::{Pem, Roots, TlsClient, TlsOptions};
 use crate::secret::Secret;
 
-/// Where systems keep the certificates that they trust, unless `SSL_CERT_FILE` says so: Debian, Red Hat, Alpine.
+/// The files of a system's trusted certificates if `SSL_CERT_FILE` is not set: Debian, Red Hat, Alpine.
 const SYSTEM_ROOTS: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
-/// What the configuration says, before `PGSSLMODE` is asked.
+/// The configured encryption, before `PGSSLMODE`.
 #[derive(Debug, Default)]
 pub(super) enum Ssl {
-    /// Nothing.
+    /// Not configured: `PGSSLMODE` decides.
     #[default]
     Unset,
-    /// Plain.
     Off,
-    /// Encrypted.
-    On(Box<Given>),
+    On(Box<NodeOptions>),
 }
 
-/// What Node's `tls.connect` is given.
+/// The options of Node's `tls.connect`.
 #[derive(Debug, Default)]
-pub(super) struct Given {
+pub(super) struct NodeOptions {
     reject_unauthorized: Option<bool>,
     ca: Option<Pem>,
     identity: Option<(Pem, Pem)>,
     server_name: Option<String>,
 }
 
-impl Given {
-    fn unchecked() -> Box<Given> {
-        Box::new(Given { reject_unauthorized: Some(false), ..Given::default() })
+impl NodeOptions {
+    fn unchecked() -> Box<NodeOptions> {
+        Box::new(NodeOptions { reject_unauthorized: Some(false), ..NodeOptions::default() })
     }
 }
 
-/// Names of `DB_SSL__…` that are mirrored.
-const MIRRORED: [&str; 5] = ["CA", "CERT", "KEY", "REJECT_UNAUTHORIZED", "SERVERNAME"];
+/// Names of `DB_SSL__…` that the boot supports, too.
+const SUPPORTED: [&str; 5] = ["CA", "CERT", "KEY", "REJECT_UNAUTHORIZED", "SERVERNAME"];
 
 /// Reads `DB_SSL` and `DB_SSL__*`.
 pub(super) fn from_variables(env: &Env, problems: &mut Problems) -> Ssl {
     for name in env.names().filter(|name| name.starts_with("DB_SSL__")) {
         let option = name["DB_SSL__".len()..].trim_end_matches("_FILE");
-        if !MIRRORED.contains(&option) {
-            problems.add(format!("{name} is not supported, the boot would connect otherwise than Directus: remove it"));
+        if !SUPPORTED.contains(&option) {
+            problems.add(format!(
+                "{name} is not supported, because the boot would connect differently from Directus: remove it"
+            ));
         }
     }
-    let given = Box::new(Given {
+    let options = Box::new(NodeOptions {
         reject_unauthorized: match env.get("DB_SSL__REJECT_UNAUTHORIZED", problems).as_deref() {
             None => None,
             Some("true") => Some(true),
@@ -67,10 +67,9 @@ pub(super) fn from_variables(env: &Env, problems: &mut Problems) -> Ssl {
     });
     let has_options = has_options(env);
     match env.get("DB_SSL", problems).as_deref() {
-        // The server that is started gets no DB_SSL in this case: which of them counted would be a matter of order.
-        None | Some("true") if has_options => Ssl::On(given),
-        Some("true") => Ssl::On(given),
-        Some("no-verify") if !has_options => Ssl::On(Given::unchecked()),
+        None if has_options => Ssl::On(options),
+        Some("true") => Ssl::On(options),
+        Some("no-verify") if !has_options => Ssl::On(NodeOptions::unchecked()),
         Some("false" | "0") if !has_options => Ssl::Off,
         Some("false" | "0" | "no-verify") => {
             problems.add("DB_SSL contradicts the variables DB_SSL__…: set it to true, or remove them");
@@ -80,20 +79,21 @@ pub(super) fn from_variables(env: &Env, problems: &mut Problems) -> Ssl {
             problems.add(format!("DB_SSL is `{other}`: give true or false"));
             Ssl::Unset
         }
-        // Directus takes an empty one for a no, and asks PGSSLMODE only if there is none.
+        // Directus reads an empty value as false, and uses PGSSLMODE only if DB_SSL is not set.
         None if env.is_empty("DB_SSL") => Ssl::Off,
         None => Ssl::Unset,
     }
 }
 
-/// Whether one of `DB_SSL__*` is set.
+/// Returns true if one of `DB_SSL__*` is set.
 pub(super) fn has_options(env: &Env) -> bool {
     env.names().any(|name| name.starts_with("DB_SSL__") && env.plain(name).is_some())
 }
 
 fn identity_from_variables(env: &Env, problems: &mut Problems) -> Option<(Pem, Pem)> {
-    let mut read = |name: &'static str| env.get_text(name, problems).map(|text| Pem::new(name, text));
-    match (read("DB_SSL__CERT"), read("DB_SSL__KEY")) {
+    let [certificate, key] =
+        ["DB_SSL__CERT", "DB_SSL__KEY"].map(|name| Some(Pem::new(name, env.get_text(name, problems)?)));
+    match (certificate, key) {
         (Some(certificate), Some(key)) => Some((certificate, key)),
         (Some(_), None) if !problems.mention("DB_SSL__KEY") => {
             problems.add("DB_SSL__KEY is not set, but DB_SSL__CERT is: set both or neither");
@@ -107,18 +107,17 @@ fn identity_from_variables(env: &Env, problems: &mut Problems) -> Option<(Pem, P
     }
 }
 
-/// Reads the parameters of a connection string; `variable` holds it.
+/// Reads the parameters of the connection string in `variable`.
 ///
-/// `sslmode=prefer`, `require` and `verify-ca` all check the certificate and the name, unlike libpq's.
+/// Unlike in libpq, `sslmode=prefer`, `require` and `verify-ca` all verify the certificate and its name.
 pub(super) fn from_parameters(parameters: &Parameters, variable: &str, problems: &mut Problems) -> Ssl {
-    let value = |name: &str| parameters.get(name);
-    let files = [value("sslrootcert"), value("sslcert"), value("sslkey")];
-    let reject_unauthorized = match value("sslmode") {
+    let files = ["sslrootcert", "sslcert", "sslkey"].map(|name| parameters.get(name));
+    let reject_unauthorized = match parameters.get("sslmode") {
         None if files == [None; 3] => {
-            return match value("ssl") {
+            return match parameters.get("ssl") {
                 None => Ssl::Unset,
                 Some("true" | "1") => Ssl::On(Box::default()),
-                Some("no-verify") => Ssl::On(Given::unchecked()),
+                Some("no-verify") => Ssl::On(NodeOptions::unchecked()),
                 Some("0") => Ssl::Off,
                 Some(_) => {
                     problems.add(format!("{variable} has a parameter ssl that is neither true nor 0: use sslmode"));
@@ -141,7 +140,7 @@ pub(super) fn from_parameters(parameters: &Parameters, variable: &str, problems:
     if certificate.is_some() != key.is_some() {
         problems.add(format!("{variable} has only one of sslcert and sslkey: give both or neither"));
     }
-    Ssl::On(Box::new(Given {
+    Ssl::On(Box::new(NodeOptions {
         reject_unauthorized,
         ca: ca.flatten(),
         identity: certificate.flatten().zip(key.flatten()),
@@ -159,22 +158,23 @@ fn read_pem(path: &str, variable: &str, problems: &mut Problems) -> Option<Pem> 
     }
 }
 
-/// The client for what was said, `None` for a plain connection. `host` is what the server is called.
+/// Returns the client for these settings; `None` for a plain connection. `host` is the server's name or address.
 pub(super) fn client(ssl: Ssl, host: &str, env: &Env, problems: &mut Problems) -> Option<TlsClient> {
     let given = match ssl {
         Ssl::Off => return None,
         Ssl::On(given) => *given,
         Ssl::Unset => match env.plain("PGSSLMODE") {
-            Some("prefer" | "require" | "verify-ca" | "verify-full") => Given::default(),
-            Some("no-verify") => *Given::unchecked(),
+            Some("prefer" | "require" | "verify-ca" | "verify-full") => NodeOptions::default(),
+            Some("no-verify") => *NodeOptions::unchecked(),
             _ => return None,
         },
     };
     if host.starts_with('/') {
-        problems.add(format!("{host} is a Unix socket, on which PostgreSQL speaks no TLS: set DB_SSL to false"));
+        problems.add(format!("{host} is a Unix socket, on which PostgreSQL does not support TLS: set DB_SSL to false"));
         return None;
     }
     let trusts_all = env.plain("NODE_TLS_REJECT_UNAUTHORIZED") == Some("0");
+    let is_address = host.parse::<IpAddr>().is_ok();
     let options = TlsOptions {
         roots: match given.ca {
             _ if !given.reject_unauthorized.unwrap_or(!trusts_all) => Roots::Any,
@@ -182,38 +182,34 @@ pub(super) fn client(ssl: Ssl, host: &str, env: &Env, problems: &mut Problems) -
             None => node_roots(env, problems),
         },
         identity: given.identity.map(|(certificate, key)| (certificate, Secret::new(key.text), key.source)),
-        // Node asks an address for no name, and then checks the certificate for `localhost`.
-        server_name: host
-            .parse::<IpAddr>()
-            .is_ok()
-            .then(|| given.server_name.clone().unwrap_or_else(|| "localhost".to_owned())),
-        says_the_name: host.parse::<IpAddr>().is_err() || given.server_name.is_some(),
+        sends_name: !is_address || given.server_name.is_some(),
+        // For an address Node sends no name, and verifies the certificate against `localhost`.
+        server_name: is_address.then(|| given.server_name.unwrap_or_else(|| "localhost".to_owned())),
     };
     match TlsClient::new(&options) {
         Ok(client) => Some(client),
-        Err(complaint) => {
-            problems.add(complaint);
+        Err(problem) => {
+            problems.add(problem);
             None
         }
     }
 }
 
-/// What Node trusts where no CA is given.
+/// Returns the authorities that Node trusts if no CA is configured.
 fn node_roots(env: &Env, problems: &mut Problems) -> Roots {
-    let flag =
-        |wanted: &str| env.plain("NODE_OPTIONS").is_some_and(|flags| flags.split(' ').any(|flag| flag == wanted));
-    let only_system = flag("--use-openssl-ca");
+    let flags: Vec<&str> = env.plain("NODE_OPTIONS").unwrap_or_default().split(' ').collect();
+    let only_system = flags.contains(&"--use-openssl-ca");
     let mut more = Vec::new();
-    if only_system || flag("--use-system-ca") || env.plain("NODE_USE_SYSTEM_CA") == Some("1") {
+    if only_system || flags.contains(&"--use-system-ca") || env.plain("NODE_USE_SYSTEM_CA") == Some("1") {
         let found = match env.plain("SSL_CERT_FILE") {
             Some(path) => Some(path),
             None => SYSTEM_ROOTS.into_iter().find(|path| Path::new(path).exists()),
         };
         match found {
-            Some(path) => more.extend(read_pem(path, "NODE_OPTIONS asks for the system's certificates", problems)),
+            Some(path) => more.extend(read_pem(path, "NODE_OPTIONS selects the system's certificates", problems)),
             None => problems.add(
-                "NODE_OPTIONS asks for the system's certificates, and there are none: \
-                 name their file in SSL_CERT_FILE, or give DB_SSL__CA",
+                "NODE_OPTIONS selects the system's certificates, but there are none: \
+                 name their file in SSL_CERT_FILE, or set DB_SSL__CA",
             ),
         }
     }

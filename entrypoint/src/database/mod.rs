@@ -1,4 +1,4 @@
-//! Phases 2 and 3: a connection to PostgreSQL, and the lock that makes this boot the only one.
+//! Phases 2 and 3: the connection to PostgreSQL, and the lock that excludes other boots.
 
 mod classify;
 mod lock;

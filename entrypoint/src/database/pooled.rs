@@ -1,8 +1,8 @@
-//! Phase 3: no pooler in transaction or statement mode stands in between.
+//! Phase 3: detects a pooler in transaction or statement mode between the boot and PostgreSQL.
 //!
-//! Such a pooler gives each transaction whichever connection is free. A session's advisory lock is then taken on one of
-//! them and let go of, or not, on another: two boots would work at once, or none ever again. The same for `set`, and
-//! for the locks of Directus' own migrations.
+//! Such a pooler gives each transaction any free connection. A session's advisory lock is then taken on one connection and
+//! released, or not, on another: two boots would run at once, or none ever again. The same applies to `set`, and to the
+//! locks of Directus' own migrations.
 
 use std::time::Duration;
 
@@ -12,27 +12,28 @@ use super::{Pooled, Session, WaitError, wait};
 use crate::config::DatabaseConfig;
 use crate::log::Log;
 
-/// How often is asked: connections that others hold at the moment may hide the pooler from one question.
+/// Number of rounds: in a single round, connections that other clients hold may hide the pooler.
 const ROUNDS: u32 = 3;
-/// Why the way to PostgreSQL will not do, or is not known to.
+
+/// An error of the pooler detection.
 #[derive(Debug, thiserror::Error)]
 pub enum PoolError {
-    /// A pooler is there.
+    /// A pooler was detected.
     #[error(transparent)]
     Pooled(#[from] Pooled),
-    /// There was no second connection.
+    /// The second connection failed.
     #[error(transparent)]
     Wait(#[from] WaitError),
-    /// A question failed.
+    /// A query failed.
     #[error(transparent)]
     Query(#[from] tokio_postgres::Error),
 }
 
-/// Makes sure that the session has a server process of its own: while another session holds one in a transaction, ours
-/// stays where it was, and that is not the other's. Returns the other session.
+/// Verifies that the session has its own server process: while a second session holds one in a transaction, ours must keep
+/// the same other process. Returns the second session.
 ///
 /// # Errors
-/// [`PoolError::Pooled`], or why it could not be found out.
+/// [`PoolError::Pooled`], or the error of a connection or query.
 pub async fn refuse_pooler(
     session: &Session,
     config: &DatabaseConfig,
@@ -40,28 +41,33 @@ pub async fn refuse_pooler(
     log: &Log,
 ) -> Result<Session, PoolError> {
     let other = wait(config, deadline, log).await?;
-    let pooled = |evidence: String| PoolError::Pooled(Pooled { target: config.target.clone(), evidence });
     for _ in 0..ROUNDS {
-        let before = ask(&session.client, "select pg_backend_pid()").await?;
-        let others = ask(&other.client, "begin; select pg_backend_pid()").await?;
-        if before == others {
-            return Err(pooled(format!("two sessions share the server process {before}")));
-        }
-        let after = ask(&session.client, "select pg_backend_pid()").await?;
-        // Given back, that connection is the next that a pooler gives away.
-        ask(&other.client, "rollback; select pg_backend_pid()").await?;
-        let last = ask(&session.client, "select pg_backend_pid()").await?;
-        if let Some(moved) = [after, last].into_iter().find(|pid| *pid != before) {
-            return Err(pooled(format!("the session moved from the server process {before} to {moved}")));
+        if let Some(evidence) = find_evidence(&session.client, &other.client).await? {
+            return Err(Pooled { target: config.target.clone(), evidence }.into());
         }
     }
     Ok(other)
 }
 
-/// The first value of the answer. Asked without a prepared statement, which would not outlast the first question.
-async fn ask(client: &Client, question: &str) -> Result<String, PoolError> {
-    let answer = client.simple_query(question).await?;
-    let value = answer.iter().find_map(|message| match message {
+/// Returns the evidence of a pooler that one round of queries gives.
+async fn find_evidence(client: &Client, other: &Client) -> Result<Option<String>, PoolError> {
+    let before = query(client, "select pg_backend_pid()").await?;
+    let others = query(other, "begin; select pg_backend_pid()").await?;
+    if before == others {
+        return Ok(Some(format!("two sessions share the server process {before}")));
+    }
+    let after = query(client, "select pg_backend_pid()").await?;
+    // The released connection is the next one that a pooler assigns.
+    query(other, "rollback; select pg_backend_pid()").await?;
+    let last = query(client, "select pg_backend_pid()").await?;
+    let moved = [after, last].into_iter().find(|pid| *pid != before);
+    Ok(moved.map(|moved| format!("the session moved from the server process {before} to {moved}")))
+}
+
+/// Returns the first value of the result. Uses no prepared statement, because a pooler would lose it.
+async fn query(client: &Client, sql: &str) -> Result<String, PoolError> {
+    let messages = client.simple_query(sql).await?;
+    let value = messages.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
         _ => None,
     });

@@ -1,4 +1,4 @@
-//! One connection to PostgreSQL, whose end is noticed and whose notices are kept.
+//! One connection to PostgreSQL, with its notices and the reason of its end.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -13,36 +13,36 @@ use tokio_postgres::{AsyncMessage, Client, Connection, SimpleQueryMessage};
 use super::{TlsClient, describe};
 use crate::config::DatabaseConfig;
 
-/// How long the end of a connection may take.
-const GOODBYE: Duration = Duration::from_secs(1);
+/// Time limit for closing a connection.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Brings every setting of a session back to what the connection began with: a `set search_path` or `set role` in one
-/// migration must reach neither the ledger nor the next.
+/// Resets all settings of a session: a `set search_path` or `set role` in one migration must affect neither the ledger nor
+/// the next migration.
 ///
-/// A boot that was killed holds its lock until its statement ends; with the check interval the server notices within
-/// half a second. Servers before 14 do not have it.
+/// A killed boot holds its lock until its statement ends; with the check interval the server notices the closed connection
+/// within half a second. Servers before 14 do not have that setting.
 pub const RESET: &str = "reset session authorization;
      reset all;
      select set_config(name, '500', false) from pg_catalog.pg_settings where name = 'client_connection_check_interval'";
 
-/// A message that PostgreSQL sent beside an answer (`RAISE WARNING`, `NOTICE: … already exists`).
+/// A message that PostgreSQL sent in addition to a result (`RAISE WARNING`, `NOTICE: … already exists`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
     /// `WARNING`, `NOTICE`, …, untranslated.
     pub severity: String,
-    /// Its text.
+    /// The text, possibly translated.
     pub message: String,
 }
 
 impl Notice {
-    /// Whether somebody should look at it.
+    /// Returns true if the operator should read it.
     #[must_use]
     pub fn is_warning(&self) -> bool {
         self.severity == "WARNING"
     }
 }
 
-/// Why a connection ended.
+/// The reason why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lost(pub String);
 
@@ -52,34 +52,34 @@ impl fmt::Display for Lost {
     }
 }
 
-/// One connection. The boot holds one from phase 2 to 7; its advisory lock lives and dies with it.
+/// One connection. An advisory lock that it takes ends with it.
 #[derive(Debug)]
 pub struct Session {
-    /// What queries go through.
+    /// The driver's client, for queries.
     pub client: Client,
-    /// `16.6`, as the server says it.
+    /// The server's version number, such as `16.6`.
     pub server_version: String,
     notices: mpsc::UnboundedReceiver<Notice>,
     ended: watch::Receiver<Option<Lost>>,
 }
 
 impl Session {
-    /// Connects and asks a real question: a server that takes connections may not answer yet.
+    /// Connects and runs a query, because a server that accepts connections may not answer yet. Has no time limit.
     ///
     /// # Errors
-    /// The driver's. Does not bound the time it takes.
+    /// The driver's.
     pub async fn connect(config: &DatabaseConfig) -> Result<Session, tokio_postgres::Error> {
         let mut driver = config.driver.clone();
-        // Directus does not fall back from one to the other either.
+        // Without a fallback to the other mode, like Directus.
         driver.ssl_mode(if config.tls.is_some() { SslMode::Require } else { SslMode::Disable });
-        // A plain connection goes by the same type: the driver's code for another would be in the binary once more.
+        // A plain connection uses the same type, because a second one would duplicate the driver's code in the binary.
         let connector = match &config.tls {
             Some(tls) => tls.connector(),
             None => TlsClient::unused().connector(),
         };
         let (client, connection) = driver.connect(connector).await?;
         let mut session = Session::drive(client, connection);
-        // Without a prepared statement: a pooler may have lost it before it is used.
+        // Without a prepared statement, which a pooler may lose before it is used.
         for message in session.client.simple_query("show server_version").await? {
             if let SimpleQueryMessage::Row(row) = message {
                 let version = row.get(0).unwrap_or_default();
@@ -89,7 +89,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Readies the session for work: its settings, and that the server looks whether we are still there.
+    /// Prepares the session for work: default settings, and the server's check for a closed connection.
     ///
     /// # Errors
     /// The driver's.
@@ -112,7 +112,7 @@ impl Session {
                             severity: message.severity().to_owned(),
                             message: message.message().to_owned(),
                         });
-                        // Nobody listens any more: the session is being dropped.
+                        // The receiver is gone: the session is being dropped.
                         drop(notice_sent);
                     }
                     Some(Ok(_)) => {}
@@ -125,22 +125,20 @@ impl Session {
         Session { client, server_version: String::new(), notices, ended }
     }
 
-    /// Ends the connection in good order, and with it the lock.
+    /// Ends the connection in an orderly way, and its locks with it.
     pub async fn close(self) {
-        let Session { client, ended, .. } = self;
+        let Session { client, mut ended, .. } = self;
         drop(client);
-        let mut ended = ended;
-        // A server that does not read our goodbye is no reason to wait for it.
-        drop(timeout(GOODBYE, ended.wait_for(Option::is_some)).await);
+        // A server that does not read the Terminate message must not delay the boot.
+        drop(timeout(CLOSE_TIMEOUT, ended.wait_for(Option::is_some)).await);
     }
 
-    /// The notices that came since the last call.
+    /// Returns the notices that arrived since the last call.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         std::iter::from_fn(|| self.notices.try_recv().ok()).collect()
     }
 
-    /// Waits until the connection ends, and says why. A statement's own error is often just "closed": the cause is
-    /// here.
+    /// Waits until the connection ends and returns the reason. The error of a statement is often just "closed".
     pub async fn lost(&self) -> Lost {
         let mut ended = self.ended.clone();
         let lost = match ended.wait_for(Option::is_some).await {

@@ -1,7 +1,7 @@
-//! The boot's own tables, in a PostgreSQL schema of their own: the migration ledger, the snapshot lineage and the list of
-//! the attic.
+//! The boot's own tables, in a separate PostgreSQL schema: the migration ledger, the snapshot history and the list of the
+//! attic.
 //!
-//! The schema is called `boot`. Directus looks at `public` alone, so no version of it ever sees these tables.
+//! The schema is called `boot`. Directus reads only `public`, so no version of it ever sees these tables.
 
 use serde_json::Value;
 use tokio_postgres::Client;
@@ -11,7 +11,7 @@ use crate::migrations::{LEDGER_STAMPS, Manifest, ledger_digest};
 use crate::reconcile::LineageRow;
 use contract::Phase;
 
-/// Whether any boot has been here.
+/// Returns true if a boot has run on this database.
 ///
 /// # Errors
 /// The driver's.
@@ -20,12 +20,12 @@ pub async fn exists(client: &Client) -> Result<bool, tokio_postgres::Error> {
     Ok(row.get(0))
 }
 
-/// Makes the schema and its tables, or what an earlier boot's lack, if they are not there. Call it with the boot lock held.
+/// Creates the schema, its tables and later added columns as far as they are missing. Call it with the boot lock held.
 ///
 /// # Errors
 /// The driver's; `42501` if the role may not create a schema.
 pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
-    // Asked first, because `if not exists` says a NOTICE at every boot and needs the right to create.
+    // Checked first, because `if not exists` raises a NOTICE at every boot and needs the CREATE privilege.
     let row = client
         .query_one(
             "select count(*) = 4 from pg_catalog.pg_attribute
@@ -86,7 +86,7 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
         .await
 }
 
-/// The whole ledger as a JSON array, for a report; empty where no boot has been.
+/// Returns the whole ledger as a JSON array, for a report; empty if no boot has run.
 ///
 /// # Errors
 /// The driver's.
@@ -103,14 +103,14 @@ pub async fn ledger_as_json(client: &Client) -> Result<Value, tokio_postgres::Er
     Ok(serde_json::from_str(row.get(0)).unwrap_or_default())
 }
 
-/// The snapshots that were applied, the newest last.
+/// Returns the snapshots that were applied, the newest last.
 ///
 /// # Errors
 /// The driver's.
 pub async fn lineage(client: &Client) -> Result<Vec<LineageRow>, tokio_postgres::Error> {
     let rows = client
         .query(
-            // A lineage that is older than the column does not have it.
+            // Tables of older boots lack the column `fingerprint`.
             "select digest, directus_version, to_jsonb(s) ->> 'fingerprint', image,
                     to_char(applied_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')
              from boot.snapshots s order by id",
@@ -138,7 +138,7 @@ pub async fn has_snapshot(client: &Client, digest: &str) -> Result<bool, tokio_p
     Ok(client.query_typed_one(query, &[(&digest, Type::TEXT)]).await?.get(0))
 }
 
-/// Adds a snapshot to the lineage, unless it is the newest already.
+/// Adds a snapshot to the history, unless it is already the newest.
 ///
 /// # Errors
 /// The driver's.
@@ -159,8 +159,8 @@ pub async fn record_snapshot(
     Ok(())
 }
 
-/// Notes that the schema with this fingerprint is the newest snapshot, as this Directus sees it; and, if the ledger is
-/// exactly what the image's files come to, by which stamps that can be told from now on without reading it.
+/// Records that the schema with this fingerprint matches the newest snapshot under this version of Directus. If the ledger
+/// matches the image's files exactly, its stamps are recorded too, so that later boots need not read it.
 ///
 /// # Errors
 /// The driver's.
@@ -179,7 +179,7 @@ pub async fn seal(
         ledger_digest(Phase::PostSchema),
     );
     let [db_init, post_schema] = [Phase::DbInit, Phase::PostSchema].map(|phase| &manifest.of_phase(phase).ledger);
-    let stands_for = manifest.ledger_digest();
-    client.execute(&statement, &[&directus_version, &fingerprint, db_init, post_schema, &stands_for]).await?;
+    let digest = manifest.ledger_digest();
+    client.execute(&statement, &[&directus_version, &fingerprint, db_init, post_schema, &digest]).await?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The TLS client, as Node would make it. rustls with ring.
+//! The TLS client, configured like Node's. Uses rustls with ring.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::secret::Secret;
 
-/// PEM text and where it came from: a variable or a path.
+/// PEM text and its source: a variable or a path.
 #[derive(Clone)]
 pub struct Pem {
-    /// For messages.
+    /// The variable or path, for messages.
     pub source: String,
-    /// Not for messages: a key may be in it.
+    /// The text. It may contain a key, so it must not appear in messages.
     pub text: String,
 }
 
 impl Pem {
-    /// Wraps a text.
+    /// Wraps a text that was read from `source`.
     pub fn new(source: impl Into<String>, text: String) -> Self {
         Pem { source: source.into(), text }
     }
@@ -31,15 +31,15 @@ impl Pem {
         match certificates {
             Ok(certificates) if certificates.is_empty() => {
                 let source = &self.source;
-                let way_out = if source.starts_with("DB_SSL__") {
+                let remedy = if source.starts_with("DB_SSL__") {
                     format!("give the text from -----BEGIN CERTIFICATE----- on, or its path in {source}_FILE")
                 } else {
                     "give the text from -----BEGIN CERTIFICATE----- on".to_owned()
                 };
-                Err(format!("{source} holds no PEM certificate: {way_out}"))
+                Err(format!("{source} does not contain a PEM certificate: {remedy}"))
             }
             Ok(certificates) => Ok(certificates),
-            Err(_) => Err(format!("{} is no PEM: give the certificate's text as it was issued", self.source)),
+            Err(_) => Err(format!("{} is not valid PEM: give the certificate's text as it was issued", self.source)),
         }
     }
 }
@@ -50,46 +50,46 @@ impl fmt::Debug for Pem {
     }
 }
 
-/// Whose certificates are taken.
+/// The authorities whose server certificates are accepted.
 #[derive(Debug)]
 pub enum Roots {
-    /// Anybody's.
+    /// Any server certificate is accepted without verification.
     Any,
-    /// Those that these signed, and no others.
+    /// Only these authorities are trusted.
     Only(Pem),
-    /// Those that Node takes.
+    /// The authorities that Node trusts.
     Node {
-        /// Whether it trusts its built-in ones, which are Mozilla's.
+        /// Includes Node's built-in ones, which are Mozilla's.
         mozilla: bool,
-        /// Further ones.
+        /// Further authorities.
         more: Vec<Pem>,
     },
 }
 
-/// What a client is made from.
+/// The options of a TLS client.
 #[derive(Debug)]
 pub struct TlsOptions {
-    /// Whose certificates are taken.
+    /// The trusted authorities.
     pub roots: Roots,
-    /// The client's own certificate, its key, and where the key came from.
+    /// The client's own certificate, its key, and the key's source.
     pub identity: Option<(Pem, Secret, String)>,
-    /// What the server's certificate must name, if not the host.
+    /// The name that the server's certificate must have, if not the host.
     pub server_name: Option<String>,
-    /// Whether the server is told that name.
-    pub says_the_name: bool,
+    /// The name is sent to the server (SNI).
+    pub sends_name: bool,
 }
 
-/// How an encrypted connection begins.
+/// The TLS settings of a connection.
 #[derive(Clone)]
 pub struct TlsClient {
     connector: MakeRustlsConnect,
-    /// What the server's certificate must name, if not the host.
+    /// The name that the server's certificate must have, if not the host.
     pub server_name: Option<String>,
 }
 
 impl fmt::Debug for TlsClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the connector: the client's key is in it.
+        // Without the connector, which contains the client's key.
         f.debug_struct("TlsClient").field("server_name", &self.server_name).finish_non_exhaustive()
     }
 }
@@ -98,7 +98,7 @@ impl TlsClient {
     /// Reads the certificates.
     ///
     /// # Errors
-    /// What is wrong with them, and the way out.
+    /// The problem of a certificate or key, with its remedy.
     pub fn new(options: &TlsOptions) -> Result<TlsClient, String> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -119,7 +119,7 @@ impl TlsClient {
                     roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
                 }
                 for pem in more {
-                    // A system's bundle may hold some that rustls does not read, and Node passes over them, too.
+                    // A system's bundle may contain certificates that rustls cannot read; Node skips them, too.
                     roots.add_parsable_certificates(pem.certificates()?);
                 }
                 builder.with_root_certificates(roots)
@@ -129,79 +129,86 @@ impl TlsClient {
             None => builder.with_no_client_auth(),
             Some((certificate, key, source)) => {
                 let key = PrivateKeyDer::from_pem_slice(key.reveal().as_bytes()).map_err(|_| {
-                    format!("{source} holds no PEM private key that can be read: give one without a passphrase")
+                    format!("{source} does not contain a readable PEM private key: give one without a passphrase")
                 })?;
                 builder
                     .with_client_auth_cert(certificate.certificates()?, key)
                     .map_err(|error| format!("{} and {source} cannot be used together: {error}", certificate.source))?
             }
         };
-        config.enable_sni = options.says_the_name;
+        config.enable_sni = options.sends_name;
         Ok(TlsClient { connector: MakeRustlsConnect::new(config), server_name: options.server_name.clone() })
     }
 
-    /// One for connections that are never encrypted.
+    /// A client for connections that are never encrypted.
     pub(super) fn unused() -> TlsClient {
-        let options = TlsOptions { roots: Roots::Any, identity: None, server_name: None, says_the_name: false };
-        TlsClient::new(&options).expect("no certificate is read that could be wrong")
+        let options = TlsOptions { roots: Roots::Any, identity: None, server_name: None, sends_name: false };
+        TlsClient::new(&options).expect("options without certificates cannot fail")
     }
 
-    /// What the driver wants.
+    /// The connector that the driver takes.
     pub(super) fn connector(&self) -> MakeRustlsConnect {
         self.connector.clone()
     }
 }
 
-/// What a handshake failed of, and what to do: words for an operator.
+/// Returns the reason of a TLS failure and its remedy, as text for the operator.
 pub(super) fn explain(error: &rustls::Error) -> (String, &'static str) {
-    let rejected = |reason: String| format!("its certificate {reason}");
     match error {
-        rustls::Error::InvalidCertificate(reason) => match reason {
-            CertificateError::UnknownIssuer => (
-                rejected("is signed by nobody who is trusted here".to_owned()),
-                "give its authority's certificate in DB_SSL__CA (in a connection string: sslrootcert)",
-            ),
-            // Its authority has the name of one that is trusted, and another key.
-            CertificateError::BadSignature => (
-                rejected("is signed by an authority that has the name of a trusted one, but is another".to_owned()),
-                "give the authority's present certificate in DB_SSL__CA (in a connection string: sslrootcert)",
-            ),
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                (rejected("has expired".to_owned()), "have it renewed, and look at this machine's clock")
-            }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                (rejected("is not valid yet".to_owned()), "look at the clocks of both machines")
-            }
-            CertificateError::NotValidForNameContext { expected, presented } if presented.is_empty() => (
-                rejected(format!("names no host, {} was expected", expected.to_str())),
-                "have it issued anew with subjectAltName=DNS:<host>, a common name is not enough",
-            ),
-            CertificateError::NotValidForNameContext { expected, presented } => (
-                rejected(format!("is for {}, not for {}", bare(presented).join(", "), expected.to_str())),
-                "connect by a name that it has, or have it issued anew with subjectAltName=DNS:<host>",
-            ),
-            // The only way to tell this one: the reason is a private type of the verifier's.
-            CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => (
-                rejected("is an authority's own (CA:TRUE)".to_owned()),
-                "have a server certificate signed by it (basicConstraints=CA:FALSE), and keep it in DB_SSL__CA",
-            ),
-            other => (rejected(format!("cannot be used: {other}")), "have it issued anew"),
-        },
+        rustls::Error::InvalidCertificate(reason) => {
+            let (reason, remedy) = explain_certificate(reason);
+            (format!("its certificate {reason}"), remedy)
+        }
         rustls::Error::AlertReceived(alert) => explain_alert(*alert),
         other => (format!("TLS failed: {other}"), "correct the server's TLS settings or DB_SSL"),
     }
 }
 
-/// The names of a certificate, which come as `DnsName("db")`.
+/// Returns the reason why the server's certificate was rejected, and the remedy.
+fn explain_certificate(error: &CertificateError) -> (String, &'static str) {
+    match error {
+        CertificateError::UnknownIssuer => (
+            "is not signed by a trusted authority".to_owned(),
+            "give its authority's certificate in DB_SSL__CA (in a connection string: sslrootcert)",
+        ),
+        // Its authority has the name of a trusted one, but a different key.
+        CertificateError::BadSignature => (
+            "is signed by an authority with the name of a trusted one, but a different key".to_owned(),
+            "give the authority's present certificate in DB_SSL__CA (in a connection string: sslrootcert)",
+        ),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            ("has expired".to_owned(), "renew it, and check this machine's clock")
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            ("is not valid yet".to_owned(), "check the clocks of both machines")
+        }
+        CertificateError::NotValidForNameContext { expected, presented } if presented.is_empty() => (
+            format!("does not name a host, {} was expected", expected.to_str()),
+            "reissue it with subjectAltName=DNS:<host>, a common name is not enough",
+        ),
+        CertificateError::NotValidForNameContext { expected, presented } => (
+            format!("is for {}, not for {}", bare(presented).join(", "), expected.to_str()),
+            "connect to one of its names, or reissue it with subjectAltName=DNS:<host>",
+        ),
+        // Recognised by its text, because its type is private to the verifier.
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => (
+            "is an authority's own (CA:TRUE)".to_owned(),
+            "sign a server certificate with it (basicConstraints=CA:FALSE), and keep it in DB_SSL__CA",
+        ),
+        other => (format!("cannot be used: {other}"), "reissue it"),
+    }
+}
+
+/// Returns the names of a certificate, which come as `DnsName("db")`.
 fn bare(names: &[String]) -> Vec<&str> {
     names.iter().map(|name| name.split('"').nth(1).unwrap_or(name)).collect()
 }
 
-/// The server's own complaint.
+/// Returns the reason of an alert that the server sent, and the remedy.
 fn explain_alert(alert: AlertDescription) -> (String, &'static str) {
     match alert {
         AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure => {
-            ("it demands a certificate of the client".to_owned(), "set DB_SSL__CERT and DB_SSL__KEY")
+            ("it requires a client certificate".to_owned(), "set DB_SSL__CERT and DB_SSL__KEY")
         }
         AlertDescription::UnknownCA
         | AlertDescription::BadCertificate
@@ -211,14 +218,14 @@ fn explain_alert(alert: AlertDescription) -> (String, &'static str) {
         | AlertDescription::CertificateUnknown
         | AlertDescription::AccessDenied
         | AlertDescription::DecryptError => (
-            format!("it does not take the client's certificate ({alert:?})"),
-            "give one in DB_SSL__CERT that the server's ssl_ca_file has signed",
+            format!("it does not accept the client's certificate ({alert:?})"),
+            "give one in DB_SSL__CERT that an authority in the server's ssl_ca_file has signed",
         ),
         other => (format!("it ended the TLS handshake ({other:?})"), "correct the server's TLS settings or DB_SSL"),
     }
 }
 
-/// Takes any certificate, as `DB_SSL__REJECT_UNAUTHORIZED=false` demands; signatures are still checked.
+/// Accepts any certificate, for `DB_SSL__REJECT_UNAUTHORIZED=false`; signatures of the handshake are still verified.
 #[derive(Debug)]
 struct AnyServer(Arc<rustls::crypto::CryptoProvider>);
 

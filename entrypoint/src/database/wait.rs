@@ -1,4 +1,4 @@
-//! Phase 2: PostgreSQL answers a query, or the reason why not.
+//! Phase 2: waits until PostgreSQL answers a query.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use super::{Pooled, Session, Verdict, describe, judge, trace_of_pooler};
 use crate::config::DatabaseConfig;
 use crate::log::Log;
 
-/// How long one attempt may take; bounds a frozen server and a black-holed address.
+/// Time limit for one attempt; bounds a frozen server and a black-holed address.
 const ATTEMPT: Duration = Duration::from_secs(5);
 /// Pause between attempts.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How often a wait is mentioned in the log.
-const MENTION: Duration = Duration::from_secs(5);
+/// Interval at which the same reason is logged again.
+const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Why there is no connection.
+/// An error of connecting.
 #[derive(Debug, thiserror::Error)]
 pub enum WaitError {
-    /// Nothing answered in time.
+    /// The server did not answer in time.
     #[error(
         "no answer from {target} within {} s: {last}; check DB_HOST, DB_PORT and that PostgreSQL runs",
         waited.as_secs()
@@ -29,17 +29,17 @@ pub enum WaitError {
         target: String,
         /// The deadline that passed.
         waited: Duration,
-        /// What the last attempt met.
+        /// The error of the last attempt.
         last: String,
     },
-    /// The server said no.
-    #[error("{target} refuses: {reason}; {remedy}")]
+    /// The server refused the connection.
+    #[error("{target} refuses the connection: {reason}; {remedy}")]
     Refused {
         /// `host:port`.
         target: String,
-        /// What it said.
+        /// The error, see [`describe`].
         reason: String,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
     },
     /// A pooler answered.
@@ -47,15 +47,15 @@ pub enum WaitError {
     Pooled(#[from] Pooled),
 }
 
-/// Connects, trying again while that can help.
+/// Connects, and retries errors that are transient.
 ///
 /// # Errors
 /// [`WaitError::Refused`] at once, [`WaitError::Unreachable`] after `deadline`.
 pub async fn wait(config: &DatabaseConfig, deadline: Duration, log: &Log) -> Result<Session, WaitError> {
     let began = Instant::now();
-    let mut last_said: Option<(String, Instant)> = None;
+    let mut logged: Option<(String, Instant)> = None;
     loop {
-        // The last attempt may not outlast the deadline by more than a moment.
+        // The last attempt may exceed the deadline only by `PAUSE`.
         let left = deadline.saturating_sub(began.elapsed()).max(PAUSE);
         let reason = match timeout(ATTEMPT.min(left), Session::connect(config)).await {
             Ok(Ok(session)) => return Ok(session),
@@ -77,9 +77,9 @@ pub async fn wait(config: &DatabaseConfig, deadline: Duration, log: &Log) -> Res
         if began.elapsed() >= deadline {
             return Err(WaitError::Unreachable { target: config.target.clone(), waited: deadline, last: reason });
         }
-        if last_said.as_ref().is_none_or(|(said, when)| *said != reason || when.elapsed() >= MENTION) {
+        if logged.as_ref().is_none_or(|(before, when)| *before != reason || when.elapsed() >= LOG_INTERVAL) {
             log.note(format!("waiting for {} ({reason}), {} s", config.target, began.elapsed().as_secs()));
-            last_said = Some((reason, Instant::now()));
+            logged = Some((reason, Instant::now()));
         }
         sleep(PAUSE).await;
     }

@@ -1,8 +1,7 @@
-//! Phases 3 to 7: whether PostgreSQL still answers.
+//! Phases 3 to 7: the watchdog for a PostgreSQL that no longer answers.
 //!
-//! A server that is frozen breaks no connection: whoever waits for its answer waits for ever. A migration may take as
-//! long as it likes, so it is not the answer that is bounded but the server's silence: every now and then another
-//! connection asks whether it is there.
+//! A frozen server does not close connections, so a query to it waits forever. A migration may run for any time, so the
+//! limit is not on its answer: a second connection probes the server at intervals.
 
 use std::time::Duration;
 
@@ -11,18 +10,18 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{Lost, Session};
 use crate::config::DatabaseConfig;
 
-/// Pause between questions, and how long one may take; a deadline that is shorter shortens both.
-const EVERY: Duration = Duration::from_secs(5);
+/// Pause between probes and time limit for one; a shorter deadline reduces both.
+const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Ends once the server has answered nobody for that long, and says so.
+/// Returns once the server has not answered for the duration of `deadline`.
 pub async fn silence(config: &DatabaseConfig, deadline: Duration) -> Lost {
     let mut answered = Instant::now();
     loop {
-        sleep(EVERY.min(deadline / 2)).await;
-        // A refusal is an answer, too; and a server that is gone ends the boot's own connection, which tells more.
-        if let Ok(answer) = timeout(EVERY.min(deadline), Session::connect(config)).await {
+        sleep(INTERVAL.min(deadline / 2)).await;
+        // A refusal is an answer, too: a stopped server ends the boot's own connection, whose error is more precise.
+        if let Ok(result) = timeout(INTERVAL.min(deadline), Session::connect(config)).await {
             answered = Instant::now();
-            if let Ok(session) = answer {
+            if let Ok(session) = result {
                 session.close().await;
             }
         }
