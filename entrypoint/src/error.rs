@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::boot::exec::{ExecError, NoPm2Home};
 use crate::config::Problems;
 use crate::database::lock_retry::{Blocked, is_lock_failure};
+use crate::database::settings::SettingError;
 use crate::database::{LockError, Lost, PoolError, Pooled, VerifyError, WaitError, describe, trace_of_pooler};
 use crate::directus::snapshot::InvalidSnapshot;
 use crate::directus::{BridgeError, NoDirectus};
@@ -37,6 +38,9 @@ pub enum BootError {
     /// Phase 3, or later if it is detected then: the connection goes through a pooler.
     #[error("{0}")]
     Pooled(#[from] Pooled),
+    /// Phase 3: the role's settings do not allow a boot.
+    #[error("{0}")]
+    Setting(SettingError),
     /// Phases 4 and 7: a SQL file failed.
     #[error("{0}")]
     Apply(#[from] ApplyError),
@@ -153,7 +157,9 @@ impl BootError {
             BootError::Snapshot(_) => ExitCode::SnapshotInvalid,
             BootError::Wait(WaitError::Unreachable { .. }) => ExitCode::DatabaseUnreachable,
             BootError::Wait(WaitError::Pooled(_)) | BootError::Pooled(_) => ExitCode::DatabasePooled,
-            BootError::Wait(WaitError::Refused { .. }) => ExitCode::DatabaseRefused,
+            BootError::Wait(WaitError::Refused { .. } | WaitError::ReadOnly { .. }) | BootError::Setting(_) => {
+                ExitCode::DatabaseRefused
+            }
             BootError::Lock(LockError::Held { .. }) => ExitCode::LockTimeout,
             BootError::Lock(LockError::Query(error)) | BootError::Query(error) => query_exit_code(error),
             BootError::Apply(ApplyError::Sql { .. }) => ExitCode::MigrationFailed,
@@ -245,6 +251,15 @@ impl BootError {
 impl From<LinkError> for BootError {
     fn from(error: LinkError) -> Self {
         BootError::in_schema(error)
+    }
+}
+
+impl From<SettingError> for BootError {
+    fn from(error: SettingError) -> Self {
+        match error {
+            SettingError::Query(error) => BootError::Query(error),
+            unusual @ SettingError::Unusual { .. } => BootError::Setting(unusual),
+        }
     }
 }
 

@@ -61,7 +61,7 @@ pub async fn check_database(env: &Env) -> Result<(), String> {
 }
 
 async fn has_snapshot(config: &Config, snapshot: Option<&SnapshotFile>) -> Result<bool, String> {
-    let session = Session::connect(&config.database).await.map_err(|error| describe(&error))?;
+    let session = Session::connect(&config.database).await.map_err(|error| error.describe())?;
     let is_applied = match snapshot {
         Some(snapshot) => state::has_snapshot(&session.client, &snapshot.digest).await,
         None => Ok(true),

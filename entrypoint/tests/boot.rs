@@ -98,7 +98,7 @@ fn unknown_host_is_retried_until_the_deadline() {
     let image = Image::new();
     let mut boot = image.boot("postgres://u:hunter2@no-such-host.invalid/d");
     let ended = run(boot.env("BOOT_DATABASE_TIMEOUT", "1"));
-    ended.assert_failed("database", ExitCode::DatabaseUnreachable, &["no-such-host.invalid:5432", "check DB_HOST"]);
+    ended.assert_failed("database", ExitCode::DatabaseUnreachable, &["no-such-host.invalid:5432", "correct DB_HOST"]);
     assert!(ended.output.contains("database: waiting for no-such-host.invalid:5432"), "{}", ended.output);
 }
 

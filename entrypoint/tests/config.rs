@@ -5,7 +5,7 @@ mod common;
 use common::{Database, Image, run};
 use contract::ExitCode;
 use entrypoint::config::{Config, Env};
-use entrypoint::database::{RESET, Session};
+use entrypoint::database::{Session, settings};
 
 /// Opens a session with the parts of the database's URL and these variables.
 async fn session(database: &Database, variables: &[(&str, &str)]) -> Session {
@@ -36,7 +36,7 @@ async fn search_path_is_quoted_as_by_knex_and_survives_a_reset() {
     let session = session(&database, &[("DB_SEARCH_PATH", "Über uns,public"), ("PGOPTIONS", "-c search_path=x")]).await;
     assert_eq!(show(&session, "search_path").await, "\"Über uns\",\"public\"");
     session.client.batch_execute("set search_path = elsewhere").await.expect("a setting");
-    session.client.batch_execute(RESET).await.expect("a reset");
+    session.client.batch_execute(&settings::reset(&[])).await.expect("a reset");
     assert_eq!(show(&session, "search_path").await, "\"Über uns\",\"public\"");
 }
 

@@ -26,8 +26,12 @@ const UNUSUAL: [(&str, &str); 12] = [
 const LEFT_OUT: [&str; 3] = ["debug_discard_caches", "max_stack_depth", "temp_buffers"];
 
 /// Settings that only a superuser can change back: a boot with them would not be safe.
-const REFUSED: [(&str, &str); 3] =
-    [("session_replication_role", "replica"), ("session_replication_role", "local"), ("track_counts", "off")];
+const REFUSED: [(&str, &str); 4] = [
+    ("default_transaction_read_only", "on"),
+    ("session_replication_role", "replica"),
+    ("session_replication_role", "local"),
+    ("track_counts", "off"),
+];
 
 /// Roles at once.
 const PARALLEL: usize = 4;
@@ -59,8 +63,9 @@ async fn every_setting_of_a_role_at_unusual_values() {
 
 /// A database whose owner has the setting.
 struct Role {
-    database: Database,
     url: String,
+    /// Dropped with the role's boots.
+    _database: Database,
 }
 
 impl Role {
@@ -81,13 +86,15 @@ impl Role {
             .await
             .unwrap_or_else(|error| panic!("{name} = {value}: {error}"));
         let url = format!("postgres://{role}:p@{}/{}", place.server(), place.database);
-        Role { database, url }
+        Role { url, _database: database }
     }
 }
 
 /// Boots twice.
 fn judge(role: &Role, name: &str, value: &str) -> Result<(), String> {
     let image = Image::new();
+    // Longer than any timeout of a case.
+    image.write("db-init/003_slow.sql", "select pg_sleep(0.1);");
     let first = run(&mut image.boot(&role.url));
     if REFUSED.contains(&(name, value.trim_matches('\''))) {
         let is_named = first.last.message.contains(&format!("{name} is"));
@@ -124,6 +131,8 @@ async fn cases(client: &Client) -> Vec<(String, String)> {
             continue;
         }
         let values: Vec<String> = match kind.as_str() {
+            // Zero switches it off.
+            _ if name.ends_with("_timeout") && row.get::<_, Option<&str>>(4) == Some("0") => vec!["40".to_owned()],
             "bool" => vec![if present == "on" { "off" } else { "on" }.to_owned()],
             "enum" => row.get::<_, Vec<String>>(3),
             "integer" | "real" => vec![row.get(4), row.get(5)],

@@ -87,7 +87,10 @@ async fn nodes_variables_add_trusted_roots() {
         assert_booted(&case.boot("localhost", port, &[on, system, ("SSL_CERT_FILE", &path)]));
     }
     // Without these options Node ignores the system's roots.
-    assert_refused(&case.boot("localhost", port, &[on, ("SSL_CERT_FILE", &path)]), &["not signed by a trusted authority"]);
+    assert_refused(
+        &case.boot("localhost", port, &[on, ("SSL_CERT_FILE", &path)]),
+        &["not signed by a trusted authority"],
+    );
 }
 
 #[tokio::test]
@@ -100,7 +103,7 @@ async fn each_failed_check_of_a_certificate_names_its_remedy() {
     let port = case.serve(&authority.issue(&[], |_| ()), None);
     assert_refused(&case.boot("localhost", port, &[ca]), &["does not name a host", "a common name is not enough"]);
     let port = case.serve(&authority.issue(&["localhost"], expired), None);
-    assert_refused(&case.boot("localhost", port, &[ca]), &["has expired", "renewed"]);
+    assert_refused(&case.boot("localhost", port, &[ca]), &["has expired", "renew it"]);
     let port = case.serve(&Authority::new().issue(&["localhost"], |_| ()), None);
     assert_refused(&case.boot("localhost", port, &[ca]), &["is not signed by a trusted authority", "DB_SSL__CA"]);
 
@@ -151,7 +154,7 @@ async fn required_tls_never_falls_back_to_plain_text() {
     let case = Case::new().await;
     let place = case.database.place();
     let ended = case.boot(&place.host, place.port, &[("DB_SSL", "true")]);
-    assert_refused(&ended, &["server does not support TLS", "unset DB_SSL"]);
+    assert_refused(&ended, &["server does not support encryption", "unset DB_SSL"]);
     // PGSSLMODE applies only without DB_SSL.
     assert_booted(&case.boot(&place.host, place.port, &[("DB_SSL", "false"), ("PGSSLMODE", "require")]));
 }

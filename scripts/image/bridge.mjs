@@ -123,8 +123,9 @@ async function readSnapshot() {
 }
 
 /**
- * Returns Directus' own pool. PostgreSQL would finish the statement of a dead process, and commit it during the next
- * boot. From version 14 on, it therefore checks the connection to this process while a statement runs.
+ * Returns Directus' own pool. Its sessions have the same settings as the boot's (entrypoint/src/database/settings.rs):
+ * among them the interval at which PostgreSQL checks the connection to this process while a statement runs. Without it,
+ * PostgreSQL would finish the statement of a dead process, and commit it during the next boot.
  */
 async function getDatabase() {
   if (database) return database;
@@ -133,10 +134,8 @@ async function getDatabase() {
   database.client.pool.on('createSuccess', (_, connection) => {
     // A report changes nothing, not even through Directus.
     const only = mode === 'read-only' ? 'set default_transaction_read_only = on; ' : '';
-    const watch =
-      "select set_config(name, '500', false) from pg_settings where name = 'client_connection_check_interval'";
     // If this fails, so does the first statement on the connection, which reports the error to a request.
-    connection.query(only + watch).catch(() => {});
+    connection.query(only + process.env.BOOT_SESSION_SQL).catch(() => {});
   });
   return database;
 }

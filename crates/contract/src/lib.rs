@@ -22,6 +22,9 @@ pub use variables::{VARIABLES, Variable, VariableGroup};
 /// per database, so boots of two databases on one server do not wait for each other.
 pub const LOCK_KEY: i64 = 0x0074_726d_626f_6f74;
 
+/// The variable by which the bridge gets the statement that fixes the settings of Directus' sessions.
+pub const SESSION_SQL: &str = "BOOT_SESSION_SQL";
+
 /// The path that answers 200 while the server runs; cheap, unlike `/server/health` (Directus' docs).
 pub const PING_PATH: &str = "/server/ping";
 

@@ -21,7 +21,11 @@ pub async fn connect(prepared: &Prepared, log: &Log) -> Result<Session, BootErro
     let config = &prepared.config;
     log.begin(Phase::Database);
     let session = database::wait(&config.database, config.timeouts.database, log).await?;
-    log.done(format!("PostgreSQL {} at {}", session.server_version, config.database.target));
+    let tls = match &session.node_reason {
+        Some(reason) => format!(", encrypted by Node, because for the boot's own TLS {reason}"),
+        None => String::new(),
+    };
+    log.done(format!("PostgreSQL {} at {}{tls}", session.server_version, config.database.target));
     Ok(session)
 }
 

@@ -59,8 +59,9 @@ async fn phases(prepared: &Prepared, session: &mut Session, log: &Log) -> Result
         nothing_to_do(prepared, current, log);
         return Ok(());
     }
-    session.ready().await?;
     let Config { database, timeouts, .. } = &prepared.config;
+    postgres::wait_until_writable(session, database, timeouts.database, log).await?;
+    session.ready().await?;
     // The lock is held by a separate connection, where no SQL file can release it.
     let other = postgres::refuse_pooler(session, database, timeouts.database, log).await?;
     let last = LastCatalog::default();

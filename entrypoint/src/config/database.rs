@@ -1,15 +1,15 @@
 //! The connection to PostgreSQL: Directus' `DB_*` variables with the `PG*` ones that pg adds, and `BOOT_DB_*`.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::time::Duration;
+use std::path::PathBuf;
 use std::{fmt, iter};
 
 use super::connection_string::ConnectionString;
 use super::tls::{self, Ssl};
 use super::{Env, Problems};
-use crate::database::TlsClient;
+use crate::database::{TlsClient, settings};
 use crate::secret::Secret;
+use tokio_postgres::config::SslMode;
 
 /// PostgreSQL's default port.
 const DEFAULT_PORT: u16 = 5432;
@@ -23,8 +23,16 @@ pub type Variables = BTreeMap<&'static str, Option<String>>;
 pub struct DatabaseConfig {
     /// The server for messages: `db:5432`. Contains no secret.
     pub target: String,
-    /// The driver's configuration.
+    /// The host name, the address, or the folder of a UNIX socket.
+    pub host: String,
+    /// The port, which is also part of a socket's name.
+    pub port: u16,
+    /// The driver's configuration, without the server.
     pub driver: tokio_postgres::Config,
+    /// Names of the session settings that the operator gives.
+    pub given_settings: Vec<String>,
+    /// The folder of the scripts, for connections that Node makes.
+    pub scripts: PathBuf,
     /// The TLS settings; `None` for a plain connection.
     pub tls: Option<TlsClient>,
     /// Variables for every Directus process, so that it connects in the same way.
@@ -63,12 +71,9 @@ impl DatabaseConfig {
         let tls = tls::client(ssl, &host, env, problems);
 
         let mut driver = tokio_postgres::Config::new();
-        match tls.as_ref().and_then(|tls| tls.server_name.clone()).zip(host.parse::<IpAddr>().ok()) {
-            // The driver verifies the certificate against the name, and connects to the address.
-            Some((name, address)) => driver.host(name).hostaddr(address),
-            None => driver.host(&host),
-        };
-        driver.port(port).dbname(database).user(user);
+        driver.dbname(database).user(user).application_name(application_name(env));
+        // The connection is encrypted, if at all, before the driver gets it.
+        driver.ssl_mode(SslMode::Disable);
         if let Some(password) = password {
             driver.password(password.reveal());
         }
@@ -76,21 +81,28 @@ impl DatabaseConfig {
         if !options.is_empty() {
             driver.options(&options);
         }
-        // Detects a broken network in about five seconds instead of never. This user timeout is in seconds, unlike
-        // libpq's.
-        driver
-            .keepalives_idle(Duration::from_secs(2))
-            .keepalives_interval(Duration::from_secs(1))
-            .keepalives_retries(3)
-            .tcp_user_timeout(Duration::from_secs(5))
-            .application_name(application_name(env));
         Some(DatabaseConfig {
             target: format!("{host}:{port}"),
+            host,
+            port,
             driver,
+            given_settings: settings::names_in_options(&options),
+            scripts: env.plain("BOOT_SCRIPTS_DIR").unwrap_or(contract::SCRIPTS_DIR).into(),
             tls,
             for_directus: for_directus(env),
             for_bridge,
         })
+    }
+}
+
+impl DatabaseConfig {
+    /// Variables for a Node process that connects as the boot does.
+    #[must_use]
+    pub fn bridge_variables(&self) -> Variables {
+        let mut variables = self.for_directus.clone();
+        variables.extend(self.for_bridge.clone());
+        variables.insert(contract::SESSION_SQL, Some(settings::fix(&self.given_settings)));
+        variables
     }
 }
 

@@ -219,7 +219,7 @@ impl Config {
     #[must_use]
     pub fn bridge_variables<'a>(&self, owned_tables: impl IntoIterator<Item = &'a str>) -> Variables {
         let mut variables = self.server_variables(owned_tables);
-        variables.extend(self.database.for_bridge.clone());
+        variables.extend(self.database.bridge_variables());
         variables
     }
 }

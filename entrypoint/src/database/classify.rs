@@ -1,11 +1,12 @@
-//! Classifies errors of a connection attempt: retry, or give up at once.
+//! Classifies errors of a connection attempt: retry, or give up at once; and describes errors without their values.
 
 use std::error::Error as _;
 use std::io;
 
 use tokio_postgres::error::SqlState;
 
-use super::tls;
+use super::connect::ConnectError;
+use super::{sqlstate, tls};
 
 /// The class of a connection error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,56 +17,68 @@ pub enum Verdict {
     Final,
 }
 
-/// Classifies an error by its SQLSTATE or I/O kind, never by its text (which is translated).
-#[must_use]
-pub fn judge(error: &tokio_postgres::Error) -> Verdict {
-    match error.code() {
-        Some(state) => judge_state(state),
-        // Wrapped in an I/O error, but a retry fails, too.
-        None if tls_error(error).is_some() => Verdict::Final,
-        None if io_error(error).is_some() => Verdict::Transient,
-        // A server that starts or stops closes the connection.
-        None if error.is_closed() => Verdict::Transient,
-        // The driver's own errors: the server has no TLS, or a required password is not set.
-        None => Verdict::Final,
+impl ConnectError {
+    /// Classifies the error by its kind or SQLSTATE, never by its text (which is translated).
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            // A name server may be starting; a name that does not exist today may exist in a second.
+            ConnectError::Name(_) | ConnectError::Network(_) => Verdict::Transient,
+            ConnectError::NotEncrypted | ConnectError::Tls(_) => Verdict::Final,
+            ConnectError::Postgres(error) => match error.code() {
+                Some(state) => sqlstate::connection_verdict(state.code()),
+                // A server that starts or stops closes the connection.
+                None if error.is_closed() || io_error(error).is_some() => Verdict::Transient,
+                // The driver's own error: a required password is not set.
+                None => Verdict::Final,
+            },
+        }
+    }
+
+    /// Describes the error for the operator.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            ConnectError::Name(_) | ConnectError::NotEncrypted => self.to_string(),
+            ConnectError::Network(error) => describe_io(error),
+            ConnectError::Tls(error) => tls::explain(error).0,
+            ConnectError::Postgres(error) => describe(error),
+        }
+    }
+
+    /// Returns the remedy for the cause.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            ConnectError::Name(_) => "correct DB_HOST, or the name server of this container",
+            ConnectError::Network(_) => "check DB_HOST, DB_PORT and that PostgreSQL runs",
+            ConnectError::NotEncrypted => "enable ssl in the server's configuration, or unset DB_SSL",
+            ConnectError::Tls(error) => tls::explain(error).1,
+            ConnectError::Postgres(error) => match error.code() {
+                Some(state) => sqlstate::remedy(state.code()).unwrap_or("correct the DB_* variables or the server"),
+                None if describe(error).contains("password missing") => "set DB_PASSWORD",
+                None => "check that DB_HOST and DB_PORT name a PostgreSQL server",
+            },
+        }
     }
 }
 
-fn judge_state(state: &SqlState) -> Verdict {
-    match *state {
-        // Starting up, shutting down, in recovery; out of connections; terminated by an administrator.
-        SqlState::CANNOT_CONNECT_NOW
-        | SqlState::TOO_MANY_CONNECTIONS
-        | SqlState::ADMIN_SHUTDOWN
-        | SqlState::CRASH_SHUTDOWN => Verdict::Transient,
-        // A failing host, or a standby that is being promoted.
-        ref other if other.code().starts_with("08") || other.code().starts_with("58") => Verdict::Transient,
-        _ => Verdict::Final,
-    }
-}
-
-/// Describes the error for the operator: the server's message with its SQLSTATE, or the network or TLS error.
+/// Describes the error for the operator: the server's message with its SQLSTATE, or the network's error. Without the
+/// content of a row: see [`sqlstate::is_detail_safe`].
 #[must_use]
 pub fn describe(error: &tokio_postgres::Error) -> String {
     if let Some(db) = error.as_db_error() {
-        let mut text = format!("{} ({})", db.message(), db.code().code());
-        for part in [db.detail(), db.hint()].into_iter().flatten() {
+        let code = db.code().code();
+        let mut text = format!("{} ({code})", sqlstate::without_values(code, db.message()));
+        let detail = db.detail().and_then(|detail| sqlstate::safe_detail(code, detail));
+        for part in [detail, db.hint().map(str::to_owned)].into_iter().flatten() {
             text.push_str(": ");
-            text.push_str(part);
+            text.push_str(&part);
         }
         return text;
     }
-    if let Some(error) = tls_error(error) {
-        return tls::explain(error).0;
-    }
     if let Some(io) = io_error(error) {
-        return match io.kind() {
-            io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
-                "the connection was closed".to_owned()
-            }
-            _ => io.to_string(),
-        };
+        return describe_io(io);
     }
     match error.source() {
         Some(source) => format!("{error}: {source}"),
@@ -73,26 +86,14 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
     }
 }
 
-/// Returns the remedy for a final error.
-pub(super) fn remedy(error: &tokio_postgres::Error) -> &'static str {
-    if let Some(error) = tls_error(error) {
-        return tls::explain(error).1;
+fn describe_io(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
+            "the connection was closed".to_owned()
+        }
+        _ => error.to_string(),
     }
-    match error.code().map(SqlState::code) {
-        Some("28P01") => "correct DB_USER or DB_PASSWORD",
-        Some("28000") => "the role may not log in from here: correct DB_USER, the server's pg_hba.conf, or DB_SSL",
-        Some("3D000") => "create the database or correct DB_DATABASE",
-        Some("42501") => "grant the role CONNECT on the database",
-        // The driver distinguishes these two only by their text.
-        None if error.to_string().contains("TLS") => "enable ssl in the server's configuration, or unset DB_SSL",
-        None if describe(error).contains("password missing") => "set DB_PASSWORD",
-        _ => "correct the DB_* variables or the server's configuration",
-    }
-}
-
-/// The error of the TLS handshake or of a later record.
-fn tls_error(error: &tokio_postgres::Error) -> Option<&rustls::Error> {
-    io_error(error)?.get_ref()?.downcast_ref()
 }
 
 fn io_error(error: &tokio_postgres::Error) -> Option<&io::Error> {
@@ -127,30 +128,4 @@ pub fn trace_of_pooler(error: &tokio_postgres::Error) -> Option<String> {
         _ => false,
     };
     of_pooler.then(|| format!("{} ({})", error.message(), error.code().code()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn errors_of_a_starting_server_are_transient() {
-        for state in [SqlState::CANNOT_CONNECT_NOW, SqlState::TOO_MANY_CONNECTIONS, SqlState::ADMIN_SHUTDOWN] {
-            assert_eq!(judge_state(&state), Verdict::Transient, "{state:?}");
-        }
-        assert_eq!(judge_state(&SqlState::from_code("08006")), Verdict::Transient);
-    }
-
-    #[test]
-    fn refusals_are_final() {
-        for state in [
-            SqlState::INVALID_PASSWORD,
-            SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
-            SqlState::INVALID_CATALOG_NAME,
-            SqlState::INSUFFICIENT_PRIVILEGE,
-            SqlState::from_code("XX000"),
-        ] {
-            assert_eq!(judge_state(&state), Verdict::Final, "{state:?}");
-        }
-    }
 }

@@ -4,6 +4,7 @@
 //! connects to it, SCRAM is never bound to the channel (a proxy may end the encryption), and Node's TLS library accepts
 //! servers that rustls does not. For those, Directus' own client makes the connection; see [`tunnel`].
 
+use std::error::Error as _;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
@@ -50,16 +51,30 @@ pub enum ConnectError {
     Tls(rustls::Error),
     /// The server answered with an error, or not as PostgreSQL does.
     #[error(transparent)]
-    Postgres(#[from] tokio_postgres::Error),
+    Postgres(tokio_postgres::Error),
 }
 
 impl From<io::Error> for ConnectError {
     fn from(error: io::Error) -> Self {
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(tls) => ConnectError::Tls(tls.clone()),
+        match tls_error(&error) {
+            Some(tls) => ConnectError::Tls(tls),
             None => ConnectError::Network(error),
         }
     }
+}
+
+impl From<tokio_postgres::Error> for ConnectError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        // With TLS 1.3 a server refuses the client's certificate after the handshake.
+        match error.source().and_then(|source| tls_error(source.downcast_ref()?)) {
+            Some(tls) => ConnectError::Tls(tls),
+            None => ConnectError::Postgres(error),
+        }
+    }
+}
+
+fn tls_error(error: &io::Error) -> Option<rustls::Error> {
+    error.get_ref()?.downcast_ref().cloned()
 }
 
 /// A connection that PostgreSQL has accepted.
@@ -75,16 +90,25 @@ pub(super) struct Connected {
 /// # Errors
 /// See [`ConnectError`]. Does not limit the time it takes; it can be dropped at any moment.
 pub(super) async fn connect(config: &DatabaseConfig) -> Result<Connected, ConnectError> {
-    let (stream, tunnel) = match open(config).await {
-        Ok(stream) => (stream, None),
-        Err(ConnectError::Tls(error)) => match tunnel::open(config).await {
-            Some((stream, tunnel)) => (Box::new(stream) as Box<dyn Stream>, Some((tunnel, error))),
-            None => return Err(ConnectError::Tls(error)),
-        },
+    let error = match log_in(config, open(config).await).await {
+        Ok((client, driven)) => return Ok(Connected { client, driven, tunnel: None }),
+        Err(ConnectError::Tls(error)) => error,
         Err(error) => return Err(error),
     };
-    let (client, driven) = config.driver.connect_raw(stream, NoTls).await?;
-    Ok(Connected { client, driven, tunnel })
+    match tunnel::open(config).await {
+        Some((stream, tunnel)) => {
+            let (client, driven) = log_in(config, Ok(Box::new(stream))).await?;
+            Ok(Connected { client, driven, tunnel: Some((tunnel, error)) })
+        }
+        None => Err(ConnectError::Tls(error)),
+    }
+}
+
+async fn log_in(
+    config: &DatabaseConfig,
+    stream: Result<Box<dyn Stream>, ConnectError>,
+) -> Result<(Client, Driven), ConnectError> {
+    Ok(config.driver.connect_raw(stream?, NoTls).await?)
 }
 
 async fn open(config: &DatabaseConfig) -> Result<Box<dyn Stream>, ConnectError> {

@@ -87,9 +87,6 @@ impl BootLock {
     /// # Errors
     /// [`LockError::Held`] after `deadline`.
     pub async fn acquire(session: Session, deadline: Duration, log: &Log) -> Result<(BootLock, Duration), LockError> {
-        session.ready().await?;
-        // The session is idle while the boot works.
-        session.client.batch_execute(NEVER_IDLE).await?;
         let waited = acquire(&session.client, deadline, log).await?;
         let pid = session.client.query_one("select pg_backend_pid()", &[]).await?.get(0);
         Ok((BootLock { session, pid }, waited))
@@ -123,9 +120,6 @@ impl BootLock {
 
 /// Time within which the driver notices the end of a connection.
 const LOST_TIMEOUT: Duration = Duration::from_secs(1);
-/// Keeps the server from ending an idle session; versions before 14 have no such setting.
-const NEVER_IDLE: &str =
-    "select set_config(name, '0', false) from pg_catalog.pg_settings where name = 'idle_session_timeout'";
 
 /// A SQL clause that selects the lock `l`. PostgreSQL shows a 64-bit key as its two halves, with objsubid 1.
 fn held() -> String {

@@ -4,26 +4,21 @@ use std::fmt;
 use std::future::poll_fn;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
-use tokio_postgres::config::SslMode;
-use tokio_postgres::{AsyncMessage, Client, Connection, SimpleQueryMessage};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage};
 
-use super::{TlsClient, describe};
+use super::connect::{ConnectError, Connected, Driven, connect};
+use super::describe;
+use super::settings::{self, SettingError};
+use super::tls::explain;
+use super::tunnel::Tunnel;
 use crate::config::DatabaseConfig;
+use crate::quote::literal;
 
 /// Time limit for closing a connection.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Resets all settings of a session: a `set search_path` or `set role` in one migration must affect neither the ledger nor
-/// the next migration.
-///
-/// A killed boot holds its lock until its statement ends; with the check interval the server notices the closed connection
-/// within half a second. Servers before 14 do not have that setting.
-pub const RESET: &str = "reset session authorization;
-     reset all;
-     select set_config(name, '500', false) from pg_catalog.pg_settings where name = 'client_connection_check_interval'";
 
 /// A message that PostgreSQL sent in addition to a result (`RAISE WARNING`, `NOTICE: … already exists`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,28 +54,25 @@ pub struct Session {
     pub client: Client,
     /// The server's version number, such as `16.6`.
     pub server_version: String,
+    /// The reason why Node makes the connection, if it does.
+    pub node_reason: Option<String>,
     notices: mpsc::UnboundedReceiver<Notice>,
     ended: watch::Receiver<Option<Lost>>,
 }
 
 impl Session {
-    /// Connects and runs a query, because a server that accepts connections may not answer yet. Has no time limit.
+    /// Connects, fixes the session's settings, and asks for the version, because a server that accepts connections may
+    /// not answer yet. Has no time limit.
     ///
     /// # Errors
-    /// The driver's.
-    pub async fn connect(config: &DatabaseConfig) -> Result<Session, tokio_postgres::Error> {
-        let mut driver = config.driver.clone();
-        // Without a fallback to the other mode, like Directus.
-        driver.ssl_mode(if config.tls.is_some() { SslMode::Require } else { SslMode::Disable });
-        // A plain connection uses the same type, because a second one would duplicate the driver's code in the binary.
-        let connector = match &config.tls {
-            Some(tls) => tls.connector(),
-            None => TlsClient::unused().connector(),
-        };
-        let (client, connection) = driver.connect(connector).await?;
-        let mut session = Session::drive(client, connection);
-        // Without a prepared statement, which a pooler may lose before it is used.
-        for message in session.client.simple_query("show server_version").await? {
+    /// See [`ConnectError`].
+    pub async fn connect(config: &DatabaseConfig) -> Result<Session, ConnectError> {
+        let Connected { client, driven, tunnel } = connect(config).await?;
+        let node_reason = tunnel.as_ref().map(|(_, reason)| explain(reason).0);
+        let mut session = Session::drive(client, driven, tunnel.map(|(tunnel, _)| tunnel), node_reason);
+        // Without prepared statements, which a pooler may lose before they are used.
+        let sql = format!("{}; show server_version", settings::fix(&config.given_settings));
+        for message in session.client.simple_query(&sql).await? {
             if let SimpleQueryMessage::Row(row) = message {
                 let version = row.get(0).unwrap_or_default();
                 version.split(' ').next().unwrap_or(version).clone_into(&mut session.server_version);
@@ -89,22 +81,32 @@ impl Session {
         Ok(session)
     }
 
-    /// Prepares the session for work: default settings, and the server's check for a closed connection.
+    /// Prepares the session for work: settings that only a superuser may change must have their usual values.
     ///
     /// # Errors
-    /// The driver's.
-    pub async fn ready(&self) -> Result<(), tokio_postgres::Error> {
-        self.client.batch_execute(RESET).await
+    /// [`SettingError`].
+    pub async fn ready(&self) -> Result<(), SettingError> {
+        for message in self.client.simple_query(&settings::unusual()).await? {
+            let SimpleQueryMessage::Row(row) = message else { continue };
+            let [name, present, wanted] = [0, 1, 2].map(|index| row.get(index).unwrap_or_default().to_owned());
+            let set = format!("set {name} = {}", literal(&wanted));
+            match self.client.batch_execute(&set).await {
+                Ok(()) => {}
+                Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                    return Err(SettingError::Unusual { name, present, wanted });
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
-    fn drive<S, T>(client: Client, mut connection: Connection<S, T>) -> Session
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    /// Runs the connection in the background. `tunnel` lives as long as it does.
+    fn drive(client: Client, mut connection: Driven, tunnel: Option<Tunnel>, node_reason: Option<String>) -> Session {
         let (notice, notices) = mpsc::unbounded_channel();
         let (end, ended) = watch::channel(None);
         tokio::spawn(async move {
+            let _tunnel = tunnel;
             let lost = loop {
                 match poll_fn(|context| connection.poll_message(context)).await {
                     Some(Ok(AsyncMessage::Notice(message))) => {
@@ -122,7 +124,7 @@ impl Session {
             };
             end.send_replace(Some(lost));
         });
-        Session { client, server_version: String::new(), notices, ended }
+        Session { client, server_version: String::new(), node_reason, notices, ended }
     }
 
     /// Ends the connection in an orderly way, and its locks with it.

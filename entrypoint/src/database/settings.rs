@@ -60,16 +60,43 @@ pub fn fix(given: &[String]) -> String {
     )
 }
 
-/// Returns the query for settings that the role cannot change back: name, present value and needed value.
+/// Returns the statements that bring every setting back to the values of the connection, fixed as above: a
+/// `set search_path` or `set role` in one migration must affect neither the ledger nor the next migration.
 #[must_use]
-pub fn unfixable() -> String {
-    let values: Vec<String> =
-        FIXED_BY_SUPERUSER.iter().map(|(name, value)| format!("('{name}', '{value}')")).collect();
+pub fn reset(given: &[String]) -> String {
+    format!("reset session authorization; reset all; {}", fix(given))
+}
+
+/// Returns the query for settings of a superuser that are not as usual: name, present value and usual value.
+#[must_use]
+pub fn unusual() -> String {
+    let values: Vec<String> = FIXED_BY_SUPERUSER.iter().map(|(name, value)| format!("('{name}', '{value}')")).collect();
     format!(
         "select name, current_setting(name), value from (values {}) fixed (name, value)
          where current_setting(name) <> value",
         values.join(", "),
     )
+}
+
+/// The settings of a session do not allow a boot.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingError {
+    /// The role may not change the setting back.
+    #[error(
+        "{name} is `{present}` for this role or database, the boot needs `{wanted}`, and the role may not set it: let a \
+         superuser run ALTER ROLE … RESET {name} (or ALTER DATABASE … RESET {name}), then start again; nothing was changed"
+    )]
+    Unusual {
+        /// The setting.
+        name: String,
+        /// Its value.
+        present: String,
+        /// The value that the boot needs.
+        wanted: String,
+    },
+    /// A query failed.
+    #[error(transparent)]
+    Query(#[from] tokio_postgres::Error),
 }
 
 fn is_given(given: &[String], name: &str) -> bool {
@@ -82,11 +109,12 @@ pub fn names_in_options(options: &str) -> Vec<String> {
     let words: Vec<&str> = options.split_whitespace().collect();
     let mut names = Vec::new();
     for (index, word) in words.iter().enumerate() {
-        let assignment = match word.strip_prefix("--").or_else(|| word.strip_prefix("-c").filter(|rest| !rest.is_empty())) {
-            Some(assignment) => assignment,
-            None if index > 0 && words[index - 1] == "-c" => word,
-            None => continue,
-        };
+        let assignment =
+            match word.strip_prefix("--").or_else(|| word.strip_prefix("-c").filter(|rest| !rest.is_empty())) {
+                Some(assignment) => assignment,
+                None if index > 0 && words[index - 1] == "-c" => word,
+                None => continue,
+            };
         names.extend(assignment.split_once('=').map(|(name, _)| name.replace('-', "_")));
     }
     names

@@ -1,13 +1,16 @@
 //! The TLS client, configured like Node's. Uses rustls with ring.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::secret::Secret;
 
@@ -82,14 +85,15 @@ pub struct TlsOptions {
 /// The TLS settings of a connection.
 #[derive(Clone)]
 pub struct TlsClient {
-    connector: MakeRustlsConnect,
+    /// rustls' configuration, or the reason why it cannot be used and Node must connect.
+    config: Result<Arc<ClientConfig>, rustls::Error>,
     /// The name that the server's certificate must have, if not the host.
-    pub server_name: Option<String>,
+    server_name: Option<String>,
 }
 
 impl fmt::Debug for TlsClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without the connector, which contains the client's key.
+        // Without the configuration, which contains the client's key.
         f.debug_struct("TlsClient").field("server_name", &self.server_name).finish_non_exhaustive()
     }
 }
@@ -108,9 +112,8 @@ impl TlsClient {
             Roots::Any => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(provider))),
             Roots::Only(ca) => {
                 let mut roots = RootCertStore::empty();
-                for certificate in ca.certificates()? {
-                    roots.add(certificate).map_err(|error| format!("{} cannot be used: {error}", ca.source))?;
-                }
+                // One that rustls cannot read may be one of the server's: then Node connects.
+                roots.add_parsable_certificates(ca.certificates()?);
                 builder.with_root_certificates(roots)
             }
             Roots::Node { mozilla, more } => {
@@ -125,30 +128,41 @@ impl TlsClient {
                 builder.with_root_certificates(roots)
             }
         };
-        let mut config = match &options.identity {
-            None => builder.with_no_client_auth(),
+        let config = match &options.identity {
+            None => Ok(builder.with_no_client_auth()),
             Some((certificate, key, source)) => {
                 let key = PrivateKeyDer::from_pem_slice(key.reveal().as_bytes()).map_err(|_| {
                     format!("{source} does not contain a readable PEM private key: give one without a passphrase")
                 })?;
-                builder
-                    .with_client_auth_cert(certificate.certificates()?, key)
-                    .map_err(|error| format!("{} and {source} cannot be used together: {error}", certificate.source))?
+                match builder.with_client_auth_cert(certificate.certificates()?, key) {
+                    Ok(config) => Ok(config),
+                    Err(error @ rustls::Error::InconsistentKeys(_)) => {
+                        return Err(format!("{} and {source} cannot be used together: {error}", certificate.source));
+                    }
+                    // A key on P-521, for example.
+                    Err(error) => Err(error),
+                }
             }
         };
-        config.enable_sni = options.sends_name;
-        Ok(TlsClient { connector: MakeRustlsConnect::new(config), server_name: options.server_name.clone() })
+        let config = config.map(|mut config| {
+            config.enable_sni = options.sends_name;
+            Arc::new(config)
+        });
+        Ok(TlsClient { config, server_name: options.server_name.clone() })
     }
 
-    /// A client for connections that are never encrypted.
-    pub(super) fn unused() -> TlsClient {
-        let options = TlsOptions { roots: Roots::Any, identity: None, server_name: None, sends_name: false };
-        TlsClient::new(&options).expect("options without certificates cannot fail")
-    }
-
-    /// The connector that the driver takes.
-    pub(super) fn connector(&self) -> MakeRustlsConnect {
-        self.connector.clone()
+    /// Encrypts a connection, once the server has agreed to it.
+    ///
+    /// # Errors
+    /// A [`rustls::Error`] inside of the I/O error, or the network's.
+    pub(super) async fn handshake(&self, stream: TcpStream, host: &str) -> io::Result<TlsStream<TcpStream>> {
+        let config = self.config.clone().map_err(io::Error::other)?;
+        let name = self.server_name.as_deref().unwrap_or(host).to_owned();
+        // A name that no certificate can have, such as one with an underscore at its end; Node may go on.
+        let name = ServerName::try_from(name).map_err(|error| {
+            io::Error::other(rustls::Error::General(format!("the host cannot be verified: {error}")))
+        })?;
+        TlsConnector::from(config).connect(name, stream).await
     }
 }
 

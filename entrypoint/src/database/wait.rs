@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::classify::remedy;
-use super::{Pooled, Session, Verdict, describe, judge, trace_of_pooler};
+use super::{ConnectError, Pooled, Session, Verdict, trace_of_pooler};
 use crate::config::DatabaseConfig;
 use crate::log::Log;
 
@@ -16,14 +15,16 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Interval at which the same reason is logged again.
 const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Pause between two looks at a read-only server.
+const READ_ONLY_PAUSE: Duration = Duration::from_secs(1);
+/// The remedy for a server that does not answer at all.
+const NO_ANSWER: &str = "check DB_HOST, DB_PORT, the network and that PostgreSQL runs";
+
 /// An error of connecting.
 #[derive(Debug, thiserror::Error)]
 pub enum WaitError {
     /// The server did not answer in time.
-    #[error(
-        "no answer from {target} within {} s: {last}; check DB_HOST, DB_PORT and that PostgreSQL runs",
-        waited.as_secs()
-    )]
+    #[error("no connection to {target} within {} s: {last}; {remedy}", waited.as_secs())]
     Unreachable {
         /// `host:port`.
         target: String,
@@ -31,16 +32,30 @@ pub enum WaitError {
         waited: Duration,
         /// The error of the last attempt.
         last: String,
+        /// The remedy for that error.
+        remedy: &'static str,
     },
     /// The server refused the connection.
     #[error("{target} refuses the connection: {reason}; {remedy}")]
     Refused {
         /// `host:port`.
         target: String,
-        /// The error, see [`describe`].
+        /// The error, see [`ConnectError::describe`].
         reason: String,
         /// The remedy.
         remedy: &'static str,
+    },
+    /// The server or the role is read-only, and there is work to do.
+    #[error(
+        "{target} is read-only ({}): {}, then start again; nothing was changed",
+        if *is_standby { "a standby" } else { "default_transaction_read_only is on for this role or database" },
+        if *is_standby { "connect to the primary with DB_HOST" } else { "let a superuser run ALTER ROLE … RESET default_transaction_read_only" }
+    )]
+    ReadOnly {
+        /// `host:port`.
+        target: String,
+        /// The server is in recovery.
+        is_standby: bool,
     },
     /// A pooler answered.
     #[error(transparent)]
@@ -57,25 +72,25 @@ pub async fn wait(config: &DatabaseConfig, deadline: Duration, log: &Log) -> Res
     loop {
         // The last attempt may exceed the deadline only by `PAUSE`.
         let left = deadline.saturating_sub(began.elapsed()).max(PAUSE);
-        let reason = match timeout(ATTEMPT.min(left), Session::connect(config)).await {
+        let target = config.target.clone();
+        let (reason, remedy) = match timeout(ATTEMPT.min(left), Session::connect(config)).await {
             Ok(Ok(session)) => return Ok(session),
             Ok(Err(error)) => {
-                if let Some(evidence) = trace_of_pooler(&error) {
-                    return Err(Pooled { target: config.target.clone(), evidence }.into());
+                if let ConnectError::Postgres(error) = &error
+                    && let Some(evidence) = trace_of_pooler(error)
+                {
+                    return Err(Pooled { target, evidence }.into());
                 }
-                if judge(&error) == Verdict::Final {
-                    return Err(WaitError::Refused {
-                        target: config.target.clone(),
-                        reason: describe(&error),
-                        remedy: remedy(&error),
-                    });
+                let (reason, remedy) = (error.describe(), error.remedy());
+                if error.verdict() == Verdict::Final {
+                    return Err(WaitError::Refused { target, reason, remedy });
                 }
-                describe(&error)
+                (reason, remedy)
             }
-            Err(_) => format!("no answer for {} s", ATTEMPT.min(left).as_secs_f32().ceil()),
+            Err(_) => (format!("no answer for {} s", ATTEMPT.min(left).as_secs_f32().ceil()), NO_ANSWER),
         };
         if began.elapsed() >= deadline {
-            return Err(WaitError::Unreachable { target: config.target.clone(), waited: deadline, last: reason });
+            return Err(WaitError::Unreachable { target, waited: deadline, last: reason, remedy });
         }
         if logged.as_ref().is_none_or(|(before, when)| *before != reason || when.elapsed() >= LOG_INTERVAL) {
             log.note(format!("waiting for {} ({reason}), {} s", config.target, began.elapsed().as_secs()));
@@ -83,4 +98,36 @@ pub async fn wait(config: &DatabaseConfig, deadline: Duration, log: &Log) -> Res
         }
         sleep(PAUSE).await;
     }
+}
+
+/// Waits until the server accepts writes, because a failover may be under way. Connects again for each look: the name may
+/// lead to another server.
+///
+/// # Errors
+/// [`WaitError::ReadOnly`] after `deadline`, or the error of a connection.
+pub async fn wait_until_writable(
+    session: &mut Session,
+    config: &DatabaseConfig,
+    deadline: Duration,
+    log: &Log,
+) -> Result<(), WaitError> {
+    let began = Instant::now();
+    while let Some(is_standby) = read_only(session).await {
+        let target = config.target.clone();
+        // A role's setting does not end by itself.
+        if !is_standby || began.elapsed() >= deadline {
+            return Err(WaitError::ReadOnly { target, is_standby });
+        }
+        log.note(format!("waiting for {target} (read-only), {} s", began.elapsed().as_secs()));
+        sleep(READ_ONLY_PAUSE).await;
+        *session = wait(config, deadline, log).await?;
+    }
+    Ok(())
+}
+
+/// Returns `None` if the server accepts writes, otherwise whether it is a standby. An error is left to the next statement.
+async fn read_only(session: &Session) -> Option<bool> {
+    let query = "select current_setting('transaction_read_only')::boolean, pg_catalog.pg_is_in_recovery()";
+    let row = session.client.query_one(query, &[]).await.ok()?;
+    row.get::<_, bool>(0).then(|| row.get(1))
 }

@@ -14,7 +14,7 @@ use super::place::Place;
 use crate::attic::{self, Insertion, Stash};
 use crate::config::DatabaseConfig;
 use crate::database::lock_retry::{BlockerMonitor, LockRetry, milliseconds};
-use crate::database::{BootLock, RESET, Session, VerifyError, describe};
+use crate::database::{BootLock, Session, VerifyError, describe, settings};
 use crate::log::Log;
 use crate::quote::literal;
 use crate::witness::loss::count;
@@ -233,7 +233,7 @@ async fn in_transaction(
             "it switches off track_counts, which the boot needs: remove that statement".to_owned(),
         ));
     }
-    transaction.batch_execute(RESET).await?;
+    transaction.batch_execute(&settings::reset(&conditions.database.given_settings)).await?;
     for stash in &stashes {
         stash.end_work(&mut link).await?;
     }
@@ -322,7 +322,7 @@ async fn statement_by_statement(
     conditions.last.forget();
     let result = each_statement(client, file, conditions, monitor).await;
     // Also after an error: the settings of the file must not delay the end of the boot.
-    let reset = client.batch_execute(RESET).await;
+    let reset = client.batch_execute(&settings::reset(&conditions.database.given_settings)).await;
     result?;
     reset.map_err(|error| Refusal::at_end(error, file))?;
     let row = LedgerRow::of(file, conditions.image);

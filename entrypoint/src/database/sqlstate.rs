@@ -1,0 +1,229 @@
+//! PostgreSQL's error codes: which of them are worth another attempt, who can help, and what may be shown of them.
+//!
+//! The codes are those of "Appendix A. PostgreSQL Error Codes" of PostgreSQL 18. A code that is not in the table has its
+//! class' entry (the first two characters); a class that is not in the table is the statement's fault.
+
+use super::Verdict;
+
+/// The party that can remove the cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The author of the SQL file or of the snapshot: a new image is needed.
+    Statement,
+    /// The rows in the database contradict the statement: the image may be right.
+    Data,
+    /// The role, its privileges, or the variables that name it.
+    Role,
+    /// The server: its state, its resources, or its limits.
+    Server,
+}
+
+/// The entry of a code or of a class.
+struct Entry {
+    /// Five characters, or the two of a class.
+    code: &'static str,
+    /// The class of the error when a connection is made.
+    connecting: Verdict,
+    fault: Fault,
+    /// For the operator: the variable, the command or the setting.
+    remedy: &'static str,
+}
+
+const fn entry(code: &'static str, connecting: Verdict, fault: Fault, remedy: &'static str) -> Entry {
+    Entry { code, connecting, fault, remedy }
+}
+
+use Fault::{Data, Role, Server, Statement};
+use Verdict::{Final, Transient};
+
+/// Codes before their classes.
+const TABLE: &[Entry] = &[
+    entry("08", Transient, Server, "check the network and that PostgreSQL runs"),
+    entry("0A", Final, Statement, "use a form that this version of PostgreSQL supports"),
+    entry(
+        "22P05",
+        Final,
+        Server,
+        "move the data to a database with ENCODING 'UTF8': this encoding lacks the character",
+    ),
+    entry("22", Final, Data, "correct the rows that do not fit, or the statement"),
+    entry("23502", Final, Data, "fill the column in the rows where it is null, then start again"),
+    entry("23503", Final, Data, "remove the rows whose reference does not exist, then start again"),
+    entry("23505", Final, Data, "remove the duplicate rows, then start again"),
+    entry("23514", Final, Data, "correct the rows that violate the constraint, then start again"),
+    entry("23P01", Final, Data, "remove the rows that overlap, then start again"),
+    entry("23", Final, Data, "correct the rows that violate the constraint, then start again"),
+    entry("25006", Transient, Server, "connect to the primary: this server or role is read-only"),
+    entry("25P03", Final, Server, "raise idle_in_transaction_session_timeout for the role, then start again"),
+    entry("25P04", Final, Server, "raise transaction_timeout for the role, then start again"),
+    entry("28P01", Final, Role, "correct DB_USER or DB_PASSWORD"),
+    entry("28", Final, Role, "the role may not log in from here: correct DB_USER, the server's pg_hba.conf, or DB_SSL"),
+    entry("3D000", Final, Role, "create the database or correct DB_DATABASE"),
+    entry("40", Transient, Server, "start again: another session was in the way"),
+    entry("42501", Final, Role, "grant the role the privilege that the message names"),
+    entry("53100", Final, Server, "free disk space on the database server, then start again"),
+    entry("53200", Final, Server, "give the database server more memory, then start again"),
+    entry("53300", Transient, Server, "raise max_connections or the role's CONNECTION LIMIT, or end idle sessions"),
+    entry("53", Final, Server, "give the database server what it lacks, then start again"),
+    entry("54", Final, Statement, "make the statement smaller"),
+    entry("55006", Transient, Server, "end the sessions that use the object, then start again"),
+    entry("55P03", Transient, Server, "end the session that holds the lock, then start again"),
+    entry(
+        "55",
+        Final,
+        Server,
+        "bring the object or the server into the state that the message names, then start again",
+    ),
+    entry("57014", Final, Server, "a statement was canceled: raise statement_timeout for the role, then start again"),
+    entry("57P03", Transient, Server, "wait until the server has started"),
+    entry("57P05", Final, Server, "raise idle_session_timeout for the role, then start again"),
+    entry("57", Transient, Server, "start again once the server runs"),
+    entry("58", Transient, Server, "look at the database server's disk and log"),
+    entry("F0", Final, Server, "correct the server's configuration files"),
+    entry("XX001", Final, Server, "restore the database: a table is damaged"),
+    entry("XX002", Final, Server, "rebuild the damaged index with REINDEX"),
+    entry("XX", Final, Server, "look at the database server's log"),
+];
+
+fn find(code: &str) -> Option<&'static Entry> {
+    let exact = TABLE.iter().find(|entry| entry.code == code);
+    exact.or_else(|| TABLE.iter().find(|entry| entry.code.len() == 2 && code.starts_with(entry.code)))
+}
+
+/// Returns the class of an error when a connection is made.
+#[must_use]
+pub fn connection_verdict(code: &str) -> Verdict {
+    find(code).map_or(Final, |entry| entry.connecting)
+}
+
+/// Returns the party that can remove the cause of an error in a statement.
+#[must_use]
+pub fn fault(code: &str) -> Fault {
+    find(code).map_or(Statement, |entry| entry.fault)
+}
+
+/// Returns the remedy; `None` for a code that is the statement's own fault.
+#[must_use]
+pub fn remedy(code: &str) -> Option<&'static str> {
+    find(code).map(|entry| entry.remedy)
+}
+
+/// Classes whose DETAIL or message can contain the content of a row: cardinality, data and integrity errors, a view's
+/// check, and what a function raises.
+const WITH_CONTENT: [&str; 5] = ["21", "22", "23", "44", "P0"];
+
+fn has_content(code: &str) -> bool {
+    WITH_CONTENT.iter().any(|class| code.starts_with(class))
+}
+
+/// Returns the part of a DETAIL that cannot contain the content of a row: of `Key (a, b)=(1, 2) already exists.` the names
+/// of the columns.
+#[must_use]
+pub fn safe_detail(code: &str, detail: &str) -> Option<String> {
+    if !has_content(code) {
+        return Some(detail.to_owned());
+    }
+    // The words are translated, the punctuation is not. Names cannot be told from values anywhere else.
+    let (_, rest) = detail.split_once('(').filter(|_| matches!(code, "23503" | "23505" | "23P01"))?;
+    let (columns, _) = rest.split_once(")=(")?;
+    Some(format!("columns {columns}"))
+}
+
+/// Returns a message without the values that data errors quote: `invalid input syntax for type integer: "…"`.
+#[must_use]
+pub fn without_values(code: &str, message: &str) -> String {
+    // Integrity errors quote names of constraints and tables.
+    if !code.starts_with("22") {
+        return message.to_owned();
+    }
+    let Some((before, rest)) = message.split_once('"') else { return message.to_owned() };
+    match rest.rsplit_once('"') {
+        Some((_, after)) => format!("{before}\"…\"{after}"),
+        None => before.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The errors that a boot can meet, with the verdict while connecting and the party that can help.
+    const MET: &[(&str, Verdict, Fault)] = &[
+        ("08006", Transient, Server),
+        ("0A000", Final, Statement),
+        ("22P02", Final, Data),
+        ("22P05", Final, Server),
+        ("23505", Final, Data),
+        ("25006", Transient, Server),
+        ("25P03", Final, Server),
+        ("28000", Final, Role),
+        ("28P01", Final, Role),
+        ("2BP01", Final, Statement),
+        ("2D000", Final, Statement),
+        ("3D000", Final, Role),
+        ("3F000", Final, Statement),
+        ("40001", Transient, Server),
+        ("40P01", Transient, Server),
+        ("42501", Final, Role),
+        ("42601", Final, Statement),
+        ("42P01", Final, Statement),
+        ("53100", Final, Server),
+        ("53200", Final, Server),
+        ("53300", Transient, Server),
+        ("53400", Final, Server),
+        ("54001", Final, Statement),
+        ("55000", Final, Server),
+        ("55006", Transient, Server),
+        ("55P03", Transient, Server),
+        ("57014", Final, Server),
+        ("57P01", Transient, Server),
+        ("57P02", Transient, Server),
+        ("57P03", Transient, Server),
+        ("57P05", Final, Server),
+        ("58030", Transient, Server),
+        ("F0000", Final, Server),
+        ("P0001", Final, Statement),
+        ("XX000", Final, Server),
+        ("XX001", Final, Server),
+    ];
+
+    #[test]
+    fn every_error_that_a_boot_can_meet_has_a_class() {
+        for (code, connecting, party) in MET {
+            assert_eq!((connection_verdict(code), fault(code)), (*connecting, *party), "{code}");
+        }
+    }
+
+    #[test]
+    fn every_party_but_the_author_gets_a_remedy_of_its_own() {
+        for (code, _, party) in MET.iter().filter(|(_, _, party)| *party != Statement) {
+            assert!(remedy(code).is_some_and(|remedy| !remedy.contains("image")), "{code}: {party:?}");
+        }
+    }
+
+    #[test]
+    fn codes_come_before_their_classes() {
+        for (index, entry) in TABLE.iter().enumerate() {
+            let is_twice = TABLE[..index].iter().any(|before| before.code == entry.code);
+            let is_hidden =
+                TABLE[..index].iter().any(|before| entry.code.len() == 5 && entry.code.starts_with(before.code));
+            assert!(!is_twice && !is_hidden, "{}", entry.code);
+        }
+    }
+
+    #[test]
+    fn content_of_rows_is_cut() {
+        assert_eq!(
+            safe_detail("23505", "Key (email, team)=(a@b, 1) already exists.").as_deref(),
+            Some("columns email, team")
+        );
+        assert_eq!(safe_detail("23514", "Failing row contains (1, secret)."), None);
+        assert_eq!(safe_detail("23502", "Failing row contains (1, x)=(null)."), None);
+        assert_eq!(safe_detail("P0001", "the row is (secret)"), None);
+        assert_eq!(safe_detail("2BP01", "view v depends on table t").as_deref(), Some("view v depends on table t"));
+        let message = "invalid input syntax for type integer: \"se\"cret\"";
+        assert_eq!(without_values("22P02", message), "invalid input syntax for type integer: \"…\"");
+        assert_eq!(without_values("22003", "value \"9\" is out of range"), "value \"…\" is out of range");
+        assert_eq!(without_values("23505", "constraint \"laps_key\""), "constraint \"laps_key\"");
+    }
+}
