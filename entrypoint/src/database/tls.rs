@@ -221,9 +221,14 @@ fn bare(names: &[String]) -> Vec<&str> {
 /// Returns the reason of an alert that the server sent, and the remedy.
 fn explain_alert(alert: AlertDescription) -> (String, &'static str) {
     match alert {
-        AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure => {
+        AlertDescription::CertificateRequired => {
             ("it requires a client certificate".to_owned(), "set DB_SSL__CERT and DB_SSL__KEY")
         }
+        // With TLS 1.2 a server sends this for a missing certificate of the client, too.
+        AlertDescription::HandshakeFailure => (
+            "it accepts none of the offered TLS settings, or requires a client certificate".to_owned(),
+            "set DB_SSL__CERT and DB_SSL__KEY if it requires one, otherwise enable TLS 1.3 on the server",
+        ),
         AlertDescription::UnknownCA
         | AlertDescription::BadCertificate
         | AlertDescription::UnsupportedCertificate

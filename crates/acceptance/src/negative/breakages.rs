@@ -449,6 +449,22 @@ pub(super) const MUTANTS: &[Mutant] = &[
         change: Binary(DROPS_SIGNALS),
         expect: "the log has no `Shutting down`",
     },
+    // connections.rs
+    Mutant {
+        check: "connections",
+        how: "Node makes no connection for the boot",
+        change: Image("RUN rm /directus/scripts/tunnel.mjs"),
+        expect: "common-name, ca trusted: Directus: connected",
+    },
+    Mutant {
+        check: "connections",
+        how: "the boot does not verify certificates",
+        change: Binary(
+            r#"[ -z "$DB_SSL__CA" ] || { unset DB_SSL__CA; export DB_SSL__REJECT_UNAUTHORIZED=false; }
+            exec "$real" "$@""#,
+        ),
+        expect: "other-name, ca trusted: Directus: ERR_TLS_CERT_ALTNAME_INVALID",
+    },
     // health.rs
     Mutant {
         check: "health",
