@@ -5,7 +5,7 @@
 #
 # For every BuildKit since Docker 20.10: without heredocs, COPY --link, and a syntax image to pull.
 
-# The pin. The only place that holds it; why this version: ARCHITECTURE.md.
+# The pin. The only place that holds it; why this version: docs/decisions/0001-pin-directus.md.
 ARG DIRECTUS_IMAGE=directus/directus:11.17.4
 ARG RUST_IMAGE=rust:1.95-alpine
 # The origin of the binary: `source` or `prebuilt`.

@@ -34,34 +34,7 @@ pub enum Command {
     Exec(Vec<OsString>),
 }
 
-/// The help, as `docker run --rm IMAGE help` prints it.
-pub const HELP: &str = "\
-Brings the database to this image's schema, then serves Directus.
-
-Usage: entrypoint [COMMAND]
-
-  start [-- SERVER…]  wait for PostgreSQL, migrate, apply the schema, become the server (the default)
-  boot                the same, but exit 0 instead of becoming the server
-  plan [--json]       what a boot would do to this database; exit 0 nothing, 2 changes, 3 drift, 43 refused
-  plan --rehearse [--timeout SECONDS] [--json]
-                      boot in a transaction that is always rolled back, and report the real losses and the locks:
-                      for copies and quiet hours, since others wait for those locks; 30 seconds at most
-  status [--json]     what was done to this database, and what is pending
-  attic [--json]      removed tables, columns and rows that can be restored
-  attic restore N     restore entry N
-  attic purge N|--all drop entry N, or all entries, for good
-  snapshot --convert [FILE]
-                      print a snapshot of another version (FILE or standard input) in the form of this image
-  healthcheck [live]  exit 0 if the server in this container answers, 50 if not
-  healthcheck ready   the same, and the database answers and has this image's schema
-  healthcheck startup exit 0 once the boot is over and the server answers
-  manifest            check the SQL files and write the manifest; a step of the image's build
-  help                this text
-  version             the version of the entrypoint and of the image
-  anything else       is executed as a command, without a boot: docker run IMAGE id
-
-Variables and exit codes: see the README's tables.
-";
+pub use contract::HELP;
 
 /// Parses the arguments, without the name of the program.
 ///

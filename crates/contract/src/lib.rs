@@ -1,21 +1,29 @@
-//! The interface of the image: exit codes, phases and their log lines, paths and variables.
+//! The interface of the image: exit codes, phases and their log lines, paths, variables, directives of SQL files, and the
+//! form of the gate's report.
 //!
-//! Pure data and parsing, no I/O. The boot binary writes this interface, the tools read it, and the README's tables are
-//! generated from it, so that each promise has a single source.
+//! Pure data and parsing, no I/O. The boot binary writes by it, `xtask` reads by it, and the pages of docs/reference are
+//! generated from it, so that each promise exists once.
 
+mod directives;
 mod exit_code;
+mod explanation;
+mod help;
 mod log_line;
 mod paths;
 mod phase;
+mod report_fields;
 mod variables;
 
+pub use directives::{DESTROYS, DIRECTIVES, Directive, Form, NO_TRANSACTION};
 pub use exit_code::ExitCode;
+pub use help::HELP;
 pub use log_line::{Event, Level, LogLine, PREFIX};
 pub use paths::{
     BINARY, BUNDLE_DIR, DB_INIT_DIR, DIRECTUS_MIGRATIONS_SUBDIR, EXTENSIONS_DIR, POST_SCHEMA_SUBDIR, SCRIPTS_DIR,
     SNAPSHOT_FILE, WORK_DIR, WRITABLE_DIRS,
 };
 pub use phase::Phase;
+pub use report_fields::{REPORT_FIELDS, ReportField};
 pub use variables::{VARIABLES, Variable, VariableGroup};
 
 /// Key of the session-level advisory lock that one boot of a database holds: "trmboot" in ASCII. Advisory locks are
@@ -25,7 +33,7 @@ pub const LOCK_KEY: i64 = 0x0074_726d_626f_6f74;
 /// The variable by which the bridge gets the statement that fixes the settings of Directus' sessions.
 pub const SESSION_SQL: &str = "BOOT_SESSION_SQL";
 
-/// The path that answers 200 while the server runs; cheap, unlike `/server/health` (Directus' docs).
+/// The path that answers 200 when the server serves; cheap, unlike `/server/health` (Directus' docs).
 pub const PING_PATH: &str = "/server/ping";
 
 /// Port that Directus serves on when `PORT` is not set.

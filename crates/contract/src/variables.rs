@@ -1,4 +1,4 @@
-//! The variables that the boot reads. The README's table is generated from them.
+//! The variables that the boot reads. The reference is generated from them.
 
 /// The program that defines a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Variable {
     pub group: VariableGroup,
     /// The value when it is not set; `required`, or `–` if it has none.
     pub default: &'static str,
-    /// The description in the README's table, in full sentences.
+    /// The description in the reference, in full sentences.
     pub description: &'static str,
     /// True if the value must never be shown.
     pub secret: bool,

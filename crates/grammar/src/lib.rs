@@ -28,7 +28,7 @@ pub enum Command {
     InspectUser(InspectUser),
     /// Run all tests, with a PostgreSQL container for those that need one
     Test(Test),
-    /// Check every promise of the README on real containers, and write a report
+    /// Check every promise of the image on real containers, and write a report
     Verify(Verify),
     /// Interrupt boots at any message between them and PostgreSQL, and check that the next boot recovers
     Sweep(Sweep),
@@ -40,7 +40,7 @@ pub enum Command {
     Ci(Ci),
     /// Save the Directus schema of the running stack as snapshots/schema.yaml
     Snapshot(Snapshot),
-    /// Write the README's generated tables, or check that they are up to date
+    /// Write the reference and the sample logs of the documentation, or check that they are up to date
     Docs(Docs),
     /// Check that comments, messages and documents are written in plain English
     Language(Language),
@@ -266,9 +266,15 @@ pub struct Language {}
 /// The flags of `docs`.
 #[derive(Debug, Args)]
 pub struct Docs {
-    /// Change nothing; exit with 1 if a table is not up to date
+    /// Change nothing; exit with 1 if a page, or with --record a sample, is not up to date
     #[arg(long)]
     pub check: bool,
+    /// Record the sample logs from real boots
+    #[arg(long)]
+    pub record: bool,
+    /// The image that --record boots; it is not built
+    #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
+    pub image: String,
 }
 
 /// The flag for a stack.

@@ -15,9 +15,6 @@ pub struct RequiredExtension {
     pub optional: Option<String>,
 }
 
-/// An example of the directive's value, for messages.
-pub(super) const FORM: &str = "timescaledb (optional: trm.timescaledb=optional)";
-
 /// Returns a SQL expression for the extensions of `$n` (a `text[]`) that the database lacks.
 #[must_use]
 pub fn missing(parameter: &str) -> String {
@@ -91,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_displayed_requirement_parses_to_the_same_requirement() {
-        for text in ["postgis", FORM] {
+        for text in ["postgis", "timescaledb (optional: trm.timescaledb=optional)"] {
             assert_eq!(RequiredExtension::parse(text).expect(text).to_string(), text);
         }
     }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use strsim::levenshtein;
 
-use super::extension::{self, RequiredExtension};
+use contract::DIRECTIVES;
+
+use super::extension::RequiredExtension;
 use crate::witness::Announcement;
 use crate::witness::announced::FORMS;
 
@@ -26,15 +28,6 @@ pub struct Headers {
     pub required_extensions: Vec<RequiredExtension>,
 }
 
-/// The known directives: name, and an example of the value if it has one.
-const KNOWN: [(&str, Option<&str>); 6] = [
-    ("no-transaction", None),
-    ("statement-timeout", Some("30s")),
-    ("owns-table", Some("laps, pits")),
-    ("breaks-older-images", None),
-    ("destroys", Some("table laps")),
-    ("requires-extension", Some(extension::FORM)),
-];
 /// Maximum edit distance at which a word counts as a misspelt directive.
 const MAX_TYPO_DISTANCE: usize = 2;
 
@@ -96,13 +89,14 @@ impl Headers {
             ("owns-table", Some(value)) => {
                 let tables: Vec<&str> = value.split(',').map(str::trim).collect();
                 if tables.contains(&"") {
-                    return Err(format!("`-- {line}` does not name a table: write {}", example(2)));
+                    return Err(format!("`-- {line}` does not name a table: write {}", example("owns-table")));
                 }
                 self.owned_tables.extend(tables.into_iter().map(str::to_owned));
             }
             ("requires-extension", Some(value)) => {
-                let extension = RequiredExtension::parse(value)
-                    .ok_or_else(|| format!("`-- {line}` does not name an extension: write {}", example(5)))?;
+                let extension = RequiredExtension::parse(value).ok_or_else(|| {
+                    format!("`-- {line}` does not name an extension: write {}", example("requires-extension"))
+                })?;
                 self.required_extensions.push(extension);
             }
             ("destroys", Some(value)) => {
@@ -113,8 +107,8 @@ impl Headers {
                 }
             }
             _ => {
-                if let Some(index) = misspelt(line) {
-                    return Err(format!("`-- {line}` is not a directive: write {}", example(index)));
+                if let Some(name) = misspelt(line) {
+                    return Err(format!("`-- {line}` is not a directive: write {}", example(name)));
                 }
             }
         }
@@ -122,17 +116,17 @@ impl Headers {
     }
 }
 
-/// Returns the index of the directive that a comment line misspells, if any.
-fn misspelt(line: &str) -> Option<usize> {
+/// Returns the directive that a comment line misspells, if any.
+fn misspelt(line: &str) -> Option<&'static str> {
     let before_colon = line.split(':').next().unwrap_or(line);
     let first_word = before_colon.split_whitespace().next().unwrap_or("");
     let distances = [before_colon, first_word]
         .into_iter()
         // A longer text is prose, and comparing it costs time.
         .filter(|text| text.len() <= 32)
-        .flat_map(|text| KNOWN.iter().enumerate().map(move |(index, (name, _))| (text, index, *name)))
-        .map(|(text, index, name)| (levenshtein(&as_name(text), name), index));
-    distances.min().filter(|(distance, _)| *distance <= MAX_TYPO_DISTANCE).map(|(_, index)| index)
+        .flat_map(|text| DIRECTIVES.iter().map(move |directive| (text, directive.name)))
+        .map(|(text, name)| (levenshtein(&as_name(text), name), name));
+    distances.min().filter(|(distance, _)| *distance <= MAX_TYPO_DISTANCE).map(|(_, name)| name)
 }
 
 /// Returns a comment's words in the form of a directive's name.
@@ -141,10 +135,10 @@ fn as_name(text: &str) -> String {
 }
 
 /// Returns an example of the directive in back quotes: `-- statement-timeout: 30s`.
-fn example(index: usize) -> String {
-    match KNOWN[index] {
-        (name, None) => format!("`-- {name}`, alone on its line"),
-        (name, Some(value)) => format!("`-- {name}: {value}`"),
+fn example(name: &str) -> String {
+    match DIRECTIVES.iter().find(|directive| directive.name == name).and_then(|directive| directive.example) {
+        None => format!("`-- {name}`, alone on its line"),
+        Some(value) => format!("`-- {name}: {value}`"),
     }
 }
 

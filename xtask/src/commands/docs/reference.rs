@@ -1,0 +1,195 @@
+//! The pages of docs/reference.
+
+use clap::CommandFactory as _;
+use contract::{
+    DESTROYS, DIRECTIVES, ExitCode, Form, HELP, NO_TRANSACTION, REPORT_FIELDS, VARIABLES, Variable, VariableGroup,
+};
+
+use super::Page;
+use super::markdown::{NOTICE, fenced, folded, table};
+use super::samples::Samples;
+
+/// All pages.
+pub(super) fn pages(samples: &Samples) -> Vec<Page> {
+    let page = [
+        ("commands", commands()),
+        ("variables", variables()),
+        ("exit-codes", exit_codes(samples)),
+        ("report", report()),
+        ("directives", directives()),
+    ];
+    page.map(|(name, text)| Page { path: format!("docs/reference/{name}.md").into(), text: format!("{NOTICE}{text}") })
+        .into()
+}
+
+fn commands() -> String {
+    let mut text = format!(
+        "# Commands\n\n## Of the image\n\n`docker run --rm IMAGE help` prints this text.\n\n{}\n## Of a checkout\n\n\
+         Progress goes to standard error, results to standard output. With `--json` the result is one line.\n\n",
+        fenced(HELP)
+    );
+    let cli = grammar::Xtask::command();
+    let summary =
+        cli.get_subcommands().map(|command| [format!("[`{0}`](#cargo-xtask-{0})", command.get_name()), about(command)]);
+    text += &table(["`cargo xtask …`", "purpose"], summary);
+    for command in cli.get_subcommands() {
+        text += &format!("\n### `cargo xtask {}`\n\n{}.\n", command.get_name(), about(command));
+        let options: Vec<[String; 3]> = command.get_arguments().filter_map(option).collect();
+        if !options.is_empty() {
+            text += &format!("\n{}", table(["option", "default", "effect"], options.into_iter()));
+        }
+    }
+    text
+}
+
+fn about(command: &clap::Command) -> String {
+    command.get_about().map(ToString::to_string).unwrap_or_default()
+}
+
+/// A row for an option: its form, default and effect. `None` for `--help`.
+fn option(argument: &clap::Arg) -> Option<[String; 3]> {
+    if matches!(argument.get_id().as_str(), "help" | "version") {
+        return None;
+    }
+    let takes_value = argument.get_action().takes_values();
+    let value = argument.get_value_names().filter(|_| takes_value).unwrap_or_default().join(" ");
+    let form = match argument.get_long() {
+        Some(long) if takes_value => format!("`--{long} {value}`"),
+        Some(long) => format!("`--{long}`"),
+        None => format!("`{value}…`"),
+    };
+    let default = argument.get_default_values().first().filter(|_| takes_value);
+    let default = default.map_or_else(String::new, |default| format!("`{}`", default.to_string_lossy()));
+    let mut effect = argument.get_help().map(ToString::to_string).unwrap_or_default();
+    let values = argument.get_possible_values();
+    if takes_value && !values.is_empty() {
+        let values: Vec<String> = values.iter().map(|value| format!("`{}`", value.get_name())).collect();
+        effect += &format!(": {}", values.join(", "));
+    }
+    Some([form, default, effect])
+}
+
+fn variables() -> String {
+    format!(
+        "# Variables\n\n## Of Directus\n\nThe boot reads these as Directus does. Each may also be given as `<NAME>_FILE`, the path \
+         of a file that holds the value without a line break at its end. All other variables of Directus work as Directus documents \
+         them.\n\n{}\n## Of the boot\n\n{}",
+        variables_of(VariableGroup::Directus),
+        variables_of(VariableGroup::Boot)
+    )
+}
+
+fn variables_of(group: VariableGroup) -> String {
+    let variables = VARIABLES.iter().filter(|variable| variable.group == group);
+    table(["variable", "default", "meaning"], variables.map(variable))
+}
+
+fn variable(variable: &Variable) -> [String; 3] {
+    let default = match variable.default {
+        "required" => "**required**".to_owned(),
+        "–" => "–".to_owned(),
+        value => format!("`{value}`"),
+    };
+    let secret = if variable.secret { " Secret: never shown." } else { "" };
+    [format!("`{}`", variable.name), default, format!("{}{secret}", variable.description)]
+}
+
+fn exit_codes(samples: &Samples) -> String {
+    let mut text = "# Exit codes\n\nThe last line of a failed boot names the phase, the cause and the remedy, and ends with the exit \
+                    code. The numbers are stable: monitoring and CI may match on them. A boot that was interrupted at any moment is \
+                    repeated: SQL files, Directus' installation and migrations, and the schema are each all or nothing. So after a crash \
+                    there is nothing to do: the restart policy starts the boot again.\n\nThe logs are recorded from real boots \
+                    ([samples](../samples/README.md)); they contain only the lines of the phase that ended, and long lines are folded.\n\n"
+        .to_owned();
+    let rows = ExitCode::ALL.into_iter().map(|exit| {
+        [format!("[{}](#{})", exit.code(), anchor(exit)), exit.meaning().to_owned(), exit.remedy().to_owned()]
+    });
+    text += &table(["code", "meaning", "remedy"], rows);
+    for exit in ExitCode::ALL {
+        text += &format!("\n## {}: {}\n\n{}\n", exit.code(), title(exit), exit.meaning());
+        for sample in samples.of_exit(exit) {
+            text += &format!("\n{}", fenced(&folded(sample)));
+        }
+        text += &format!("\n**Remedy:** {}\n", exit.remedy());
+        if !exit.explanation().is_empty() {
+            text += &format!("\n{}\n", exit.explanation());
+        }
+    }
+    text
+}
+
+/// The name of a code in words: `Database unreachable`.
+fn title(exit: ExitCode) -> String {
+    let mut title = String::new();
+    for letter in format!("{exit:?}").chars() {
+        if letter.is_uppercase() && !title.is_empty() {
+            title.push(' ');
+            title.extend(letter.to_lowercase());
+        } else {
+            title.push(letter);
+        }
+    }
+    title
+}
+
+fn anchor(exit: ExitCode) -> String {
+    format!("{}-{}", exit.code(), title(exit).to_lowercase().replace(' ', "-"))
+}
+
+fn report() -> String {
+    let rows = REPORT_FIELDS
+        .iter()
+        .map(|field| [format!("`{}`", field.path), field.kind.to_owned(), field.meaning.to_owned()]);
+    format!(
+        "# The form of `report.json`\n\n`cargo xtask verify` writes `target/verify/report.json`. Fields are only ever added; if the \
+         meaning of a field changes, `schema` goes up. `[]` stands for each element of a list. Times are decimal numbers with \
+         milliseconds.\n\n{}\nThe checks that did not pass, with their reasons:\n\n```sh\njq -r '.checks[] | select(.status != \"pass\") \
+         | \"\\(.name): \\(.reason)\"' target/verify/report.json\n```\n",
+        table(["field", "type", "meaning"], rows)
+    )
+}
+
+fn directives() -> String {
+    let rows = DIRECTIVES.iter().map(|directive| {
+        let value = directive.example.map_or_else(String::new, |example| format!(": {example}"));
+        [format!("`-- {}{value}`", directive.name), directive.meaning.to_owned()]
+    });
+    format!(
+        "# Directives of SQL files\n\nA directive is a comment line before the first statement of a file in `db-init/`, alone in its \
+         line. A comment that is nearly a directive is a slip and is refused (exit code 30). [Changing the \
+         schema](../change-the-schema.md) has the use of each.\n\n{}\n## Items of `-- destroys:`\n\nItems are separated by commas. A \
+         name may have a schema (`table timing.laps`) and is quoted as in SQL where it needs quotes.\n\n{}\n## Statements without a \
+         transaction\n\nThe boot cannot roll such a file back, so it refuses every other statement before any file runs \
+         (exit code 30).\n\n{}",
+        table(["directive", "meaning"], rows),
+        forms(&DESTROYS),
+        forms(&NO_TRANSACTION)
+    )
+}
+
+fn forms(forms: &[Form]) -> String {
+    table(["example", "meaning"], forms.iter().map(|form| [format!("`{}`", form.example), form.meaning.to_owned()]))
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::ExitCode;
+
+    use super::{commands, directives, exit_codes, report, title, variables};
+    use crate::commands::docs::samples::Samples;
+
+    #[test]
+    fn every_page_has_its_data() {
+        assert!(variables().contains("| `DB_HOST` | **required** |"));
+        assert!(exit_codes(&Samples::default()).contains("| [10](#10-config) | Variables are missing or wrong"));
+        assert!(commands().contains("### `cargo xtask dev-reset`"));
+        assert!(commands().contains("| `--tag NAME:TAG` | `trm-directus:dev` |"));
+        assert!(report().contains("| `subject.image_id` | string |"));
+        assert!(directives().contains("| `-- owns-table: laps, pits` |"));
+    }
+
+    #[test]
+    fn a_title_is_the_name_in_words() {
+        assert_eq!(title(ExitCode::DatabaseUnreachable), "Database unreachable");
+    }
+}

@@ -1,0 +1,120 @@
+//! The recorded logs of docs/samples, and their places in pages.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use contract::ExitCode;
+
+use super::markdown::{fenced, folded};
+use crate::workspace;
+
+/// Folder of the recorded logs, one file each.
+pub(super) const FOLDER: &str = "docs/samples";
+
+const BEGIN: &str = "<!-- sample: ";
+const END: &str = "<!-- end -->";
+
+/// The recorded logs by name, such as `31-migration-failed`: the exit code, and the circumstances.
+#[derive(Debug, Default)]
+pub(super) struct Samples(BTreeMap<String, String>);
+
+impl Samples {
+    /// Reads all samples.
+    pub(super) fn read() -> anyhow::Result<Samples> {
+        let folder = workspace::path(FOLDER);
+        let mut samples = BTreeMap::new();
+        for entry in folder.read_dir_utf8().with_context(|| format!("failed to read {FOLDER}"))? {
+            let path = entry.with_context(|| format!("failed to read {FOLDER}"))?.into_path();
+            if let (Some(name), Some("log")) = (path.file_stem(), path.extension()) {
+                let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
+                samples.insert(name.to_owned(), text);
+            }
+        }
+        Ok(Samples(samples))
+    }
+
+    /// The samples of a failure. Successes have pages of their own.
+    pub(super) fn of_exit(&self, exit: ExitCode) -> impl Iterator<Item = &str> {
+        let prefix = format!("{}-", exit.code());
+        let samples = self.0.iter().filter(move |(name, _)| exit != ExitCode::Ok && name.starts_with(&prefix));
+        samples.map(|(_, text)| text.as_str())
+    }
+
+    /// Puts the samples between their marks.
+    pub(super) fn include(&self, text: &str) -> anyhow::Result<String> {
+        let mut result = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once(BEGIN) {
+            let (name, after) = after.split_once(" -->").context("a mark without an end")?;
+            let (_, after) = after.split_once(END).with_context(|| format!("`{END}` is missing after {name}"))?;
+            let sample = self.0.get(name).with_context(|| format!("{FOLDER}/{name}.log does not exist"))?;
+            result += &format!("{before}{BEGIN}{name} -->\n{}{END}", fenced(&folded(sample)));
+            rest = after;
+        }
+        Ok(result + rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use contract::{Event, ExitCode, LogLine, PREFIX, Phase};
+
+    use super::Samples;
+    use crate::commands::docs::scenarios::SCENARIOS;
+
+    #[test]
+    fn only_the_text_between_the_marks_is_replaced() {
+        let samples = Samples([("x".to_owned(), "new\n".to_owned())].into());
+        let text = samples.include("a\n<!-- sample: x -->\nold\n<!-- end -->\nb\n").unwrap();
+        assert_eq!(text, "a\n<!-- sample: x -->\n```text\nnew\n```\n<!-- end -->\nb\n");
+        assert_eq!(samples.include(&text).unwrap(), text);
+    }
+
+    #[test]
+    fn a_sample_that_does_not_exist_is_named() {
+        let error = Samples::default().include("<!-- sample: y --><!-- end -->").unwrap_err();
+        assert_eq!(error.to_string(), "docs/samples/y.log does not exist");
+    }
+
+    #[test]
+    fn lines_of_the_boot_have_the_form_of_today_and_the_exit_code_of_their_sample() {
+        let samples = Samples::read().unwrap();
+        for (name, text) in &samples.0 {
+            let code: u8 = name.split('-').next().unwrap().parse().unwrap();
+            for line in text.lines().filter(|line| line.starts_with(PREFIX) && line.contains("/8 ")) {
+                assert!(LogLine::parse(line).is_some(), "{name}: {line}");
+            }
+            let last = text.lines().filter_map(LogLine::parse).next_back();
+            if let Some(Event::Failed(found)) = last.map(|line| line.event) {
+                assert_eq!(found, code, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_complete_boot_has_every_phase_in_order() {
+        let samples = Samples::read().unwrap();
+        for name in ["0-cold-boot", "0-warm-boot"] {
+            let lines = samples.0[name].lines().filter_map(LogLine::parse);
+            let done = lines.filter(|line| matches!(line.event, Event::Done(_))).map(|line| line.phase);
+            assert_eq!(done.collect::<Vec<_>>(), Phase::ALL, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_sample_has_a_scenario_and_every_scenario_a_sample() {
+        let samples = Samples::read().unwrap();
+        let scenarios: BTreeSet<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+        assert_eq!(samples.0.keys().map(String::as_str).collect::<BTreeSet<_>>(), scenarios);
+    }
+
+    #[test]
+    fn every_exit_code_has_a_sample() {
+        let samples = Samples::read().unwrap();
+        for exit in ExitCode::ALL.into_iter().filter(|exit| *exit != ExitCode::Ok) {
+            assert!(samples.of_exit(exit).next().is_some(), "no sample of exit code {}", exit.code());
+        }
+    }
+}
