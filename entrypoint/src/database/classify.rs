@@ -6,16 +6,8 @@ use std::io;
 use tokio_postgres::error::SqlState;
 
 use super::connect::ConnectError;
-use super::{sqlstate, tls};
-
-/// The class of a connection error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The server is not ready or too busy: a retry may succeed.
-    Transient,
-    /// The server refused, and will refuse again.
-    Final,
-}
+use super::sqlstate::{self, Verdict};
+use super::tls;
 
 impl ConnectError {
     /// Classifies the error by its kind or SQLSTATE, never by its text (which is translated).

@@ -14,11 +14,12 @@ mod tunnel;
 mod wait;
 mod watch;
 
-pub use classify::{Pooled, Verdict, describe, trace_of_pooler};
+pub use classify::{Pooled, describe, trace_of_pooler};
 pub use connect::ConnectError;
 pub use lock::{BootLock, Holder, LockError, VerifyError, holder};
 pub use pooled::{PoolError, refuse_pooler};
 pub use session::{Lost, Notice, Session};
+pub use sqlstate::Verdict;
 pub use tls::{Pem, Roots, TlsClient, TlsOptions};
 pub use wait::{WaitError, wait, wait_until_writable};
 pub use watch::silence;

@@ -3,7 +3,14 @@
 //! The codes are those of "Appendix A. PostgreSQL Error Codes" of PostgreSQL 18. A code that is not in the table has its
 //! class' entry (the first two characters); a class that is not in the table is the statement's fault.
 
-use super::Verdict;
+/// The class of a connection error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The server is not ready or too busy: a retry may succeed.
+    Transient,
+    /// The server refused, and will refuse again.
+    Final,
+}
 
 /// The party that can remove the cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
