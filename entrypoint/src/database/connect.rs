@@ -21,7 +21,7 @@ use super::tls::TlsClient;
 use super::tunnel::{self, Tunnel};
 use crate::config::DatabaseConfig;
 
-/// The first message of a client that wants encryption.
+/// The first message of a client that asks for encryption.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 /// Time for one of several addresses. The last one has all the time that is left.
 const ADDRESS: Duration = Duration::from_secs(1);

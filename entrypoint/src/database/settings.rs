@@ -1,4 +1,4 @@
-//! Settings of a session that the boot fixes, whatever the server, the database or the role has set.
+//! Settings of a session that the boot fixes, against those of the server, the database and the role.
 //!
 //! The SQL files of an image, Directus' statements and the boot's own must mean the same in every database, and no
 //! timeout for an application's sessions may end a boot. A setting that the operator gives in `PGOPTIONS` or in the
@@ -89,7 +89,7 @@ pub enum SettingError {
     Unusual {
         /// The setting.
         name: String,
-        /// Its value.
+        /// The value of the role, the database or the server.
         present: String,
         /// The value that the boot needs.
         wanted: String,

@@ -130,7 +130,7 @@ pub fn safe_detail(code: &str, detail: &str) -> Option<String> {
     if !has_content(code) {
         return Some(detail.to_owned());
     }
-    // The words are translated, the punctuation is not. Names cannot be told from values anywhere else.
+    // The words are translated, the punctuation is not. Nowhere else can names be distinguished from values.
     let (_, rest) = detail.split_once('(').filter(|_| matches!(code, "23503" | "23505" | "23P01"))?;
     let (columns, _) = rest.split_once(")=(")?;
     Some(format!("columns {columns}"))

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 
-use super::docs;
+use super::{docs, language};
 use crate::tool::Tool;
 use crate::{foreground, workspace};
 
@@ -29,6 +29,7 @@ enum Step {
     Lint,
     Rustdoc,
     Docs,
+    Language,
     Scripts,
     Test,
     Verify,
@@ -42,6 +43,7 @@ impl Step {
             Step::Lint => "clippy",
             Step::Rustdoc => "rustdoc",
             Step::Docs => "docs",
+            Step::Language => "language",
             Step::Scripts => "scripts",
             Step::Test => "test",
             Step::Verify => "verify",
@@ -56,6 +58,7 @@ impl Step {
             Step::Lint => cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]),
             Step::Rustdoc => cargo(&RUSTDOC),
             Step::Docs => docs::check().map(|()| true),
+            Step::Language => language::check(),
             Step::Scripts => test_scripts(),
             Step::Test => tool(Tool::Devtools, &["test"]),
             Step::Verify => tool(Tool::Acceptance, if strict { &["verify", "--strict"] } else { &["verify"] }),
@@ -85,7 +88,8 @@ fn tool(tool: Tool, arguments: &[&str]) -> anyhow::Result<bool> {
 /// Runs `ci`.
 pub(crate) fn run(flags: &grammar::Ci) -> anyhow::Result<ExitCode> {
     foreground::end_child_on_signal()?;
-    let steps = [Step::Format, Step::Lint, Step::Rustdoc, Step::Docs, Step::Scripts, Step::Test, Step::Verify];
+    let steps =
+        [Step::Format, Step::Lint, Step::Rustdoc, Step::Docs, Step::Language, Step::Scripts, Step::Test, Step::Verify];
     let mut rows = Vec::new();
     let mut failed = false;
     for step in flags.setup.then_some(Step::Setup).into_iter().chain(steps) {
@@ -97,7 +101,7 @@ pub(crate) fn run(flags: &grammar::Ci) -> anyhow::Result<ExitCode> {
         });
         failed |= !ok;
         let word = if ok { "ok" } else { "FAILED" };
-        rows.push(format!("  {:<8}{word:<8}{:.1} s", step.name(), began.elapsed().as_secs_f64()));
+        rows.push(format!("  {:<10}{word:<8}{:.1} s", step.name(), began.elapsed().as_secs_f64()));
         if step == Step::Setup && !ok {
             break;
         }

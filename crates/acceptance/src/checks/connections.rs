@@ -20,8 +20,8 @@ use crate::database::Database;
 
 pub(crate) const CHECKS: &[Check] = &[Check {
     name: "connections",
-    promise: "The boot connects to each server that Directus connects to, and to no other, whatever the server's \
-              certificate, encryption and authentication.",
+    promise: "The boot connects to each server that Directus connects to, and to no other: it makes no \
+              difference which certificate, encryption and authentication the server has.",
     needs: Need::Nothing,
     run: |case| Box::pin(connections(case)),
 }];

@@ -325,7 +325,8 @@ pub(super) fn all(certificates: &Certificates) -> Vec<Cell> {
 /// Cells of PostgreSQL itself.
 fn authentication(certificates: &Certificates, checked: (&'static str, &str)) -> Vec<Cell> {
     let mut cells = Vec::new();
-    for role in ["scram", "md5_role", "plain", "trusting", "rejected", "encrypted", "unencrypted", "no_login", "nobody"]
+    for role in
+        ["scram", "md5_role", "plain", "trusting", "rejected", "encrypted", "unencrypted", "no_login", "missing"]
     {
         cells.push(Cell::own(format!("{role}, plain"), role, &[]));
         cells.push(Cell::own(format!("{role}, encrypted"), role, &[checked]));
