@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::attic;
 use crate::healthcheck::Probe;
-use crate::report::{Format, Kind};
+use crate::report::{Format, ReportKind};
 
 /// A parsed command line.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,11 +15,11 @@ pub enum Command {
     /// Phases 1 to 7, then exit 0.
     Boot,
     /// Report the changes that a boot would make, or the state of the database. Changes nothing.
-    Report(Kind, Format),
+    Report(ReportKind, Format),
     /// Boot in a transaction that is rolled back, within a time limit, and report the effects.
     Rehearse(Format, Duration),
     /// List, restore or purge data that earlier boots removed.
-    Attic(attic::Request),
+    Attic(attic::AtticRequest),
     /// Convert a snapshot of another version to this image's form. The path, or `-` for standard input.
     ConvertSnapshot(OsString),
     /// Check the SQL files and write the manifest; a step of the image's build.
@@ -53,7 +53,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String
             };
         }
         Some("plan") if rest.iter().any(|flag| flag == "--rehearse") => return rehearse(&rest),
-        Some("plan") => return report(Kind::Plan, &rest),
+        Some("plan") => return report(ReportKind::Plan, &rest),
         Some("attic") => return attic_request(&rest).map(Command::Attic),
         Some("snapshot") => {
             return match rest.as_slice() {
@@ -63,7 +63,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String
             };
         }
         Some("healthcheck") => return probe(&rest).map(Command::Healthcheck),
-        Some("status") => return report(Kind::Status, &rest),
+        Some("status") => return report(ReportKind::Status, &rest),
         Some("boot") => Command::Boot,
         Some("manifest") => Command::Manifest,
         Some("help" | "--help" | "-h") => Command::Help,
@@ -84,7 +84,7 @@ fn probe(rest: &[OsString]) -> Result<Probe, String> {
     }
 }
 
-fn report(kind: Kind, rest: &[OsString]) -> Result<Command, String> {
+fn report(kind: ReportKind, rest: &[OsString]) -> Result<Command, String> {
     match rest {
         [] => Ok(Command::Report(kind, Format::Text)),
         [flag] if flag == "--json" => Ok(Command::Report(kind, Format::Json)),
@@ -113,14 +113,14 @@ fn rehearse(rest: &[OsString]) -> Result<Command, String> {
     Ok(Command::Rehearse(format, limit))
 }
 
-fn attic_request(rest: &[OsString]) -> Result<attic::Request, String> {
+fn attic_request(rest: &[OsString]) -> Result<attic::AtticRequest, String> {
     let words: Option<Vec<&str>> = rest.iter().map(|word| word.to_str()).collect();
     match words.as_deref() {
-        Some([] | ["list"]) => Ok(attic::Request::List { json: false }),
-        Some(["--json"] | ["list", "--json"]) => Ok(attic::Request::List { json: true }),
-        Some(["restore", id]) => Ok(attic::Request::Restore(entry_number(id)?)),
-        Some(["purge", "--all"]) => Ok(attic::Request::Purge(None)),
-        Some(["purge", id]) => Ok(attic::Request::Purge(Some(entry_number(id)?))),
+        Some([] | ["list"]) => Ok(attic::AtticRequest::List { json: false }),
+        Some(["--json"] | ["list", "--json"]) => Ok(attic::AtticRequest::List { json: true }),
+        Some(["restore", id]) => Ok(attic::AtticRequest::Restore(entry_number(id)?)),
+        Some(["purge", "--all"]) => Ok(attic::AtticRequest::Purge(None)),
+        Some(["purge", id]) => Ok(attic::AtticRequest::Purge(Some(entry_number(id)?))),
         _ => Err("attic takes nothing, --json, restore N, purge N or purge --all".to_owned()),
     }
 }
@@ -160,8 +160,8 @@ mod tests {
 
     #[test]
     fn reports_are_text_or_json() {
-        assert_eq!(parsed(&["plan"]), Ok(Command::Report(Kind::Plan, Format::Text)));
-        assert_eq!(parsed(&["status", "--json"]), Ok(Command::Report(Kind::Status, Format::Json)));
+        assert_eq!(parsed(&["plan"]), Ok(Command::Report(ReportKind::Plan, Format::Text)));
+        assert_eq!(parsed(&["status", "--json"]), Ok(Command::Report(ReportKind::Status, Format::Json)));
         assert!(parsed(&["plan", "--yaml"]).is_err());
     }
 
@@ -183,9 +183,9 @@ mod tests {
 
     #[test]
     fn the_attic_is_listed_restored_and_purged() {
-        assert_eq!(parsed(&["attic"]), Ok(Command::Attic(attic::Request::List { json: false })));
-        assert_eq!(parsed(&["attic", "restore", "3"]), Ok(Command::Attic(attic::Request::Restore(3))));
-        assert_eq!(parsed(&["attic", "purge", "--all"]), Ok(Command::Attic(attic::Request::Purge(None))));
+        assert_eq!(parsed(&["attic"]), Ok(Command::Attic(attic::AtticRequest::List { json: false })));
+        assert_eq!(parsed(&["attic", "restore", "3"]), Ok(Command::Attic(attic::AtticRequest::Restore(3))));
+        assert_eq!(parsed(&["attic", "purge", "--all"]), Ok(Command::Attic(attic::AtticRequest::Purge(None))));
         for invalid in [&["attic", "restore"][..], &["attic", "restore", "x"], &["attic", "empty"]] {
             assert!(parsed(invalid).is_err());
         }

@@ -6,7 +6,7 @@ use crate::boot::exec::{ExecError, NoPm2Home};
 use crate::config::Problems;
 use crate::database::lock_retry::{Blocked, is_lock_failure};
 use crate::database::settings::SettingError;
-use crate::database::{LockError, Lost, PoolError, Pooled, VerifyError, WaitError, describe, trace_of_pooler};
+use crate::database::{LockError, Lost, PoolError, PoolerDetected, VerifyError, WaitError, describe, trace_of_pooler};
 use crate::directus::snapshot::InvalidSnapshot;
 use crate::directus::{BridgeError, NoDirectus};
 use crate::migrations::{ApplyError, InvalidMigrations};
@@ -37,7 +37,7 @@ pub enum BootError {
     Lock(#[from] LockError),
     /// Phase 3, or later if it is detected then: the connection goes through a pooler.
     #[error("{0}")]
-    Pooled(#[from] Pooled),
+    PoolerDetected(#[from] PoolerDetected),
     /// Phase 3: the role's settings do not allow a boot.
     #[error("{0}")]
     Setting(SettingError),
@@ -156,7 +156,7 @@ impl BootError {
             BootError::Migrations(_) => ExitCode::MigrationsInvalid,
             BootError::Snapshot(_) => ExitCode::SnapshotInvalid,
             BootError::Wait(WaitError::Unreachable { .. }) => ExitCode::DatabaseUnreachable,
-            BootError::Wait(WaitError::Pooled(_)) | BootError::Pooled(_) => ExitCode::DatabasePooled,
+            BootError::Wait(WaitError::PoolerDetected(_)) | BootError::PoolerDetected(_) => ExitCode::DatabasePooled,
             BootError::Wait(WaitError::Refused { .. } | WaitError::ReadOnly { .. }) | BootError::Setting(_) => {
                 ExitCode::DatabaseRefused
             }
@@ -275,7 +275,7 @@ impl From<VerifyError> for BootError {
 impl From<PoolError> for BootError {
     fn from(error: PoolError) -> Self {
         match error {
-            PoolError::Pooled(pooled) => BootError::Pooled(pooled),
+            PoolError::PoolerDetected(pooled) => BootError::PoolerDetected(pooled),
             PoolError::Wait(error) => BootError::Wait(error),
             PoolError::Query(error) => BootError::Query(error),
         }

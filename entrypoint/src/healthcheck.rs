@@ -36,7 +36,7 @@ pub enum Probe {
 /// # Errors
 /// The reason why the answer is no.
 pub fn check_server(probe: Probe, env: &Env) -> Result<(), String> {
-    let place = Place::of_server(env)?;
+    let place = ServerAddress::of_server(env)?;
     let status = place.ping(DEADLINE)?;
     if probe == Probe::Ready && status >= 500 { Err(format!("{place} answers {status}")) } else { Ok(()) }
 }
@@ -72,26 +72,26 @@ async fn has_snapshot(config: &Config, snapshot: Option<&SnapshotFile>) -> Resul
 
 /// The address of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
+enum ServerAddress {
     Tcp(String, u16),
     /// `UNIX_SOCKET_PATH`, which Directus prefers to a port.
     Socket(String),
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Place::Tcp(host, port) => write!(f, "{host}:{port}"),
-            Place::Socket(path) => f.write_str(path),
+            ServerAddress::Tcp(host, port) => write!(f, "{host}:{port}"),
+            ServerAddress::Socket(path) => f.write_str(path),
         }
     }
 }
 
-impl Place {
+impl ServerAddress {
     /// Reads the variables by which Directus chooses its address.
-    fn of_server(env: &Env) -> Result<Place, String> {
+    fn of_server(env: &Env) -> Result<ServerAddress, String> {
         if let Some(path) = env.plain("UNIX_SOCKET_PATH") {
-            return Ok(Place::Socket(path.to_owned()));
+            return Ok(ServerAddress::Socket(path.to_owned()));
         }
         let mut problems = Problems::default();
         let port = match env.get("PORT", &mut problems) {
@@ -103,7 +103,7 @@ impl Place {
             Some("::") => "::1",
             Some(host) => host,
         };
-        Ok(Place::Tcp(host.to_owned(), port))
+        Ok(ServerAddress::Tcp(host.to_owned(), port))
     }
 
     /// Requests the server's ping endpoint and returns the HTTP status.
@@ -124,12 +124,14 @@ impl Place {
     /// Requests [`PING_PATH`] and returns the beginning of the response, at least its first line.
     fn request_head(&self, deadline: Duration) -> io::Result<String> {
         match self {
-            Place::Tcp(host, port) => {
+            ServerAddress::Tcp(host, port) => {
                 let address = (host.as_str(), *port).to_socket_addrs()?.next();
                 let address = address.ok_or_else(|| io::Error::other("the host has no address"))?;
                 request_head(TcpStream::connect_timeout(&address, deadline)?, TcpStream::set_read_timeout, deadline)
             }
-            Place::Socket(path) => request_head(UnixStream::connect(path)?, UnixStream::set_read_timeout, deadline),
+            ServerAddress::Socket(path) => {
+                request_head(UnixStream::connect(path)?, UnixStream::set_read_timeout, deadline)
+            }
         }
     }
 }
@@ -179,8 +181,8 @@ mod tests {
         port
     }
 
-    fn on(port: u16) -> Place {
-        Place::Tcp("127.0.0.1".to_owned(), port)
+    fn on(port: u16) -> ServerAddress {
+        ServerAddress::Tcp("127.0.0.1".to_owned(), port)
     }
 
     fn env(variables: &[(&str, &str)]) -> Env {
@@ -215,11 +217,14 @@ mod tests {
 
     #[test]
     fn the_server_is_found_where_directus_listens() {
-        assert_eq!(Place::of_server(&env(&[])), Ok(on(8055)));
-        assert_eq!(Place::of_server(&env(&[("HOST", "::"), ("PORT", "80")])), Ok(Place::Tcp("::1".to_owned(), 80)));
+        assert_eq!(ServerAddress::of_server(&env(&[])), Ok(on(8055)));
+        assert_eq!(
+            ServerAddress::of_server(&env(&[("HOST", "::"), ("PORT", "80")])),
+            Ok(ServerAddress::Tcp("::1".to_owned(), 80))
+        );
         let socket = env(&[("UNIX_SOCKET_PATH", "/tmp/s"), ("PORT", "80")]);
-        assert_eq!(Place::of_server(&socket), Ok(Place::Socket("/tmp/s".to_owned())));
-        assert!(Place::of_server(&env(&[("PORT", "x")])).is_err());
+        assert_eq!(ServerAddress::of_server(&socket), Ok(ServerAddress::Socket("/tmp/s".to_owned())));
+        assert!(ServerAddress::of_server(&env(&[("PORT", "x")])).is_err());
     }
 
     #[test]

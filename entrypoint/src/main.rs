@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use contract::{self, Phase};
 use entrypoint::boot::exec::{exec, pm2_home, server_command};
-use entrypoint::boot::{Prepared, boot, prepare};
+use entrypoint::boot::{DesiredState, boot, read_desired_state};
 use entrypoint::cli::{self, Command};
 use entrypoint::config::{Env, log_style, redactor};
 use entrypoint::error::BootError;
@@ -136,26 +136,26 @@ fn runtime() -> Result<tokio::runtime::Runtime, BootError> {
 fn boot_and_serve(env: &Env, server: Option<Vec<OsString>>, log: &Log) -> Result<(), BootError> {
     let began = Instant::now();
     let runtime = runtime()?;
-    let prepared = runtime.block_on(async {
+    let desired = runtime.block_on(async {
         let mut signals =
             Signals::install().map_err(|source| BootError::System { what: "cannot handle signals", source })?;
-        let prepared = prepare(env, log)?;
+        let desired = read_desired_state(env, log)?;
         tokio::select! {
             // Dropping the boot's future kills its Node process and closes its connection.
             biased;
             signal = signals.received() => return Err(BootError::Shutdown(signal)),
-            result = boot(&prepared, log) => result?,
+            result = boot(&desired, log) => result?,
         }
         // A signal during the very last step must not be lost at the exec.
         match tokio::time::timeout(Duration::ZERO, signals.received()).await {
             Ok(signal) => Err(BootError::Shutdown(signal)),
-            Err(_) => Ok(prepared),
+            Err(_) => Ok(desired),
         }
     })?;
     drop(runtime);
     log.begin(Phase::Exec);
     match server {
-        Some(server) => Err(become_server(server, &prepared, env, began, log)),
+        Some(server) => Err(become_server(server, &desired, env, began, log)),
         None => {
             log.done(format!("booted in {} ms, exiting", began.elapsed().as_millis()));
             Ok(())
@@ -164,8 +164,8 @@ fn boot_and_serve(env: &Env, server: Option<Vec<OsString>>, log: &Log) -> Result
 }
 
 /// Phase 8. Returns only on failure.
-fn become_server(server: Vec<OsString>, prepared: &Prepared, env: &Env, began: Instant, log: &Log) -> BootError {
-    let Prepared { config, migrations, .. } = prepared;
+fn become_server(server: Vec<OsString>, desired: &DesiredState, env: &Env, began: Instant, log: &Log) -> BootError {
+    let DesiredState { config, migrations, .. } = desired;
     let mut variables = config.server_variables(migrations.owned_tables());
     let server = if server.is_empty() {
         match pm2_home(env) {

@@ -6,14 +6,14 @@ mod common;
 use std::fmt::Write as _;
 use std::process::Stdio;
 
-use common::{Database, Ended, Image, run};
+use common::{BootResult, Database, Image, run};
 
 /// Names below `db-init/`, and contents, which are not always UTF-8.
 type Files = &'static [(&'static str, &'static [u8])];
 
 /// One mistake.
 #[derive(Clone, Default)]
-struct Case {
+struct BadFile {
     title: &'static str,
     /// SQL that runs before the first boot.
     setup: &'static str,
@@ -30,23 +30,23 @@ struct Case {
 }
 
 /// A case with one file.
-fn bytes(title: &'static str, content: &'static [u8]) -> Case {
-    Case { title, files: Box::leak(Box::new([("003_bad.sql", content)])), ..Case::default() }
+fn bytes(title: &'static str, content: &'static [u8]) -> BadFile {
+    BadFile { title, files: Box::leak(Box::new([("003_bad.sql", content)])), ..BadFile::default() }
 }
 
 /// A case with one file of valid UTF-8.
-fn sql(title: &'static str, content: &'static str) -> Case {
+fn sql(title: &'static str, content: &'static str) -> BadFile {
     bytes(title, content.as_bytes())
 }
 
 /// Mistakes that the boot finds before it connects.
-fn invalid_files() -> Vec<Case> {
+fn invalid_files() -> Vec<BadFile> {
     vec![
-        Case { title: "a bad name", files: &[("3-laps.sql", b"select 1;\n")], ..Case::default() },
-        Case {
+        BadFile { title: "a bad name", files: &[("3-laps.sql", b"select 1;\n")], ..BadFile::default() },
+        BadFile {
             title: "two files with one number",
             files: &[("003_a.sql", b"select 1;\n"), ("03_b.sql", b"select 1;\n")],
-            ..Case::default()
+            ..BadFile::default()
         },
         bytes("no SQL", b"-- later\n"),
         bytes("latin-1", b"select 1;\n-- Gr\xf6\xdfe\nselect 2;\n"),
@@ -79,57 +79,57 @@ fn invalid_files() -> Vec<Case> {
         ),
         bytes("COMMIT inside a DO block", b"do $$ begin\n  commit;\nend $$;\n"),
         bytes("a setting that the boot needs", b"set local track_counts = off;\ndelete from laps;\n"),
-        Case {
+        BadFile {
             title: "everything at once",
             files: &[
                 ("003_a.sql", b"-- statement_timeout: 1s\nrollback;\n\\d\nselect 'x\n"),
                 ("004_b.sql", b""),
                 ("post-schema/9.sql", b"select 1;"),
             ],
-            ..Case::default()
+            ..BadFile::default()
         },
     ]
 }
 
 /// Contradictions between the files and the ledger.
-fn inconsistent_ledgers() -> Vec<Case> {
+fn inconsistent_ledgers() -> Vec<BadFile> {
     vec![
-        Case {
+        BadFile {
             title: "an applied file was edited",
             before: &[("003_new.sql", b"select 3;\n")],
             files: &[("003_new.sql", b"select 33;\n")],
-            ..Case::default()
+            ..BadFile::default()
         },
-        Case {
+        BadFile {
             title: "an applied file was edited, and another version of it accepted",
             before: &[("003_new.sql", b"select 3;\n")],
             files: &[("003_new.sql", b"select 33;\n")],
             variables: &[("MIGRATION_ACCEPT", "003_new.sql:0123456789abcdef")],
-            ..Case::default()
+            ..BadFile::default()
         },
-        Case {
+        BadFile {
             title: "an applied file is gone",
             before: &[("003_new.sql", b"select 3;\n"), ("004_newer.sql", b"select 4;\n")],
             files: &[("004_newer.sql", b"select 4;\n")],
-            ..Case::default()
+            ..BadFile::default()
         },
-        Case {
+        BadFile {
             title: "a new file comes before an applied one",
             before: &[("004_newer.sql", b"select 4;\n")],
             files: &[("003_late.sql", b"select 3;\n"), ("004_newer.sql", b"select 4;\n")],
-            ..Case::default()
+            ..BadFile::default()
         },
-        Case {
+        BadFile {
             title: "two branches",
             before: &[("004_theirs.sql", b"select 4;\n")],
             files: &[("003_ours.sql", b"select 3;\n")],
-            ..Case::default()
+            ..BadFile::default()
         },
     ]
 }
 
 /// Files that fail in PostgreSQL.
-fn failing_files() -> Vec<Case> {
+fn failing_files() -> Vec<BadFile> {
     vec![
         sql(
             "a syntax error after wide characters",
@@ -183,11 +183,11 @@ fn failing_files() -> Vec<Case> {
              insert into b values (1);\n",
         ),
         sql("a hidden ROLLBACK inside a DO block", "do $$ begin\n  execute 'rollback';\nend $$;\n"),
-        Case {
+        BadFile {
             title: "a procedure that commits",
             setup: "create procedure p() language plpgsql as $$ begin commit; end $$",
             files: &[("003_bad.sql", b"select 1;\ncall p();\n")],
-            ..Case::default()
+            ..BadFile::default()
         },
         sql("a statement that takes too long", "-- statement-timeout: 200ms\nselect 1;\nselect pg_sleep(10);\n"),
         sql("a missing extension", "select 1;\ncreate extension no_such_extension;\n"),
@@ -196,7 +196,7 @@ fn failing_files() -> Vec<Case> {
             "create role unprivileged;\nset role unprivileged;\ncreate table theirs (id int);\n",
         ),
         sql("a statement that cannot run in a transaction", "select 1;\ncreate index concurrently a on laps (id);\n"),
-        Case {
+        BadFile {
             title: "a failure without a transaction",
             setup: "create table t (id int)",
             files: &[(
@@ -204,13 +204,13 @@ fn failing_files() -> Vec<Case> {
                 b"-- no-transaction\ncreate index concurrently if not exists t_id on t (id);\nvacuum t;\n\
                   create index concurrently if not exists t_id2\n  on t ((id2 + 1));\nvacuum t;\n",
             )],
-            ..Case::default()
+            ..BadFile::default()
         },
         sql(
             "a failure inside a DO block without a transaction",
             "-- no-transaction\ndo $$ begin\n  commit;\n  raise exception 'no';\nend $$;\n",
         ),
-        Case {
+        BadFile {
             title: "an interrupted index that still cannot be built",
             setup: "create table t (id int); insert into t values (1), (1)",
             files: &[(
@@ -218,17 +218,17 @@ fn failing_files() -> Vec<Case> {
                 b"-- no-transaction\nanalyze t;\ncreate unique index concurrently if not exists t_id on t (id);\n",
             )],
             boots: 2,
-            ..Case::default()
+            ..BadFile::default()
         },
-        Case {
+        BadFile {
             title: "a lock that is not released",
             setup: "create table t (id int)",
             files: &[("003_bad.sql", b"create table half (id int);\nalter table t add column x int;\n")],
             variables: &[("MIGRATION_LOCK_TIMEOUT", "2"), ("MIGRATION_LOCK_TRIES", "2")],
             meanwhile: "set application_name = 'psql'; begin; lock table t",
-            ..Case::default()
+            ..BadFile::default()
         },
-        Case {
+        BadFile {
             title: "a lock that is not released, without a transaction",
             setup: "create table t (id int)",
             files: &[(
@@ -237,7 +237,7 @@ fn failing_files() -> Vec<Case> {
             )],
             variables: &[("MIGRATION_LOCK_TIMEOUT", "2"), ("MIGRATION_LOCK_TRIES", "2")],
             meanwhile: "set application_name = 'psql'; begin; insert into t values (1)",
-            ..Case::default()
+            ..BadFile::default()
         },
     ]
 }
@@ -253,7 +253,7 @@ fn each_mistake_is_reported_as_recorded() {
         record(&mut table, &case, &boot(&case, "postgres://u:p@127.0.0.1:1/d"));
     }
     for cases in [inconsistent_ledgers(), failing_files()].concat().chunks(AT_ONCE) {
-        let ended: Vec<Ended> = std::thread::scope(|scope| {
+        let ended: Vec<BootResult> = std::thread::scope(|scope| {
             let threads: Vec<_> = cases.iter().map(|case| scope.spawn(|| boot_with_database(case))).collect();
             threads.into_iter().map(|thread| thread.join().expect("the case ends")).collect()
         });
@@ -268,7 +268,7 @@ fn each_mistake_is_reported_as_recorded() {
 
 /// Boots a case with its own database.
 #[tokio::main(flavor = "current_thread")]
-async fn boot_with_database(case: &Case) -> Ended {
+async fn boot_with_database(case: &BadFile) -> BootResult {
     let database = Database::bootstrapped().await;
     let client = database.connect().await;
     client.batch_execute(case.setup).await.expect(case.title);
@@ -281,7 +281,7 @@ async fn boot_with_database(case: &Case) -> Ended {
 }
 
 /// Boots the image of a case, and returns the last boot, which must fail.
-fn boot(case: &Case, url: &str) -> Ended {
+fn boot(case: &BadFile, url: &str) -> BootResult {
     let image = image(case.files);
     let mut boot = image.boot(url);
     boot.envs(case.variables.iter().copied()).stdout(Stdio::piped());
@@ -303,7 +303,7 @@ fn image(files: &[(&str, &[u8])]) -> Image {
 }
 
 /// Adds a case to the table, with the log of the phase that failed.
-fn record(table: &mut String, case: &Case, ended: &Ended) {
+fn record(table: &mut String, case: &BadFile, ended: &BootResult) {
     *table += &format!("\n===== {} =====\n", case.title);
     for (name, content) in case.before {
         *table += &format!("--- {name}, applied before\n{}", escape(content));

@@ -7,13 +7,13 @@ mod common;
 use std::fmt::Write as _;
 
 use common::tls::self_signed;
-use common::{Database, Image, Place, run};
+use common::{ConnectionParts, Database, Image, run};
 
 /// Changes to a good configuration; `None` unsets a variable. `{dir}` stands for a folder with files, `{cert}` and
 /// `{key}` for a valid pair.
-type Case = &'static [(&'static str, Option<&'static str>)];
+type BadVariable = &'static [(&'static str, Option<&'static str>)];
 
-const CASES: &[Case] = &[
+const CASES: &[BadVariable] = &[
     // Missing, empty, wrong.
     &[("DB_CLIENT", None)],
     &[("DB_CLIENT", Some("sqlite3"))],
@@ -100,7 +100,7 @@ const CASES: &[Case] = &[
 #[tokio::test]
 async fn each_bad_variable_is_named_with_its_remedy() {
     let (database, image) = (Database::create().await, Image::new());
-    let place = database.place();
+    let place = database.connection_parts();
     image.write("files/password", "hunter2-hunter2");
     image.write("files/newline", "hunter2-hunter2\n");
     image.write("files/empty", "");
@@ -112,7 +112,7 @@ async fn each_bad_variable_is_named_with_its_remedy() {
     let mut table = String::new();
     for case in CASES {
         let mut boot = image.boot("");
-        place.give(&mut boot);
+        place.set_variables(&mut boot);
         for (name, value) in *case {
             match value {
                 Some(value) => boot.env(name, fill(value, &placeholders)),
@@ -143,7 +143,7 @@ fn fill(value: &str, placeholders: &[(&str, &String)]) -> String {
 }
 
 /// Masks the parts of a line that differ between machines.
-fn mask(line: &str, place: &Place, dir: &str) -> String {
+fn mask(line: &str, place: &ConnectionParts, dir: &str) -> String {
     let line = line
         .replace(dir, "{dir}")
         .replace(&place.server(), "{host}:{port}")

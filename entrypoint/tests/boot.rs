@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Database, Ended, Image, binary, run, server_url};
+use common::{BootResult, Database, Image, binary, run, server_url};
 use contract::{ExitCode, Phase};
 use serde_json::json;
 
@@ -41,8 +41,8 @@ async fn five_boots_at_once_apply_everything_once() {
     image.write("db-init/003_slow.sql", "select pg_sleep(0.5); create table only_once (id int);");
     let boots: Vec<_> =
         (0..5).map(|_| image.boot(database.url()).stdout(Stdio::piped()).spawn().expect("the binary runs")).collect();
-    let ended: Vec<Ended> =
-        boots.into_iter().map(|boot| Ended::of(boot.wait_with_output().expect("it ends"))).collect();
+    let ended: Vec<BootResult> =
+        boots.into_iter().map(|boot| BootResult::of(boot.wait_with_output().expect("it ends"))).collect();
     for boot in &ended {
         assert_eq!(boot.code, 0, "{}", boot.output);
     }
@@ -299,7 +299,7 @@ async fn lost_lock_connection_ends_the_boot_and_its_node_process_at_once() {
     )
     .await;
     assert_eq!(killed, 1);
-    let ended = Ended::of(boot.wait_with_output().expect("it ends"));
+    let ended = BootResult::of(boot.wait_with_output().expect("it ends"));
     assert_eq!(ended.code, i32::from(ExitCode::DatabaseLost.code()), "{}", ended.output);
     assert!(ended.last.phase >= Phase::DbInit, "{}", ended.output);
     assert!(ended.last.message.contains("57P01"), "{}", ended.output);
@@ -317,7 +317,7 @@ async fn server_shutdown_during_a_migration_names_the_file() {
     while count(&database, sleeping).await == 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let ended = Ended::of(boot.wait_with_output().expect("it ends"));
+    let ended = BootResult::of(boot.wait_with_output().expect("it ends"));
     ended.assert_failed("db-init", ExitCode::DatabaseLost, &["in 003_slow.sql", "57P01", "start again"]);
     assert_eq!(count(&database, "pg_tables where tablename = 'half'").await, 0);
 }
@@ -335,7 +335,7 @@ async fn frozen_server_ends_a_migration_in_bounded_time() {
     }
     frozen.store(true, Ordering::Relaxed);
     let began = Instant::now();
-    let ended = Ended::of(boot.wait_with_output().expect("it ends"));
+    let ended = BootResult::of(boot.wait_with_output().expect("it ends"));
     ended.assert_failed("db-init", ExitCode::DatabaseLost, &["no answer for 1 s", "start again"]);
     assert!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
 }
@@ -356,7 +356,7 @@ async fn boot_after_sigterm_or_sigint_succeeds() {
         let sent =
             Command::new("kill").args([format!("-{signal}"), boot.id().to_string()]).status().expect("kill is there");
         assert!(sent.success());
-        let ended = Ended::of(boot.wait_with_output().expect("it ends"));
+        let ended = BootResult::of(boot.wait_with_output().expect("it ends"));
         assert_eq!(ended.code, i32::from(exit.code()), "{}", ended.output);
         assert!(ended.last.message.contains(&format!("SIG{signal}")), "{}", ended.output);
     }

@@ -9,7 +9,7 @@ use entrypoint::database::{Session, settings};
 
 /// Opens a session with the parts of the database's URL and these variables.
 async fn session(database: &Database, variables: &[(&str, &str)]) -> Session {
-    let place = database.place();
+    let place = database.connection_parts();
     let port = place.port.to_string();
     let parts = [
         ("DB_CLIENT", "pg"),
@@ -53,7 +53,7 @@ async fn options_of_the_connection_string_take_precedence_over_pgoptions() {
 #[tokio::test]
 async fn missing_parts_of_a_url_come_from_pgs_variables() {
     let database = Database::create().await;
-    let place = database.place();
+    let place = database.connection_parts();
     let port = place.port.to_string();
     let variables = [
         ("DB_CONNECTION_STRING", "postgresql:///"),

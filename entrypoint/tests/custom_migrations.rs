@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Database, Ended, Image, run};
+use common::{BootResult, Database, Image, run};
 use contract::ExitCode;
 
 async fn apply(database: &Database, version: &str) {
@@ -10,7 +10,7 @@ async fn apply(database: &Database, version: &str) {
     client.execute("insert into directus_migrations values ($1)", &[&version]).await.expect("a table");
 }
 
-fn boot(image: &Image, database: &Database) -> Ended {
+fn boot(image: &Image, database: &Database) -> BootResult {
     run(image.boot(database.url()).env("MIGRATIONS_PATH", image.path("migrations")))
 }
 

@@ -1,11 +1,11 @@
 //! The directives and statements of the reference, read by the parser that a boot uses.
 
 use contract::{DESTROYS, DIRECTIVES, NO_TRANSACTION};
-use entrypoint::migrations::{Headers, MigrationFile};
+use entrypoint::migrations::{Directives, MigrationFile};
 
-fn parse(sql: &str) -> Headers {
+fn parse(sql: &str) -> Directives {
     let file = MigrationFile::parse("001_laps.sql", sql.as_bytes());
-    file.unwrap_or_else(|error| panic!("{sql}: {error:?}")).headers
+    file.unwrap_or_else(|error| panic!("{sql}: {error:?}")).directives
 }
 
 #[test]
@@ -14,7 +14,7 @@ fn every_directive_of_the_reference_has_an_effect() {
         let value = directive.example.map_or_else(String::new, |example| format!(": {example}"));
         let statement = if directive.name == "no-transaction" { "vacuum laps" } else { "select 1" };
         let headers = parse(&format!("-- {}{value}\n{statement};\n", directive.name));
-        assert_ne!(headers, Headers::default(), "{}", directive.name);
+        assert_ne!(headers, Directives::default(), "{}", directive.name);
     }
 }
 

@@ -11,7 +11,8 @@ use entrypoint::config::Config;
 use entrypoint::database::lock_retry::LockRetry;
 use entrypoint::database::{Session, state};
 use entrypoint::migrations::{
-    Acceptance, ApplyError, Conditions, Kept, Ledger, MigrationFile, MigrationSet, apply, plan, settle,
+    Acceptance, ApplyContext, ApplyError, Ledger, MigrationFile, MigrationSet, PartialProgress, apply, plan,
+    reconcile_ledger,
 };
 use entrypoint::witness::LastCatalog;
 use tokio_postgres::Client;
@@ -25,7 +26,7 @@ async fn apply_file(
 ) -> Result<(), ApplyError> {
     state::ensure(&session.client).await.expect("the test role may create a schema");
     let lock = boot_lock(config).await;
-    let conditions = Conditions {
+    let context = ApplyContext {
         phase: Phase::DbInit,
         image: "test",
         database: &config.database,
@@ -34,7 +35,7 @@ async fn apply_file(
         lock_retry,
         log: &log(),
     };
-    let result = apply(session, file, &conditions).await;
+    let result = apply(session, file, &context).await;
     lock.release().await;
     result
 }
@@ -85,7 +86,7 @@ async fn failed_file_leaves_neither_tables_nor_a_ledger_row() {
         "create table a (id int); vacuum a;",
     ] {
         let error = apply_sql(&database, &mut session, sql).await.expect_err(sql);
-        assert!(matches!(error, ApplyError::Sql { kept: Kept::Nothing, .. }), "{sql}: {error}");
+        assert!(matches!(error, ApplyError::Sql { kept: PartialProgress::Nothing, .. }), "{sql}: {error}");
         assert_eq!(tables(&session).await, [""; 0], "{sql}");
         assert_eq!(ledger_length(&session.client).await, 0, "{sql}");
     }
@@ -202,7 +203,7 @@ async fn statements_that_cannot_run_in_a_transaction_need_the_directive() {
     assert_eq!(ledger_length(&session.client).await, 1);
     for statement in ["create index concurrently if not exists t_m on t (m)", "call add_twice()", "vacuum t"] {
         let error = apply_sql(&database, &mut session, statement).await.expect_err("it needs the directive");
-        assert!(matches!(error, ApplyError::Sql { kept: Kept::Nothing, .. }), "{error}");
+        assert!(matches!(error, ApplyError::Sql { kept: PartialProgress::Nothing, .. }), "{error}");
         assert!(error.to_string().contains("move it into a file with the directive `-- no-transaction`"), "{error}");
     }
 }
@@ -484,7 +485,7 @@ async fn ledger_without_a_later_column_is_read_and_upgraded() {
     let flags: Vec<_> = ledger.of(Phase::DbInit).iter().map(|row| row.breaks_older_images).collect();
     assert_eq!(flags, [true, false]);
     let idle = Acceptance::parse("001_a.sql:0123456789ab").expect("well formed");
-    settle(&mut session.client, &ledger, &[], Some(&idle), &log()).await.expect("there is nothing to do");
+    reconcile_ledger(&mut session.client, &ledger, &[], Some(&idle), &log()).await.expect("there is nothing to do");
 }
 
 #[tokio::test]
@@ -498,7 +499,7 @@ async fn schema_boot_is_created_once_and_without_notices() {
     for digest in ["d1", "d1", "d2", "d1"] {
         state::record_snapshot(&session.client, digest, "11.17.4", "test").await.expect("a table");
     }
-    let lineage = state::lineage(&session.client).await.expect("a table");
-    let digests: Vec<&str> = lineage.iter().map(|row| row.digest.as_str()).collect();
+    let history = state::snapshot_history(&session.client).await.expect("a table");
+    let digests: Vec<&str> = history.iter().map(|row| row.digest.as_str()).collect();
     assert_eq!(digests, ["d1", "d2", "d1"]);
 }

@@ -4,19 +4,19 @@ mod common;
 
 use std::process::Command;
 
-use common::{Database, Image, Place, binary, pgbouncer, run};
+use common::{ConnectionParts, Database, Image, binary, pgbouncer, run};
 use contract::ExitCode;
 
 /// A database, and its place behind the pooler of that name.
-async fn pooled(pooler: &str) -> (Database, Place) {
+async fn pooled(pooler: &str) -> (Database, ConnectionParts) {
     let database = Database::bootstrapped().await;
-    let place = pgbouncer::through(pooler, &database.place());
+    let place = pgbouncer::through(pooler, &database.connection_parts());
     (database, place)
 }
 
-fn boot(image: &Image, place: &Place) -> Command {
+fn boot(image: &Image, place: &ConnectionParts) -> Command {
     let mut boot = image.boot("");
-    place.give(&mut boot);
+    place.set_variables(&mut boot);
     boot
 }
 
@@ -71,7 +71,7 @@ async fn the_boot_and_its_bridge_go_past_the_pooler_and_the_server_does_not() {
         include_str!("common/bridge.mjs"),
     );
     image.write("scripts/bridge.mjs", &bridge);
-    let direct = database.place();
+    let direct = database.connection_parts();
     let url = format!("postgres://{}:{}@127.0.0.1:{}/{}", place.user, place.password, place.port, place.database);
     let beside = [("BOOT_DB_HOST", direct.host.clone()), ("BOOT_DB_PORT", direct.port.to_string())];
     let own_url = [("BOOT_DB_CONNECTION_STRING", database.url().to_owned())];

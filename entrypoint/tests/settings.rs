@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Database, Ended, Image, run};
+use common::{BootResult, Database, Image, run};
 use contract::ExitCode;
 use tokio_postgres::Client;
 
@@ -71,7 +71,7 @@ struct Role {
 impl Role {
     async fn with(template: &Database, name: &str, value: &str) -> Role {
         let database = template.copy().await;
-        let place = database.place();
+        let place = database.connection_parts();
         let role = format!("role_of_{}", place.database);
         let client = database.connect().await;
         client
@@ -109,7 +109,7 @@ fn judge(role: &Role, name: &str, value: &str) -> Result<(), String> {
     }
 }
 
-fn last(ended: &Ended) -> &str {
+fn last(ended: &BootResult) -> &str {
     ended.output.lines().last().unwrap_or_default()
 }
 

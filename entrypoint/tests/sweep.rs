@@ -138,13 +138,13 @@ struct Scenario {
 }
 
 /// A boot that has ended.
-struct Ended {
+struct FaultResult {
     status: ExitStatus,
     took: Duration,
     output: String,
 }
 
-impl Ended {
+impl FaultResult {
     fn last_line(&self) -> Option<LogLine> {
         self.output.lines().last().and_then(LogLine::parse)
     }
@@ -249,7 +249,7 @@ impl Scenario {
     }
 
     /// Boots with the fault. The second value is true if the boot reached it.
-    fn inject(&self, point: FaultPoint, database: &Database) -> (Result<Ended, String>, bool) {
+    fn inject(&self, point: FaultPoint, database: &Database) -> (Result<FaultResult, String>, bool) {
         let boot: Arc<OnceLock<Mutex<Child>>> = Arc::default();
         let (action, position) = match point.kind {
             FaultKind::Reset => (Action::Reset, Position::Before),
@@ -271,7 +271,7 @@ impl Scenario {
 
     /// Boots with a database timeout in seconds. `running` holds the child, so that the proxy can kill it. Fails if
     /// the boot does not end within [`BOUND`].
-    fn boot(&self, url: &str, timeout: u8, running: &OnceLock<Mutex<Child>>) -> Result<Ended, String> {
+    fn boot(&self, url: &str, timeout: u8, running: &OnceLock<Mutex<Child>>) -> Result<FaultResult, String> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let log = self.image.path(&format!("boot-{}.log", NUMBER.fetch_add(1, Ordering::Relaxed)));
         let file = File::create(&log).expect("the temporary folder is writable");
@@ -288,7 +288,7 @@ impl Scenario {
             }
             let output = std::fs::read_to_string(&log).expect("a log");
             if let Some(status) = status {
-                return Ok(Ended { status, took, output });
+                return Ok(FaultResult { status, took, output });
             }
             drop(lock(child).kill());
             return Err(format!("it did not end within {} s:\n{output}", BOUND.as_secs()));
@@ -296,7 +296,13 @@ impl Scenario {
     }
 
     /// Checks the end of a boot, and the state of the database after the next boot.
-    fn check(&self, point: FaultPoint, ended: &Ended, database: &Database, undisturbed: &str) -> Result<(), String> {
+    fn check(
+        &self,
+        point: FaultPoint,
+        ended: &FaultResult,
+        database: &Database,
+        undisturbed: &str,
+    ) -> Result<(), String> {
         match ended.status.code() {
             None if point.kind == FaultKind::Killed => {}
             None => return Err(format!("it ended by {}", ended.status)),

@@ -5,39 +5,39 @@ mod common;
 use std::process::Command;
 
 use common::tls::{Authority, Certificate, ca_true, expired, self_signed, serve};
-use common::{Database, Ended, Image, run};
+use common::{BootResult, Database, Image, run};
 use contract::ExitCode;
 
 /// A database, and the image that boots it.
-struct Case {
+struct TlsCase {
     database: Database,
     image: Image,
 }
 
-impl Case {
-    async fn new() -> Case {
-        Case { database: Database::bootstrapped().await, image: Image::new() }
+impl TlsCase {
+    async fn new() -> TlsCase {
+        TlsCase { database: Database::bootstrapped().await, image: Image::new() }
     }
 
     fn serve(&self, certificate: &Certificate, clients: Option<&Authority>) -> u16 {
-        serve(&self.database.place().server(), certificate, clients)
+        serve(&self.database.connection_parts().server(), certificate, clients)
     }
 
-    fn boot(&self, host: &str, port: u16, variables: &[(&str, &str)]) -> Ended {
+    fn boot(&self, host: &str, port: u16, variables: &[(&str, &str)]) -> BootResult {
         run(self.command(host, port).envs(variables.iter().copied()))
     }
 
     fn command(&self, host: &str, port: u16) -> Command {
         let mut command = self.image.boot("");
-        let mut place = self.database.place();
+        let mut place = self.database.connection_parts();
         (place.host, place.port) = (host.to_owned(), port);
-        place.give(&mut command);
+        place.set_variables(&mut command);
         command
     }
 
     /// A URL through the TLS server on this port.
     fn url(&self, port: u16, parameters: &str) -> String {
-        let place = self.database.place();
+        let place = self.database.connection_parts();
         format!("postgres://{}:{}@localhost:{port}/{}?{parameters}", place.user, place.password, place.database)
     }
 
@@ -48,17 +48,17 @@ impl Case {
     }
 }
 
-fn assert_booted(ended: &Ended) {
+fn assert_booted(ended: &BootResult) {
     assert_eq!(ended.code, 0, "{}", ended.output);
 }
 
-fn assert_refused(ended: &Ended, words: &[&str]) {
+fn assert_refused(ended: &BootResult, words: &[&str]) {
     ended.assert_failed("database", ExitCode::DatabaseRefused, words);
 }
 
 #[tokio::test]
 async fn certificate_of_the_configured_ca_is_accepted_from_each_variable() {
-    let (case, authority) = (Case::new().await, Authority::new());
+    let (case, authority) = (TlsCase::new().await, Authority::new());
     let port = case.serve(&authority.issue(&["localhost"], |_| ()), None);
     let (ca, path) = (authority.pem.as_str(), case.file("ca.pem", &authority.pem));
     assert_booted(&case.boot("localhost", port, &[("DB_SSL__CA", ca)]));
@@ -75,7 +75,7 @@ async fn certificate_of_the_configured_ca_is_accepted_from_each_variable() {
 
 #[tokio::test]
 async fn nodes_variables_add_trusted_roots() {
-    let (case, authority) = (Case::new().await, Authority::new());
+    let (case, authority) = (TlsCase::new().await, Authority::new());
     let port = case.serve(&authority.issue(&["localhost"], |_| ()), None);
     let path = case.file("ca.pem", &authority.pem);
     let on = ("DB_SSL", "true");
@@ -95,7 +95,7 @@ async fn nodes_variables_add_trusted_roots() {
 
 #[tokio::test]
 async fn each_failed_check_of_a_certificate_names_its_remedy() {
-    let (case, authority) = (Case::new().await, Authority::new());
+    let (case, authority) = (TlsCase::new().await, Authority::new());
     let ca = ("DB_SSL__CA", authority.pem.as_str());
 
     let port = case.serve(&authority.issue(&["db.example"], |_| ()), None);
@@ -120,7 +120,7 @@ async fn each_failed_check_of_a_certificate_names_its_remedy() {
 
 #[tokio::test]
 async fn without_verification_any_certificate_is_accepted() {
-    let case = Case::new().await;
+    let case = TlsCase::new().await;
     let port = case.serve(&self_signed(&["elsewhere"], expired), None);
     assert_booted(&case.boot("localhost", port, &[("DB_SSL__REJECT_UNAUTHORIZED", "false")]));
     let node = [("DB_SSL", "true"), ("NODE_TLS_REJECT_UNAUTHORIZED", "0")];
@@ -131,7 +131,7 @@ async fn without_verification_any_certificate_is_accepted() {
 
 #[tokio::test]
 async fn client_certificate_is_sent_if_the_server_requires_one() {
-    let (case, servers, clients) = (Case::new().await, Authority::new(), Authority::new());
+    let (case, servers, clients) = (TlsCase::new().await, Authority::new(), Authority::new());
     let port = case.serve(&servers.issue(&["localhost"], |_| ()), Some(&clients));
     let ca = ("DB_SSL__CA", servers.pem.as_str());
     assert_refused(&case.boot("localhost", port, &[ca]), &["requires a client certificate", "DB_SSL__CERT"]);
@@ -151,8 +151,8 @@ async fn client_certificate_is_sent_if_the_server_requires_one() {
 
 #[tokio::test]
 async fn required_tls_never_falls_back_to_plain_text() {
-    let case = Case::new().await;
-    let place = case.database.place();
+    let case = TlsCase::new().await;
+    let place = case.database.connection_parts();
     let ended = case.boot(&place.host, place.port, &[("DB_SSL", "true")]);
     assert_refused(&ended, &["server does not support encryption", "unset DB_SSL"]);
     // PGSSLMODE applies only without DB_SSL.

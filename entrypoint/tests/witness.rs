@@ -5,11 +5,11 @@ mod common;
 
 use common::{Database, boot_lock, log};
 use contract::{ExitCode, Phase};
-use entrypoint::attic::{Request, run as attic};
+use entrypoint::attic::{AtticRequest, run as attic};
 use entrypoint::config::{Config, Env};
 use entrypoint::database::{BootLock, Session, state};
 use entrypoint::error::BootError;
-use entrypoint::migrations::{ApplyError, Conditions, MigrationFile, apply};
+use entrypoint::migrations::{ApplyContext, ApplyError, MigrationFile, apply};
 use entrypoint::witness::LastCatalog;
 use tokio_postgres::Client;
 
@@ -61,7 +61,7 @@ async fn apply_under(
     sql: &str,
 ) -> Result<(), ApplyError> {
     let file = MigrationFile::parse(name, sql.as_bytes()).expect(sql);
-    let conditions = Conditions {
+    let context = ApplyContext {
         phase: Phase::DbInit,
         image: "test@1",
         database: &config.database,
@@ -70,7 +70,7 @@ async fn apply_under(
         lock_retry: config.lock_retry,
         log: &log(),
     };
-    apply(session, &file, &conditions).await
+    apply(session, &file, &context).await
 }
 
 async fn apply_as(database: &Database, session: &mut Session, name: &str, sql: &str) -> Result<(), ApplyError> {
@@ -253,7 +253,7 @@ async fn dropping_the_attic_or_the_ledger_is_noticed() {
     let (database, mut session) = filled().await;
     apply_sql(&database, &mut session, "-- destroys: rows of plain\ndelete from plain").await.expect("declared");
     let file = MigrationFile::parse("005_next.sql", b"-- destroys: table attic.plain_1\ndrop table attic.plain_1");
-    assert_eq!(file.expect("good SQL").headers.destroys.len(), 1);
+    assert_eq!(file.expect("good SQL").directives.destroys.len(), 1);
     for sql in ["drop schema attic cascade", "delete from boot.migrations", "truncate boot.attic"] {
         let error = apply_sql(&database, &mut session, sql).await.expect_err(sql);
         assert!(matches!(error, ApplyError::Destroys { .. }), "{sql}: {error}");
@@ -311,11 +311,11 @@ async fn declared_losses_can_be_restored() {
         apply_sql(&database, &mut session, sql).await.expect(sql);
         assert_ne!(content(&session.client).await, before, "{sql}");
         let env = env(&database, &image);
-        let listed = attic(&Request::List { json: false }, &env, &log()).await.expect("a list");
+        let listed = attic(&AtticRequest::List { json: false }, &env, &log()).await.expect("a list");
         assert!(listed.contains("by test@1, 004_test.sql"), "{sql}: {listed}");
         for line in listed.lines() {
             let id = line.split_whitespace().next().and_then(|id| id.parse().ok()).expect("a number");
-            let restored = attic(&Request::Restore(id), &env, &log()).await.expect(sql);
+            let restored = attic(&AtticRequest::Restore(id), &env, &log()).await.expect(sql);
             assert!(restored.starts_with("restored "), "{sql}: {restored}");
         }
         let after = content(&session.client).await;
@@ -334,10 +334,10 @@ async fn restored_table_has_its_foreign_keys() {
     let image = common::Image::new();
     apply_sql(&database, &mut session, "-- destroys: table pits\ndrop table pits").await.expect("declared");
     let keys = "select count(*) from pg_constraint where contype = 'f' and conrelid = to_regclass('pits')";
-    attic(&Request::Restore(1), &env(&database, &image), &log()).await.expect("an entry");
+    attic(&AtticRequest::Restore(1), &env(&database, &image), &log()).await.expect("an entry");
     assert_eq!(session.client.query_one(keys, &[]).await.expect("a catalog").get::<_, i64>(0), 1);
     let again =
-        attic(&Request::Restore(1), &env(&database, &image), &log()).await.expect_err("it was restored already");
+        attic(&AtticRequest::Restore(1), &env(&database, &image), &log()).await.expect_err("it was restored already");
     assert!(again.to_string().contains("no entry 1"), "{again}");
 }
 
@@ -354,7 +354,7 @@ async fn restored_copy_has_its_key_and_continues_its_sequences() {
     let sql = "-- destroys: table logs, table serials\ndo $$ begin execute 'drop table logs'; execute 'drop table serials'; end $$";
     apply_sql(&database, &mut session, sql).await.expect("declared");
     for id in 1..=2 {
-        attic(&Request::Restore(id), &env(&database, &image), &log()).await.expect("an entry");
+        attic(&AtticRequest::Restore(id), &env(&database, &image), &log()).await.expect("an entry");
     }
     let insert = "with a as (insert into logs default values returning id), b as (insert into serials default values returning id, at)
                   select (select id from a), (select id from b), (select at::text from b)";
@@ -388,7 +388,7 @@ async fn directive_without_a_loss_leaves_nothing_in_the_attic() {
     let (database, mut session) = filled().await;
     let image = common::Image::new();
     apply_sql(&database, &mut session, "-- destroys: table plain, rows of laps\nselect 1").await.expect("harmless");
-    let listed = attic(&Request::List { json: false }, &env(&database, &image), &log()).await.expect("a list");
+    let listed = attic(&AtticRequest::List { json: false }, &env(&database, &image), &log()).await.expect("a list");
     assert_eq!(listed, "the attic is empty");
 }
 
@@ -401,14 +401,14 @@ async fn attic_is_purged_by_number_and_by_age() {
     apply_as(&database, &mut session, "005_more.sql", "-- destroys: table pits\ndrop table pits")
         .await
         .expect("declared");
-    attic(&Request::Purge(Some(1)), &env, &log()).await.expect("an entry");
-    let listed = attic(&Request::List { json: false }, &env, &log()).await.expect("a list");
+    attic(&AtticRequest::Purge(Some(1)), &env, &log()).await.expect("an entry");
+    let listed = attic(&AtticRequest::List { json: false }, &env, &log()).await.expect("a list");
     assert!(listed.contains("table pits  (2 rows") && !listed.contains("plain"), "{listed}");
     entrypoint::attic::purge(&session.client, 1, &log()).await.expect("nothing is a day old");
-    assert!(attic(&Request::List { json: false }, &env, &log()).await.expect("a list").contains("pits"));
+    assert!(attic(&AtticRequest::List { json: false }, &env, &log()).await.expect("a list").contains("pits"));
     entrypoint::attic::purge(&session.client, 0, &log()).await.expect("every entry is older than zero days");
-    assert_eq!(attic(&Request::List { json: false }, &env, &log()).await.expect("a list"), "the attic is empty");
-    let gone = attic(&Request::Restore(2), &env, &log()).await.expect_err("it was purged");
+    assert_eq!(attic(&AtticRequest::List { json: false }, &env, &log()).await.expect("a list"), "the attic is empty");
+    let gone = attic(&AtticRequest::Restore(2), &env, &log()).await.expect_err("it was purged");
     assert!(gone.to_string().contains("no entry 2"), "{gone}");
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio_postgres::Client;
 
 use super::{SCHEMA, drop_entry};
-use crate::boot::{connect, prepare};
+use crate::boot::{connect, read_desired_state};
 use crate::config::Env;
 use crate::database::{self, BootLock, Session};
 use crate::error::BootError;
@@ -17,7 +17,7 @@ use crate::witness::loss::count;
 
 /// A request to the attic.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Request {
+pub enum AtticRequest {
     /// List the entries.
     List {
         /// As JSON instead of text.
@@ -32,7 +32,7 @@ pub enum Request {
 /// One entry of the list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Entry {
+pub(super) struct AtticEntry {
     /// The number that commands refer to.
     pub(super) id: i64,
     /// `table`, `column` or `rows`.
@@ -61,7 +61,7 @@ pub(super) struct Entry {
     definition: Value,
 }
 
-impl Entry {
+impl AtticEntry {
     /// `table laps`, `column laps.speed`, `rows of laps`.
     fn subject(&self) -> String {
         let schema = if self.schema == "public" { String::new() } else { format!("{}.", self.schema) };
@@ -73,7 +73,7 @@ impl Entry {
     }
 
     fn line(&self) -> String {
-        let Entry { id, removed_at, source, image, rows, bytes, .. } = self;
+        let AtticEntry { id, removed_at, source, image, rows, bytes, .. } = self;
         let restored = self.restored_at.as_ref().map_or_else(String::new, |at| format!(", restored on {at} UTC"));
         format!(
             "{id:>4}  {}  ({}, {} kB; removed on {removed_at} UTC by {image}, {source}{restored})",
@@ -88,45 +88,45 @@ impl Entry {
 ///
 /// # Errors
 /// Those of a boot up to phase 3; [`BootError::Attic`] if the request cannot be carried out.
-pub async fn run(request: &Request, env: &Env, log: &Log) -> Result<String, BootError> {
-    let prepared = prepare(env, log)?;
-    let session = connect(&prepared, log).await?;
+pub async fn run(request: &AtticRequest, env: &Env, log: &Log) -> Result<String, BootError> {
+    let desired = read_desired_state(env, log)?;
+    let session = connect(&desired, log).await?;
     let known = session.client.query_one("select to_regclass('boot.attic') is not null", &[]).await?;
     let entries = if known.get(0) { list(&session.client).await? } else { Vec::new() };
-    if let Request::List { json } = request {
+    if let AtticRequest::List { json } = request {
         return Ok(if *json { serde_json::json!({ "entries": entries }).to_string() } else { listed(&entries) });
     }
-    let config = &prepared.config;
+    let config = &desired.config;
     log.begin(contract::Phase::Lock);
     session.ready().await?;
-    let other = database::refuse_pooler(&session, &config.database, config.timeouts.database, log).await?;
+    let other = database::require_direct_connection(&session, &config.database, config.timeouts.database, log).await?;
     let (lock, _) = BootLock::acquire(other, config.timeouts.lock, log).await?;
     let done = match request {
-        Request::Restore(id) => restore(&session, find(&entries, *id)?).await?,
-        Request::Purge(Some(id)) => {
+        AtticRequest::Restore(id) => restore(&session, find(&entries, *id)?).await?,
+        AtticRequest::Purge(Some(id)) => {
             let entry = find(&entries, *id)?;
             drop_entry(&session.client, entry.id, &entry.stored).await?;
             format!("purged {}", entry.subject())
         }
-        Request::Purge(None) => {
+        AtticRequest::Purge(None) => {
             for entry in &entries {
                 drop_entry(&session.client, entry.id, &entry.stored).await?;
             }
             format!("purged {} entries", entries.len())
         }
-        Request::List { .. } => unreachable!("answered above"),
+        AtticRequest::List { .. } => unreachable!("answered above"),
     };
     lock.release().await;
     session.close().await;
     Ok(done)
 }
 
-fn find(entries: &[Entry], id: i64) -> Result<&Entry, BootError> {
+fn find(entries: &[AtticEntry], id: i64) -> Result<&AtticEntry, BootError> {
     let entry = entries.iter().find(|entry| entry.id == id);
     entry.ok_or_else(|| BootError::Attic(format!("the attic has no entry {id}: see `attic`")))
 }
 
-fn listed(entries: &[Entry]) -> String {
+fn listed(entries: &[AtticEntry]) -> String {
     let mut text = String::new();
     for entry in entries {
         writeln!(text, "{}", entry.line()).expect("writing to a String does not fail");
@@ -135,7 +135,7 @@ fn listed(entries: &[Entry]) -> String {
 }
 
 /// Reads the entries whose data still exists, the newest last.
-async fn list(client: &Client) -> Result<Vec<Entry>, tokio_postgres::Error> {
+async fn list(client: &Client) -> Result<Vec<AtticEntry>, tokio_postgres::Error> {
     let rows = client
         .query(
             "select a.id, a.kind, a.schema_name, a.table_name, a.column_name, a.stored, a.source, a.image,
@@ -153,7 +153,7 @@ async fn list(client: &Client) -> Result<Vec<Entry>, tokio_postgres::Error> {
     let mut entries = Vec::with_capacity(rows.len());
     for row in &rows {
         let definition: String = row.get(10);
-        let mut entry = Entry {
+        let mut entry = AtticEntry {
             id: row.get(0),
             kind: row.get(1),
             schema: row.get(2),
@@ -176,7 +176,7 @@ async fn list(client: &Client) -> Result<Vec<Entry>, tokio_postgres::Error> {
 }
 
 /// Restores one entry, in one transaction.
-async fn restore(session: &Session, entry: &Entry) -> Result<String, BootError> {
+async fn restore(session: &Session, entry: &AtticEntry) -> Result<String, BootError> {
     let client = &session.client;
     client.batch_execute("begin").await?;
     let restored = match entry.kind.as_str() {
@@ -202,14 +202,14 @@ async fn restore(session: &Session, entry: &Entry) -> Result<String, BootError> 
 }
 
 /// Returns the table's name for SQL, and true if the table exists.
-async fn origin(client: &Client, entry: &Entry) -> Result<(String, bool), BootError> {
+async fn origin(client: &Client, entry: &AtticEntry) -> Result<(String, bool), BootError> {
     let quoted = format!("{}.{}", identifier(&entry.schema), identifier(&entry.table));
     let row = client.query_one("select to_regclass($1) is not null", &[&quoted]).await?;
     Ok((quoted, row.get(0)))
 }
 
 /// Moves the table back with its foreign keys. If a table of that name exists again, inserts the rows into it instead.
-async fn restore_table(client: &Client, entry: &Entry) -> Result<String, BootError> {
+async fn restore_table(client: &Client, entry: &AtticEntry) -> Result<String, BootError> {
     let (quoted, exists) = origin(client, entry).await?;
     if exists {
         return restore_rows(client, entry).await;
@@ -244,7 +244,7 @@ async fn restore_table(client: &Client, entry: &Entry) -> Result<String, BootErr
 }
 
 /// Restores the defaults of a copied table's columns. Returns the defaults that could not be restored.
-async fn restore_defaults(client: &Client, entry: &Entry, table: &str) -> Result<Vec<String>, BootError> {
+async fn restore_defaults(client: &Client, entry: &AtticEntry, table: &str) -> Result<Vec<String>, BootError> {
     let mut missing = Vec::new();
     for column in entry.definition["defaults"].as_array().map_or(&[][..], Vec::as_slice) {
         let (name, default, identity) = (text(column, "column"), text(column, "default"), text(column, "identity"));
@@ -283,7 +283,7 @@ fn text<'a>(object: &'a Value, key: &str) -> &'a str {
 }
 
 /// Inserts rows into their table again. Rows whose key exists are left alone.
-async fn restore_rows(client: &Client, entry: &Entry) -> Result<String, BootError> {
+async fn restore_rows(client: &Client, entry: &AtticEntry) -> Result<String, BootError> {
     let (quoted, exists) = origin(client, entry).await?;
     if !exists {
         return Err(BootError::Attic(format!("there is no table {} to restore the rows into", entry.table)));
@@ -331,7 +331,7 @@ async fn restore_rows(client: &Client, entry: &Entry) -> Result<String, BootErro
 
 /// Restores values by their keys, where the column is NULL or contains the value as cut by a narrower type. First adds
 /// the column if it does not exist, and restores its type if that was changed.
-async fn restore_column(client: &Client, entry: &Entry) -> Result<String, BootError> {
+async fn restore_column(client: &Client, entry: &AtticEntry) -> Result<String, BootError> {
     let (quoted, exists) = origin(client, entry).await?;
     let column = entry.column.as_deref().unwrap_or_default();
     if !exists {

@@ -13,8 +13,8 @@ use crate::log::Log;
 use crate::quote::literal;
 use crate::witness::{Link, LinkError};
 
-pub use command::{Request, run};
-pub use stash::{Insertion, NEEDS_COPY, Stash, settle};
+pub use command::{AtticRequest, run};
+pub use stash::{Insertion, NEEDS_COPY, Stash, reconcile_ledger};
 
 /// The PostgreSQL schema of the removed data.
 pub use crate::witness::compare::ATTIC as SCHEMA;

@@ -106,7 +106,7 @@ impl Stash {
         image: &str,
     ) -> Result<(Vec<Stash>, Vec<Insertion>), LinkError> {
         let (mut stashes, mut insertions) = (Vec::new(), Vec::new());
-        for announcement in &file.headers.destroys {
+        for announcement in &file.directives.destroys {
             let (schema, name) = announcement.table();
             // A missing table cannot be destroyed; the boot warns about it afterwards.
             let Some(oid) = catalog.find_table(schema, name) else { continue };
@@ -350,7 +350,11 @@ impl Stash {
 ///
 /// # Errors
 /// Fails if a query does.
-pub async fn settle(link: &mut Link<'_>, stashes: Vec<Stash>, losses: &[Loss]) -> Result<Vec<String>, LinkError> {
+pub async fn reconcile_ledger(
+    link: &mut Link<'_>,
+    stashes: Vec<Stash>,
+    losses: &[Loss],
+) -> Result<Vec<String>, LinkError> {
     let mut sentences = Vec::with_capacity(stashes.len());
     for stash in stashes {
         let Stash { id, subject, .. } = &stash;

@@ -4,16 +4,16 @@ use super::locked::{Boot, with_amounts};
 use super::node::Node;
 use crate::database::Session;
 use crate::directus::protocol::Bootstrapped;
-use crate::directus::{Admin, Bridge, inventory};
+use crate::directus::{Admin, Bridge, installation};
 use crate::error::BootError;
 use crate::log::Log;
-use crate::reconcile::{Bootstrap, Standing};
+use crate::reconcile::{Bootstrap, ObservedState};
 use crate::witness::watch::{MAX_ATTEMPTS, add_suspicions};
 use crate::witness::{DirectusMigrations, Link, Loss, Outcome, Witness};
 use contract::Phase;
 
 /// The result of one attempt.
-enum Attempt {
+enum BootstrapAttempt {
     /// Committed, with warnings.
     Committed(Bootstrapped, Vec<String>),
     /// Rolled back, to measure these first.
@@ -27,18 +27,18 @@ impl Boot<'_> {
     pub(super) async fn bootstrap(
         self,
         session: &Session,
-        work: &Bootstrap,
-        standing: &Standing,
+        boot_plan: &Bootstrap,
+        observed: &ObservedState,
         node: Option<&mut Node>,
     ) -> Result<(), BootError> {
-        let Boot { prepared, log, .. } = self;
+        let Boot { desired, log, .. } = self;
         log.begin(Phase::Bootstrap);
-        let Some(Node { bridge, .. }) = node.filter(|_| !work.is_empty()) else {
-            warn_without_administrator(standing.administrator == Some(true), log);
+        let Some(Node { bridge, .. }) = node.filter(|_| !boot_plan.is_empty()) else {
+            warn_without_administrator(observed.administrator == Some(true), log);
             log.done("nothing to do");
             return Ok(());
         };
-        let email = prepared.config.admin_email.as_deref();
+        let email = desired.config.admin_email.as_deref();
         let mut suspicions = Vec::new();
         let mut attempts = 0;
         let (done, warnings) = loop {
@@ -47,13 +47,13 @@ impl Boot<'_> {
                 self.attempt_bootstrap(bridge, &suspicions).await
             });
             match self.bounded(session, attempt).await?? {
-                Attempt::Committed(done, warnings) => break (done, warnings),
-                Attempt::Suspected(new) if attempts < MAX_ATTEMPTS => add_suspicions(&mut suspicions, new),
-                Attempt::Suspected(new) => {
+                BootstrapAttempt::Committed(done, warnings) => break (done, warnings),
+                BootstrapAttempt::Suspected(new) if attempts < MAX_ATTEMPTS => add_suspicions(&mut suspicions, new),
+                BootstrapAttempt::Suspected(new) => {
                     let losses = new.into_iter().map(|loss| (loss, None)).collect::<Vec<_>>();
                     return Err(BootError::DirectusDestroyed(with_amounts(session, &losses).await?));
                 }
-                Attempt::Lost(losses) => {
+                BootstrapAttempt::Lost(losses) => {
                     return Err(BootError::DirectusDestroyed(with_amounts(session, &losses).await?));
                 }
             }
@@ -79,19 +79,19 @@ impl Boot<'_> {
 
     /// The work of one transaction. Commits only if nothing outside of Directus' own tables was lost, and if Directus has done what
     /// it reports.
-    async fn attempt_bootstrap(self, bridge: &mut Bridge, suspicions: &[Loss]) -> Result<Attempt, BootError> {
-        let email = self.prepared.config.admin_email.as_deref();
+    async fn attempt_bootstrap(self, bridge: &mut Bridge, suspicions: &[Loss]) -> Result<BootstrapAttempt, BootError> {
+        let email = self.desired.config.admin_email.as_deref();
         let witness = Witness::begin(&mut Link::Directus(bridge), self.last, suspicions)
             .await
             .map_err(BootError::in_bootstrap)?;
         let done = bridge.bootstrap(email.is_some()).await.map_err(BootError::Bootstrap)?;
         let mut link = Link::Directus(bridge);
         let missing = self
-            .prepared
+            .desired
             .directus
-            .pending(&inventory::applied_migrations(&mut link).await.map_err(BootError::in_bootstrap)?);
+            .pending(&installation::applied_migrations(&mut link).await.map_err(BootError::in_bootstrap)?);
         let outcome = witness.end(&mut link, &DirectusMigrations).await.map_err(BootError::in_bootstrap)?;
-        if let Outcome::Kept { .. } = outcome {
+        if let Outcome::PartialProgress { .. } = outcome {
             if !missing.is_empty() {
                 let reason = format!("its migrations {} are missing", missing.join(", "));
                 return Err(BootError::BootstrapIncomplete(reason));
@@ -100,13 +100,13 @@ impl Boot<'_> {
                 return Err(BootError::BootstrapIncomplete(format!("there is no administrator {email}")));
             }
             self.lock.verify(&mut link).await?;
-            return Ok(Attempt::Committed(done, bridge.commit().await.map_err(BootError::Bootstrap)?));
+            return Ok(BootstrapAttempt::Committed(done, bridge.commit().await.map_err(BootError::Bootstrap)?));
         }
         bridge.rollback().await.map_err(BootError::Bootstrap)?;
         Ok(match outcome {
-            Outcome::Suspected(losses) => Attempt::Suspected(losses),
-            Outcome::Lost { losses, .. } => Attempt::Lost(losses),
-            Outcome::Kept { .. } => unreachable!("returned above"),
+            Outcome::Suspected(losses) => BootstrapAttempt::Suspected(losses),
+            Outcome::Lost { losses, .. } => BootstrapAttempt::Lost(losses),
+            Outcome::PartialProgress { .. } => unreachable!("returned above"),
         })
     }
 }

@@ -10,7 +10,7 @@ use contract::Phase;
 
 /// The result of phase 1: the configuration and the image's own files, read and checked.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct DesiredState {
     /// The configuration from the variables.
     pub config: Config,
     /// The SQL files of phases 4 and 7.
@@ -21,11 +21,11 @@ pub struct Prepared {
     pub directus: Release,
 }
 
-impl Prepared {
+impl DesiredState {
     /// A schema's fingerprint together with a hash of the tables that are hidden from Directus. The two determine how
     /// Directus sees the schema.
     #[must_use]
-    pub fn seal(&self, fingerprint: &str) -> String {
+    pub fn stamp(&self, fingerprint: &str) -> String {
         let hidden = self.config.excluded_tables(self.migrations.owned_tables()).join(",");
         format!("{fingerprint} {}", &hex_sha256(hidden.as_bytes())[..12])
     }
@@ -35,7 +35,7 @@ impl Prepared {
 ///
 /// # Errors
 /// [`BootError::Config`], [`BootError::Migrations`], [`BootError::Snapshot`] or [`BootError::NoDirectus`].
-pub fn prepare(env: &Env, log: &Log) -> Result<Prepared, BootError> {
+pub fn read_desired_state(env: &Env, log: &Log) -> Result<DesiredState, BootError> {
     log.begin(Phase::Config);
     let config = Config::from_env(env)?;
     for warning in &config.warnings {
@@ -57,5 +57,5 @@ pub fn prepare(env: &Env, log: &Log) -> Result<Prepared, BootError> {
         snapshot.short_digest(),
         directus.version,
     ));
-    Ok(Prepared { config, migrations, snapshot, directus })
+    Ok(DesiredState { config, migrations, snapshot, directus })
 }

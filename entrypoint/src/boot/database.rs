@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::config::Prepared;
-use crate::database::{self, Lost, Pooled, Session};
+use super::config::DesiredState;
+use crate::database::{self, Lost, PoolerDetected, Session};
 use crate::error::{BootError, ConnectionLoss};
 use crate::log::Log;
 use contract::Phase;
@@ -17,8 +17,8 @@ pub(super) const CAUSE_TIMEOUT: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// [`BootError::Wait`].
-pub async fn connect(prepared: &Prepared, log: &Log) -> Result<Session, BootError> {
-    let config = &prepared.config;
+pub async fn connect(desired: &DesiredState, log: &Log) -> Result<Session, BootError> {
+    let config = &desired.config;
     log.begin(Phase::Database);
     let session = database::wait(&config.database, config.timeouts.database, log).await?;
     let tls = match &session.node_reason {
@@ -30,9 +30,9 @@ pub async fn connect(prepared: &Prepared, log: &Log) -> Result<Session, BootErro
 }
 
 /// Replaces an error by its root cause if that is a pooler or a lost connection.
-pub(crate) async fn explained<T>(
+pub(crate) async fn with_root_cause<T>(
     result: Result<T, BootError>,
-    prepared: &Prepared,
+    desired: &DesiredState,
     session: &Session,
 ) -> Result<T, BootError> {
     let error = match result {
@@ -40,7 +40,7 @@ pub(crate) async fn explained<T>(
         Err(error) => error,
     };
     if let Some(evidence) = error.trace_of_pooler() {
-        return Err(Pooled { target: prepared.config.database.target.clone(), evidence }.into());
+        return Err(PoolerDetected { target: desired.config.database.target.clone(), evidence }.into());
     }
     Err(match lost_connection(&error, session).await {
         Some(lost) => BootError::Lost(lost),

@@ -4,8 +4,8 @@ use super::locked::Boot;
 use crate::config::Config;
 use crate::database::{Session, state};
 use crate::error::BootError;
-use crate::migrations::{self, Conditions, extension};
-use crate::reconcile::{Standing, Work};
+use crate::migrations::{self, ApplyContext, extension};
+use crate::reconcile::{BootPlan, ObservedState};
 use contract::Phase;
 
 impl Boot<'_> {
@@ -13,18 +13,18 @@ impl Boot<'_> {
     pub(super) async fn db_init(
         self,
         session: &mut Session,
-        standing: &Standing,
-        work: &Work<'_>,
+        observed: &ObservedState,
+        boot_plan: &BootPlan<'_>,
     ) -> Result<(), BootError> {
-        let Boot { prepared, log, .. } = self;
+        let Boot { desired, log, .. } = self;
         log.begin(Phase::DbInit);
         state::ensure(&session.client).await?;
-        let plans = [(Phase::DbInit, &work.db_init), (Phase::PostSchema, &work.post_schema)];
-        let acceptance = prepared.config.migration_accept.as_ref();
-        migrations::settle(&mut session.client, &standing.ledger, &plans, acceptance, log).await?;
-        self.migrate(session, Phase::DbInit, &work.db_init).await?;
-        log.done(work.db_init.summary());
-        let required = prepared.migrations.manifest().required_extensions();
+        let plans = [(Phase::DbInit, &boot_plan.db_init), (Phase::PostSchema, &boot_plan.post_schema)];
+        let acceptance = desired.config.migration_accept.as_ref();
+        migrations::reconcile_ledger(&mut session.client, &observed.ledger, &plans, acceptance, log).await?;
+        self.migrate(session, Phase::DbInit, &boot_plan.db_init).await?;
+        log.done(boot_plan.db_init.summary());
+        let required = desired.migrations.manifest().required_extensions();
         if !required.is_empty() {
             extension::warn(required, &extension::read_missing(&session.client, required).await?, log);
         }
@@ -42,8 +42,8 @@ impl Boot<'_> {
         if !plan.newer.is_empty() {
             self.log.warn(format!("this image is older than the database: it lacks {}", plan.newer.join(", ")));
         }
-        let Config { image, database, lock_retry, .. } = &self.prepared.config;
-        let conditions = Conditions {
+        let Config { image, database, lock_retry, .. } = &self.desired.config;
+        let context = ApplyContext {
             phase,
             image,
             database,
@@ -53,7 +53,7 @@ impl Boot<'_> {
             log: self.log,
         };
         for file in &plan.apply {
-            migrations::apply(session, file, &conditions).await?;
+            migrations::apply(session, file, &context).await?;
         }
         Ok(())
     }

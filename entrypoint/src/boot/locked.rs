@@ -1,6 +1,6 @@
 //! The code that phases 4 to 7 share.
 
-use super::config::Prepared;
+use super::config::DesiredState;
 use super::node::{Node, bounded, start_node};
 use crate::config::Config;
 use crate::database::lock_retry::BlockerMonitor;
@@ -14,7 +14,7 @@ use crate::witness::{self, LastCatalog, Link, Loss, measure};
 /// A boot that has work to do and holds the boot lock.
 #[derive(Clone, Copy)]
 pub(super) struct Boot<'a> {
-    pub(super) prepared: &'a Prepared,
+    pub(super) desired: &'a DesiredState,
     pub(super) lock: &'a BootLock,
     pub(super) last: &'a LastCatalog,
     pub(super) log: &'a Log,
@@ -23,7 +23,7 @@ pub(super) struct Boot<'a> {
 impl Boot<'_> {
     /// See [`bounded`].
     pub(super) async fn bounded<T>(self, session: &Session, work: impl Future<Output = T>) -> Result<T, BootError> {
-        bounded(self.prepared, session, self.log, work).await
+        bounded(self.desired, session, self.log, work).await
     }
 
     /// Runs a transaction on Directus' connection; repeats it when it failed on a lock. `attempt` ends the transaction
@@ -35,7 +35,7 @@ impl Boot<'_> {
         failed: fn(BridgeError) -> BootError,
         attempt: impl AsyncFn(&mut Bridge) -> Result<T, BootError>,
     ) -> Result<T, BootError> {
-        let Config { database, lock_retry, .. } = &self.prepared.config;
+        let Config { database, lock_retry, .. } = &self.desired.config;
         let monitor = BlockerMonitor::new(subject, database, *lock_retry, self.log);
         let tries = async {
             loop {
@@ -66,7 +66,7 @@ impl Boot<'_> {
     ) -> Result<&'n mut Node, BootError> {
         if node.is_none() {
             let phase = self.log.phase();
-            *node = Some(start_node(self.prepared, session, self.log, false).await?);
+            *node = Some(start_node(self.desired, session, self.log, false).await?);
             self.log.resume(phase);
         }
         Ok(node.as_mut().expect("started above"))

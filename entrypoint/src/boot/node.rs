@@ -2,7 +2,7 @@
 
 use tokio::time::timeout;
 
-use super::config::Prepared;
+use super::config::DesiredState;
 use crate::config::SchemaMode;
 use crate::database::Session;
 use crate::directus::{Bridge, BridgeError, Snapshot};
@@ -19,16 +19,16 @@ pub(crate) struct Node {
 /// Starts Directus' process, which reads the snapshot. For a report, its sessions are read-only and its log goes to
 /// standard error.
 pub(crate) async fn start_node(
-    prepared: &Prepared,
+    desired: &DesiredState,
     session: &Session,
     log: &Log,
     report: bool,
 ) -> Result<Node, BootError> {
-    let Prepared { config, migrations, snapshot: file, .. } = prepared;
+    let DesiredState { config, migrations, snapshot: file, .. } = desired;
     log.begin(Phase::Schema);
     let variables = config.bridge_variables(migrations.owned_tables());
     let mut bridge = Bridge::start(&config.paths.scripts, &file.path, &variables, report).map_err(BootError::Schema)?;
-    let snapshot = match bounded(prepared, session, log, bridge.read_snapshot()).await? {
+    let snapshot = match bounded(desired, session, log, bridge.read_snapshot()).await? {
         Ok(snapshot) => snapshot,
         Err(BridgeError::Failed(failure)) if config.schema_mode == SchemaMode::Skip => {
             log.warn(format!("{} {failure}; SCHEMA_APPLY_MODE=skip, so it is not needed", file.path.display()));
@@ -51,12 +51,12 @@ pub(crate) async fn start_node(
 
 /// Runs the work of Directus' process until its time limit, or until the boot's connection is lost.
 pub(crate) async fn bounded<T>(
-    prepared: &Prepared,
+    desired: &DesiredState,
     session: &Session,
     log: &Log,
     work: impl Future<Output = T>,
 ) -> Result<T, BootError> {
-    let after = prepared.config.timeouts.directus;
+    let after = desired.config.timeouts.directus;
     tokio::select! {
         done = timeout(after, work) => {
             done.map_err(|_| BootError::DirectusTimeout { phase: log.phase(), after })

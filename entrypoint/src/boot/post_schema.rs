@@ -1,6 +1,6 @@
 //! Phase 7: the SQL files after the schema, the purge of old entries in the attic, and the record that all is in sync.
 
-use super::config::Prepared;
+use super::config::DesiredState;
 use super::locked::Boot;
 use super::node::Node;
 use super::schema::SchemaOutcome;
@@ -22,7 +22,7 @@ impl Boot<'_> {
         node: &mut Option<Node>,
     ) -> Result<(), BootError> {
         self.migrate(session, Phase::PostSchema, plan).await?;
-        attic::purge(&session.client, self.prepared.config.attic_days, self.log).await?;
+        attic::purge(&session.client, self.desired.config.attic_days, self.log).await?;
         if let SchemaOutcome::InSync { fingerprint } = outcome {
             self.record_in_sync(session, &fingerprint, node).await?;
         }
@@ -42,8 +42,9 @@ impl Boot<'_> {
                 return Err(BootError::ChangedBySql(changes));
             }
         }
-        let Prepared { migrations, directus, .. } = self.prepared;
-        state::seal(&session.client, &directus.version, &self.prepared.seal(&now), migrations.manifest()).await?;
+        let DesiredState { migrations, directus, .. } = self.desired;
+        state::record_in_sync(&session.client, &directus.version, &self.desired.stamp(&now), migrations.manifest())
+            .await?;
         Ok(())
     }
 }

@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::config::Prepared;
+use super::config::DesiredState;
 use super::node::{bounded, start_node};
 use super::schema::{apply_until_empty, current_schema};
 use crate::database::{self, BootLock, Session};
-use crate::directus::{Bridge, Snapshot, inventory};
+use crate::directus::{Bridge, Snapshot, installation};
 use crate::error::BootError;
 use crate::log::Log;
 use crate::migrations::{self, MigrationFile};
 use crate::reconcile::{Expectation, changes};
-use crate::reconcile::{Schema, Standing};
+use crate::reconcile::{ObservedState, Schema};
 use crate::witness::{Announced, DirectusMigrations, LastCatalog, Link, Loss, Outcome, Witness};
 
 /// The result of a rehearsal.
@@ -42,7 +42,7 @@ pub struct Rehearsal {
 impl Rehearsal {
     fn note(&mut self, outcome: Outcome) {
         match outcome {
-            Outcome::Kept { announced, .. } => self.losses.extend(announced.iter().map(Loss::to_string)),
+            Outcome::PartialProgress { announced, .. } => self.losses.extend(announced.iter().map(Loss::to_string)),
             Outcome::Suspected(losses) => {
                 self.unannounced.extend(losses.iter().map(|loss| format!("{loss} (suspected, not counted)")));
             }
@@ -79,42 +79,42 @@ const LOCK_TIMEOUT: &str = "1s";
 /// # Errors
 /// Those of a boot, and [`BootError::RehearsalTimeout`].
 pub async fn rehearse(
-    prepared: &Prepared,
+    desired: &DesiredState,
     session: &Session,
     limit: Duration,
     log: &Log,
 ) -> Result<Rehearsal, BootError> {
-    let config = &prepared.config;
+    let config = &desired.config;
     session.ready().await?;
-    let other = database::refuse_pooler(session, &config.database, config.timeouts.database, log).await?;
+    let other = database::require_direct_connection(session, &config.database, config.timeouts.database, log).await?;
     let (lock, _) = BootLock::acquire(other, config.timeouts.lock, log).await?;
-    let files = prepared.migrations.files()?;
-    let standing = Standing::read(&session.client, files).await?;
-    let work = standing.work(prepared, files).map_err(|refusal| refusal.told(log))?;
-    let mut node = start_node(prepared, session, log, false).await?;
+    let files = desired.migrations.files()?;
+    let observed = ObservedState::read(&session.client, files).await?;
+    let boot_plan = observed.plan(desired, files).map_err(|refusal| refusal.into_error(log))?;
+    let mut node = start_node(desired, session, log, false).await?;
     let began = Instant::now();
     // At the time limit, dropping the process ends its connection, and thereby its transaction.
-    let work = async {
+    let boot_plan = async {
         let bridge = &mut node.bridge;
         bridge.begin().await.map_err(BootError::Schema)?;
         Link::Directus(bridge).rows(&format!("set local lock_timeout = '{LOCK_TIMEOUT}'")).await?;
         let mut rehearsal = Rehearsal::default();
-        rehearse_files(bridge, &work.db_init.apply, &mut rehearsal).await?;
-        if !work.bootstrap.is_empty() {
+        rehearse_files(bridge, &boot_plan.db_init.apply, &mut rehearsal).await?;
+        if !boot_plan.bootstrap.is_empty() {
             let fresh = LastCatalog::default();
             let witness = Witness::begin(&mut Link::Directus(bridge), &fresh, &[]).await?;
             bridge.bootstrap(config.admin_email.is_some()).await.map_err(BootError::Bootstrap)?;
             rehearsal.note(witness.end(&mut Link::Directus(bridge), &DirectusMigrations).await?);
         }
-        if !matches!(work.schema, Schema::Skip | Schema::Older(_)) {
+        if !matches!(boot_plan.schema, Schema::Skip | Schema::Older(_)) {
             rehearse_schema(bridge, &node.snapshot, &mut rehearsal).await?;
         }
-        rehearse_files(bridge, &work.post_schema.apply, &mut rehearsal).await?;
+        rehearse_files(bridge, &boot_plan.post_schema.apply, &mut rehearsal).await?;
         rehearsal.locks = locks(bridge).await?;
         bridge.rollback().await.map_err(BootError::Schema)?;
         Ok::<_, BootError>(rehearsal)
     };
-    let done = timeout(limit, bounded(prepared, session, log, work)).await;
+    let done = timeout(limit, bounded(desired, session, log, boot_plan)).await;
     let mut rehearsal = done.map_err(|_| BootError::RehearsalTimeout { after: limit })???;
     rehearsal.milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     node.bridge.finish().await;
@@ -129,7 +129,7 @@ async fn rehearse_files(
 ) -> Result<(), BootError> {
     let mut link = Link::Directus(bridge);
     for file in files {
-        if file.headers.no_transaction {
+        if file.directives.no_transaction {
             rehearsal.skipped.push(file.filename.clone());
             continue;
         }
@@ -141,7 +141,7 @@ async fn rehearse_files(
         let path = path.into_iter().flatten().flatten().next().unwrap_or_default();
         let reset = format!("reset role; select set_config('search_path',{}, true)", crate::quote::literal(&path));
         link.rows(&reset).await?;
-        rehearsal.note(end(&witness, &mut link, file.headers.destroys.as_slice()).await?);
+        rehearsal.note(end(&witness, &mut link, file.directives.destroys.as_slice()).await?);
     }
     Ok(())
 }
@@ -166,7 +166,7 @@ async fn rehearse_schema(bridge: &mut Bridge, snapshot: &Snapshot, rehearsal: &m
     let rounds = apply_until_empty(bridge, &plan.changes).await.map_err(BootError::Schema)?;
     rehearsal.diverged = changes::names(&rounds.rest);
     let mut link = Link::Directus(bridge);
-    rehearsal.diverged.extend(inventory::missing_from(&mut link, snapshot).await?);
+    rehearsal.diverged.extend(installation::missing_from(&mut link, snapshot).await?);
     let all: Vec<_> = plan.changes.iter().chain(&rounds.later).cloned().collect();
     let expectation = Expectation::new(&all, witness.before(), &schema);
     rehearsal.note(end(&witness, &mut link, &expectation).await?);

@@ -10,7 +10,7 @@ use crate::attic::{self, Stash};
 use crate::config::SchemaMode;
 use crate::database::{Session, state};
 use crate::directus::protocol::{Change, SchemaPlan};
-use crate::directus::{Bridge, BridgeError, Snapshot, fingerprint, inventory};
+use crate::directus::{Bridge, BridgeError, Snapshot, fingerprint, installation};
 use crate::error::BootError;
 use crate::reconcile::Schema;
 use crate::reconcile::{DataLoss, Expectation, Verdict, changes, check_destructive, digest_with_witnessed};
@@ -44,7 +44,7 @@ struct Doubts {
 }
 
 /// The result of one attempt at the transaction.
-enum Attempt {
+enum ApplyAttempt {
     /// Committed, or there was nothing to do.
     InSync { plan: SchemaPlan, warnings: Vec<String>, destroyed: Vec<String> },
     /// `SCHEMA_APPLY_MODE=plan`: rolled back before anything was applied.
@@ -69,7 +69,7 @@ impl Boot<'_> {
         work: &Schema,
         node: &mut Option<Node>,
     ) -> Result<SchemaOutcome, BootError> {
-        let Boot { prepared, log, .. } = self;
+        let Boot { desired, log, .. } = self;
         log.begin(Phase::Schema);
         match work {
             Schema::Skip => {
@@ -88,9 +88,9 @@ impl Boot<'_> {
                 Ok(SchemaOutcome::NotApplied)
             }
             // The SQL files of phase 4 may have changed the schema.
-            Schema::InPlace { seal } => {
+            Schema::InPlace { stamp } => {
                 let fingerprint = fingerprint(&session.client).await?;
-                if prepared.seal(&fingerprint) == *seal {
+                if desired.stamp(&fingerprint) == *stamp {
                     log.done("no changes");
                     Ok(SchemaOutcome::InSync { fingerprint })
                 } else {
@@ -102,7 +102,7 @@ impl Boot<'_> {
     }
 
     async fn compare_and_apply(self, session: &Session, node: &mut Option<Node>) -> Result<SchemaOutcome, BootError> {
-        let Boot { prepared, log, .. } = self;
+        let Boot { desired, log, .. } = self;
         let Node { bridge, snapshot } = self.ensure_node(session, node).await?;
         let mut doubts = Doubts::default();
         let mut attempts = 0;
@@ -112,8 +112,8 @@ impl Boot<'_> {
                 self.attempt_apply(bridge, snapshot, &doubts).await
             });
             match self.bounded(session, attempt).await?? {
-                Attempt::InSync { plan, warnings, destroyed } => break (plan, warnings, destroyed),
-                Attempt::Planned(plan) => {
+                ApplyAttempt::InSync { plan, warnings, destroyed } => break (plan, warnings, destroyed),
+                ApplyAttempt::Planned(plan) => {
                     for sentence in changes::sentences(&plan.changes) {
                         log.note(sentence);
                     }
@@ -121,18 +121,18 @@ impl Boot<'_> {
                     log.done(format!("not applied: {}", changes::summary(&plan.changes)));
                     return Ok(SchemaOutcome::NotApplied);
                 }
-                Attempt::Refused { losses, digest } => {
-                    let losses = weighed_words(session, &losses).await?;
+                ApplyAttempt::Refused { losses, digest } => {
+                    let losses = with_affected_rows(session, &losses).await?;
                     return Err(BootError::Refused { losses, digest });
                 }
-                Attempt::Diverged(reason) => return Err(BootError::Diverged(reason)),
-                Attempt::Suspected(new) if attempts < MAX_ATTEMPTS => add_suspicions(&mut doubts.suspicions, new),
-                Attempt::Witnessed(losses) if attempts < MAX_ATTEMPTS => doubts.witnessed = losses,
-                Attempt::Suspected(new) | Attempt::Witnessed(new) => {
+                ApplyAttempt::Diverged(reason) => return Err(BootError::Diverged(reason)),
+                ApplyAttempt::Suspected(new) if attempts < MAX_ATTEMPTS => add_suspicions(&mut doubts.suspicions, new),
+                ApplyAttempt::Witnessed(losses) if attempts < MAX_ATTEMPTS => doubts.witnessed = losses,
+                ApplyAttempt::Suspected(new) | ApplyAttempt::Witnessed(new) => {
                     let losses: Vec<_> = new.into_iter().map(|loss| (loss, None)).collect();
                     return Err(BootError::DirectusDestroyed(with_amounts(session, &losses).await?));
                 }
-                Attempt::Lost { losses, digest } => {
+                ApplyAttempt::Lost { losses, digest } => {
                     return Err(BootError::Unannounced { losses: with_amounts(session, &losses).await?, digest });
                 }
             }
@@ -143,8 +143,8 @@ impl Boot<'_> {
         for warning in plan.warnings.iter().chain(&warnings).chain(&destroyed) {
             log.warn(warning);
         }
-        let (client, file) = (&session.client, &prepared.snapshot);
-        state::record_snapshot(client, &file.digest, &plan.directus, &prepared.config.image).await?;
+        let (client, file) = (&session.client, &desired.snapshot);
+        state::record_snapshot(client, &file.digest, &plan.directus, &desired.config.image).await?;
         let fingerprint = fingerprint(client).await?;
         log.done(match changes::summary(&plan.changes).as_str() {
             "" => "no changes".to_owned(),
@@ -153,19 +153,19 @@ impl Boot<'_> {
         Ok(SchemaOutcome::InSync { fingerprint })
     }
 
-    /// The work of one transaction; commits only if the result is [`Attempt::InSync`].
+    /// The work of one transaction; commits only if the result is [`ApplyAttempt::InSync`].
     async fn attempt_apply(
         self,
         bridge: &mut Bridge,
         snapshot: &Snapshot,
         doubts: &Doubts,
-    ) -> Result<Attempt, BootError> {
+    ) -> Result<ApplyAttempt, BootError> {
         let attempt = self.apply_in_transaction(bridge, snapshot, doubts).await?;
         match attempt {
-            Attempt::InSync { plan, mut warnings, destroyed } => {
+            ApplyAttempt::InSync { plan, mut warnings, destroyed } => {
                 self.lock.verify(&mut Link::Directus(bridge)).await?;
                 warnings.extend(bridge.commit().await.map_err(BootError::Schema)?);
-                Ok(Attempt::InSync { plan, warnings, destroyed })
+                Ok(ApplyAttempt::InSync { plan, warnings, destroyed })
             }
             other => {
                 bridge.rollback().await.map_err(BootError::Schema)?;
@@ -179,21 +179,21 @@ impl Boot<'_> {
         bridge: &mut Bridge,
         snapshot: &Snapshot,
         doubts: &Doubts,
-    ) -> Result<Attempt, BootError> {
-        let config = &self.prepared.config;
+    ) -> Result<ApplyAttempt, BootError> {
+        let config = &self.desired.config;
         let witness = Witness::begin(&mut Link::Directus(bridge), self.last, &doubts.suspicions).await?;
         let plan = bridge.plan().await.map_err(BootError::Schema)?;
         let schema = current_schema(bridge).await?;
         let expectation = Expectation::new(&plan.changes, witness.before(), &schema);
         let verdict = check_destructive(&plan.changes, &expectation, config.allow_destructive.as_deref());
         if config.schema_mode == SchemaMode::Plan && verdict != Verdict::Empty {
-            return Ok(Attempt::Planned(plan));
+            return Ok(ApplyAttempt::Planned(plan));
         }
         let mut warnings = Vec::new();
         let mut data: Vec<&Loss> = doubts.witnessed.iter().collect();
         match &verdict {
             Verdict::Refused { losses, digest } => {
-                return Ok(Attempt::Refused { losses: losses.clone(), digest: digest.clone() });
+                return Ok(ApplyAttempt::Refused { losses: losses.clone(), digest: digest.clone() });
             }
             Verdict::Allowed(losses) => {
                 warnings
@@ -211,38 +211,38 @@ impl Boot<'_> {
         let all: Vec<Change> = plan.changes.iter().chain(&rounds.later).cloned().collect();
         let expectation = Expectation::new(&all, witness.before(), &schema);
         let announced = match witness.end(&mut link, &expectation).await? {
-            Outcome::Suspected(losses) => return Ok(Attempt::Suspected(losses)),
+            Outcome::Suspected(losses) => return Ok(ApplyAttempt::Suspected(losses)),
             Outcome::Lost { losses, announced } => {
                 let witnessed: Vec<Loss> = losses.iter().map(|(loss, _)| loss.clone()).collect();
                 let digest = digest_with_witnessed(&plan.changes, &expectation, &witnessed);
                 if config.allow_destructive.as_deref() != Some(digest.as_str()) {
-                    return Ok(Attempt::Lost { losses, digest });
+                    return Ok(ApplyAttempt::Lost { losses, digest });
                 }
                 if witnessed != doubts.witnessed {
-                    return Ok(Attempt::Witnessed(witnessed));
+                    return Ok(ApplyAttempt::Witnessed(witnessed));
                 }
                 announced.into_iter().chain(witnessed).collect()
             }
-            Outcome::Kept { announced, .. } => announced,
+            Outcome::PartialProgress { announced, .. } => announced,
         };
         // Reported after the losses, which are more informative than differences.
         if !rounds.rest.is_empty() {
             let rest = changes::names(&rounds.rest).join(", ");
-            return Ok(Attempt::Diverged(format!("a new plan still has {rest}")));
+            return Ok(ApplyAttempt::Diverged(format!("a new plan still has {rest}")));
         }
-        let missing = inventory::missing_from(&mut link, snapshot).await?;
+        let missing = installation::missing_from(&mut link, snapshot).await?;
         if !missing.is_empty() {
-            return Ok(Attempt::Diverged(format!("the database has no {}", missing.join(", no "))));
+            return Ok(ApplyAttempt::Diverged(format!("the database has no {}", missing.join(", no "))));
         }
         let mut destroyed = Vec::new();
         if !stashes.is_empty() {
             self.last.forget();
-            destroyed = attic::settle(&mut link, stashes, &announced).await?;
+            destroyed = attic::reconcile_ledger(&mut link, stashes, &announced).await?;
             if let Some(reason) = attic::dangling(&mut link).await? {
-                return Ok(Attempt::Diverged(reason));
+                return Ok(ApplyAttempt::Diverged(reason));
             }
         }
-        Ok(Attempt::InSync { plan, warnings, destroyed })
+        Ok(ApplyAttempt::InSync { plan, warnings, destroyed })
     }
 }
 
@@ -279,7 +279,7 @@ pub(super) async fn current_schema(bridge: &mut Bridge) -> Result<String, BootEr
 }
 
 /// Expected losses in words, each with its number of rows or values: `delete collection laps (12 rows)`.
-pub(crate) async fn weighed_words(session: &Session, losses: &[DataLoss]) -> Result<Vec<String>, BootError> {
+pub(crate) async fn with_affected_rows(session: &Session, losses: &[DataLoss]) -> Result<Vec<String>, BootError> {
     let mut sentences = Vec::with_capacity(losses.len());
     for DataLoss { words, data } in losses {
         let amount = match data {

@@ -6,23 +6,23 @@ use std::io;
 use tokio_postgres::error::SqlState;
 
 use super::connect::ConnectError;
-use super::sqlstate::{self, Verdict};
+use super::sqlstate::{self, Retryability};
 use super::tls;
 
 impl ConnectError {
     /// Classifies the error by its kind or SQLSTATE, never by its text (which is translated).
     #[must_use]
-    pub fn verdict(&self) -> Verdict {
+    pub fn retryability(&self) -> Retryability {
         match self {
             // A name server may be starting; a name that does not exist today may exist in a second.
-            ConnectError::Name(_) | ConnectError::Network(_) => Verdict::Transient,
-            ConnectError::NotEncrypted | ConnectError::Tls(_) => Verdict::Final,
+            ConnectError::Name(_) | ConnectError::Network(_) => Retryability::Transient,
+            ConnectError::NotEncrypted | ConnectError::Tls(_) => Retryability::Final,
             ConnectError::Postgres(error) => match error.code() {
-                Some(state) => sqlstate::connection_verdict(state.code()),
+                Some(state) => sqlstate::retryability(state.code()),
                 // A server that starts or stops closes the connection.
-                None if error.is_closed() || io_error(error).is_some() => Verdict::Transient,
+                None if error.is_closed() || io_error(error).is_some() => Retryability::Transient,
                 // The driver's own error: a required password is not set.
-                None => Verdict::Final,
+                None => Retryability::Final,
             },
         }
     }
@@ -99,7 +99,7 @@ const REMEDY: &str = "let the boot bypass it with BOOT_DB_HOST and BOOT_DB_PORT,
 /// A pooler was detected; nothing was changed.
 #[derive(Debug, thiserror::Error)]
 #[error("a pooler at {target} shares PostgreSQL's connections ({evidence}), so no lock would hold: {REMEDY}")]
-pub struct Pooled {
+pub struct PoolerDetected {
     /// `host:port`.
     pub target: String,
     /// The observation that gives the pooler away, for the message.

@@ -2,9 +2,9 @@
 
 mod classify;
 mod connect;
+mod direct_connection;
 mod lock;
 pub mod lock_retry;
-mod pooled;
 mod session;
 pub mod settings;
 pub mod sqlstate;
@@ -12,14 +12,14 @@ pub mod state;
 mod tls;
 mod tunnel;
 mod wait;
-mod watch;
+mod watchdog;
 
-pub use classify::{Pooled, describe, trace_of_pooler};
+pub use classify::{PoolerDetected, describe, trace_of_pooler};
 pub use connect::ConnectError;
+pub use direct_connection::{PoolError, require_direct_connection};
 pub use lock::{BootLock, Holder, LockError, VerifyError, holder};
-pub use pooled::{PoolError, refuse_pooler};
 pub use session::{Lost, Notice, Session};
-pub use sqlstate::Verdict;
+pub use sqlstate::Retryability;
 pub use tls::{Pem, Roots, TlsClient, TlsOptions};
 pub use wait::{WaitError, wait, wait_until_writable};
-pub use watch::silence;
+pub use watchdog::watchdog;

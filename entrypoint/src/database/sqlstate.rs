@@ -5,7 +5,7 @@
 
 /// The class of a connection error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Retryability {
     /// The server is not ready or too busy: a retry may succeed.
     Transient,
     /// The server refused, and will refuse again.
@@ -14,7 +14,7 @@ pub enum Verdict {
 
 /// The party that can remove the cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum Party {
     /// The author of the SQL file or of the snapshot: a new image is needed.
     Statement,
     /// The rows in the database contradict the statement: the image may be right.
@@ -26,25 +26,25 @@ pub enum Fault {
 }
 
 /// The entry of a code or of a class.
-struct Entry {
+struct CodeEntry {
     /// Five characters, or the two of a class.
     code: &'static str,
     /// The class of the error when a connection is made.
-    connecting: Verdict,
-    fault: Fault,
+    connecting: Retryability,
+    fault: Party,
     /// For the operator: the variable, the command or the setting.
     remedy: &'static str,
 }
 
-const fn entry(code: &'static str, connecting: Verdict, fault: Fault, remedy: &'static str) -> Entry {
-    Entry { code, connecting, fault, remedy }
+const fn entry(code: &'static str, connecting: Retryability, fault: Party, remedy: &'static str) -> CodeEntry {
+    CodeEntry { code, connecting, fault, remedy }
 }
 
-use Fault::{Data, Role, Server, Statement};
-use Verdict::{Final, Transient};
+use Party::{Data, Role, Server, Statement};
+use Retryability::{Final, Transient};
 
 /// Codes before their classes.
-const TABLE: &[Entry] = &[
+const TABLE: &[CodeEntry] = &[
     entry("08", Transient, Server, "check the network and that PostgreSQL runs"),
     entry("0A", Final, Statement, "use a form that this version of PostgreSQL supports"),
     entry(
@@ -92,20 +92,20 @@ const TABLE: &[Entry] = &[
     entry("XX", Final, Server, "look at the database server's log"),
 ];
 
-fn find(code: &str) -> Option<&'static Entry> {
+fn find(code: &str) -> Option<&'static CodeEntry> {
     let exact = TABLE.iter().find(|entry| entry.code == code);
     exact.or_else(|| TABLE.iter().find(|entry| entry.code.len() == 2 && code.starts_with(entry.code)))
 }
 
 /// Returns the class of an error when a connection is made.
 #[must_use]
-pub fn connection_verdict(code: &str) -> Verdict {
+pub fn retryability(code: &str) -> Retryability {
     find(code).map_or(Final, |entry| entry.connecting)
 }
 
 /// Returns the party that can remove the cause of an error in a statement.
 #[must_use]
-pub fn fault(code: &str) -> Fault {
+pub fn fault(code: &str) -> Party {
     find(code).map_or(Statement, |entry| entry.fault)
 }
 
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     /// The errors that a boot can meet, with the verdict while connecting and the party that can help.
-    const MET: &[(&str, Verdict, Fault)] = &[
+    const MET: &[(&str, Retryability, Party)] = &[
         ("08006", Transient, Server),
         ("0A000", Final, Statement),
         ("22P02", Final, Data),
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn every_error_that_a_boot_can_meet_has_a_class() {
         for (code, connecting, party) in MET {
-            assert_eq!((connection_verdict(code), fault(code)), (*connecting, *party), "{code}");
+            assert_eq!((retryability(code), fault(code)), (*connecting, *party), "{code}");
         }
     }
 

@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use crate::migrations::{LEDGER_STAMPS, Manifest, ledger_digest};
-use crate::reconcile::LineageRow;
+use crate::reconcile::HistoryEntry;
 use contract::Phase;
 
 /// Returns true if a boot has run on this database.
@@ -107,7 +107,7 @@ pub async fn ledger_as_json(client: &Client) -> Result<Value, tokio_postgres::Er
 ///
 /// # Errors
 /// The driver's.
-pub async fn lineage(client: &Client) -> Result<Vec<LineageRow>, tokio_postgres::Error> {
+pub async fn snapshot_history(client: &Client) -> Result<Vec<HistoryEntry>, tokio_postgres::Error> {
     let rows = client
         .query(
             // Tables of older boots lack the column `fingerprint`.
@@ -119,7 +119,7 @@ pub async fn lineage(client: &Client) -> Result<Vec<LineageRow>, tokio_postgres:
         .await?;
     Ok(rows
         .iter()
-        .map(|row| LineageRow {
+        .map(|row| HistoryEntry {
             digest: row.get(0),
             directus: row.get(1),
             fingerprint: row.get(2),
@@ -164,7 +164,7 @@ pub async fn record_snapshot(
 ///
 /// # Errors
 /// The driver's.
-pub async fn seal(
+pub async fn record_in_sync(
     client: &Client,
     directus_version: &str,
     fingerprint: &str,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{ConnectError, Pooled, Session, Verdict, trace_of_pooler};
+use super::{ConnectError, PoolerDetected, Retryability, Session, trace_of_pooler};
 use crate::config::DatabaseConfig;
 use crate::log::Log;
 
@@ -59,7 +59,7 @@ pub enum WaitError {
     },
     /// A pooler answered.
     #[error(transparent)]
-    Pooled(#[from] Pooled),
+    PoolerDetected(#[from] PoolerDetected),
 }
 
 /// Connects, and retries errors that are transient.
@@ -79,10 +79,10 @@ pub async fn wait(config: &DatabaseConfig, deadline: Duration, log: &Log) -> Res
                 if let ConnectError::Postgres(error) = &error
                     && let Some(evidence) = trace_of_pooler(error)
                 {
-                    return Err(Pooled { target, evidence }.into());
+                    return Err(PoolerDetected { target, evidence }.into());
                 }
                 let (reason, remedy) = (error.describe(), error.remedy());
-                if error.verdict() == Verdict::Final {
+                if error.retryability() == Retryability::Final {
                     return Err(WaitError::Refused { target, reason, remedy });
                 }
                 (reason, remedy)

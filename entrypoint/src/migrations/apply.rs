@@ -6,11 +6,11 @@ use std::time::Instant;
 use tokio_postgres::Client;
 
 use super::MigrationFile;
-use super::failure::{ApplyError, Failure, Kept, Refusal, sql_error};
+use super::failure::{ApplyError, FileFailure, PartialProgress, SqlRefusal, sql_error};
 use super::indexes::{Built, Index, concurrent_index, drop_invalid, invalid};
 use super::ledger::{LedgerRow, record};
-use super::locate::marked;
-use super::place::Place;
+use super::locate_error::marked;
+use super::source_location::SourceLocation;
 use crate::attic::{self, Insertion, Stash};
 use crate::config::DatabaseConfig;
 use crate::database::lock_retry::{BlockerMonitor, LockRetry, milliseconds};
@@ -30,7 +30,7 @@ const RUN: &str = "do $boot$ declare s text; begin
 
 /// The context that files are applied in.
 #[derive(Clone, Copy, Debug)]
-pub struct Conditions<'a> {
+pub struct ApplyContext<'a> {
     /// The phase of the files.
     pub phase: Phase,
     /// The origin of each ledger row.
@@ -51,16 +51,16 @@ pub struct Conditions<'a> {
 ///
 /// # Errors
 /// See [`ApplyError`].
-pub async fn apply(session: &mut Session, file: &MigrationFile, conditions: &Conditions<'_>) -> Result<(), ApplyError> {
-    let log = conditions.log;
-    let result = apply_with_monitor(session, file, conditions).await;
+pub async fn apply(session: &mut Session, file: &MigrationFile, context: &ApplyContext<'_>) -> Result<(), ApplyError> {
+    let log = context.log;
+    let result = apply_with_monitor(session, file, context).await;
     for notice in session.take_notices() {
         let text = format!("{}: {}", file.filename, notice.message);
         if notice.is_warning() { log.warn(text) } else { log.note(text) }
     }
     result.map_err(|failure| match failure {
-        Failure::Refused(refusal) => sql_error(session, file, refusal, log),
-        Failure::Named(error) => error,
+        FileFailure::Refused(refusal) => sql_error(session, file, refusal, log),
+        FileFailure::Named(error) => error,
     })
 }
 
@@ -68,17 +68,17 @@ pub async fn apply(session: &mut Session, file: &MigrationFile, conditions: &Con
 async fn apply_with_monitor(
     session: &mut Session,
     file: &MigrationFile,
-    conditions: &Conditions<'_>,
-) -> Result<(), Failure> {
-    let Conditions { database, lock_retry, log, .. } = *conditions;
+    context: &ApplyContext<'_>,
+) -> Result<(), FileFailure> {
+    let ApplyContext { database, lock_retry, log, .. } = *context;
     let client = &mut session.client;
     let monitor = BlockerMonitor::new(&file.filename, database, lock_retry, log);
-    monitor.watch(client.query_one("select pg_backend_pid()", &[]).await.map_err(Refusal::whole)?.get(0));
+    monitor.watch(client.query_one("select pg_backend_pid()", &[]).await.map_err(SqlRefusal::whole)?.get(0));
     let apply = async {
-        if file.headers.no_transaction {
-            statement_by_statement(client, file, conditions, &monitor).await
+        if file.directives.no_transaction {
+            statement_by_statement(client, file, context, &monitor).await
         } else {
-            in_transactions(client, file, conditions, &monitor).await
+            in_transactions(client, file, context, &monitor).await
         }
     };
     monitor.during(apply).await
@@ -88,29 +88,29 @@ async fn apply_with_monitor(
 async fn in_transactions(
     client: &mut Client,
     file: &MigrationFile,
-    conditions: &Conditions<'_>,
+    context: &ApplyContext<'_>,
     monitor: &BlockerMonitor<'_>,
-) -> Result<(), Failure> {
+) -> Result<(), FileFailure> {
     let mut suspicions = Vec::new();
     let mut attempts = 0;
     let mut may_move = true;
     loop {
-        match in_transaction(client, file, conditions, &suspicions, may_move).await {
+        match in_transaction(client, file, context, &suspicions, may_move).await {
             Err(AttemptError::NeedsCopy) => may_move = false,
-            Ok(Attempt::Committed(lines)) => {
-                report(lines, file, conditions.log);
+            Ok(FileAttempt::Committed(lines)) => {
+                report(lines, file, context.log);
                 return Ok(());
             }
-            Ok(Attempt::Suspected(new)) if attempts < MAX_ATTEMPTS => {
+            Ok(FileAttempt::Suspected(new)) if attempts < MAX_ATTEMPTS => {
                 attempts += 1;
                 add_suspicions(&mut suspicions, new);
             }
-            Ok(Attempt::Suspected(losses)) => {
+            Ok(FileAttempt::Suspected(losses)) => {
                 return Err(undeclared_loss(file, losses.into_iter().map(|loss| (loss, None))));
             }
-            Ok(Attempt::Lost(losses)) => return Err(undeclared_loss(file, losses)),
+            Ok(FileAttempt::Lost(losses)) => return Err(undeclared_loss(file, losses)),
             Err(AttemptError::Sql(error)) => {
-                let refusal = Refusal::whole(error);
+                let refusal = SqlRefusal::whole(error);
                 if !refusal.is_blocked {
                     return Err(refusal.into());
                 }
@@ -120,7 +120,7 @@ async fn in_transactions(
                 return Err(ApplyError::LockLost { filename: file.filename.clone(), error }.into());
             }
             Err(AttemptError::Refused(reason)) => {
-                let (place, kept) = (file.filename.clone(), Kept::Nothing);
+                let (place, kept) = (file.filename.clone(), PartialProgress::Nothing);
                 return Err(ApplyError::Sql { place, reason, kept }.into());
             }
         }
@@ -130,10 +130,10 @@ async fn in_transactions(
 /// Waits before the next try after one that failed on a lock.
 async fn wait_for_retry(
     file: &MigrationFile,
-    refusal: Refusal,
+    refusal: SqlRefusal,
     monitor: &BlockerMonitor<'_>,
 ) -> Result<(), ApplyError> {
-    let Refusal { error, kept, .. } = refusal;
+    let SqlRefusal { error, kept, .. } = refusal;
     let paused = monitor.pause(&describe(&error)).await;
     paused.map_err(|blocked| ApplyError::Blocked { filename: file.filename.clone(), blocked, kept })
 }
@@ -145,7 +145,7 @@ async fn set_timeouts(
     lock_retry: LockRetry,
     is_local: bool,
 ) -> Result<(), tokio_postgres::Error> {
-    let statement = file.headers.statement_timeout.map(milliseconds);
+    let statement = file.directives.statement_timeout.map(milliseconds);
     client
         .execute(
             "select set_config('lock_timeout', $1, $3),
@@ -157,7 +157,7 @@ async fn set_timeouts(
 }
 
 /// The result of one attempt at a file's transaction.
-enum Attempt {
+enum FileAttempt {
     Committed(LogLines),
     /// Rolled back: these losses must be measured first.
     Suspected(Vec<Loss>),
@@ -213,16 +213,16 @@ impl From<VerifyError> for AttemptError {
 async fn in_transaction(
     client: &mut Client,
     file: &MigrationFile,
-    conditions: &Conditions<'_>,
+    context: &ApplyContext<'_>,
     suspicions: &[Loss],
     may_move: bool,
-) -> Result<Attempt, AttemptError> {
+) -> Result<FileAttempt, AttemptError> {
     let began = Instant::now();
     let transaction = client.transaction().await?;
-    set_timeouts(&transaction, file, conditions.lock_retry, true).await?;
+    set_timeouts(&transaction, file, context.lock_retry, true).await?;
     let mut link = Link::Session(transaction.client());
-    let witness = Witness::begin(&mut link, conditions.last, suspicions).await?;
-    let (stashes, insertions) = Stash::of_file(&mut link, witness.before(), file, may_move, conditions.image).await?;
+    let witness = Witness::begin(&mut link, context.last, suspicions).await?;
+    let (stashes, insertions) = Stash::of_file(&mut link, witness.before(), file, may_move, context.image).await?;
     // Passed as a parameter, so that no part of the file is read as anything but text.
     let statements = with_insertions(file, &insertions);
     transaction.execute("select set_config('boot.migration', $1, true)", &[&statements]).await?;
@@ -233,28 +233,28 @@ async fn in_transaction(
             "it switches off track_counts, which the boot needs: remove that statement".to_owned(),
         ));
     }
-    transaction.batch_execute(&settings::reset(&conditions.database.given_settings)).await?;
+    transaction.batch_execute(&settings::reset(&context.database.given_settings)).await?;
     for stash in &stashes {
         stash.end_work(&mut link).await?;
     }
-    let destroys = file.headers.destroys.as_slice();
+    let destroys = file.directives.destroys.as_slice();
     let (announced, updated) = match witness.end(&mut link, destroys).await? {
-        Outcome::Kept { announced, updated } => (announced, updated),
-        Outcome::Suspected(losses) => return rolled_back(transaction, Attempt::Suspected(losses)).await,
-        Outcome::Lost { losses, .. } => return rolled_back(transaction, Attempt::Lost(losses)).await,
+        Outcome::PartialProgress { announced, updated } => (announced, updated),
+        Outcome::Suspected(losses) => return rolled_back(transaction, FileAttempt::Suspected(losses)).await,
+        Outcome::Lost { losses, .. } => return rolled_back(transaction, FileAttempt::Lost(losses)).await,
     };
     let mut lines = LogLines::default();
     for stash in &stashes {
         if !stash.is_complete(&mut link, &announced).await? {
             transaction.rollback().await?;
-            conditions.last.forget();
+            context.last.forget();
             return Err(AttemptError::NeedsCopy);
         }
     }
     if !destroys.is_empty() {
         lines.warnings = unused_announcements(destroys, &announced);
-        conditions.last.forget();
-        lines.notes = attic::settle(&mut link, stashes, &announced).await?;
+        context.last.forget();
+        lines.notes = attic::reconcile_ledger(&mut link, stashes, &announced).await?;
         if let Some(reason) = attic::dangling(&mut link).await? {
             transaction.rollback().await?;
             return Err(AttemptError::Refused(reason));
@@ -262,13 +262,16 @@ async fn in_transaction(
     }
     let updates = updated.iter().filter(|(table, _)| table.schema != "boot");
     lines.notes.extend(updates.map(|(table, rows)| format!("updated {} of {table}", count(*rows, "row"))));
-    conditions.lock.verify(&mut link).await?;
-    record(&transaction, conditions.phase, &LedgerRow::of(file, conditions.image), began.elapsed()).await?;
+    context.lock.verify(&mut link).await?;
+    record(&transaction, context.phase, &LedgerRow::of(file, context.image), began.elapsed()).await?;
     transaction.commit().await?;
-    Ok(Attempt::Committed(lines))
+    Ok(FileAttempt::Committed(lines))
 }
 
-async fn rolled_back(transaction: tokio_postgres::Transaction<'_>, attempt: Attempt) -> Result<Attempt, AttemptError> {
+async fn rolled_back(
+    transaction: tokio_postgres::Transaction<'_>,
+    attempt: FileAttempt,
+) -> Result<FileAttempt, AttemptError> {
     transaction.rollback().await?;
     Ok(attempt)
 }
@@ -303,40 +306,40 @@ fn report(lines: LogLines, file: &MigrationFile, log: &Log) {
     }
 }
 
-fn undeclared_loss(file: &MigrationFile, losses: impl IntoIterator<Item = (Loss, Option<u64>)>) -> Failure {
+fn undeclared_loss(file: &MigrationFile, losses: impl IntoIterator<Item = (Loss, Option<u64>)>) -> FileFailure {
     let losses: Vec<(Loss, Option<u64>)> = losses.into_iter().collect();
     let directives = losses.iter().map(|(loss, _)| loss.directive()).collect::<Vec<_>>().join(", ");
     let losses = losses.iter().map(|(loss, amount)| with_amount(loss, *amount)).collect();
-    Failure::Named(ApplyError::Destroys { filename: file.filename.clone(), losses, directives })
+    FileFailure::Named(ApplyError::Destroys { filename: file.filename.clone(), losses, directives })
 }
 
 /// Runs each statement in its own transaction and adds the ledger row after the last one.
 async fn statement_by_statement(
     client: &Client,
     file: &MigrationFile,
-    conditions: &Conditions<'_>,
+    context: &ApplyContext<'_>,
     monitor: &BlockerMonitor<'_>,
-) -> Result<(), Failure> {
+) -> Result<(), FileFailure> {
     let began = Instant::now();
     // The rows that the file writes are not observed.
-    conditions.last.forget();
-    let result = each_statement(client, file, conditions, monitor).await;
+    context.last.forget();
+    let result = each_statement(client, file, context, monitor).await;
     // Also after an error: the settings of the file must not delay the end of the boot.
-    let reset = client.batch_execute(&settings::reset(&conditions.database.given_settings)).await;
+    let reset = client.batch_execute(&settings::reset(&context.database.given_settings)).await;
     result?;
-    reset.map_err(|error| Refusal::at_end(error, file))?;
-    let row = LedgerRow::of(file, conditions.image);
-    let recorded = record(client, conditions.phase, &row, began.elapsed()).await;
-    Ok(recorded.map_err(|error| Refusal::at_end(error, file))?)
+    reset.map_err(|error| SqlRefusal::at_end(error, file))?;
+    let row = LedgerRow::of(file, context.image);
+    let recorded = record(client, context.phase, &row, began.elapsed()).await;
+    Ok(recorded.map_err(|error| SqlRefusal::at_end(error, file))?)
 }
 
 async fn each_statement(
     client: &Client,
     file: &MigrationFile,
-    conditions: &Conditions<'_>,
+    context: &ApplyContext<'_>,
     monitor: &BlockerMonitor<'_>,
-) -> Result<(), Failure> {
-    set_timeouts(client, file, conditions.lock_retry, false).await.map_err(Refusal::whole)?;
+) -> Result<(), FileFailure> {
+    set_timeouts(client, file, context.lock_retry, false).await.map_err(SqlRefusal::whole)?;
     let mut indexes = Vec::new();
     for (number, range) in file.statements.iter().enumerate() {
         let statement = &file.sql[range.clone()];
@@ -345,8 +348,8 @@ async fn each_statement(
             _ => None,
         };
         monitor.start_over();
-        while let Err(error) = run_statement(client, file, statement, index.as_ref(), conditions.log).await {
-            let refusal = Refusal { sent: Some(number), ..Refusal::after(error, file, number) };
+        while let Err(error) = run_statement(client, file, statement, index.as_ref(), context.log).await {
+            let refusal = SqlRefusal { sent: Some(number), ..SqlRefusal::after(error, file, number) };
             if !refusal.is_blocked {
                 return Err(refusal.into());
             }
@@ -355,13 +358,13 @@ async fn each_statement(
         indexes.extend(index.map(|index| (number, index)));
     }
     for (number, index) in indexes {
-        let invalid = invalid(client, &index, true).await.map_err(|error| Refusal::at_end(error, file))?;
+        let invalid = invalid(client, &index, true).await.map_err(|error| SqlRefusal::at_end(error, file))?;
         if let Some(name) = invalid.first() {
-            let Place { line, column, .. } = Place::at(&file.sql, file.statements[number].start);
-            return Err(Failure::Named(ApplyError::Sql {
+            let SourceLocation { line, column, .. } = SourceLocation::at(&file.sql, file.statements[number].start);
+            return Err(FileFailure::Named(ApplyError::Sql {
                 place: format!("{}:{line}:{column}", file.filename),
                 reason: format!("{name} is INVALID: another session's attempt to build it failed or is still running"),
-                kept: Kept::after(file, file.statements.len()),
+                kept: PartialProgress::after(file, file.statements.len()),
             }));
         }
     }

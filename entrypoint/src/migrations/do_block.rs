@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::scan::{Kind, Lexer, Token};
+use super::scan::{Lexer, Token, TokenKind};
 
 /// A `DO` statement with a body.
 pub(super) struct DoBlock<'a> {
@@ -16,13 +16,13 @@ pub(super) struct DoBlock<'a> {
 impl<'a> DoBlock<'a> {
     /// Parses the statement; None if it is not a `DO` or has no body.
     pub(super) fn of(statement: &'a str) -> Option<DoBlock<'a>> {
-        let mut tokens = Lexer::new(statement).filter(|token| token.kind != Kind::Comment);
+        let mut tokens = Lexer::new(statement).filter(|token| token.kind != TokenKind::Comment);
         tokens.next().filter(|token| is_word(statement, token, &["DO"]))?;
         let (mut body, mut is_plpgsql, mut is_language) = (None, true, false);
         for token in tokens {
             if is_language {
                 is_plpgsql = statement[token.range.clone()].trim_matches(['\'', '"']).eq_ignore_ascii_case("plpgsql");
-            } else if let Kind::Text(content) = &token.kind {
+            } else if let TokenKind::Text(content) = &token.kind {
                 body.get_or_insert((content.clone(), statement[token.range.clone()].starts_with('$')));
             }
             is_language = is_word(statement, &token, &["LANGUAGE"]);
@@ -44,12 +44,13 @@ impl<'a> DoBlock<'a> {
             if begins_statement && let Some(found) = self.matching(&token, &["COMMIT", "ROLLBACK"]) {
                 // Before any other token it is a name: `commit := 1`.
                 let next = tokens.peek();
-                if next.is_some_and(|next| next.kind == Kind::Semicolon || self.matching(next, &["AND"]).is_some()) {
+                if next.is_some_and(|next| next.kind == TokenKind::Semicolon || self.matching(next, &["AND"]).is_some())
+                {
                     return Some(found);
                 }
             }
-            begins_statement =
-                token.kind == Kind::Semicolon || self.matching(&token, &["BEGIN", "THEN", "ELSE", "LOOP"]).is_some();
+            begins_statement = token.kind == TokenKind::Semicolon
+                || self.matching(&token, &["BEGIN", "THEN", "ELSE", "LOOP"]).is_some();
         }
         None
     }
@@ -59,7 +60,7 @@ impl<'a> DoBlock<'a> {
     }
 
     fn tokens(&self) -> impl Iterator<Item = Token> + use<'a> {
-        Lexer::new(self.text()).filter(|token| token.kind != Kind::Comment)
+        Lexer::new(self.text()).filter(|token| token.kind != TokenKind::Comment)
     }
 
     fn matching<'w>(&self, token: &Token, words: &[&'w str]) -> Option<(usize, &'w str)> {
@@ -69,7 +70,7 @@ impl<'a> DoBlock<'a> {
 }
 
 fn is_word(text: &str, token: &Token, words: &[&str]) -> bool {
-    token.kind == Kind::Word && words.iter().any(|word| text[token.range.clone()].eq_ignore_ascii_case(word))
+    token.kind == TokenKind::Word && words.iter().any(|word| text[token.range.clone()].eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]

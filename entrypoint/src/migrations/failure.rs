@@ -5,15 +5,15 @@ use std::fmt;
 use tokio_postgres::error::ErrorPosition;
 
 use super::MigrationFile;
-use super::locate::{PgErrorContext, locate};
-use super::place::Place;
+use super::locate_error::{PgErrorContext, locate_error};
+use super::source_location::SourceLocation;
 use crate::database::lock_retry::{Blocked, is_lock_failure};
 use crate::database::{Session, VerifyError, describe};
 use crate::log::Log;
 
 /// The part of a failed file that stays applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub enum PartialProgress {
     /// Nothing: the file's transaction was rolled back.
     Nothing,
     /// The first statements of a file without a transaction.
@@ -27,20 +27,20 @@ pub enum Kept {
     },
 }
 
-impl Kept {
+impl PartialProgress {
     /// Returns the progress of a file without a transaction after its first `done` statements.
-    pub(super) fn after(file: &MigrationFile, done: usize) -> Kept {
+    pub(super) fn after(file: &MigrationFile, done: usize) -> PartialProgress {
         let end = file.statements[..done].last().map_or(0, |range| range.end);
-        Kept::Statements { done, of: file.statements.len(), line: Place::at(&file.sql, end).line }
+        PartialProgress::Statements { done, of: file.statements.len(), line: SourceLocation::at(&file.sql, end).line }
     }
 }
 
-impl fmt::Display for Kept {
+impl fmt::Display for PartialProgress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Kept::Nothing => f.write_str("the file was rolled back"),
-            Kept::Statements { done: 0, .. } => f.write_str("none of its statements was applied"),
-            Kept::Statements { done, of, line } => write!(
+            PartialProgress::Nothing => f.write_str("the file was rolled back"),
+            PartialProgress::Statements { done: 0, .. } => f.write_str("none of its statements was applied"),
+            PartialProgress::Statements { done, of, line } => write!(
                 f,
                 "{done} of its {of} statements (to line {line}) stay applied, and the next boot runs the file again from \
                  the first one, so each must be repeatable (IF NOT EXISTS)"
@@ -60,7 +60,7 @@ pub enum ApplyError {
         /// The server's message, SQLSTATE, detail and hint.
         reason: String,
         /// The part of the file that stays applied.
-        kept: Kept,
+        kept: PartialProgress,
     },
     /// Another session did not release a lock.
     #[error("{filename}: {blocked}; {kept}: end that session or raise MIGRATION_LOCK_TIMEOUT, then start again")]
@@ -70,7 +70,7 @@ pub enum ApplyError {
         /// The limits and the sessions that hold the lock.
         blocked: Blocked,
         /// The part of the file that stays applied.
-        kept: Kept,
+        kept: PartialProgress,
     },
     /// The file destroys data without declaring it.
     #[error(
@@ -105,58 +105,58 @@ pub enum ApplyError {
 }
 
 /// An error of PostgreSQL, not yet located in the file.
-pub(super) struct Refusal {
+pub(super) struct SqlRefusal {
     pub(super) error: tokio_postgres::Error,
     /// The index of the statement, if it was sent on its own.
     pub(super) sent: Option<usize>,
-    pub(super) kept: Kept,
+    pub(super) kept: PartialProgress,
     /// Another session's lock was the cause.
     pub(super) is_blocked: bool,
 }
 
-impl Refusal {
+impl SqlRefusal {
     /// The error of a whole transaction, or one before the first statement.
-    pub(super) fn whole(error: tokio_postgres::Error) -> Refusal {
-        Refusal {
+    pub(super) fn whole(error: tokio_postgres::Error) -> SqlRefusal {
+        SqlRefusal {
             is_blocked: error.code().is_some_and(|state| is_lock_failure(state.code())),
             error,
             sent: None,
-            kept: Kept::Nothing,
+            kept: PartialProgress::Nothing,
         }
     }
 
     /// The error of a file without a transaction after its first `done` statements.
-    pub(super) fn after(error: tokio_postgres::Error, file: &MigrationFile, done: usize) -> Refusal {
-        Refusal { kept: Kept::after(file, done), ..Refusal::whole(error) }
+    pub(super) fn after(error: tokio_postgres::Error, file: &MigrationFile, done: usize) -> SqlRefusal {
+        SqlRefusal { kept: PartialProgress::after(file, done), ..SqlRefusal::whole(error) }
     }
 
     /// The error of a file without a transaction after all of its statements.
-    pub(super) fn at_end(error: tokio_postgres::Error, file: &MigrationFile) -> Refusal {
-        Refusal::after(error, file, file.statements.len())
+    pub(super) fn at_end(error: tokio_postgres::Error, file: &MigrationFile) -> SqlRefusal {
+        SqlRefusal::after(error, file, file.statements.len())
     }
 }
 
 /// A failure that is not yet located, or one that needs no place.
-pub(super) enum Failure {
-    Refused(Refusal),
+pub(super) enum FileFailure {
+    Refused(SqlRefusal),
     Named(ApplyError),
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        Failure::Refused(refusal)
+impl From<SqlRefusal> for FileFailure {
+    fn from(refusal: SqlRefusal) -> Self {
+        FileFailure::Refused(refusal)
     }
 }
 
-impl From<ApplyError> for Failure {
+impl From<ApplyError> for FileFailure {
     fn from(error: ApplyError) -> Self {
-        Failure::Named(error)
+        FileFailure::Named(error)
     }
 }
 
 /// Locates the error in the file and logs the line with a caret under it.
-pub(super) fn sql_error(session: &Session, file: &MigrationFile, refusal: Refusal, log: &Log) -> ApplyError {
-    let Refusal { error, sent, kept, .. } = refusal;
+pub(super) fn sql_error(session: &Session, file: &MigrationFile, refusal: SqlRefusal, log: &Log) -> ApplyError {
+    let SqlRefusal { error, sent, kept, .. } = refusal;
     let filename = file.filename.clone();
     let db = match error.as_db_error() {
         // A server that is shutting down sends an error of class 57P first.
@@ -169,9 +169,9 @@ pub(super) fn sql_error(session: &Session, file: &MigrationFile, refusal: Refusa
         None => (None, None),
     };
     let context = PgErrorContext { position, internal, context: db.where_().unwrap_or_default() };
-    let place = match locate(&file.sql, &file.statements, sent, context) {
+    let place = match locate_error(&file.sql, &file.statements, sent, context) {
         Some(byte) => {
-            let place = Place::at(&file.sql, byte);
+            let place = SourceLocation::at(&file.sql, byte);
             for line in place.excerpt(&filename, &file.sql, db.message()) {
                 log.note(line);
             }

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::headers::Headers;
-use super::place::Place;
+use super::directives::Directives;
+use super::source_location::SourceLocation;
 use super::{InvalidMigrations, rules};
 
 /// A migration file, read and checked.
@@ -28,7 +28,7 @@ pub struct MigrationFile {
     /// The byte ranges of the statements in [`Self::sql`].
     pub statements: Vec<Range<usize>>,
     /// The directives in the first lines.
-    pub headers: Headers,
+    pub directives: Directives,
 }
 
 impl MigrationFile {
@@ -44,11 +44,11 @@ impl MigrationFile {
         })?;
         let text = std::str::from_utf8(content).map_err(|error| {
             let good = String::from_utf8_lossy(&content[..error.valid_up_to()]);
-            let Place { line, column, .. } = Place::at(&good, good.len());
+            let SourceLocation { line, column, .. } = SourceLocation::at(&good, good.len());
             InvalidMigrations::one(format!("{filename}:{line}:{column}: not UTF-8: save the file as UTF-8"))
         })?;
         let sql = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
-        let (headers, statements, problems) = rules::check(filename, &sql);
+        let (directives, statements, problems) = rules::check(filename, &sql);
         if !problems.is_empty() {
             return Err(InvalidMigrations(problems));
         }
@@ -62,7 +62,7 @@ impl MigrationFile {
             raw_checksum: (sql.len() != content.len()).then(|| hex_sha256(content)),
             sql,
             statements,
-            headers,
+            directives,
         })
     }
 

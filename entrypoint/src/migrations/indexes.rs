@@ -3,7 +3,7 @@
 
 use tokio_postgres::Client;
 
-use super::scan::{Kind, Lexer, Token};
+use super::scan::{Lexer, Token, TokenKind};
 use crate::log::Log;
 
 /// The index of a `CREATE INDEX CONCURRENTLY`.
@@ -24,7 +24,7 @@ pub(super) struct Index {
 
 /// Returns the index that the statement builds, if it is a `CREATE INDEX CONCURRENTLY`.
 pub(super) fn concurrent_index(statement: &str) -> Option<Built> {
-    let tokens: Vec<Token> = Lexer::new(statement).filter(|token| token.kind != Kind::Comment).collect();
+    let tokens: Vec<Token> = Lexer::new(statement).filter(|token| token.kind != TokenKind::Comment).collect();
     let tokens = after_keywords(statement, &tokens, &["create"])?;
     let tokens = after_keywords(statement, tokens, &["unique"]).unwrap_or(tokens);
     let tokens = after_keywords(statement, tokens, &["index", "concurrently"])?;
@@ -49,7 +49,7 @@ pub(super) fn concurrent_index(statement: &str) -> Option<Built> {
 fn after_keywords<'t>(statement: &str, tokens: &'t [Token], keywords: &[&str]) -> Option<&'t [Token]> {
     let (first, rest) = tokens.split_at_checked(keywords.len())?;
     let is_keyword = first.iter().zip(keywords).all(|(token, keyword)| {
-        token.kind == Kind::Word && statement[token.range.clone()].eq_ignore_ascii_case(keyword)
+        token.kind == TokenKind::Word && statement[token.range.clone()].eq_ignore_ascii_case(keyword)
     });
     is_keyword.then_some(rest)
 }
@@ -59,8 +59,8 @@ fn identifier(statement: &str, token: &Token) -> Option<String> {
     let text = &statement[token.range.clone()];
     match token.kind {
         // PostgreSQL folds unquoted names; beyond ASCII that depends on the locale.
-        Kind::Word => Some(text.to_ascii_lowercase()),
-        Kind::Name => Some(text[1..text.len() - 1].replace("\"\"", "\"")),
+        TokenKind::Word => Some(text.to_ascii_lowercase()),
+        TokenKind::Name => Some(text[1..text.len() - 1].replace("\"\"", "\"")),
         _ => None,
     }
 }

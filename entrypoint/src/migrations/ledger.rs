@@ -47,14 +47,14 @@ impl LedgerRow {
         LedgerRow {
             filename: file.filename.clone(),
             checksum: file.checksum.clone(),
-            breaks_older_images: file.headers.breaks_older_images,
+            breaks_older_images: file.directives.breaks_older_images,
             image: image.to_owned(),
         }
     }
 }
 
 /// The applied migrations of both phases. Reading it writes nothing: rows of an older runner are used as they are until
-/// [`settle`](super::settle()) copies them into our table.
+/// [`reconcile_ledger`](super::reconcile_ledger()) copies them into our table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     pub(super) db_init: Vec<LedgerRow>,

@@ -1,26 +1,26 @@
 //! Phases 4 and 7: the SQL files before and after the Directus schema.
 //!
 //! [`mod@file`] reads and checks them, [`ledger`] reads the applied ones from the database, [`mod@plan`] decides which to
-//! apply (a pure function over both), [`settle()`] brings the ledger up to date, and [`mod@apply`] applies them, one
+//! apply (a pure function over both), [`reconcile_ledger()`] brings the ledger up to date, and [`mod@apply`] applies them, one
 //! transaction per file with its ledger row inside.
 
 mod accept;
 pub mod apply;
+pub mod directives;
 mod do_block;
 pub mod extension;
 mod failure;
 pub mod file;
-pub mod headers;
 mod indexes;
 pub mod ledger;
-mod locate;
+mod locate_error;
 pub mod manifest;
 mod no_transaction;
-mod place;
 pub mod plan;
+mod reconcile_ledger;
 mod rules;
 pub mod scan;
-mod settle;
+mod source_location;
 mod track_counts;
 
 use std::path::Path;
@@ -28,16 +28,16 @@ use std::path::Path;
 use contract::{POST_SCHEMA_SUBDIR, Phase};
 
 pub use accept::Acceptance;
-pub use apply::{Conditions, apply};
+pub use apply::{ApplyContext, apply};
+pub use directives::Directives;
 pub use extension::RequiredExtension;
-pub use failure::{ApplyError, Kept};
+pub use failure::{ApplyError, PartialProgress};
 pub use file::MigrationFile;
-pub use headers::Headers;
 pub(crate) use ledger::{LEDGER_STAMPS, ledger_digest};
 pub use ledger::{Ledger, LedgerRow};
 pub use manifest::{Manifest, Migrations};
 pub use plan::{Accepted, Plan, plan};
-pub use settle::settle;
+pub use reconcile_ledger::reconcile_ledger;
 
 /// Every problem of the files. Nothing was applied.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,14 +88,14 @@ impl MigrationSet {
         self.db_init
             .iter()
             .chain(&self.post_schema)
-            .flat_map(|file| file.headers.owned_tables.iter().map(String::as_str))
+            .flat_map(|file| file.directives.owned_tables.iter().map(String::as_str))
     }
 
     /// The extensions that the files require, each once.
     pub fn required_extensions(&self) -> Vec<RequiredExtension> {
         let files = self.db_init.iter().chain(&self.post_schema);
         let mut required: Vec<RequiredExtension> = Vec::new();
-        for extension in files.flat_map(|file| &file.headers.required_extensions) {
+        for extension in files.flat_map(|file| &file.directives.required_extensions) {
             if !required.iter().any(|other| other.name == extension.name) {
                 required.push(extension.clone());
             }

@@ -3,7 +3,7 @@
 
 use super::do_block::DoBlock;
 use super::indexes::{Built, concurrent_index};
-use super::scan::{Kind, Lexer};
+use super::scan::{Lexer, TokenKind};
 
 /// Number of tokens that are examined. The longest form is `ALTER TABLE IF EXISTS ONLY a.b DETACH PARTITION c.d
 /// CONCURRENTLY`; PostgreSQL also allows a database before each schema.
@@ -122,11 +122,11 @@ fn after_name<'t, 'a>(mut tokens: &'t [&'a str]) -> &'t [&'a str] {
 
 /// Returns the first tokens, with words in upper case.
 fn first_tokens(statement: &str) -> Vec<String> {
-    let tokens = Lexer::new(statement).filter(|token| token.kind != Kind::Comment).take(TOKENS);
+    let tokens = Lexer::new(statement).filter(|token| token.kind != TokenKind::Comment).take(TOKENS);
     tokens
         .map(|token| {
             let text = &statement[token.range];
-            if token.kind == Kind::Word { text.to_ascii_uppercase() } else { text.to_owned() }
+            if token.kind == TokenKind::Word { text.to_ascii_uppercase() } else { text.to_owned() }
         })
         .collect()
 }

@@ -2,15 +2,15 @@
 
 use std::ops::Range;
 
+use super::directives::{Directives, read};
 use super::do_block::DoBlock;
-use super::headers::{Headers, read};
-use super::place::Place;
-use super::scan::{CopyDirection, Fault, Scan, copy_direction, scan, words};
+use super::scan::{CopyDirection, Scan, ScanFault, copy_direction, scan, words};
+use super::source_location::SourceLocation;
 use super::{no_transaction, track_counts};
 
 /// Returns the directives and statements of a file, and all its problems, each with its place and remedy.
-pub(super) fn check(filename: &str, sql: &str) -> (Headers, Vec<Range<usize>>, Vec<String>) {
-    let (headers, bad_headers) = read(sql);
+pub(super) fn check(filename: &str, sql: &str) -> (Directives, Vec<Range<usize>>, Vec<String>) {
+    let (directives, bad_headers) = read(sql);
     let Scan { statements, faults } = scan(sql);
     let mut found: Vec<(usize, String)> = bad_headers.into_iter().map(|bad| (bad.at, bad.problem)).collect();
     if let Some(at) = sql.find('\0') {
@@ -18,7 +18,7 @@ pub(super) fn check(filename: &str, sql: &str) -> (Headers, Vec<Range<usize>>, V
     }
     found.extend(faults.into_iter().map(|fault| fault_problem(sql, fault)));
     for range in &statements {
-        if let Some((at, problem)) = statement_problem(&sql[range.clone()], headers.no_transaction) {
+        if let Some((at, problem)) = statement_problem(&sql[range.clone()], directives.no_transaction) {
             found.push((range.start + at, problem));
         }
     }
@@ -26,22 +26,22 @@ pub(super) fn check(filename: &str, sql: &str) -> (Headers, Vec<Range<usize>>, V
     let problems = found
         .into_iter()
         .map(|(at, problem)| {
-            let Place { line, column, .. } = Place::at(sql, at);
+            let SourceLocation { line, column, .. } = SourceLocation::at(sql, at);
             format!("{filename}:{line}:{column}: {problem}")
         })
         .collect();
-    (headers, statements, problems)
+    (directives, statements, problems)
 }
 
-fn fault_problem(sql: &str, fault: Fault) -> (usize, String) {
+fn fault_problem(sql: &str, fault: ScanFault) -> (usize, String) {
     match fault {
-        Fault::Unterminated(at, opening) => {
+        ScanFault::Unterminated(at, opening) => {
             let kind = if opening == "/*" { "comment" } else { "quote" };
             let tag_end = sql[at + 1..].find('$').filter(|_| opening == "$$");
             let opening = tag_end.map_or(opening, |end| &sql[at..at + end + 2]);
             (at, format!("this {kind} ({opening}) is never closed: close it"))
         }
-        Fault::MetaCommand(at) => {
+        ScanFault::MetaCommand(at) => {
             let command: String = sql[at..].chars().take_while(|c| !c.is_whitespace()).take(20).collect();
             (at, format!("{command} is a psql command, which PostgreSQL does not understand: write SQL instead"))
         }

@@ -11,12 +11,12 @@ pub struct Scan {
     /// The statements in order, without their semicolons.
     pub statements: Vec<Range<usize>>,
     /// The places that are not SQL, in order.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<ScanFault>,
 }
 
 /// A piece of text that is not SQL, with the offset of its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum ScanFault {
     /// A quote or comment that is never closed, with its opening characters.
     Unterminated(usize, &'static str),
     /// A backslash outside quotes and comments: a psql command, which PostgreSQL does not know.
@@ -26,12 +26,12 @@ pub enum Fault {
 /// A piece of SQL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Token {
-    pub(super) kind: Kind,
+    pub(super) kind: TokenKind,
     pub(super) range: Range<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TokenKind {
     /// A keyword or a name without quotes.
     Word,
     /// A name in double quotes.
@@ -70,11 +70,11 @@ impl<'a> Lexer<'a> {
     }
 
     /// Returns the token that the quote at `open` begins. `opening` names it if it is never closed.
-    fn quoted(&self, open: usize, quote: u8, backslash: bool, opening: &'static str) -> (Kind, usize) {
+    fn quoted(&self, open: usize, quote: u8, backslash: bool, opening: &'static str) -> (TokenKind, usize) {
         match self.end_of_quotes(open, quote, backslash) {
-            Some(end) if quote == b'"' => (Kind::Name, end),
-            Some(end) => (Kind::Text(open + 1..end - 1), end),
-            None => (Kind::Unterminated(opening), self.text.len()),
+            Some(end) if quote == b'"' => (TokenKind::Name, end),
+            Some(end) => (TokenKind::Text(open + 1..end - 1), end),
+            None => (TokenKind::Unterminated(opening), self.text.len()),
         }
     }
 
@@ -140,40 +140,42 @@ impl<'a> Lexer<'a> {
         opens.then(|| &rest[..end + 2])
     }
 
-    fn token(&mut self) -> (Kind, usize) {
+    fn token(&mut self) -> (TokenKind, usize) {
         let (text, start) = (self.text, self.at);
         let rest = self.rest();
         let end_of_text = text.len();
         match rest.chars().next().unwrap_or('\0') {
             '\'' => self.quoted(start, b'\'', false, "'"),
             '"' => self.quoted(start, b'"', false, "\""),
-            '-' if rest.starts_with("--") => (Kind::Comment, rest.find('\n').map_or(end_of_text, |end| start + end)),
+            '-' if rest.starts_with("--") => {
+                (TokenKind::Comment, rest.find('\n').map_or(end_of_text, |end| start + end))
+            }
             '/' if rest.starts_with("/*") => match self.block_comment() {
-                Some(end) => (Kind::Comment, end),
-                None => (Kind::Unterminated("/*"), end_of_text),
+                Some(end) => (TokenKind::Comment, end),
+                None => (TokenKind::Unterminated("/*"), end_of_text),
             },
             '$' => match self.dollar_tag() {
                 Some(tag) => match text[start + tag.len()..].find(tag) {
                     Some(length) => {
                         let body = start + tag.len()..start + tag.len() + length;
-                        (Kind::Text(body.clone()), body.end + tag.len())
+                        (TokenKind::Text(body.clone()), body.end + tag.len())
                     }
-                    None => (Kind::Unterminated("$$"), end_of_text),
+                    None => (TokenKind::Unterminated("$$"), end_of_text),
                 },
-                None => (Kind::Other, start + 1),
+                None => (TokenKind::Other, start + 1),
             },
-            ';' => (Kind::Semicolon, start + 1),
-            '(' => (Kind::Open, start + 1),
-            ')' => (Kind::Close, start + 1),
-            '\\' => (Kind::Backslash, start + 1),
+            ';' => (TokenKind::Semicolon, start + 1),
+            '(' => (TokenKind::Open, start + 1),
+            ')' => (TokenKind::Close, start + 1),
+            '\\' => (TokenKind::Backslash, start + 1),
             c if is_word(c) && !c.is_ascii_digit() => {
                 let end = rest.find(|c: char| !is_word(c)).map_or(end_of_text, |end| start + end);
                 if matches!(&text[start..end], "e" | "E") && text[end..].starts_with('\'') {
                     return self.quoted(end, b'\'', true, "'");
                 }
-                (Kind::Word, end)
+                (TokenKind::Word, end)
             }
-            c => (Kind::Other, start + c.len_utf8()),
+            c => (TokenKind::Other, start + c.len_utf8()),
         }
     }
 }
@@ -217,9 +219,9 @@ impl<'a> Building<'a> {
     fn add(&mut self, token: &Token, text: &'a str) {
         self.range.end = token.range.end;
         match token.kind {
-            Kind::Open => self.brackets += 1,
-            Kind::Close => self.brackets = self.brackets.saturating_sub(1),
-            Kind::Word => self.add_word(&text[token.range.clone()]),
+            TokenKind::Open => self.brackets += 1,
+            TokenKind::Close => self.brackets = self.brackets.saturating_sub(1),
+            TokenKind::Word => self.add_word(&text[token.range.clone()]),
             _ => {}
         }
     }
@@ -264,8 +266,8 @@ pub fn scan(text: &str) -> Scan {
     let mut data_ends = true;
     while let Some(token) = lexer.next() {
         match token.kind {
-            Kind::Comment => {}
-            Kind::Semicolon if building.as_ref().is_none_or(Building::is_whole) => {
+            TokenKind::Comment => {}
+            TokenKind::Semicolon if building.as_ref().is_none_or(Building::is_whole) => {
                 let Some(Building { range, .. }) = building.take() else { continue };
                 // The rows that pg_dump writes below a COPY are not SQL and would only add faults.
                 if data_ends && copy_direction(&text[range.clone()]) == Some(CopyDirection::FromStdin) {
@@ -276,14 +278,14 @@ pub fn scan(text: &str) -> Scan {
                 }
                 scan.statements.push(range);
             }
-            Kind::Backslash => {
+            TokenKind::Backslash => {
                 scan.statements.extend(building.take().map(|building| building.range));
-                scan.faults.push(Fault::MetaCommand(token.range.start));
+                scan.faults.push(ScanFault::MetaCommand(token.range.start));
                 lexer.skip_line();
             }
             _ => {
-                if let Kind::Unterminated(opening) = token.kind {
-                    scan.faults.push(Fault::Unterminated(token.range.start, opening));
+                if let TokenKind::Unterminated(opening) = token.kind {
+                    scan.faults.push(ScanFault::Unterminated(token.range.start, opening));
                 }
                 building.get_or_insert_with(|| Building::new(token.range.start)).add(&token, text);
             }
@@ -324,9 +326,9 @@ pub(crate) fn words(statement: &str) -> impl Iterator<Item = &str> {
     let mut brackets = 0usize;
     Lexer::new(statement).filter_map(move |token| {
         match token.kind {
-            Kind::Open => brackets += 1,
-            Kind::Close => brackets = brackets.saturating_sub(1),
-            Kind::Word if brackets == 0 => return Some(&statement[token.range]),
+            TokenKind::Open => brackets += 1,
+            TokenKind::Close => brackets = brackets.saturating_sub(1),
+            TokenKind::Word if brackets == 0 => return Some(&statement[token.range]),
             _ => {}
         }
         None
@@ -411,14 +413,14 @@ mod tests {
             ("do $x$ begin", 3, "$$"),
             ("select 1 /* a /* b */", 9, "/*"),
         ] {
-            assert_eq!(scan(text).faults, [Fault::Unterminated(at, opening)], "{text}");
+            assert_eq!(scan(text).faults, [ScanFault::Unterminated(at, opening)], "{text}");
         }
     }
 
     #[test]
     fn a_psql_command_is_a_fault_up_to_the_end_of_its_line() {
         let found = scan("select 1;\n\\connect it's\nselect 'x' \\gexec\nselect 3");
-        assert_eq!(found.faults, [Fault::MetaCommand(10), Fault::MetaCommand(35)]);
+        assert_eq!(found.faults, [ScanFault::MetaCommand(10), ScanFault::MetaCommand(35)]);
         assert_eq!(found.statements.len(), 3);
     }
 

@@ -1,6 +1,6 @@
 //! The setting `track_counts`: without it PostgreSQL does not count deleted rows, and the witness needs these counts.
 
-use super::scan::{Kind, Lexer, Token};
+use super::scan::{Lexer, Token, TokenKind};
 
 /// Maximum nesting of function and `DO` bodies that are searched; bounds the time.
 const DEPTH: usize = 3;
@@ -14,23 +14,23 @@ fn find(text: &str, depth: usize) -> Option<usize> {
     let mut last = "";
     // True until the first text after `set_config(`.
     let mut is_argument = false;
-    for Token { kind, range } in Lexer::new(text).filter(|token| token.kind != Kind::Comment) {
+    for Token { kind, range } in Lexer::new(text).filter(|token| token.kind != TokenKind::Comment) {
         let token = &text[range.clone()];
         let is_setting = ["set", "reset", "session", "local"].iter().any(|word| last.eq_ignore_ascii_case(word));
         match kind {
-            Kind::Word | Kind::Name if is_setting && is_track_counts(token.trim_matches('"')) => {
+            TokenKind::Word | TokenKind::Name if is_setting && is_track_counts(token.trim_matches('"')) => {
                 return Some(range.start);
             }
-            Kind::Open if last.eq_ignore_ascii_case("set_config") => is_argument = true,
-            Kind::Text(content) if std::mem::take(&mut is_argument) && is_track_counts(&text[content.clone()]) => {
+            TokenKind::Open if last.eq_ignore_ascii_case("set_config") => is_argument = true,
+            TokenKind::Text(content) if std::mem::take(&mut is_argument) && is_track_counts(&text[content.clone()]) => {
                 return Some(range.start);
             }
-            Kind::Text(content) if depth > 0 && token.starts_with('$') => {
+            TokenKind::Text(content) if depth > 0 && token.starts_with('$') => {
                 if let Some(at) = find(&text[content.clone()], depth - 1) {
                     return Some(content.start + at);
                 }
             }
-            Kind::Semicolon | Kind::Close => is_argument = false,
+            TokenKind::Semicolon | TokenKind::Close => is_argument = false,
             _ => {}
         }
         last = token;

@@ -1,13 +1,13 @@
 //! Compares a database with the image and plans the remaining work, without changing anything.
 //!
-//! [`standing`] reads the state of a database and plans a boot's work; [`lineage`] detects that a newer snapshot was
+//! [`observed`] reads the state of a database and plans a boot's work; [`snapshot_history`] detects that a newer snapshot was
 //! applied; [`destructive`] judges Directus' plan, and [`changes`] describes it.
 
 pub mod changes;
 pub mod destructive;
-pub mod lineage;
-pub mod standing;
+pub mod observed;
+pub mod snapshot_history;
 
 pub use destructive::{DataLoss, Expectation, Verdict, check_destructive, digest_with_witnessed};
-pub use lineage::{LineageRow, Position};
-pub use standing::{Bootstrap, Current, Refusal, Schema, Standing, Work, is_current};
+pub use observed::{BootPlan, Bootstrap, ObservedState, Refusal, Schema, UpToDate, is_up_to_date};
+pub use snapshot_history::{HistoryEntry, HistoryPosition};

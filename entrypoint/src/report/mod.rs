@@ -11,19 +11,19 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::boot::rehearse::rehearse;
-use crate::boot::{Prepared, connect, explained, prepare};
+use crate::boot::{DesiredState, connect, read_desired_state, with_root_cause};
 use crate::config::Env;
 use crate::database::Session;
 use crate::error::BootError;
 use crate::log::Log;
 use contract::ExitCode;
 
-pub use self::plan::{BootstrapReport, MigrationsReport, PlanReport, SchemaReport, SchemaState, Verdict};
+pub use self::plan::{BootstrapReport, MigrationsReport, PlanReport, PlanVerdict, SchemaReport, SchemaState};
 pub use self::status::{AppliedMigration, AppliedSnapshot, DirectusReport, LockHolder, StatusReport};
 
 /// The two reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ReportKind {
     /// See [`PlanReport`].
     Plan,
     /// See [`StatusReport`].
@@ -87,15 +87,15 @@ pub struct Heading {
 }
 
 impl Heading {
-    fn new(prepared: &Prepared, session: &Session) -> Heading {
+    fn new(desired: &DesiredState, session: &Session) -> Heading {
         Heading {
             image: ImageReport {
-                name: prepared.config.image.clone(),
-                directus: prepared.directus.version.clone(),
-                snapshot: prepared.snapshot.digest.clone(),
+                name: desired.config.image.clone(),
+                directus: desired.directus.version.clone(),
+                snapshot: desired.snapshot.digest.clone(),
             },
             database: DatabaseReport {
-                target: prepared.config.database.target.clone(),
+                target: desired.config.database.target.clone(),
                 server: session.server_version.clone(),
             },
         }
@@ -106,29 +106,29 @@ impl Heading {
 ///
 /// # Errors
 /// Those of a boot, up to the point where it would begin to change something.
-pub async fn report(kind: Kind, format: Format, env: &Env, log: &Log) -> Result<Report, BootError> {
-    let prepared = prepare(env, log)?;
-    let session = connect(&prepared, log).await?;
-    let report = explained(rendered(kind, format, &prepared, &session, log).await, &prepared, &session).await?;
+pub async fn report(kind: ReportKind, format: Format, env: &Env, log: &Log) -> Result<Report, BootError> {
+    let desired = read_desired_state(env, log)?;
+    let session = connect(&desired, log).await?;
+    let report = with_root_cause(rendered(kind, format, &desired, &session, log).await, &desired, &session).await?;
     session.close().await;
     Ok(report)
 }
 
 async fn rendered(
-    kind: Kind,
+    kind: ReportKind,
     format: Format,
-    prepared: &Prepared,
+    desired: &DesiredState,
     session: &Session,
     log: &Log,
 ) -> Result<Report, BootError> {
     session.client.batch_execute("set default_transaction_read_only = on").await?;
     match kind {
-        Kind::Plan => {
-            let report = PlanReport::make(prepared, session, log).await?;
+        ReportKind::Plan => {
+            let report = PlanReport::make(desired, session, log).await?;
             Ok(Report { text: format.render(&report), exit: report.verdict.exit() })
         }
-        Kind::Status => {
-            let report = StatusReport::make(prepared, session).await?;
+        ReportKind::Status => {
+            let report = StatusReport::make(desired, session).await?;
             Ok(Report { text: format.render(&report), exit: ExitCode::Ok })
         }
     }
@@ -139,10 +139,10 @@ async fn rendered(
 /// # Errors
 /// See [`rehearse`].
 pub async fn rehearsal(format: Format, env: &Env, limit: Duration, log: &Log) -> Result<Report, BootError> {
-    let prepared = prepare(env, log)?;
-    let session = connect(&prepared, log).await?;
-    let result = rehearse(&prepared, &session, limit, log).await;
-    let rehearsal = explained(result, &prepared, &session).await?;
+    let desired = read_desired_state(env, log)?;
+    let session = connect(&desired, log).await?;
+    let result = rehearse(&desired, &session, limit, log).await;
+    let rehearsal = with_root_cause(result, &desired, &session).await?;
     session.close().await;
     let exit = match (rehearsal.unannounced.is_empty(), rehearsal.diverged.is_empty()) {
         (true, true) => ExitCode::Ok,

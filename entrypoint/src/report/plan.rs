@@ -5,13 +5,15 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{Heading, write_paragraph};
-use crate::boot::{Prepared, bounded, start_node, weighed_words};
+use crate::boot::{DesiredState, bounded, start_node, with_affected_rows};
 use crate::database::Session;
 use crate::directus::protocol::Change;
 use crate::error::BootError;
 use crate::log::Log;
 use crate::migrations::Plan;
-use crate::reconcile::{self, Expectation, LineageRow, Position, Schema, Standing, check_destructive, lineage};
+use crate::reconcile::{
+    self, Expectation, HistoryEntry, HistoryPosition, ObservedState, Schema, check_destructive, snapshot_history,
+};
 use crate::reconcile::{Bootstrap, changes};
 use crate::witness::{Catalog, Link};
 use contract::ExitCode;
@@ -19,7 +21,7 @@ use contract::ExitCode;
 /// The outcome of a boot, foreseen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum PlanVerdict {
     /// The boot would change nothing.
     Nothing,
     /// The boot would apply something.
@@ -30,15 +32,15 @@ pub enum Verdict {
     Refused,
 }
 
-impl Verdict {
+impl PlanVerdict {
     /// The exit code of `plan`.
     #[must_use]
     pub fn exit(self) -> ExitCode {
         match self {
-            Verdict::Nothing => ExitCode::Ok,
-            Verdict::Changes => ExitCode::ChangesPending,
-            Verdict::Drift => ExitCode::Drift,
-            Verdict::Refused => ExitCode::SchemaRefused,
+            PlanVerdict::Nothing => ExitCode::Ok,
+            PlanVerdict::Changes => ExitCode::ChangesPending,
+            PlanVerdict::Drift => ExitCode::Drift,
+            PlanVerdict::Refused => ExitCode::SchemaRefused,
         }
     }
 }
@@ -104,7 +106,7 @@ pub struct SchemaReport {
 #[serde(rename_all = "camelCase")]
 pub struct PlanReport {
     /// The outcome.
-    pub verdict: Verdict,
+    pub verdict: PlanVerdict,
     /// The exit code of the outcome.
     pub exit: u8,
     /// Image and database.
@@ -125,30 +127,31 @@ impl PlanReport {
     ///
     /// # Errors
     /// See [`super::report`].
-    pub(super) async fn make(prepared: &Prepared, session: &Session, log: &Log) -> Result<PlanReport, BootError> {
-        let files = prepared.migrations.files()?;
-        let standing = Standing::read(&session.client, files).await?;
-        let work = standing.work(prepared, files).map_err(|refusal| refusal.told(log))?;
-        let schema = SchemaReport::make(prepared, session, &standing, &work, log).await?;
-        let only_schema =
-            work.db_init.apply.is_empty() && work.post_schema.apply.is_empty() && work.bootstrap.is_empty();
+    pub(super) async fn make(desired: &DesiredState, session: &Session, log: &Log) -> Result<PlanReport, BootError> {
+        let files = desired.migrations.files()?;
+        let observed = ObservedState::read(&session.client, files).await?;
+        let boot_plan = observed.plan(desired, files).map_err(|refusal| refusal.into_error(log))?;
+        let schema = SchemaReport::make(desired, session, &observed, &boot_plan, log).await?;
+        let only_schema = boot_plan.db_init.apply.is_empty()
+            && boot_plan.post_schema.apply.is_empty()
+            && boot_plan.bootstrap.is_empty();
         let verdict = if schema.digest.is_some() {
-            Verdict::Refused
+            PlanVerdict::Refused
         } else if schema.changes.is_empty() && only_schema {
-            Verdict::Nothing
+            PlanVerdict::Nothing
         } else if schema.drift && only_schema {
-            Verdict::Drift
+            PlanVerdict::Drift
         } else {
-            Verdict::Changes
+            PlanVerdict::Changes
         };
         Ok(PlanReport {
             verdict,
             exit: verdict.exit().code(),
-            heading: Heading::new(prepared, session),
-            db_init: MigrationsReport::new(&work.db_init),
-            bootstrap: BootstrapReport::new(&work.bootstrap),
+            heading: Heading::new(desired, session),
+            db_init: MigrationsReport::new(&boot_plan.db_init),
+            bootstrap: BootstrapReport::new(&boot_plan.bootstrap),
             schema,
-            post_schema: MigrationsReport::new(&work.post_schema),
+            post_schema: MigrationsReport::new(&boot_plan.post_schema),
         })
     }
 }
@@ -160,12 +163,12 @@ impl fmt::Display for PlanReport {
         write_paragraph(f, "schema", &self.schema.lines)?;
         write_paragraph(f, "post-schema", &self.post_schema.lines())?;
         match self.verdict {
-            Verdict::Nothing => f.write_str("a boot would change nothing"),
-            Verdict::Changes => f.write_str("a boot would change this database"),
-            Verdict::Drift => f.write_str(
+            PlanVerdict::Nothing => f.write_str("a boot would change nothing"),
+            PlanVerdict::Changes => f.write_str("a boot would change this database"),
+            PlanVerdict::Drift => f.write_str(
                 "the schema was edited since its last boot: save the edits in the image's snapshot, or boot to undo them",
             ),
-            Verdict::Refused => write!(
+            PlanVerdict::Refused => write!(
                 f,
                 "a boot would be refused: save a newer snapshot, or allow this plan once with SCHEMA_ALLOW_DESTRUCTIVE={}",
                 self.schema.digest.as_deref().unwrap_or_default(),
@@ -193,8 +196,8 @@ impl MigrationsReport {
 }
 
 impl BootstrapReport {
-    fn new(work: &Bootstrap) -> BootstrapReport {
-        BootstrapReport { install: work.install, migrations: work.migrations.clone(), admin: work.admin }
+    fn new(boot_plan: &Bootstrap) -> BootstrapReport {
+        BootstrapReport { install: boot_plan.install, migrations: boot_plan.migrations.clone(), admin: boot_plan.admin }
     }
 
     fn line(&self) -> String {
@@ -225,26 +228,26 @@ impl SchemaReport {
     }
 
     async fn make(
-        prepared: &Prepared,
+        desired: &DesiredState,
         session: &Session,
-        standing: &Standing,
-        work: &reconcile::Work<'_>,
+        observed: &ObservedState,
+        boot_plan: &reconcile::BootPlan<'_>,
         log: &Log,
     ) -> Result<SchemaReport, BootError> {
-        match &work.schema {
+        match &boot_plan.schema {
             Schema::InPlace { .. } => Ok(SchemaReport::unchanged(SchemaState::InPlace, "no changes")),
             Schema::Skip => Ok(SchemaReport::unchanged(
                 SchemaState::Skipped,
                 "SCHEMA_APPLY_MODE=skip: not compared with the snapshot",
             )),
-            Schema::Older(LineageRow { image, .. }) => Ok(SchemaReport::unchanged(
+            Schema::Older(HistoryEntry { image, .. }) => Ok(SchemaReport::unchanged(
                 SchemaState::Older,
                 format!(
                     "this image is older than {image}, which brought the database to a newer snapshot: nothing to apply"
                 ),
             )),
-            Schema::Compare if work.bootstrap.install => {
-                let node = start_node(prepared, session, log, true).await?;
+            Schema::Compare if boot_plan.bootstrap.install => {
+                let node = start_node(desired, session, log, true).await?;
                 let snapshot = &node.snapshot;
                 let line = format!(
                     "+ all of the snapshot: {} collections, {} fields, {} relations",
@@ -254,30 +257,30 @@ impl SchemaReport {
                 );
                 Ok(SchemaReport::unchanged(SchemaState::Installs, line))
             }
-            Schema::Compare => SchemaReport::compared(prepared, session, standing, log).await,
+            Schema::Compare => SchemaReport::compared(desired, session, observed, log).await,
         }
     }
 
     /// Directus' comparison, with the losses weighed.
     async fn compared(
-        prepared: &Prepared,
+        desired: &DesiredState,
         session: &Session,
-        standing: &Standing,
+        observed: &ObservedState,
         log: &Log,
     ) -> Result<SchemaReport, BootError> {
-        let mut node = start_node(prepared, session, log, true).await?;
-        let plan = bounded(prepared, session, log, node.bridge.plan()).await?.map_err(BootError::Schema)?;
+        let mut node = start_node(desired, session, log, true).await?;
+        let plan = bounded(desired, session, log, node.bridge.plan()).await?.map_err(BootError::Schema)?;
         node.bridge.finish().await;
         let catalog = Catalog::read(&mut Link::Session(&session.client)).await?;
         let schema: String = session.client.query_one("select coalesce(current_schema(), 'public')", &[]).await?.get(0);
         let expectation = Expectation::new(&plan.changes, &catalog, &schema);
-        let verdict = check_destructive(&plan.changes, &expectation, prepared.config.allow_destructive.as_deref());
+        let verdict = check_destructive(&plan.changes, &expectation, desired.config.allow_destructive.as_deref());
         let (losses, digest) = match &verdict {
             reconcile::Verdict::Refused { losses, digest } => (losses.as_slice(), Some(digest.clone())),
             reconcile::Verdict::Allowed(losses) => (losses.as_slice(), None),
             reconcile::Verdict::Harmless | reconcile::Verdict::Empty => (&[][..], None),
         };
-        let losses = weighed_words(session, losses).await?;
+        let losses = with_affected_rows(session, losses).await?;
         let mut lines = vec![match changes::summary(&plan.changes).as_str() {
             "" => "no changes".to_owned(),
             summary => format!("{summary} to change"),
@@ -287,10 +290,10 @@ impl SchemaReport {
         for warning in &plan.warnings {
             log.warn(warning);
         }
-        let newest = lineage::position(&standing.lineage, &prepared.snapshot.digest);
+        let newest = snapshot_history::position(&observed.history, &desired.snapshot.digest);
         Ok(SchemaReport {
             state: SchemaState::Compared,
-            drift: matches!(newest, Position::Newest(_)) && !plan.changes.is_empty(),
+            drift: matches!(newest, HistoryPosition::Newest(_)) && !plan.changes.is_empty(),
             changes: plan.changes,
             losses,
             digest,
@@ -301,12 +304,13 @@ impl SchemaReport {
 
 #[cfg(test)]
 mod tests {
-    use super::Verdict;
+    use super::PlanVerdict;
     use contract::ExitCode;
 
     #[test]
     fn each_verdict_has_its_own_exit_code() {
-        let exits = [Verdict::Nothing, Verdict::Changes, Verdict::Drift, Verdict::Refused].map(Verdict::exit);
+        let exits = [PlanVerdict::Nothing, PlanVerdict::Changes, PlanVerdict::Drift, PlanVerdict::Refused]
+            .map(PlanVerdict::exit);
         assert_eq!(exits, [ExitCode::Ok, ExitCode::ChangesPending, ExitCode::Drift, ExitCode::SchemaRefused]);
     }
 }

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Heading, write_paragraph};
-use crate::boot::Prepared;
+use crate::boot::DesiredState;
 use crate::database::{self, Session, state};
 use crate::error::BootError;
-use crate::reconcile::{LineageRow, Position, Refusal, Schema, Standing, Work, lineage};
+use crate::reconcile::{BootPlan, HistoryEntry, HistoryPosition, ObservedState, Refusal, Schema, snapshot_history};
 
 /// Directus in this database.
 #[derive(Clone, Debug, Serialize)]
@@ -95,44 +95,44 @@ impl StatusReport {
     ///
     /// # Errors
     /// See [`super::report`].
-    pub(super) async fn make(prepared: &Prepared, session: &Session) -> Result<StatusReport, BootError> {
+    pub(super) async fn make(desired: &DesiredState, session: &Session) -> Result<StatusReport, BootError> {
         let client = &session.client;
-        let files = prepared.migrations.files()?;
-        let standing = Standing::read(client, files).await?;
+        let files = desired.migrations.files()?;
+        let observed = ObservedState::read(client, files).await?;
         let migrations = serde_json::from_value(state::ledger_as_json(client).await?).unwrap_or_default();
         let holder = database::holder(client).await?;
-        let work = standing.work(prepared, files);
-        let schema = schema_state(prepared, &standing, &work);
-        let (pending, refusal) = match &work {
-            Ok(Work { db_init, post_schema, .. }) => {
+        let boot_plan = observed.plan(desired, files);
+        let schema = schema_state(desired, &observed, &boot_plan);
+        let (pending, refusal) = match &boot_plan {
+            Ok(BootPlan { db_init, post_schema, .. }) => {
                 let files = db_init.apply.iter().chain(&post_schema.apply);
                 (files.map(|file| file.filename.clone()).collect(), None)
             }
             Err(Refusal { phase, error }) => (Vec::new(), Some(format!("{phase}: {error}"))),
         };
-        let installed = standing.directus.as_deref().unwrap_or_default();
+        let installed = observed.directus.as_deref().unwrap_or_default();
         Ok(StatusReport {
-            heading: Heading::new(prepared, session),
+            heading: Heading::new(desired, session),
             directus: DirectusReport {
-                installed: standing.directus.is_some(),
-                pending: prepared.directus.pending(installed),
-                newer: prepared.directus.newer(installed).into_iter().map(str::to_owned).collect(),
+                installed: observed.directus.is_some(),
+                pending: desired.directus.pending(installed),
+                newer: desired.directus.newer(installed).into_iter().map(str::to_owned).collect(),
             },
-            administrator: standing.administrator,
+            administrator: observed.administrator,
             migrations,
             pending,
-            snapshots: standing.lineage.into_iter().map(AppliedSnapshot::from).collect(),
+            snapshots: observed.history.into_iter().map(AppliedSnapshot::from).collect(),
             schema,
-            fingerprint: standing.fingerprint,
+            fingerprint: observed.fingerprint,
             lock: holder.map(LockHolder::from),
             refusal,
         })
     }
 }
 
-impl From<LineageRow> for AppliedSnapshot {
-    fn from(row: LineageRow) -> AppliedSnapshot {
-        let LineageRow { digest, directus, applied_at, image, .. } = row;
+impl From<HistoryEntry> for AppliedSnapshot {
+    fn from(row: HistoryEntry) -> AppliedSnapshot {
+        let HistoryEntry { digest, directus, applied_at, image, .. } = row;
         AppliedSnapshot { digest, directus, applied_at, image }
     }
 }
@@ -199,11 +199,18 @@ impl fmt::Display for LockHolder {
 }
 
 /// The relation of the image's snapshot to the newest one that was applied.
-fn schema_state(prepared: &Prepared, standing: &Standing, work: &Result<Work<'_>, Refusal>) -> &'static str {
-    match (work.as_ref().map(|work| &work.schema), lineage::position(&standing.lineage, &prepared.snapshot.digest)) {
+fn schema_state(
+    desired: &DesiredState,
+    observed: &ObservedState,
+    boot_plan: &Result<BootPlan<'_>, Refusal>,
+) -> &'static str {
+    match (
+        boot_plan.as_ref().map(|boot_plan| &boot_plan.schema),
+        snapshot_history::position(&observed.history, &desired.snapshot.digest),
+    ) {
         (Ok(Schema::InPlace { .. }), _) => "in place",
-        (_, Position::Newest(_)) => "applied, and edited since",
-        (_, Position::Older(_)) => "this image's is older than the newest",
-        (_, Position::New) => "this image's is new",
+        (_, HistoryPosition::Newest(_)) => "applied, and edited since",
+        (_, HistoryPosition::Older(_)) => "this image's is older than the newest",
+        (_, HistoryPosition::New) => "this image's is new",
     }
 }

@@ -27,13 +27,13 @@ pub enum Permission {
 /// One item of `-- destroys:`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
-    kind: Kind,
+    kind: LossKind,
     schema: Option<String>,
     table: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
+enum LossKind {
     Table,
     Column(String),
     Rows,
@@ -53,9 +53,9 @@ impl Announcement {
             _ => return None,
         };
         let kind = match kind {
-            "table" => Kind::Table,
-            "rows" => Kind::Rows,
-            _ => Kind::Column(parts.pop().filter(|_| !parts.is_empty())?),
+            "table" => LossKind::Table,
+            "rows" => LossKind::Rows,
+            _ => LossKind::Column(parts.pop().filter(|_| !parts.is_empty())?),
         };
         let table = parts.pop()?;
         let schema = parts.pop();
@@ -71,13 +71,13 @@ impl Announcement {
     /// The column of `column laps.speed`.
     #[must_use]
     pub fn column(&self) -> Option<&str> {
-        if let Kind::Column(column) = &self.kind { Some(column) } else { None }
+        if let LossKind::Column(column) = &self.kind { Some(column) } else { None }
     }
 
     /// Returns true if it announces only the loss of rows.
     #[must_use]
     pub fn is_rows(&self) -> bool {
-        self.kind == Kind::Rows
+        self.kind == LossKind::Rows
     }
 
     /// Returns true if it announces that loss. A table includes everything in it.
@@ -87,9 +87,9 @@ impl Announcement {
             return false;
         }
         match (&self.kind, loss) {
-            (Kind::Table, _) => true,
-            (Kind::Column(column), Loss::Column(_, lost) | Loss::Retyped { column: lost, .. }) => column == lost,
-            (Kind::Rows, Loss::Rows(..) | Loss::Rewritten(_)) => true,
+            (LossKind::Table, _) => true,
+            (LossKind::Column(column), Loss::Column(_, lost) | Loss::Retyped { column: lost, .. }) => column == lost,
+            (LossKind::Rows, Loss::Rows(..) | Loss::Rewritten(_)) => true,
             _ => false,
         }
     }
@@ -104,9 +104,9 @@ impl fmt::Display for Announcement {
         let schema = self.schema.as_ref().map_or_else(String::new, |schema| format!("{schema}."));
         let table = format!("{schema}{}", self.table);
         match &self.kind {
-            Kind::Table => write!(f, "table {table}"),
-            Kind::Column(column) => write!(f, "column {table}.{column}"),
-            Kind::Rows => write!(f, "rows of {table}"),
+            LossKind::Table => write!(f, "table {table}"),
+            LossKind::Column(column) => write!(f, "column {table}.{column}"),
+            LossKind::Rows => write!(f, "rows of {table}"),
         }
     }
 }

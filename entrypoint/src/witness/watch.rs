@@ -37,7 +37,7 @@ pub struct Witness<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Only announced losses happened: commit.
-    Kept {
+    PartialProgress {
         /// Announced losses that happened.
         announced: Vec<Loss>,
         /// Rows that the work updated, by table.
@@ -110,7 +110,7 @@ impl<'a> Witness<'a> {
         if lost.is_empty() && suspected.is_empty() {
             let updated = updated(&self.before, &after);
             self.last.0.replace(Some(after));
-            return Ok(Outcome::Kept { announced: expected, updated });
+            return Ok(Outcome::PartialProgress { announced: expected, updated });
         }
         Ok(if suspected.is_empty() {
             Outcome::Lost { losses: lost, announced: expected }

@@ -67,8 +67,8 @@ impl Database {
     }
 
     /// Returns the parts of its URL.
-    pub(crate) fn place(&self) -> Place {
-        Place::of(&self.url)
+    pub(crate) fn connection_parts(&self) -> ConnectionParts {
+        ConnectionParts::of(&self.url)
     }
 
     /// Returns its URL through a proxy that passes nothing on while `frozen`, but keeps the connections open.
@@ -142,7 +142,7 @@ impl Drop for Database {
 
 /// The parts of a database's URL.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct ConnectionParts {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) user: String,
@@ -150,15 +150,21 @@ pub(crate) struct Place {
     pub(crate) database: String,
 }
 
-impl Place {
+impl ConnectionParts {
     /// Parses a plain `postgres://user:password@host:port/database`.
-    fn of(url: &str) -> Place {
+    fn of(url: &str) -> ConnectionParts {
         let (userinfo, rest) = url.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).expect("a password");
         let (user, password) = userinfo.split_once(':').expect("a password");
         let (server, database) = rest.split_once('/').expect("a database");
         let (host, port) = server.rsplit_once(':').expect("a port");
         let port = port.parse().expect("a number");
-        Place { host: host.into(), port, user: user.into(), password: password.into(), database: database.into() }
+        ConnectionParts {
+            host: host.into(),
+            port,
+            user: user.into(),
+            password: password.into(),
+            database: database.into(),
+        }
     }
 
     /// Returns `host:port`.
@@ -167,7 +173,7 @@ impl Place {
     }
 
     /// Sets these parts as a boot's variables, instead of a URL.
-    pub(crate) fn give(&self, boot: &mut Command) {
+    pub(crate) fn set_variables(&self, boot: &mut Command) {
         boot.env_remove("DB_CONNECTION_STRING")
             .env("DB_HOST", &self.host)
             .env("DB_PORT", self.port.to_string())
@@ -261,7 +267,7 @@ impl Image {
     }
 
     /// Boots with a bridge that sends these replies, see `bridge.mjs`.
-    pub(crate) fn run_with(&self, database: &Database, replies: &serde_json::Value) -> Ended {
+    pub(crate) fn run_with(&self, database: &Database, replies: &serde_json::Value) -> BootResult {
         run(self.boot(database.url()).env("BRIDGE_REPLIES", replies.to_string()))
     }
 
@@ -296,7 +302,7 @@ pub(crate) fn binary() -> Command {
 
 /// A boot that has ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct BootResult {
     /// The exit code.
     pub(crate) code: i32,
     /// The whole of stdout.
@@ -305,13 +311,13 @@ pub(crate) struct Ended {
     pub(crate) last: LogLine,
 }
 
-impl Ended {
+impl BootResult {
     /// Parses the output of a boot. Panics if its last line is not one of the boot's.
-    pub(crate) fn of(output: Output) -> Ended {
+    pub(crate) fn of(output: Output) -> BootResult {
         let text = String::from_utf8(output.stdout).expect("the log is UTF-8");
         let errors = String::from_utf8_lossy(&output.stderr);
         let last = text.lines().last().and_then(LogLine::parse);
-        Ended {
+        BootResult {
             code: output.status.code().expect("it exited by itself"),
             last: last.unwrap_or_else(|| panic!("the last line is not the boot's:\n{text}\n{errors}")),
             output: text,
@@ -332,6 +338,6 @@ impl Ended {
 }
 
 /// Runs a command and waits for its end.
-pub(crate) fn run(command: &mut Command) -> Ended {
-    Ended::of(command.output().expect("the binary runs"))
+pub(crate) fn run(command: &mut Command) -> BootResult {
+    BootResult::of(command.output().expect("the binary runs"))
 }

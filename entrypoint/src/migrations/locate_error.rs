@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::do_block::DoBlock;
-use super::place::byte_of;
+use super::source_location::byte_of;
 
 /// The beginning of a mark; the statement's index and `*/` follow. It starts a new line, because the statement may end in
 /// a comment.
@@ -33,7 +33,7 @@ pub(super) struct PgErrorContext<'a> {
 
 /// Returns the byte of the file that an error points to. `sent` is the index of a statement that was sent on its own; any
 /// other is found by its mark.
-pub(super) fn locate(
+pub(super) fn locate_error(
     sql: &str,
     statements: &[Range<usize>],
     sent: Option<usize>,
@@ -128,7 +128,8 @@ mod tests {
         let sent = marked(&sql[statements[1].clone()], 1);
         let (internal, context) = error(&sent);
         let internal = internal.as_ref().map(|(position, query)| (*position, query.as_str()));
-        let found = locate(&sql, &statements, None, PgErrorContext { position: None, internal, context: &context });
+        let found =
+            locate_error(&sql, &statements, None, PgErrorContext { position: None, internal, context: &context });
         assert_eq!(found, Some(expected), "{sql}");
     }
 
@@ -212,13 +213,13 @@ mod tests {
     #[test]
     fn an_error_without_a_trace_has_no_place() {
         let error = PgErrorContext { context: OURS, ..PgErrorContext::default() };
-        assert_eq!(locate("select 1; select 2", &[0..8, 10..18], None, error), None);
+        assert_eq!(locate_error("select 1; select 2", &[0..8, 10..18], None, error), None);
     }
 
     #[test]
     fn a_position_in_a_statement_sent_on_its_own_is_relative_to_it() {
         let error = PgErrorContext { position: Some(8), ..PgErrorContext::default() };
-        assert_eq!(locate("select 'ä'; select x", &[0..11, 13..21], Some(1), error), Some(20));
-        assert_eq!(locate("select 1; select x", &[0..8, 10..18], Some(1), PgErrorContext::default()), Some(10));
+        assert_eq!(locate_error("select 'ä'; select x", &[0..11, 13..21], Some(1), error), Some(20));
+        assert_eq!(locate_error("select 1; select x", &[0..8, 10..18], Some(1), PgErrorContext::default()), Some(10));
     }
 }

@@ -12,7 +12,7 @@ use crate::witness::announced::FORMS;
 
 /// The directives of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Headers {
+pub struct Directives {
     /// `-- no-transaction`: runs each statement on its own, for statements that cannot run in a transaction.
     pub no_transaction: bool,
     /// `-- statement-timeout: 30s`: the limit for each statement of a file without a transaction, otherwise for the
@@ -41,8 +41,8 @@ pub(super) struct BadDirective {
 }
 
 /// Reads the comment lines before the first statement.
-pub(super) fn read(sql: &str) -> (Headers, Vec<BadDirective>) {
-    let mut headers = Headers::default();
+pub(super) fn read(sql: &str) -> (Directives, Vec<BadDirective>) {
+    let mut directives = Directives::default();
     let mut bad = Vec::new();
     let mut destroys_at = None;
     let mut at = 0;
@@ -51,22 +51,22 @@ pub(super) fn read(sql: &str) -> (Headers, Vec<BadDirective>) {
         let dashes = at + (line.len() - line.trim_start().len());
         at += line.len();
         let Some(comment) = text.strip_prefix("--") else { if text.is_empty() { continue } else { break } };
-        if let Err(problem) = headers.add(comment.trim()) {
+        if let Err(problem) = directives.add(comment.trim()) {
             bad.push(BadDirective { at: dashes, problem });
         }
-        if !headers.destroys.is_empty() {
+        if !directives.destroys.is_empty() {
             destroys_at.get_or_insert(dashes);
         }
     }
-    if let Some(at) = destroys_at.filter(|_| headers.no_transaction) {
+    if let Some(at) = destroys_at.filter(|_| directives.no_transaction) {
         let problem = "`-- destroys:` in a file with `-- no-transaction`, which cannot be rolled back and may not destroy \
                        anything: move the destructive statement into a file without `-- no-transaction`";
         bad.push(BadDirective { at, problem: problem.to_owned() });
     }
-    (headers, bad)
+    (directives, bad)
 }
 
-impl Headers {
+impl Directives {
     /// Parses one comment line, which need not be a directive.
     fn add(&mut self, line: &str) -> Result<(), String> {
         let (name, value) = match line.split_once(':') {
@@ -161,22 +161,22 @@ fn duration(text: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn good(sql: &str) -> Headers {
-        let (headers, bad) = read(sql);
+    fn good(sql: &str) -> Directives {
+        let (directives, bad) = read(sql);
         assert_eq!(bad, [], "{sql}");
-        headers
+        directives
     }
 
     #[test]
     fn all_directives_are_read_from_the_top_only() {
-        let headers = good(
+        let directives = good(
             "-- Laps of cars.\n-- owns-table: laps, pits\n--no-transaction\n\n-- statement-timeout: 5min\n\
              -- breaks-older-images\nselect 1;\n-- owns-table: not_this\n-- no-transactions\n",
         );
-        assert!(headers.no_transaction && headers.breaks_older_images);
-        assert_eq!(headers.owned_tables, ["laps", "pits"]);
-        assert_eq!(headers.statement_timeout, Some(Duration::from_secs(300)));
-        assert_eq!(good("-- Adds: a column\nselect 1"), Headers::default());
+        assert!(directives.no_transaction && directives.breaks_older_images);
+        assert_eq!(directives.owned_tables, ["laps", "pits"]);
+        assert_eq!(directives.statement_timeout, Some(Duration::from_secs(300)));
+        assert_eq!(good("-- Adds: a column\nselect 1"), Directives::default());
     }
 
     #[test]
@@ -192,8 +192,8 @@ mod tests {
             ("owns-tables: a", "`-- owns-table: laps, pits`"),
             ("break-older-image", "`-- breaks-older-images`"),
         ] {
-            let (headers, bad) = read(&format!("-- First.\n  -- {line}\nselect 1"));
-            assert_eq!(headers, Headers::default(), "{line}");
+            let (directives, bad) = read(&format!("-- First.\n  -- {line}\nselect 1"));
+            assert_eq!(directives, Directives::default(), "{line}");
             assert_eq!(bad.len(), 1, "{line}");
             assert_eq!(bad[0].at, 12);
             assert!(bad[0].problem.contains(meant), "{}", bad[0].problem);

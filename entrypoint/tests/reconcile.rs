@@ -18,7 +18,7 @@ async fn booted() -> (Database, Image) {
 }
 
 /// Boots with a PATH that has no Node.
-fn run_without_node(image: &Image, database: &Database) -> common::Ended {
+fn run_without_node(image: &Image, database: &Database) -> common::BootResult {
     run(image.boot(database.url()).env("PATH", "/nowhere"))
 }
 

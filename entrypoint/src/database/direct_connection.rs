@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use super::{Pooled, Session, WaitError, wait};
+use super::{PoolerDetected, Session, WaitError, wait};
 use crate::config::DatabaseConfig;
 use crate::log::Log;
 
@@ -20,7 +20,7 @@ const ROUNDS: u32 = 3;
 pub enum PoolError {
     /// A pooler was detected.
     #[error(transparent)]
-    Pooled(#[from] Pooled),
+    PoolerDetected(#[from] PoolerDetected),
     /// The second connection failed.
     #[error(transparent)]
     Wait(#[from] WaitError),
@@ -33,8 +33,8 @@ pub enum PoolError {
 /// the same other process. Returns the second session.
 ///
 /// # Errors
-/// [`PoolError::Pooled`], or the error of a connection or query.
-pub async fn refuse_pooler(
+/// [`PoolError::PoolerDetected`], or the error of a connection or query.
+pub async fn require_direct_connection(
     session: &Session,
     config: &DatabaseConfig,
     deadline: Duration,
@@ -43,7 +43,7 @@ pub async fn refuse_pooler(
     let other = wait(config, deadline, log).await?;
     for _ in 0..ROUNDS {
         if let Some(evidence) = find_evidence(&session.client, &other.client).await? {
-            return Err(Pooled { target: config.target.clone(), evidence }.into());
+            return Err(PoolerDetected { target: config.target.clone(), evidence }.into());
         }
     }
     Ok(other)

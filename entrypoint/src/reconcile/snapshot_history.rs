@@ -2,7 +2,7 @@
 
 /// One applied snapshot; the newest row of a history is the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LineageRow {
+pub struct HistoryEntry {
     /// SHA-256 of the snapshot file.
     pub digest: String,
     /// The version of Directus that applied it.
@@ -15,7 +15,7 @@ pub struct LineageRow {
     pub image: String,
 }
 
-impl LineageRow {
+impl HistoryEntry {
     /// The first digits of the digest, enough to distinguish two snapshots by eye.
     #[must_use]
     pub fn short_digest(&self) -> &str {
@@ -25,22 +25,22 @@ impl LineageRow {
 
 /// The position of a snapshot in a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Position<'a> {
+pub enum HistoryPosition<'a> {
     /// It was never applied.
     New,
     /// It was applied last.
-    Newest(&'a LineageRow),
+    Newest(&'a HistoryEntry),
     /// Others were applied after it; this is the newest.
-    Older(&'a LineageRow),
+    Older(&'a HistoryEntry),
 }
 
 /// Finds a digest in a history.
 #[must_use]
-pub fn position<'a>(lineage: &'a [LineageRow], digest: &str) -> Position<'a> {
-    match lineage.last() {
-        Some(last) if last.digest == digest => Position::Newest(last),
-        Some(last) if lineage.iter().any(|row| row.digest == digest) => Position::Older(last),
-        _ => Position::New,
+pub fn position<'a>(history: &'a [HistoryEntry], digest: &str) -> HistoryPosition<'a> {
+    match history.last() {
+        Some(last) if last.digest == digest => HistoryPosition::Newest(last),
+        Some(last) if history.iter().any(|row| row.digest == digest) => HistoryPosition::Older(last),
+        _ => HistoryPosition::New,
     }
 }
 
@@ -48,8 +48,8 @@ pub fn position<'a>(lineage: &'a [LineageRow], digest: &str) -> Position<'a> {
 mod tests {
     use super::*;
 
-    fn row(digest: &str) -> LineageRow {
-        LineageRow {
+    fn row(digest: &str) -> HistoryEntry {
+        HistoryEntry {
             digest: digest.to_owned(),
             directus: "11".to_owned(),
             fingerprint: None,
@@ -60,17 +60,17 @@ mod tests {
 
     #[test]
     fn snapshot_is_new_newest_or_older() {
-        let lineage = [row("a"), row("b")];
-        assert_eq!(position(&[], "a"), Position::New);
-        assert_eq!(position(&lineage, "c"), Position::New);
-        assert_eq!(position(&lineage, "b"), Position::Newest(&lineage[1]));
-        assert_eq!(position(&lineage, "a"), Position::Older(&lineage[1]));
+        let history = [row("a"), row("b")];
+        assert_eq!(position(&[], "a"), HistoryPosition::New);
+        assert_eq!(position(&history, "c"), HistoryPosition::New);
+        assert_eq!(position(&history, "b"), HistoryPosition::Newest(&history[1]));
+        assert_eq!(position(&history, "a"), HistoryPosition::Older(&history[1]));
     }
 
     #[test]
     fn reapplied_snapshot_is_the_newest_again() {
-        let lineage = [row("a"), row("b"), row("a")];
-        assert!(matches!(position(&lineage, "a"), Position::Newest(_)));
-        assert!(matches!(position(&lineage, "b"), Position::Older(_)));
+        let history = [row("a"), row("b"), row("a")];
+        assert!(matches!(position(&history, "a"), HistoryPosition::Newest(_)));
+        assert!(matches!(position(&history, "b"), HistoryPosition::Older(_)));
     }
 }

@@ -15,7 +15,7 @@ use crate::log::Log;
 ///
 /// # Errors
 /// The driver's; nothing was written then.
-pub async fn settle(
+pub async fn reconcile_ledger(
     client: &mut Client,
     ledger: &Ledger,
     plans: &[(Phase, &Plan<'_>)],
@@ -42,7 +42,7 @@ pub async fn settle(
         transaction
             .execute(
                 "update boot.migrations set checksum = $3, breaks_older_images = $4 where phase = $1 and filename = $2",
-                &[&phase.name(), &file.filename, &file.checksum, &file.headers.breaks_older_images],
+                &[&phase.name(), &file.filename, &file.checksum, &file.directives.breaks_older_images],
             )
             .await?;
     }

@@ -1,26 +1,26 @@
 //! The state of a database in relation to the image, and the work that is left to do.
 //!
-//! [`is_current`] finds out in one query if there is nothing to do at all. Otherwise [`Standing::read`] reads the
-//! state, and [`Standing::work`] plans the work: a pure function, which the boot, `plan` and `status` share.
+//! [`is_up_to_date`] finds out in one query if there is nothing to do at all. Otherwise [`ObservedState::read`] reads the
+//! state, and [`ObservedState::plan`] plans the work: a pure function, which the boot, `plan` and `status` share.
 
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use crate::boot::Prepared;
+use crate::boot::DesiredState;
 use crate::config::SchemaMode;
 use crate::database::state;
 use crate::directus::fingerprint::{FINGERPRINT, fingerprint};
-use crate::directus::inventory::{self, HAS_ADMINISTRATOR};
+use crate::directus::installation::{self, HAS_ADMINISTRATOR};
 use crate::error::BootError;
 use crate::log::Log;
 use crate::migrations::{self, LEDGER_STAMPS, Ledger, MigrationSet, Plan, extension};
-use crate::reconcile::{LineageRow, Position, lineage};
+use crate::reconcile::{HistoryEntry, HistoryPosition, snapshot_history};
 use contract::Phase;
 
 /// Facts about an up-to-date database that the log reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Current {
+pub struct UpToDate {
     /// Extensions that the SQL files require and the database lacks.
     pub missing_extensions: Vec<String>,
     /// True if there is an active administrator.
@@ -33,8 +33,8 @@ pub struct Current {
 ///
 /// # Errors
 /// Fails if the query does. A database that lacks one of the tables is not up to date, which is not an error.
-pub async fn is_current(client: &Client, prepared: &Prepared) -> Result<Option<Current>, tokio_postgres::Error> {
-    let Prepared { config, migrations, snapshot, directus } = prepared;
+pub async fn is_up_to_date(client: &Client, desired: &DesiredState) -> Result<Option<UpToDate>, tokio_postgres::Error> {
+    let DesiredState { config, migrations, snapshot, directus } = desired;
     if config.schema_mode != SchemaMode::Auto {
         return Ok(None);
     }
@@ -47,7 +47,7 @@ pub async fn is_current(client: &Client, prepared: &Prepared) -> Result<Option<C
         extension::missing("$5")
     );
     let extensions = extension::names(migrations.manifest().required_extensions());
-    let (salt, ledger) = (prepared.seal(""), migrations.manifest().ledger_digest());
+    let (salt, ledger) = (desired.stamp(""), migrations.manifest().ledger_digest());
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 5] = [
         (&salt, Type::TEXT),
         (&ledger, Type::TEXT),
@@ -65,7 +65,7 @@ pub async fn is_current(client: &Client, prepared: &Prepared) -> Result<Option<C
     };
     let untouched: Option<bool> = row.get(0);
     let applied: Vec<String> = row.get(1);
-    let current = Current { administrator: row.get(2), missing_extensions: row.get(3) };
+    let current = UpToDate { administrator: row.get(2), missing_extensions: row.get(3) };
     let everything = untouched == Some(true)
         && directus.pending(&applied).is_empty()
         && directus.newer(&applied).is_empty()
@@ -87,52 +87,53 @@ fn is_missing(error: &tokio_postgres::Error) -> bool {
 
 /// The state of a database. Reading it changes nothing.
 #[derive(Clone, Debug, Default)]
-pub struct Standing {
+pub struct ObservedState {
     /// The versions in `directus_migrations`; `None` if Directus is not installed.
     pub directus: Option<Vec<String>>,
     /// The applied SQL files.
     pub ledger: Ledger,
     /// The applied snapshots, the newest last.
-    pub lineage: Vec<LineageRow>,
+    pub history: Vec<HistoryEntry>,
     /// True if there is an active administrator; `None` if Directus is not installed, or older than 11.
     pub administrator: Option<bool>,
     /// The schema's fingerprint; `None` if Directus is not installed.
     pub fingerprint: Option<String>,
 }
 
-impl Standing {
+impl ObservedState {
     /// Reads the state.
     ///
     /// # Errors
     /// Fails if a query does.
-    pub async fn read(client: &Client, migrations: &MigrationSet) -> Result<Standing, tokio_postgres::Error> {
-        let mut standing = Standing { ledger: Ledger::read(client, migrations).await?, ..Standing::default() };
+    pub async fn read(client: &Client, migrations: &MigrationSet) -> Result<ObservedState, tokio_postgres::Error> {
+        let mut observed =
+            ObservedState { ledger: Ledger::read(client, migrations).await?, ..ObservedState::default() };
         if state::exists(client).await? {
-            standing.lineage = state::lineage(client).await?;
+            observed.history = state::snapshot_history(client).await?;
         }
-        if inventory::is_installed(client).await? {
-            standing.directus = Some(installed_versions(client).await?);
-            standing.fingerprint = Some(fingerprint(client).await?);
-            standing.administrator = match inventory::has_administrator(client).await {
+        if installation::is_installed(client).await? {
+            observed.directus = Some(installed_versions(client).await?);
+            observed.fingerprint = Some(fingerprint(client).await?);
+            observed.administrator = match installation::has_administrator(client).await {
                 Ok(has_administrator) => Some(has_administrator),
                 Err(error) if is_missing(&error) => None,
                 Err(error) => return Err(error),
             };
         }
-        Ok(standing)
+        Ok(observed)
     }
 
     /// Plans a boot of the image.
     ///
     /// # Errors
     /// The reason why the boot must not change anything, with its phase.
-    pub fn work<'a>(&self, prepared: &Prepared, files: &'a MigrationSet) -> Result<Work<'a>, Refusal> {
-        let Prepared { config, snapshot, directus, .. } = prepared;
+    pub fn plan<'a>(&self, desired: &DesiredState, files: &'a MigrationSet) -> Result<BootPlan<'a>, Refusal> {
+        let DesiredState { config, snapshot, directus, .. } = desired;
 
         let applied = self.directus.as_deref().unwrap_or_default();
         let newer = directus.newer(applied);
         if !newer.is_empty() {
-            let newest = self.lineage.last().map_or_else(String::new, |row| {
+            let newest = self.history.last().map_or_else(String::new, |row| {
                 format!("; the newest boot here was of image {} with Directus {}", row.image, row.directus)
             });
             let reason = format!(
@@ -144,8 +145,8 @@ impl Standing {
             return Err(Refusal::too_old(Phase::Bootstrap, reason));
         }
 
-        let db_init = self.plan_files(Phase::DbInit, prepared, files)?;
-        let post_schema = self.plan_files(Phase::PostSchema, prepared, files)?;
+        let db_init = self.plan_files(Phase::DbInit, desired, files)?;
+        let post_schema = self.plan_files(Phase::PostSchema, desired, files)?;
 
         let pending = directus.pending(applied);
         let bootstrap = Bootstrap {
@@ -154,9 +155,9 @@ impl Standing {
             migrations: pending,
         };
         let nothing_new = db_init.apply.is_empty() && post_schema.apply.is_empty() && bootstrap.migrations.is_empty();
-        let position = lineage::position(&self.lineage, &snapshot.digest);
+        let position = snapshot_history::position(&self.history, &snapshot.digest);
         // SQL of a newer image together with a new snapshot: images of two branches share the database.
-        if let (Position::New, Some(name)) = (position, db_init.newer.iter().chain(&post_schema.newer).next()) {
+        if let (HistoryPosition::New, Some(name)) = (position, db_init.newer.iter().chain(&post_schema.newer).next()) {
             let reason = format!(
                 "the database has {name} of a newer image, which this image lacks, while this image's snapshot {} was \
                  never applied here: the two come from different branches, merge them",
@@ -167,18 +168,23 @@ impl Standing {
         let schema = match (config.schema_mode, position) {
             (SchemaMode::Skip, _) => Schema::Skip,
             // An operator who allows a plan intends to apply it, even if it leads back to an older snapshot.
-            (_, Position::Older(newest)) if nothing_new && config.allow_destructive.is_none() => {
+            (_, HistoryPosition::Older(newest)) if nothing_new && config.allow_destructive.is_none() => {
                 Schema::Older(newest.clone())
             }
-            (_, Position::Newest(row)) => self.in_place(row, prepared).unwrap_or(Schema::Compare),
+            (_, HistoryPosition::Newest(row)) => self.in_place(row, desired).unwrap_or(Schema::Compare),
             _ => Schema::Compare,
         };
-        Ok(Work { db_init, bootstrap, schema, post_schema })
+        Ok(BootPlan { db_init, bootstrap, schema, post_schema })
     }
 
-    fn plan_files<'a>(&self, phase: Phase, prepared: &Prepared, files: &'a MigrationSet) -> Result<Plan<'a>, Refusal> {
+    fn plan_files<'a>(
+        &self,
+        phase: Phase,
+        desired: &DesiredState,
+        files: &'a MigrationSet,
+    ) -> Result<Plan<'a>, Refusal> {
         let rows = self.ledger.of(phase);
-        let plan = migrations::plan(files.of(phase), rows, prepared.config.migration_accept.as_ref())
+        let plan = migrations::plan(files.of(phase), rows, desired.config.migration_accept.as_ref())
             .map_err(|error| Refusal { phase, error: error.into() })?;
         let breaking = rows.iter().find(|row| row.breaks_older_images && plan.newer.contains(&row.filename));
         match breaking {
@@ -195,16 +201,16 @@ impl Standing {
     }
 
     /// Returns [`Schema::InPlace`] if the schema is unchanged since the newest boot.
-    fn in_place(&self, row: &LineageRow, prepared: &Prepared) -> Option<Schema> {
-        let now = prepared.seal(self.fingerprint.as_deref()?);
-        let same = row.directus == prepared.directus.version && row.fingerprint.as_ref() == Some(&now);
-        same.then_some(Schema::InPlace { seal: now })
+    fn in_place(&self, row: &HistoryEntry, desired: &DesiredState) -> Option<Schema> {
+        let now = desired.stamp(self.fingerprint.as_deref()?);
+        let same = row.directus == desired.directus.version && row.fingerprint.as_ref() == Some(&now);
+        same.then_some(Schema::InPlace { stamp: now })
     }
 }
 
 /// The work of a boot on a database.
 #[derive(Debug)]
-pub struct Work<'a> {
+pub struct BootPlan<'a> {
     /// Phase 4: the SQL files before the schema.
     pub db_init: Plan<'a>,
     /// Phase 5: Directus' own tables.
@@ -215,7 +221,7 @@ pub struct Work<'a> {
     pub post_schema: Plan<'a>,
 }
 
-impl Work<'_> {
+impl BootPlan<'_> {
     /// Returns true if the work needs a Node process.
     #[must_use]
     pub fn needs_directus(&self) -> bool {
@@ -247,11 +253,11 @@ impl Bootstrap {
 pub enum Schema {
     /// Nothing: the snapshot was applied last, and the schema was not edited since.
     InPlace {
-        /// See [`Prepared::seal`].
-        seal: String,
+        /// See [`DesiredState::stamp`].
+        stamp: String,
     },
     /// Nothing: the image is older than the database, to which this snapshot was applied last.
-    Older(LineageRow),
+    Older(HistoryEntry),
     /// Nothing, as configured by the operator.
     Skip,
     /// Directus compares, then applies.
@@ -273,7 +279,7 @@ impl Refusal {
     }
 
     /// Switches the log to the phase of the refusal, and returns the error.
-    pub(crate) fn told(self, log: &Log) -> BootError {
+    pub(crate) fn into_error(self, log: &Log) -> BootError {
         log.begin(self.phase);
         self.error
     }

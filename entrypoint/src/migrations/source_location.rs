@@ -4,7 +4,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 /// A place in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct SourceLocation {
     /// 1-based.
     pub(super) line: usize,
     /// 1-based, in characters.
@@ -13,12 +13,16 @@ pub(super) struct Place {
     byte: usize,
 }
 
-impl Place {
+impl SourceLocation {
     /// The place of that byte, which must begin a character.
-    pub(super) fn at(sql: &str, byte: usize) -> Place {
+    pub(super) fn at(sql: &str, byte: usize) -> SourceLocation {
         let before = &sql[..byte];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Place { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1, byte }
+        SourceLocation {
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            byte,
+        }
     }
 
     /// Renders the line with a caret under the place, one string per line of text.
@@ -44,9 +48,9 @@ mod tests {
 
     const SQL: &str = "select 1;\nselect 'Größe', 'ラリー', wrong;\n";
 
-    fn wrong() -> Place {
+    fn wrong() -> SourceLocation {
         let position = SQL.chars().position(|c| c == 'w').expect("a w") + 1;
-        Place::at(SQL, byte_of(SQL, u32::try_from(position).expect("small")))
+        SourceLocation::at(SQL, byte_of(SQL, u32::try_from(position).expect("small")))
     }
 
     #[test]
@@ -62,8 +66,8 @@ mod tests {
         assert_eq!(byte_of(SQL, end), SQL.len());
         assert_eq!(byte_of(SQL, u32::MAX), SQL.len());
         assert_eq!(byte_of(SQL, 0), 0);
-        assert_eq!(Place::at(SQL, SQL.len()).line, 3);
-        assert!(!Place::at(SQL, SQL.len()).excerpt("001_a.sql", SQL, "the end").is_empty());
+        assert_eq!(SourceLocation::at(SQL, SQL.len()).line, 3);
+        assert!(!SourceLocation::at(SQL, SQL.len()).excerpt("001_a.sql", SQL, "the end").is_empty());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::config::DatabaseConfig;
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Returns once the server has not answered for the duration of `deadline`.
-pub async fn silence(config: &DatabaseConfig, deadline: Duration) -> Lost {
+pub async fn watchdog(config: &DatabaseConfig, deadline: Duration) -> Lost {
     let mut answered = Instant::now();
     loop {
         sleep(INTERVAL.min(deadline / 2)).await;
