@@ -19,7 +19,7 @@ use grammar::Part;
 use super::names;
 
 /// A file and a text in it that the boot binary prints, so that optimisation cannot remove it.
-const PRINTED: (&str, &str) = ("entrypoint/src/cli.rs", "Usage: entrypoint [COMMAND]");
+const PRINTED: (&str, &str) = ("crates/contract/src/help.rs", "Usage: entrypoint [COMMAND]");
 
 /// A change before a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -56,7 +56,7 @@ impl ConnectError {
 }
 
 /// Describes the error for the operator: the server's message with its SQLSTATE, or the network's error. Without the
-/// content of a row: see [`sqlstate::is_detail_safe`].
+/// content of a row: see [`sqlstate::safe_detail`].
 #[must_use]
 pub fn describe(error: &tokio_postgres::Error) -> String {
     if let Some(db) = error.as_db_error() {
