@@ -6,6 +6,7 @@ use crate::boot::exec::{ExecError, NoPm2Home};
 use crate::config::Problems;
 use crate::database::lock_retry::{Blocked, is_lock_failure};
 use crate::database::settings::SettingError;
+use crate::database::sqlstate::{self, Party, Remedy};
 use crate::database::{LockError, Lost, PoolError, PoolerDetected, VerifyError, WaitError, describe, trace_of_pooler};
 use crate::directus::snapshot::InvalidSnapshot;
 use crate::directus::{BridgeError, NoDirectus};
@@ -48,7 +49,7 @@ pub enum BootError {
     #[error("{0}; the transaction was rolled back: end that session or raise MIGRATION_LOCK_TIMEOUT, then start again")]
     Blocked(#[from] Blocked),
     /// Phase 5: Directus failed.
-    #[error("{0}; the transaction was rolled back")]
+    #[error("{}", with_remedy(.0, "the transaction was rolled back", ""))]
     Bootstrap(BridgeError),
     /// Phase 5: Directus reported success, but part of its work is missing.
     #[error("Directus reports success, but {0}; start again, the boot goes on where it stopped")]
@@ -57,7 +58,7 @@ pub enum BootError {
     #[error("{0}")]
     ImageTooOld(String),
     /// Phase 6: Directus failed.
-    #[error("{0}; the plan was rolled back: correct the snapshot")]
+    #[error("{}", with_remedy(.0, "the plan was rolled back", "correct the snapshot"))]
     Schema(BridgeError),
     /// Phase 6: the plan is destructive.
     #[error(
@@ -126,7 +127,7 @@ pub enum BootError {
     #[error("the connection to PostgreSQL was lost: {0}; start again, the boot goes on where it stopped")]
     Lost(Lost),
     /// One of the boot's own queries failed.
-    #[error("{}", describe(.0))]
+    #[error("{}", describe_query(.0))]
     Query(#[from] tokio_postgres::Error),
     /// Phase 8: the server could not be executed.
     #[error("{0}")]
@@ -162,6 +163,10 @@ impl BootError {
             }
             BootError::Lock(LockError::Held { .. }) => ExitCode::LockTimeout,
             BootError::Lock(LockError::Query(error)) | BootError::Query(error) => query_exit_code(error),
+            BootError::Apply(ApplyError::Sql { remedy, .. }) if is_outside(remedy.party) => ExitCode::DatabaseRefused,
+            BootError::Schema(error) | BootError::Bootstrap(error) if is_outside(error.remedy("").party) => {
+                ExitCode::DatabaseRefused
+            }
             BootError::Apply(ApplyError::Sql { .. }) => ExitCode::MigrationFailed,
             BootError::Apply(ApplyError::Blocked { .. }) | BootError::Blocked(_) => ExitCode::MigrationBlocked,
             BootError::Apply(ApplyError::Connection { .. } | ApplyError::LockLost { .. })
@@ -295,11 +300,31 @@ pub struct ConnectionLoss {
 }
 
 fn query_exit_code(error: &tokio_postgres::Error) -> ExitCode {
-    match error.code().map(tokio_postgres::error::SqlState::code) {
+    match error.code() {
         _ if is_connection_lost(error) => ExitCode::DatabaseLost,
-        // The role may not create the boot's schema, or read a table.
-        Some("42501") => ExitCode::DatabaseRefused,
+        Some(state) if is_outside(sqlstate::fault(state.code())) => ExitCode::DatabaseRefused,
         _ => ExitCode::Internal,
+    }
+}
+
+/// Returns true if neither the image nor the rows are the cause.
+fn is_outside(party: Party) -> bool {
+    matches!(party, Party::Role | Party::Server)
+}
+
+/// The error of Directus with the state of the database and the remedy.
+fn with_remedy(error: &BridgeError, state: &str, by_author: &str) -> String {
+    let remedy = error.remedy(by_author).to_string();
+    if remedy.is_empty() { format!("{error}; {state}") } else { format!("{error}; {state}: {remedy}") }
+}
+
+/// The error of one of the boot's own queries, with the remedy if there is one.
+fn describe_query(error: &tokio_postgres::Error) -> String {
+    let description = describe(error);
+    let remedy = error.as_db_error().map(|db| Remedy::of(db.code().code(), db.message(), ""));
+    match remedy.filter(|remedy| is_outside(remedy.party)) {
+        Some(remedy) => format!("{description}: {remedy}"),
+        None => description,
     }
 }
 

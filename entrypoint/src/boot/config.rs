@@ -1,6 +1,6 @@
 //! Phase 1: the configuration and the image's own files.
 
-use crate::config::{Config, Env, SchemaMode};
+use crate::config::{Config, Env, SchemaMode, image_name};
 use crate::directus::{Release, SnapshotFile};
 use crate::error::BootError;
 use crate::log::Log;
@@ -37,6 +37,8 @@ impl DesiredState {
 /// [`BootError::Config`], [`BootError::Migrations`], [`BootError::Snapshot`] or [`BootError::NoDirectus`].
 pub fn read_desired_state(env: &Env, log: &Log) -> Result<DesiredState, BootError> {
     log.begin(Phase::Config);
+    // First, so that the log of a container names its image even if nothing else can be read.
+    log.note(format!("image {}, entrypoint {}", image_name(env), env!("CARGO_PKG_VERSION")));
     let config = Config::from_env(env)?;
     for warning in &config.warnings {
         log.warn(warning);

@@ -184,7 +184,7 @@ impl Config {
                 allow_destructive,
                 exclude_tables,
                 defaults: DEFAULTS.into_iter().filter(|(name, _)| !env.is_set(name)).collect(),
-                image: env.plain("BOOT_IMAGE").unwrap_or("unknown").to_owned(),
+                image: image_name(env).to_owned(),
                 warnings,
             }),
             _ => Err(problems),
@@ -232,6 +232,12 @@ pub fn log_style(env: &Env) -> LogStyle {
 
 fn path(env: &Env, name: &str, default: &str) -> PathBuf {
     PathBuf::from(env.plain(name).unwrap_or(default))
+}
+
+/// The image's version and revision, `1.4.0@4f2c…`; `unknown` outside of an image.
+#[must_use]
+pub fn image_name(env: &Env) -> &str {
+    env.plain("BOOT_IMAGE").unwrap_or("unknown")
 }
 
 fn seconds(env: &Env, name: &str, default: u64, problems: &mut Problems) -> Duration {

@@ -53,7 +53,7 @@ const TABLE: &[CodeEntry] = &[
         Server,
         "move the data to a database with ENCODING 'UTF8': this encoding lacks the character",
     ),
-    entry("22", Final, Data, "correct the rows that do not fit, or the statement"),
+    entry("22", Final, Data, "correct the rows that do not fit, then start again"),
     entry("23502", Final, Data, "fill the column in the rows where it is null, then start again"),
     entry("23503", Final, Data, "remove the rows whose reference does not exist, then start again"),
     entry("23505", Final, Data, "remove the duplicate rows, then start again"),
@@ -81,7 +81,12 @@ const TABLE: &[CodeEntry] = &[
         Server,
         "bring the object or the server into the state that the message names, then start again",
     ),
-    entry("57014", Final, Server, "a statement was canceled: raise statement_timeout for the role, then start again"),
+    entry(
+        "57014",
+        Final,
+        Statement,
+        "give the statement more time (`-- statement-timeout`, PGOPTIONS), or make it faster",
+    ),
     entry("57P03", Transient, Server, "wait until the server has started"),
     entry("57P05", Final, Server, "raise idle_session_timeout for the role, then start again"),
     entry("57", Transient, Server, "start again once the server runs"),
@@ -113,6 +118,64 @@ pub fn fault(code: &str) -> Party {
 #[must_use]
 pub fn remedy(code: &str) -> Option<&'static str> {
     find(code).map(|entry| entry.remedy)
+}
+
+/// The remedy for a statement that PostgreSQL refused, for its cause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remedy {
+    /// The party that can remove the cause.
+    pub party: Party,
+    text: String,
+}
+
+impl Remedy {
+    /// The remedy for an error. `by_author` is the one for a statement that is wrong.
+    #[must_use]
+    pub fn of(code: &str, message: &str, by_author: &str) -> Remedy {
+        let party = fault(code);
+        let remedy = remedy(code).unwrap_or_default();
+        let text = match party {
+            Party::Statement if remedy.is_empty() => by_author.to_owned(),
+            Party::Statement => format!("{remedy}; {by_author}"),
+            Party::Data => format!("{remedy}; if the rows are right, {by_author}"),
+            Party::Role => grant(message).unwrap_or_else(|| remedy.to_owned()),
+            Party::Server => remedy.to_owned(),
+        };
+        Remedy { party, text }
+    }
+
+    /// The remedy for a statement that is wrong.
+    #[must_use]
+    pub fn author(text: &str) -> Remedy {
+        Remedy { party: Party::Statement, text: text.to_owned() }
+    }
+}
+
+impl std::fmt::Display for Remedy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Returns the statement that gives the role a missing privilege, by PostgreSQL's English message; `None` for another
+/// language or object.
+fn grant(message: &str) -> Option<String> {
+    const GRANTS: [(&str, &str); 9] = [
+        ("permission denied for database ", "GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {} TO the boot's role"),
+        ("permission denied for schema ", "GRANT USAGE, CREATE ON SCHEMA {} TO the boot's role"),
+        ("permission denied for table ", "GRANT ALL ON TABLE {} TO the boot's role"),
+        ("permission denied for view ", "GRANT ALL ON TABLE {} TO the boot's role"),
+        ("permission denied for sequence ", "GRANT ALL ON SEQUENCE {} TO the boot's role"),
+        ("must be owner of table ", "ALTER TABLE {} OWNER TO the boot's role"),
+        ("must be owner of view ", "ALTER VIEW {} OWNER TO the boot's role"),
+        ("permission denied to create extension ", "CREATE EXTENSION {} in this database"),
+        ("must be owner of schema ", "ALTER SCHEMA {} OWNER TO the boot's role"),
+    ];
+    GRANTS.iter().find_map(|(words, statement)| {
+        let (_, object) = message.split_once(words)?;
+        let statement = statement.replace("{}", object.split(':').next().unwrap_or(object));
+        Some(format!("let the owner or a superuser run {statement}, then start again"))
+    })
 }
 
 /// Classes whose DETAIL or message can contain the content of a row: cardinality, data and integrity errors, a view's
@@ -182,7 +245,7 @@ mod tests {
         ("55000", Final, Server),
         ("55006", Transient, Server),
         ("55P03", Transient, Server),
-        ("57014", Final, Server),
+        ("57014", Final, Statement),
         ("57P01", Transient, Server),
         ("57P02", Transient, Server),
         ("57P03", Transient, Server),
@@ -215,6 +278,30 @@ mod tests {
             let is_hidden =
                 TABLE[..index].iter().any(|before| entry.code.len() == 5 && entry.code.starts_with(before.code));
             assert!(!is_twice && !is_hidden, "{}", entry.code);
+        }
+    }
+
+    #[test]
+    fn a_missing_privilege_is_granted_by_name() {
+        for (message, words) in [
+            ("permission denied for database trm", "run GRANT CONNECT, CREATE, TEMPORARY ON DATABASE trm TO"),
+            ("changing laps: must be owner of table laps", "run ALTER TABLE laps OWNER TO"),
+            ("permission denied to create extension \"postgis\": Must be", "run CREATE EXTENSION \"postgis\" in"),
+            ("keine Berechtigung", "grant the role the privilege that the message names"),
+        ] {
+            let remedy = Remedy::of("42501", message, "").to_string();
+            assert!(remedy.contains(words), "{remedy}");
+        }
+    }
+
+    #[test]
+    fn remedies_follow_the_party() {
+        for (code, words) in [
+            ("42P01", "correct the file"),
+            ("23505", "remove the duplicate rows, then start again; if the rows are right, correct the file"),
+            ("53100", "free disk space on the database server, then start again"),
+        ] {
+            assert_eq!(Remedy::of(code, "", "correct the file").to_string(), words);
         }
     }
 

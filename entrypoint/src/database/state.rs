@@ -39,11 +39,18 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
     if row.get(0) {
         return Ok(());
     }
+    // Also because a schema that a DBA has created needs no CREATE privilege on the database.
+    let row = client.query_one("select to_regnamespace('boot') is null", &[]).await?;
+    if row.get(0) {
+        let comment = "State of the image''s boot: what it applied to this database";
+        client
+            .batch_execute(&format!("begin; create schema boot; comment on schema boot is '{comment}'; commit"))
+            .await?;
+    }
     client
         .batch_execute(
             "begin;
              set local client_min_messages = warning;
-             create schema if not exists boot;
              create table if not exists boot.migrations (
                  phase               text               not null,
                  filename            text collate \"C\" not null,
@@ -80,7 +87,6 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
              alter table boot.migrations add column if not exists breaks_older_images boolean not null default false;
              alter table boot.snapshots add column if not exists fingerprint text;
              alter table boot.snapshots add column if not exists ledger text;
-             comment on schema boot is 'State of the image''s boot: what it applied to this database';
              commit;",
         )
         .await

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use super::protocol::{Bootstrapped, Change, Failure, Reply, Request, SchemaPlan};
 use super::snapshot::Snapshot;
+use crate::database::sqlstate::Remedy;
 
 /// The bridge's file in the scripts folder.
 const SCRIPT: &str = "bridge.mjs";
@@ -43,6 +44,20 @@ pub enum BridgeError {
     /// The reply does not belong to the request.
     #[error("the Node process answered out of turn: {0}")]
     OutOfTurn(String),
+}
+
+impl BridgeError {
+    /// Returns the remedy for the cause. `by_author` is the one for a snapshot or a migration that is wrong.
+    #[must_use]
+    pub fn remedy(&self, by_author: &str) -> Remedy {
+        match self {
+            BridgeError::Failed(failure) => match &failure.code {
+                Some(code) if code.len() == 5 => Remedy::of(code, &failure.message, by_author),
+                _ => Remedy::author(by_author),
+            },
+            _ => Remedy::author("start again; if it happens again, run the previous image"),
+        }
+    }
 }
 
 /// A running bridge. Dropping it kills the process.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio_postgres::Client;
 
 use super::MigrationFile;
-use super::failure::{ApplyError, FileFailure, PartialProgress, SqlRefusal, sql_error};
+use super::failure::{ApplyError, BY_AUTHOR, FileFailure, PartialProgress, SqlRefusal, sql_error};
 use super::indexes::{Built, Index, concurrent_index, drop_invalid, invalid};
 use super::ledger::{LedgerRow, record};
 use super::locate_error::marked;
@@ -14,6 +14,7 @@ use super::source_location::SourceLocation;
 use crate::attic::{self, Insertion, Stash};
 use crate::config::DatabaseConfig;
 use crate::database::lock_retry::{BlockerMonitor, LockRetry, milliseconds};
+use crate::database::sqlstate::Remedy;
 use crate::database::{BootLock, Session, VerifyError, describe, settings};
 use crate::log::Log;
 use crate::quote::literal;
@@ -121,7 +122,7 @@ async fn in_transactions(
             }
             Err(AttemptError::Refused(reason)) => {
                 let (place, kept) = (file.filename.clone(), PartialProgress::Nothing);
-                return Err(ApplyError::Sql { place, reason, kept }.into());
+                return Err(ApplyError::Sql { place, reason, kept, remedy: Remedy::author(BY_AUTHOR) }.into());
             }
         }
     }
@@ -365,6 +366,7 @@ async fn each_statement(
                 place: format!("{}:{line}:{column}", file.filename),
                 reason: format!("{name} is INVALID: another session's attempt to build it failed or is still running"),
                 kept: PartialProgress::after(file, file.statements.len()),
+                remedy: Remedy::author(BY_AUTHOR),
             }));
         }
     }

@@ -8,6 +8,7 @@ use super::MigrationFile;
 use super::locate_error::{PgErrorContext, locate_error};
 use super::source_location::SourceLocation;
 use crate::database::lock_retry::{Blocked, is_lock_failure};
+use crate::database::sqlstate::Remedy;
 use crate::database::{Session, VerifyError, describe};
 use crate::log::Log;
 
@@ -49,11 +50,14 @@ impl fmt::Display for PartialProgress {
     }
 }
 
+/// The remedy for a file that is wrong.
+pub(super) const BY_AUTHOR: &str = "correct the file and build a new image";
+
 /// An error of applying a migration.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// The server refused a statement.
-    #[error("{place}: {reason}; {kept}: correct the file and build a new image")]
+    #[error("{place}: {reason}; {kept}: {remedy}")]
     Sql {
         /// `001_a.sql:3:7`, or the file alone if the transaction failed as a whole.
         place: String,
@@ -61,6 +65,8 @@ pub enum ApplyError {
         reason: String,
         /// The part of the file that stays applied.
         kept: PartialProgress,
+        /// The remedy for the cause.
+        remedy: Remedy,
     },
     /// Another session did not release a lock.
     #[error("{filename}: {blocked}; {kept}: end that session or raise MIGRATION_LOCK_TIMEOUT, then start again")]
@@ -184,5 +190,5 @@ pub(super) fn sql_error(session: &Session, file: &MigrationFile, refusal: SqlRef
     if matches!(db.code().code(), "25001" | "2D000") && sent.is_none() {
         reason.push_str("; move it into a file with the directive `-- no-transaction`, where it runs on its own");
     }
-    ApplyError::Sql { place, reason, kept }
+    ApplyError::Sql { place, reason, kept, remedy: Remedy::of(db.code().code(), db.message(), BY_AUTHOR) }
 }

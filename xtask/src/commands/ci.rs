@@ -60,7 +60,7 @@ impl Step {
             Step::Docs => docs::check().map(|()| true),
             Step::Language => language::check(),
             Step::Scripts => test_scripts(),
-            Step::Test => tool(Tool::Devtools, &["test"]),
+            Step::Test => tool(Tool::Devtools, &["test", "--no-fail-fast"]),
             Step::Verify => tool(Tool::Acceptance, if strict { &["verify", "--strict"] } else { &["verify"] }),
         }
     }

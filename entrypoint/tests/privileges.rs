@@ -1,0 +1,75 @@
+//! The smallest set of grants, and the messages for roles that have less.
+
+mod common;
+
+use common::{BootResult, Database, Image, run};
+use contract::ExitCode;
+
+/// A database whose boot role has the grants of these statements; `{role}` is its name.
+async fn boot_as(database: &Database, image: &Image, grants: &str) -> BootResult {
+    let parts = database.connection_parts();
+    let role = format!("boot_{}", parts.database);
+    let client = database.connect().await;
+    let grants = grants.replace("{role}", &role).replace("{database}", &parts.database);
+    client
+        .batch_execute(&format!("create role {role} login password 'p'; {grants}"))
+        .await
+        .unwrap_or_else(|error| panic!("{grants}: {error}"));
+    let ended = run(&mut image.boot(&format!("postgres://{role}:p@{}/{}", parts.server(), parts.database)));
+    client.batch_execute(&format!("drop owned by {role}; drop role {role}")).await.expect("the role is ours");
+    ended
+}
+
+const DIRECTUS: &str = "grant usage, create on schema public to {role};
+    grant all on all tables in schema public to {role};";
+
+#[tokio::test]
+async fn schema_of_a_dba_needs_no_privilege_on_the_database() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    let grants = format!("{DIRECTUS} create schema boot; grant usage, create on schema boot to {{role}}");
+    let ended = boot_as(&database, &image, &grants).await;
+    assert_eq!(ended.code, 0, "{}", ended.output);
+}
+
+#[tokio::test]
+async fn missing_privilege_is_named_with_its_grant() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    let ended = boot_as(&database, &image, DIRECTUS).await;
+    let words = ["permission denied for database", "GRANT CONNECT, CREATE, TEMPORARY ON DATABASE", "then start again"];
+    ended.assert_failed("db-init", ExitCode::DatabaseRefused, &words);
+
+    image.write("db-init/003_owner.sql", "alter table directus_users add column x int;");
+    let grants = format!("{DIRECTUS} create schema boot; grant all on schema boot to {{role}}");
+    let database = Database::bootstrapped().await;
+    let ended = boot_as(&database, &image, &grants).await;
+    let words = ["003_owner.sql:1:1", "must be owner of table directus_users", "ALTER TABLE directus_users OWNER TO"];
+    ended.assert_failed("db-init", ExitCode::DatabaseRefused, &words);
+}
+
+#[tokio::test]
+async fn rows_that_contradict_a_file_are_the_cause_and_are_not_shown() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    let client = database.connect().await;
+    client
+        .batch_execute(
+            "create table people (id int, email text); insert into people values (1, 'hunter2'), (1, 'hunter2')",
+        )
+        .await
+        .expect("an empty schema");
+    for (sql, words) in [
+        ("alter table people add unique (email);", ["columns email", "remove the duplicate rows"]),
+        ("alter table people add check (id > 1);", ["is violated by some row", "violate the constraint"]),
+        ("insert into people values (null, 'x'); alter table people alter id set not null;", ["null values", "fill"]),
+        ("alter table people alter email type int using email::int;", ["type integer: \"…\"", "correct the rows"]),
+        ("alter table people add exclude (id with =);", ["columns id", "overlap"]),
+        (
+            "create table teams (id int primary key); alter table people add foreign key (id) references teams;",
+            ["columns id", "whose reference does not exist"],
+        ),
+    ] {
+        image.write("db-init/003_people.sql", sql);
+        let ended = run(&mut image.boot(database.url()));
+        ended.assert_failed("db-init", ExitCode::MigrationFailed, &words);
+        assert!(ended.last.message.contains("if the rows are right, correct the file"), "{}", ended.last.message);
+    }
+}
