@@ -263,7 +263,7 @@ impl From<SettingError> for BootError {
     fn from(error: SettingError) -> Self {
         match error {
             SettingError::Query(error) => BootError::Query(error),
-            unusual @ SettingError::Unusual { .. } => BootError::Setting(unusual),
+            refused => BootError::Setting(refused),
         }
     }
 }

@@ -309,7 +309,7 @@ async fn plan_describes_the_next_boot_and_its_exit_code_is_the_verdict() {
     let unreachable = unreachable.expect("the binary runs");
     assert_eq!(unreachable.status.code(), Some(i32::from(ExitCode::DatabaseUnreachable.code())));
     assert!(unreachable.stdout.is_empty());
-    assert!(String::from_utf8_lossy(&unreachable.stderr).contains("2/8 database failed: no answer"));
+    assert!(String::from_utf8_lossy(&unreachable.stderr).contains("2/8 database failed: no connection"));
 }
 
 #[tokio::test]

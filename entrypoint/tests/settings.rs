@@ -93,8 +93,10 @@ impl Role {
 /// Boots twice.
 fn judge(role: &Role, name: &str, value: &str) -> Result<(), String> {
     let image = Image::new();
-    // Longer than any timeout of a case.
-    image.write("db-init/003_slow.sql", "select pg_sleep(0.1);");
+    if name.ends_with("_timeout") {
+        // Longer than the timeout.
+        image.write("db-init/003_slow.sql", "select pg_sleep(0.5);");
+    }
     let first = run(&mut image.boot(&role.url));
     if REFUSED.contains(&(name, value.trim_matches('\''))) {
         let is_named = first.last.message.contains(&format!("{name} is"));
@@ -132,7 +134,7 @@ async fn cases(client: &Client) -> Vec<(String, String)> {
         }
         let values: Vec<String> = match kind.as_str() {
             // Zero switches it off.
-            _ if name.ends_with("_timeout") && row.get::<_, Option<&str>>(4) == Some("0") => vec!["40".to_owned()],
+            _ if name.ends_with("_timeout") && row.get::<_, Option<&str>>(4) == Some("0") => vec!["300".to_owned()],
             "bool" => vec![if present == "on" { "off" } else { "on" }.to_owned()],
             "enum" => row.get::<_, Vec<String>>(3),
             "integer" | "real" => vec![row.get(4), row.get(5)],
@@ -146,4 +148,23 @@ async fn cases(client: &Client) -> Vec<(String, String)> {
         }));
     }
     cases
+}
+
+#[tokio::test]
+async fn search_path_that_leads_elsewhere_is_refused_until_it_is_named() {
+    let template = Database::bootstrapped().await;
+    let client = template.connect().await;
+    client.batch_execute("create schema elsewhere; grant all on schema elsewhere to public").await.expect("a schema");
+    drop(client);
+    let (role, image) = (Role::with(&template, "search_path", "elsewhere, public").await, Image::new());
+    let refused = run(&mut image.boot(&role.url));
+    let words = [
+        "in the schema `elsewhere`",
+        "search_path `elsewhere, public`",
+        "DB_SEARCH_PATH=public",
+        "nothing was changed",
+    ];
+    refused.assert_failed("lock", ExitCode::DatabaseRefused, &words);
+    let ended = run(image.boot(&role.url).env("DB_SEARCH_PATH", "public"));
+    assert_eq!(ended.code, 0, "{}", ended.output);
 }

@@ -98,7 +98,7 @@ pub async fn run(request: &AtticRequest, env: &Env, log: &Log) -> Result<String,
     }
     let config = &desired.config;
     log.begin(contract::Phase::Lock);
-    session.ready().await?;
+    session.ready(&config.database).await?;
     let other = database::require_direct_connection(&session, &config.database, config.timeouts.database, log).await?;
     let (lock, _) = BootLock::acquire(other, config.timeouts.lock, log).await?;
     let done = match request {

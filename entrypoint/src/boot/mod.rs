@@ -61,7 +61,7 @@ async fn phases(desired: &DesiredState, session: &mut Session, log: &Log) -> Res
     }
     let Config { database, timeouts, .. } = &desired.config;
     postgres::wait_until_writable(session, database, timeouts.database, log).await?;
-    session.ready().await?;
+    session.ready(database).await?;
     // The lock is held by a separate connection, where no SQL file can release it.
     let other = postgres::require_direct_connection(session, database, timeouts.database, log).await?;
     let last = LastCatalog::default();

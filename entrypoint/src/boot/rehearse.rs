@@ -85,7 +85,7 @@ pub async fn rehearse(
     log: &Log,
 ) -> Result<Rehearsal, BootError> {
     let config = &desired.config;
-    session.ready().await?;
+    session.ready(&config.database).await?;
     let other = database::require_direct_connection(session, &config.database, config.timeouts.database, log).await?;
     let (lock, _) = BootLock::acquire(other, config.timeouts.lock, log).await?;
     let files = desired.migrations.files()?;

@@ -29,6 +29,8 @@ pub struct DatabaseConfig {
     pub port: u16,
     /// The driver's configuration, without the server.
     pub driver: tokio_postgres::Config,
+    /// `DB_SEARCH_PATH` is set.
+    pub has_search_path: bool,
     /// Names of the session settings that the operator gives.
     pub given_settings: Vec<String>,
     /// The folder of the scripts, for connections that Node makes.
@@ -65,7 +67,9 @@ impl DatabaseConfig {
         let direct = Direct::from_env(env, problems);
         let (settings, for_bridge) = direct.apply_to(settings?, env, problems)?;
         let Settings { host, port, database, user, password, mut options, ssl, url: _ } = settings;
-        if let Some(search_path) = search_path? {
+        let search_path = search_path?;
+        let has_search_path = search_path.is_some();
+        if let Some(search_path) = search_path {
             options.push(format!("-c search_path={}", escape_option(&search_path)));
         }
         let tls = tls::client(ssl, &host, env, problems);
@@ -86,6 +90,7 @@ impl DatabaseConfig {
             host,
             port,
             driver,
+            has_search_path,
             given_settings: settings::names_in_options(&options),
             scripts: env.plain("BOOT_SCRIPTS_DIR").unwrap_or(contract::SCRIPTS_DIR).into(),
             tls,

@@ -81,11 +81,18 @@ impl Session {
         Ok(session)
     }
 
-    /// Prepares the session for work: settings that only a superuser may change must have their usual values.
+    /// Prepares the session for work: settings that only a superuser may change must have their usual values, and new
+    /// tables must be created where Directus looks for them.
     ///
     /// # Errors
     /// [`SettingError`].
-    pub async fn ready(&self) -> Result<(), SettingError> {
+    pub async fn ready(&self, config: &DatabaseConfig) -> Result<(), SettingError> {
+        let place = "select current_schema()::text, current_setting('search_path')";
+        let row = self.client.query_one(place, &[]).await?;
+        let schema: Option<String> = row.get(0);
+        if !config.has_search_path && schema.as_deref() != Some("public") {
+            return Err(SettingError::SearchPath { schema, search_path: row.get(1) });
+        }
         for message in self.client.simple_query(&settings::unusual()).await? {
             let SimpleQueryMessage::Row(row) = message else { continue };
             let [name, present, wanted] = [0, 1, 2].map(|index| row.get(index).unwrap_or_default().to_owned());

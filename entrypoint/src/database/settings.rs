@@ -94,6 +94,19 @@ pub enum SettingError {
         /// The value that the boot needs.
         wanted: String,
     },
+    /// New tables would be created where Directus does not look.
+    #[error(
+        "new tables would be created in {}, by the search_path `{search_path}` of the role or database, but Directus looks \
+         into `public`: set DB_SEARCH_PATH to the schema that it shall use, for example DB_SEARCH_PATH=public; nothing was \
+         changed",
+        schema.as_ref().map_or_else(|| "no schema".to_owned(), |schema| format!("the schema `{schema}`"))
+    )]
+    SearchPath {
+        /// The first existing schema of the path; `None` if there is none, or the role may not use it.
+        schema: Option<String>,
+        /// `search_path`.
+        search_path: String,
+    },
     /// A query failed.
     #[error(transparent)]
     Query(#[from] tokio_postgres::Error),

@@ -8,7 +8,7 @@ use super::MigrationFile;
 use super::locate_error::{PgErrorContext, locate_error};
 use super::source_location::SourceLocation;
 use crate::database::lock_retry::{Blocked, is_lock_failure};
-use crate::database::sqlstate::Remedy;
+use crate::database::sqlstate::{Remedy, without_values};
 use crate::database::{Session, VerifyError, describe};
 use crate::log::Log;
 
@@ -178,7 +178,7 @@ pub(super) fn sql_error(session: &Session, file: &MigrationFile, refusal: SqlRef
     let place = match locate_error(&file.sql, &file.statements, sent, context) {
         Some(byte) => {
             let place = SourceLocation::at(&file.sql, byte);
-            for line in place.excerpt(&filename, &file.sql, db.message()) {
+            for line in place.excerpt(&filename, &file.sql, &without_values(db.code().code(), db.message())) {
                 log.note(line);
             }
             format!("{filename}:{}:{}", place.line, place.column)

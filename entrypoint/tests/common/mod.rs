@@ -108,7 +108,7 @@ impl Database {
     pub(crate) async fn session(&self) -> Session {
         let config = self.config();
         let session = wait(&config.database, config.timeouts.database, &log()).await.expect("the test server answers");
-        session.ready().await.expect("it answers");
+        session.ready(&config.database).await.expect("it answers");
         session
     }
 
