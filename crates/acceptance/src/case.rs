@@ -68,8 +68,8 @@ impl Case {
         if let Some(network) = &self.network {
             return Ok(network.clone());
         }
-        let Setting { engine, run, .. } = &*self.setting;
-        let network = engine.create_network(&format!("{}-{}", run.id(), self.name), run.labels()).await?;
+        let Setting { engine, session, .. } = &*self.setting;
+        let network = engine.create_network(&format!("{}-{}", session.id(), self.name), session.labels()).await?;
         self.network = Some(network.clone());
         Ok(network)
     }

@@ -9,7 +9,7 @@ use contract::{self, Event, ExitCode, LogLine, Phase};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use testbed::api::{self, Api};
-use testbed::engine::{ContainerSpec, State};
+use testbed::engine::{ContainerSpec, ContainerState};
 
 use crate::database::{self, Database};
 use crate::model::{BootTimeline, PhaseTime};
@@ -62,7 +62,7 @@ impl BootSpec {
                 ("/home/node/.pm2", "uid=1000,gid=1000,mode=0700"),
                 ("/directus/uploads", "uid=1000,gid=1000,mode=0700"),
             ],
-            check_every: Some(NEVER),
+            health_interval: Some(NEVER),
             hardened: true,
             ..ContainerSpec::default()
         };
@@ -89,7 +89,7 @@ impl BootSpec {
 
     /// Sets the interval of the engine's health checks; for checks of the health that the engine reports.
     pub fn health_interval(mut self, interval: Duration) -> Self {
-        self.spec.check_every = Some(interval);
+        self.spec.health_interval = Some(interval);
         self
     }
 
@@ -120,7 +120,7 @@ impl BootSpec {
             network: network.map(|network| (network, self.name.clone())),
             ..self.spec
         };
-        let id = setting.engine.create(&setting.run, spec).await?;
+        let id = setting.engine.create(&setting.session, spec).await?;
         Ok(Container { id, name: self.name, setting: Rc::clone(setting), started_at: Instant::now() })
     }
 }
@@ -198,7 +198,7 @@ impl Container {
                 lines = tokio::time::timeout(POLL, &mut closed).await.ok().transpose()?;
             }
             match self.state().await? {
-                State::Exited(code) => {
+                ContainerState::Exited(code) => {
                     let lines = if let Some(lines) = lines { lines } else { self.log().await? };
                     return Ok(Ended { code, lines });
                 }
@@ -216,7 +216,7 @@ impl Container {
         let waiting = Instant::now();
         loop {
             // Comes before the port: a container that has ended has none.
-            if let State::Exited(code) = self.state().await? {
+            if let ContainerState::Exited(code) = self.state().await? {
                 let last = self.log().await?.pop().unwrap_or_default();
                 bail!("{} ended with {code} before it served: {last}", self.name);
             }
@@ -242,7 +242,7 @@ impl Container {
     }
 
     /// Queries the state, including the health, from the engine.
-    pub async fn state(&self) -> anyhow::Result<State> {
+    pub async fn state(&self) -> anyhow::Result<ContainerState> {
         self.setting.engine.state(&self.id).await
     }
 

@@ -36,9 +36,9 @@ use tokio::sync::OnceCell;
 use testbed::base_images;
 use testbed::base_images::BaseImage;
 use testbed::engine::{Engine, ImageInfo};
-use testbed::image::Built;
-use testbed::migrations::Migrations;
-use testbed::run::Run;
+use testbed::image::BuiltImage;
+use testbed::migrations::CheckoutMigrations;
+use testbed::session::EngineSession;
 use testbed::ui;
 use testbed::workspace;
 use testbed::{machine, time};
@@ -101,7 +101,7 @@ pub(crate) fn list() -> String {
 const BUILDS: (&str, &str) = ("builds", "The image builds from this checkout.");
 
 /// The report on [`BUILDS`], which is omitted if an image was given.
-pub(crate) fn judge_build(result: &anyhow::Result<Built>, took: Duration) -> CheckReport {
+pub(crate) fn judge_build(result: &anyhow::Result<BuiltImage>, took: Duration) -> CheckReport {
     let mut evidence = Evidence::default();
     if let Ok(built) = result {
         evidence.figures = vec![Figure::new("image", &*built.id), Figure::new("built in", ui::seconds(took))];
@@ -154,7 +154,7 @@ pub(crate) async fn verify(
     let (began, wall_clock) = (Instant::now(), SystemTime::now());
     let judged = runner::run(&setting, &Rc::new(Servers::new(&setting)), checks, Options { jobs, keep }, began).await;
     let checks = build.into_iter().chain(judged).collect();
-    let (id, subject) = (setting.run.id().to_owned(), setting.subject.clone());
+    let (id, subject) = (setting.session.id().to_owned(), setting.subject.clone());
     report(engine, id, (wall_clock, ui::json_seconds(began.elapsed())), subject, jobs, checks).await
 }
 
@@ -181,7 +181,7 @@ pub(crate) async fn search_all(
     jobs: usize,
 ) -> anyhow::Result<search::Report> {
     let setting = prepare(engine, image, "search").await?;
-    let network = engine.create_network(&format!("{}-net", setting.run.id()), setting.run.labels()).await?;
+    let network = engine.create_network(&format!("{}-net", setting.session.id()), setting.session.labels()).await?;
     let lab = search::Lab::prepare(&setting, &Servers::new(&setting), &network, "search").await?;
     search::search(&lab, selection, jobs).await
 }
@@ -237,8 +237,8 @@ pub(crate) async fn negative(
 async fn prepare(engine: &Engine, image: &str, kind: &str) -> anyhow::Result<Rc<Setting>> {
     let database = BaseImage::postgres().await?.resolve(engine).await?;
     let subject = subject(engine, image, &database).await?;
-    let run = Rc::new(Run::start(engine, kind).await?);
-    Ok(Rc::new(setting(engine, run, subject, &database)?))
+    let session = Rc::new(EngineSession::start(engine, kind).await?);
+    Ok(Rc::new(setting(engine, session, subject, &database)?))
 }
 
 /// The context that all checks of a run share.
@@ -247,17 +247,17 @@ async fn prepare(engine: &Engine, image: &str, kind: &str) -> anyhow::Result<Rc<
 /// Fails if the SQL files of the checkout are not valid; the error lists every problem.
 pub fn setting(
     engine: &Engine,
-    run: Rc<Run>,
+    session: Rc<EngineSession>,
     subject: Subject,
     database: &testbed::base_images::Resolved,
 ) -> anyhow::Result<Setting> {
-    let migrations = Migrations::read()?;
+    let migrations = CheckoutMigrations::read()?;
     Ok(Setting {
         engine: engine.clone(),
-        secrets: Secrets::new(run.id()),
-        run,
+        secrets: Secrets::new(session.id()),
+        session,
         subject,
-        options: migrations.options_for(database),
+        options: migrations.session_options_for(database),
         migrations: Rc::new(migrations),
         contents: OnceCell::new(),
         added_files: OnceCell::new(),

@@ -144,15 +144,15 @@ pub(crate) async fn run(setting: Rc<Setting>, checks: &[&'static Check], jobs: u
     }
     let servers = Rc::new(Servers::new(&setting));
     let permits = Semaphore::new(jobs);
-    let live = ui::Live::start();
+    let spinner = ui::Spinner::start();
     let selected = checks.iter().flat_map(|check| mutants_of(check).map(move |mutant| (*check, mutant)));
     let mut running: FuturesUnordered<_> = selected
         .enumerate()
         .map(|(index, (check, mutant))| {
-            let (permits, live, setting, servers) = (&permits, &live, &setting, &servers);
+            let (permits, spinner, setting, servers) = (&permits, &spinner, &setting, &servers);
             async move {
                 let permit = permits.acquire().await;
-                live.still(&format!("{}: {}", check.name, mutant.how));
+                spinner.update(&format!("{}: {}", check.name, mutant.how));
                 let outcome = run_one(setting, servers, check, mutant, index).await;
                 drop(permit);
                 anyhow::Ok((index, outcome.with_context(|| format!("{}: {}", check.name, mutant.how))?))
@@ -164,7 +164,7 @@ pub(crate) async fn run(setting: Rc<Setting>, checks: &[&'static Check], jobs: u
         let (index, outcome) = outcome?;
         let reason = outcome.reason.as_deref().unwrap_or("it passed");
         let text = format!("{}: {} ({:.1} s)", outcome.check, outcome.how, outcome.seconds);
-        live.line(|| match outcome.verdict {
+        spinner.line(|| match outcome.verdict {
             Verdict::Caught => ui::status("Caught", &text),
             Verdict::NotRun => ui::warning(&format!("{text}: not run: {reason}")),
             Verdict::Survived | Verdict::WrongReason => {
@@ -176,7 +176,7 @@ pub(crate) async fn run(setting: Rc<Setting>, checks: &[&'static Check], jobs: u
     outcomes.sort_by_key(|(index, _)| *index);
     Ok(Report {
         schema: 1,
-        run: setting.run.id().to_owned(),
+        run: setting.session.id().to_owned(),
         image: setting.subject.image.clone(),
         image_id: setting.subject.image_id.clone(),
         seconds: ui::json_seconds(began.elapsed()),
@@ -199,7 +199,7 @@ async fn run_one(
     let base = info.labels.get("org.opencontainers.image.base.name").cloned().unwrap_or_default();
     let broken = Rc::new(Setting {
         engine: setting.engine.clone(),
-        run: Rc::clone(&setting.run),
+        session: Rc::clone(&setting.session),
         subject: Subject { image: image.clone(), image_id: info.id, base, ..setting.subject.clone() },
         migrations: Rc::clone(&setting.migrations),
         options: setting.options.clone(),
@@ -235,9 +235,9 @@ async fn build(setting: &Setting, mutant: &Mutant, name: &str) -> anyhow::Result
         let path = folder.join(name);
         std::fs::write(&path, content).with_context(|| format!("failed to write {path}"))?;
     }
-    let tag = format!("trm-negative/{name}:{}", setting.run.id());
+    let tag = format!("trm-negative/{name}:{}", setting.session.id());
     let mut cmd = Cmd::new("docker").args(["buildx", "build", "--load", "--quiet", "--provenance=false"]);
-    for (name, value) in setting.run.labels() {
+    for (name, value) in setting.session.labels() {
         cmd = cmd.arg("--label").arg(format!("{name}={value}"));
     }
     // Only the engine's own builder can use local images.

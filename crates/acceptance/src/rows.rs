@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, ensure};
 use testbed::api::Api;
-use testbed::schema::Schema;
+use testbed::schema::DataModel;
 
 use crate::columns::Column;
 use crate::database::Database;
@@ -123,7 +123,7 @@ fn is_ready(table: &str, columns: &[Column], waiting: &BTreeSet<&str>) -> bool {
 
 /// Checks that the API serves as many items of each collection as there are rows.
 pub(crate) async fn served(api: &Api, database: &Database) -> anyhow::Result<()> {
-    for table in Schema::snapshot()?.tables() {
+    for table in DataModel::snapshot()?.tables() {
         let rows = database.value(&format!("select count(*) from public.\"{table}\"")).await?;
         let items = api.get(&format!("/items/{table}?limit=-1")).await?;
         let served = items.as_array().map_or(0, Vec::len);

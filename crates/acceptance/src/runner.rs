@@ -123,7 +123,7 @@ async fn run_check(
     };
     drop(permit);
     if status == Status::Fail && options.keep {
-        setting.run.keep();
+        setting.session.keep();
         report.evidence.lines.extend(case.log_commands());
     } else if let Err(error) = case.remove().await {
         // The run removes the rest at its end, but a failed removal is still a defect of the check.
@@ -146,7 +146,7 @@ pub(super) fn judge(result: anyhow::Result<()>) -> (Status, Option<String>) {
 
 /// The progress on the terminal: one line for each finished check, and the names of those that run.
 struct Progress {
-    live: ui::Live,
+    spinner: ui::Spinner,
     running: std::cell::RefCell<Vec<&'static str>>,
     done: std::cell::Cell<usize>,
     all: usize,
@@ -154,7 +154,7 @@ struct Progress {
 
 impl Progress {
     fn new(all: usize) -> Progress {
-        Progress { live: ui::Live::start(), running: Default::default(), done: Default::default(), all }
+        Progress { spinner: ui::Spinner::start(), running: Default::default(), done: Default::default(), all }
     }
 
     fn begin(&self, check: &Check) {
@@ -167,7 +167,7 @@ impl Progress {
         self.done.set(self.done.get() + 1);
         let took = ui::seconds(Duration::from_secs_f64(report.seconds));
         let reason = report.reason.as_deref().unwrap_or_default();
-        self.live.line(|| match report.status {
+        self.spinner.line(|| match report.status {
             Status::Pass => ui::status("Pass", &format!("{} ({took}): {}", check.name, check.promise)),
             Status::Fail => ui::error(&format!("{} ({took}): {}\n{:>13}{reason}", check.name, check.promise, "")),
             Status::NotRun => ui::warning(&format!("{} was not run: {reason}", check.name)),
@@ -177,7 +177,7 @@ impl Progress {
 
     fn show(&self) {
         let running = self.running.borrow().join(", ");
-        self.live.still(&format!("{}/{} {running}", self.done.get(), self.all));
+        self.spinner.update(&format!("{}/{} {running}", self.done.get(), self.all));
     }
 }
 

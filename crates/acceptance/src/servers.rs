@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail, ensure};
-use testbed::engine::{ContainerSpec, State};
+use testbed::engine::{ContainerSpec, ContainerState};
 use testbed::postgres;
 use tokio::sync::OnceCell;
 
@@ -87,14 +87,14 @@ impl Servers {
             network,
             ..postgres::server(&self.setting.subject.database, USER, &password, FIRST)
         };
-        let id = self.setting.engine.create(&self.setting.run, spec).await?;
+        let id = self.setting.engine.create(&self.setting.session, spec).await?;
         self.setting.engine.start(&id).await?;
         let port = self.setting.engine.published_port(&id, 5432).await?;
         let database = Database::first(&host, port, password);
         let began = Instant::now();
         // Connects over TCP: the temporary server of an image's first start only listens on the socket.
         while let Err(error) = database.value("select 1").await {
-            if let State::Exited(code) = self.setting.engine.state(&id).await? {
+            if let ContainerState::Exited(code) = self.setting.engine.state(&id).await? {
                 let lines = self.setting.engine.last_lines(&id, 20).await?;
                 bail!("the database ended with {code}; its last lines:\n{lines}");
             }

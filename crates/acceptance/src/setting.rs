@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use testbed::engine::{Engine, FileContent, LayerFile};
-use testbed::migrations::Migrations;
-use testbed::run::Run;
+use testbed::migrations::CheckoutMigrations;
+use testbed::session::EngineSession;
 use tokio::sync::OnceCell;
 
 use crate::model::Subject;
@@ -18,11 +18,11 @@ pub struct Setting {
     /// The engine that runs all containers.
     pub engine: Engine,
     /// The run, which owns everything that the checks create.
-    pub run: Rc<Run>,
+    pub session: Rc<EngineSession>,
     /// The image under test.
     pub subject: Subject,
     /// The SQL files of the checkout.
-    pub migrations: Rc<Migrations>,
+    pub migrations: Rc<CheckoutMigrations>,
     /// Session options (`PGOPTIONS`) for a stand-in database, which lacks extensions.
     pub options: Option<String>,
     /// Values that no log may contain.
@@ -46,9 +46,9 @@ pub struct Secrets {
 
 impl Secrets {
     /// Generates secrets that cannot occur anywhere by chance.
-    pub fn new(run: &str) -> Secrets {
+    pub fn new(session: &str) -> Secrets {
         let [database, secret, admin] =
-            ["database", "secret", "admin"].map(|name| format!("hunter2-{name}-{run}-0123456789abcdef"));
+            ["database", "secret", "admin"].map(|name| format!("hunter2-{name}-{session}-0123456789abcdef"));
         Secrets { database, secret, admin }
     }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context as _, ensure};
 
 use testbed::cmd::Cmd;
-use testbed::image::Binary;
+use testbed::image::BuildMode;
 use testbed::image::size;
 use testbed::setup;
 use testbed::workspace;
@@ -40,9 +40,9 @@ pub(crate) async fn measure(harness: &Harness, figures: &mut Figures, runs: usiz
             figures.add(Part::Image, names::BUNDLE, who.subject(), Unit::Bytes, sizes.bundle_bytes as f64);
         }
         // Not recorded: only the rebuilds are.
-        build(harness, who, Binary::Quick).await?;
+        build(harness, who, BuildMode::Quick).await?;
     }
-    build(harness, Contender::Ours, Binary::Release).await?;
+    build(harness, Contender::Ours, BuildMode::Release).await?;
     for turn in 0..runs {
         for (change, what) in [
             (Change::Snapshot, names::REBUILD_SNAPSHOT),
@@ -51,11 +51,11 @@ pub(crate) async fn measure(harness: &Harness, figures: &mut Figures, runs: usiz
         ] {
             for who in Contender::BOTH {
                 // Unique, because the engine would otherwise use its cache.
-                let mark = format!("{} {turn} {who:?}", harness.setting.run.id());
+                let mark = format!("{} {turn} {who:?}", harness.setting.session.id());
                 apply(harness, who, change, turn, &mark)?;
-                figures.seconds(Part::Image, what, who.subject(), rebuild(harness, who, Binary::Quick).await?);
+                figures.seconds(Part::Image, what, who.subject(), rebuild(harness, who, BuildMode::Quick).await?);
                 if (change, who) == (Change::Program, Contender::Ours) {
-                    let seconds = rebuild(harness, who, Binary::Release).await?;
+                    let seconds = rebuild(harness, who, BuildMode::Release).await?;
                     figures.seconds(Part::Image, names::REBUILD_RELEASE, who.subject(), seconds);
                 }
             }
@@ -91,7 +91,7 @@ fn apply(harness: &Harness, who: Contender, change: Change, turn: usize, mark: &
 }
 
 fn tag(harness: &Harness, who: Contender) -> String {
-    format!("{}:rebuilt-{}", harness.setting.run.id(), who as usize)
+    format!("{}:rebuilt-{}", harness.setting.session.id(), who as usize)
 }
 
 async fn id(harness: &Harness, who: Contender) -> anyhow::Result<String> {
@@ -101,17 +101,17 @@ async fn id(harness: &Harness, who: Contender) -> anyhow::Result<String> {
 }
 
 /// Builds a changed image, and returns the seconds that it took.
-async fn rebuild(harness: &Harness, who: Contender, binary: Binary) -> anyhow::Result<f64> {
+async fn rebuild(harness: &Harness, who: Contender, mode: BuildMode) -> anyhow::Result<f64> {
     let before = id(harness, who).await?;
     let began = Instant::now();
-    build(harness, who, binary).await?;
+    build(harness, who, mode).await?;
     let seconds = began.elapsed().as_secs_f64();
     ensure!(id(harness, who).await? != before, "the image of {who:?} did not change");
     Ok(seconds)
 }
 
 /// Builds an image as a developer does: cargo for our image, then `docker buildx build`.
-async fn build(harness: &Harness, who: Contender, binary: Binary) -> anyhow::Result<()> {
+async fn build(harness: &Harness, who: Contender, mode: BuildMode) -> anyhow::Result<()> {
     let (tag, label) = (tag(harness, who), harness.label());
     if who == Contender::Shell {
         baseline::build_command(harness.tree.as_str(), &tag, &label, &harness.base, &harness.database).read().await?;
@@ -119,10 +119,10 @@ async fn build(harness: &Harness, who: Contender, binary: Binary) -> anyhow::Res
     }
     let (target, folder) = (setup::musl_target(), workspace::target_dir().join("bench/cargo"));
     let cargo = Cmd::cargo()
-        .args(["build", "--locked", "--profile", binary.profile(), "--package", "entrypoint", "--target", &target])
+        .args(["build", "--locked", "--profile", mode.profile(), "--package", "entrypoint", "--target", &target])
         .args(["--manifest-path", harness.tree.join("Cargo.toml").as_str(), "--target-dir", folder.as_str()]);
     cargo.read().await?;
-    let from = folder.join(&target).join(binary.profile()).join("entrypoint");
+    let from = folder.join(&target).join(mode.profile()).join("entrypoint");
     let to = harness.tree.join("target/prebuilt/entrypoint");
     std::fs::create_dir_all(harness.tree.join("target/prebuilt"))?;
     std::fs::copy(&from, &to).with_context(|| format!("failed to copy {from} to {to}"))?;

@@ -1,5 +1,5 @@
 //! Test harness: a network, one PostgreSQL server with the durability of production, the two images, and a probe that
-//! measures time inside containers. Containers, images and networks carry the run's label and are removed with it.
+//! measures time inside containers. Containers, images and networks carry the label of the session and are removed with it.
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -21,7 +21,7 @@ use acceptance::setting::Setting;
 use testbed::base_images::{BaseImage, Resolved};
 use testbed::cmd::Cmd;
 use testbed::engine::Engine;
-use testbed::run::Run;
+use testbed::session::EngineSession;
 use testbed::setup;
 use testbed::ui;
 use testbed::workspace;
@@ -102,15 +102,15 @@ impl Harness {
         let base = BaseImage::directus()?.resolve(engine).await?;
         let database = BaseImage::postgres().await?.resolve(engine).await?;
         let subject = acceptance::subject(engine, image, &database).await?;
-        let run = Rc::new(Run::start(engine, "bench").await?);
-        let setting = Rc::new(acceptance::setting(engine, Rc::clone(&run), subject, &database)?);
+        let session = Rc::new(EngineSession::start(engine, "bench").await?);
+        let setting = Rc::new(acceptance::setting(engine, Rc::clone(&session), subject, &database)?);
         let probe = build_probe().await?;
         let tree = workspace::target_dir().join("bench/tree");
         copy_checkout(&tree).context("failed to copy the checkout")?;
         ui::status("Building", "the image of the shell pipeline");
-        let label = label(&run);
-        baseline::build_command(tree.as_str(), &shell_tag(&run), &label, &base, &database).read().await?;
-        let network = engine.create_network(run.id(), run.labels()).await?;
+        let label = label(&session);
+        baseline::build_command(tree.as_str(), &shell_tag(&session), &label, &base, &database).read().await?;
+        let network = engine.create_network(session.id(), session.labels()).await?;
         // Without options, PostgreSQL is as durable as in production.
         let (_, server) = Servers::new(&setting).start_with(Some((network.clone(), SERVER.to_owned())), &[]).await?;
         Ok(Harness {
@@ -152,13 +152,13 @@ impl Harness {
     pub(crate) fn image(&self, who: Contender) -> String {
         match who {
             Contender::Ours => self.setting.subject.image.clone(),
-            Contender::Shell => shell_tag(&self.setting.run),
+            Contender::Shell => shell_tag(&self.setting.session),
         }
     }
 
-    /// Returns the run's label as `key=value`; images with it are removed with the run.
+    /// Returns the label of the session as `key=value`; images with it are removed with it.
     pub(crate) fn label(&self) -> String {
-        label(&self.setting.run)
+        label(&self.setting.session)
     }
 
     /// Creates an empty database.
@@ -200,7 +200,7 @@ impl Harness {
     pub(crate) fn container(&self, who: Contender, database: &Database) -> BootSpec {
         BootSpec::new(&self.setting, "bench", database).with(|spec| {
             spec.image = self.image(who);
-            spec.check_every = None;
+            spec.health_interval = None;
             spec.hardened = false;
         })
     }
@@ -273,7 +273,7 @@ impl Harness {
         let spec = self.with_probe(self.container(who, database)).with(|spec| {
             spec.entrypoint = Some(vec!["sleep".to_owned()]);
             // Without a server the health check can only fail, and it would disturb the measurement.
-            spec.check_every = Some(Duration::from_secs(86_400));
+            spec.health_interval = Some(Duration::from_secs(86_400));
             spec.command = Some(vec!["86400".to_owned()]);
         });
         let spec = spec
@@ -298,12 +298,12 @@ impl Harness {
     }
 }
 
-fn shell_tag(run: &Run) -> String {
-    format!("{}:shell", run.id())
+fn shell_tag(session: &EngineSession) -> String {
+    format!("{}:shell", session.id())
 }
 
-fn label(run: &Run) -> String {
-    run.labels().iter().map(|(key, value)| format!("{key}={value}")).collect()
+fn label(session: &EngineSession) -> String {
+    session.labels().iter().map(|(key, value)| format!("{key}={value}")).collect()
 }
 
 /// Builds the probe with the profile and target of the boot binary.

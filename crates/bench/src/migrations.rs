@@ -106,7 +106,7 @@ mod tests {
     fn small_migrations_sort_after_the_images_own() {
         let files = files(10..=11);
         assert_eq!(files[0].0, "/directus/db-init/1000010_small.sql");
-        let own = testbed::migrations::Migrations::read().unwrap();
+        let own = testbed::migrations::CheckoutMigrations::read().unwrap();
         let last = own.files().of(contract::Phase::DbInit).last().unwrap();
         assert!(files[0].0 > format!("/directus/db-init/{}", last.filename));
         assert_eq!(files[1].1, b"insert into bench.small values (11);\n");

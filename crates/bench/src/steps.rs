@@ -91,7 +91,7 @@ fn variant(harness: &Harness, step: Step, database: &Database) -> BootSpec {
 }
 
 fn tag(harness: &Harness, dockerfile: &str) -> String {
-    format!("{}:{dockerfile}", harness.setting.run.id())
+    format!("{}:{dockerfile}", harness.setting.session.id())
 }
 
 async fn build(harness: &Harness, dockerfile: &str) -> anyhow::Result<()> {

@@ -11,10 +11,10 @@ use crate::boot_view::{BootView, Change, explain_exit};
 use testbed::base_images::BaseImage;
 use testbed::compose::{self, Compose};
 use testbed::dotenv;
-use testbed::engine::{Engine, State};
+use testbed::engine::{ContainerState, Engine};
 use testbed::http;
-use testbed::image::{self, Binary, Recipe};
-use testbed::migrations::Migrations;
+use testbed::image::{self, BuildMode, BuildOptions};
+use testbed::migrations::CheckoutMigrations;
 use testbed::ports::{self, Port};
 use testbed::setup;
 use testbed::ui;
@@ -47,22 +47,24 @@ struct PhaseTime {
 pub(crate) async fn run(flags: &grammar::DevReset) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     if flags.setup {
-        setup::run(setup::Options { install: true, tests: false, browser: false }).await?;
+        setup::run(setup::SetupOptions { install: true, tests: false, browser: false }).await?;
     }
     let engine = Engine::connect().await?;
     let database = BaseImage::postgres().await?.resolve(&engine).await?;
     let mut stand_in = database.stand_in;
     // Before the old stack is removed: a failed build leaves it running.
     if !flags.no_image {
-        let recipe =
-            Recipe { binary: if flags.release { Binary::Release } else { Binary::Quick }, ..Recipe::default() };
+        let recipe = BuildOptions {
+            mode: if flags.release { BuildMode::Release } else { BuildMode::Quick },
+            ..BuildOptions::default()
+        };
         stand_in |= image::build(&engine, &flags.tag, recipe).await?.stand_in;
     }
 
     let mut stack = Compose::new(&flags.project.name);
     stack.set("POSTGRES_IMAGE", database.name.as_str());
     stack.set("IMAGE", flags.tag.as_str());
-    if let Some(options) = Migrations::read()?.options_for(&database) {
+    if let Some(options) = CheckoutMigrations::read()?.session_options_for(&database) {
         let own = dotenv::variable("PGOPTIONS")?.unwrap_or_default();
         stack.set("PGOPTIONS", format!("{own} {options}").trim());
     }
@@ -132,30 +134,30 @@ async fn watch(engine: &Engine, stack: &Compose) -> anyhow::Result<BootView> {
     let directus = container(stack, compose::DIRECTUS).await?;
     let database = container(stack, compose::DATABASE).await?;
     let began = Instant::now();
-    let live = ui::Live::start();
+    let spinner = ui::Spinner::start();
     let mut view = BootView::default();
-    live.now(&view.current());
+    spinner.restart(&view.current());
     let mut log = std::pin::pin!(engine.log(&directus).fuse());
     let mut poll = tokio::time::interval(POLL);
     loop {
         tokio::select! {
-            Some(line) = log.next() => show(&live, &mut view, &line?),
+            Some(line) = log.next() => show(&spinner, &mut view, &line?),
             _ = poll.tick() => match engine.state(&directus).await? {
-                State::Healthy => return Ok(view),
-                State::Exited(code) => {
+                ContainerState::Healthy => return Ok(view),
+                ContainerState::Exited(code) => {
                     // The last lines may still be in the stream.
                     while let Some(Ok(line)) = log.next().await {
-                        show(&live, &mut view, &line);
+                        show(&spinner, &mut view, &line);
                     }
                     bail!("the boot ended; the last lines of its log:\n{}  {}", view.tail(), explain_exit(code));
                 }
-                State::Unhealthy => bail!("the server does not become healthy; the last lines:\n{}", view.tail()),
-                State::Starting if began.elapsed() > compose::BOOT_DEADLINE => {
+                ContainerState::Unhealthy => bail!("the server does not become healthy; the last lines:\n{}", view.tail()),
+                ContainerState::Starting if began.elapsed() > compose::BOOT_DEADLINE => {
                     let seconds = compose::BOOT_DEADLINE.as_secs();
                     bail!("not healthy after {seconds} s; the last lines:\n{}", view.tail());
                 }
-                State::Starting => {
-                    if let State::Exited(code) = engine.state(&database).await? {
+                ContainerState::Starting => {
+                    if let ContainerState::Exited(code) = engine.state(&database).await? {
                         let lines = engine.last_lines(&database, 20).await?;
                         bail!("the database ended with {code}; its last lines:\n{lines}");
                     }
@@ -165,16 +167,16 @@ async fn watch(engine: &Engine, stack: &Compose) -> anyhow::Result<BootView> {
     }
 }
 
-fn show(live: &ui::Live, view: &mut BootView, line: &str) {
+fn show(spinner: &ui::Spinner, view: &mut BootView, line: &str) {
     match view.line(line) {
         None => {}
         Some(Change::Done(done)) => {
-            live.line(|| ui::status("Booted", &done.to_line()));
-            live.now(&view.current());
+            spinner.line(|| ui::status("Booted", &done.to_line()));
+            spinner.restart(&view.current());
         }
-        Some(Change::Note(note)) => live.still(&note),
-        Some(Change::Warning(warning)) => live.line(|| ui::warning(&warning)),
-        Some(Change::Failed(failure)) => live.line(|| ui::error(&failure)),
+        Some(Change::Note(note)) => spinner.update(&note),
+        Some(Change::Warning(warning)) => spinner.line(|| ui::warning(&warning)),
+        Some(Change::Failed(failure)) => spinner.line(|| ui::error(&failure)),
     }
 }
 

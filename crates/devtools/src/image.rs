@@ -4,34 +4,34 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use testbed::engine::Engine;
-use testbed::image::size::{self, MB, Size};
-use testbed::image::{Binary, Built, Recipe, build};
+use testbed::image::size::{self, MB, SizeVerdict};
+use testbed::image::{BuildMode, BuildOptions, BuiltImage, build};
 use testbed::ui;
 
 /// Runs `image`.
 pub(crate) async fn run(flags: &grammar::Image) -> anyhow::Result<ExitCode> {
     let engine = Engine::connect().await?;
-    let binary = match (flags.source, flags.release) {
-        (true, _) => Binary::Source,
-        (false, true) => Binary::Release,
-        (false, false) => Binary::Quick,
+    let mode = match (flags.source, flags.release) {
+        (true, _) => BuildMode::Source,
+        (false, true) => BuildMode::Release,
+        (false, false) => BuildMode::Quick,
     };
-    let built = build(&engine, &flags.tag, Recipe { binary, variant: flags.variant }).await?;
+    let built = build(&engine, &flags.tag, BuildOptions { mode, variant: flags.variant }).await?;
     if flags.json {
         ui::json_result(&built)?;
     } else {
         ui::result(&render(&built));
     }
-    match size::judge(&built.sizes, flags.max_size.map(|mb| mb * MB)) {
-        Size::Fine => {}
-        Size::Large(text) => ui::warning(&text),
-        Size::TooLarge(text) => bail!(text),
+    match size::check_limits(&built.sizes, flags.max_size.map(|mb| mb * MB)) {
+        SizeVerdict::Fine => {}
+        SizeVerdict::Large(text) => ui::warning(&text),
+        SizeVerdict::TooLarge(text) => bail!(text),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn render(built: &Built) -> String {
-    let Built { image, sizes, base, variant, .. } = built;
+fn render(built: &BuiltImage) -> String {
+    let BuiltImage { image, sizes, base, variant, .. } = built;
     let layers = &sizes.layers;
     let mut rows = vec![
         ["image".to_owned(), ui::size(sizes.size_bytes), image.clone()],

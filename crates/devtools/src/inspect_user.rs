@@ -9,8 +9,8 @@ use serde::Serialize;
 use testbed::base_images::BaseImage;
 use testbed::engine::Engine;
 use testbed::image::inspection;
-use testbed::image::ownership::{Check, Files};
-use testbed::run::Run;
+use testbed::image::ownership::{FileTree, PromiseResult};
+use testbed::session::EngineSession;
 use testbed::ui;
 
 #[derive(Serialize)]
@@ -18,7 +18,7 @@ struct Report<'a> {
     image: &'a str,
     ok: bool,
     deviations: usize,
-    checks: &'a [Check],
+    checks: &'a [PromiseResult],
 }
 
 /// Runs `inspect-user`.
@@ -28,10 +28,10 @@ pub(crate) async fn run(flags: &grammar::InspectUser) -> anyhow::Result<ExitCode
     if engine.image(image).await?.is_none() {
         bail!("there is no image {image}; `cargo xtask image --tag {image}` builds it");
     }
-    let run = Run::start(&engine, "inspect").await?;
+    let session = EngineSession::start(&engine, "inspect").await?;
     ui::status("Reading", &format!("the files of {image}"));
-    let files = Files::new(engine.files(&run, image).await?);
-    let checks = inspection::inspect(&engine, &run, image, files, async || {
+    let files = FileTree::new(engine.files(&session, image).await?);
+    let checks = inspection::inspect(&engine, &session, image, files, async || {
         let base = BaseImage::directus()?.resolve(&engine).await?;
         Ok(Rc::new(inspection::added_files(&engine, image, &base.name).await?))
     })
@@ -46,7 +46,7 @@ pub(crate) async fn run(flags: &grammar::InspectUser) -> anyhow::Result<ExitCode
     Ok(if deviations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn render(checks: &[Check]) -> String {
+fn render(checks: &[PromiseResult]) -> String {
     let rows = checks.iter().map(|check| {
         let verdict = if check.ok { "ok" } else { "DEVIATION" };
         [verdict.to_owned(), check.promise.clone(), check.evidence.clone()]

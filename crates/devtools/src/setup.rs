@@ -5,21 +5,21 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use testbed::setup::{self, Options, Outcome, State};
+use testbed::setup::{self, PartState, SetupOptions, SetupOutcome};
 use testbed::ui;
 
 #[derive(Serialize)]
 struct Report<'a> {
     ok: bool,
     seconds: f64,
-    steps: &'a [Outcome],
+    steps: &'a [SetupOutcome],
 }
 
 /// Runs `setup`.
 pub(crate) async fn run(flags: &grammar::Setup) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
-    let outcomes = setup::run(Options { install: flags.yes, tests: true, browser: flags.browser }).await?;
-    let missing = outcomes.iter().filter(|outcome| outcome.state == State::Missing).count();
+    let outcomes = setup::run(SetupOptions { install: flags.yes, tests: true, browser: flags.browser }).await?;
+    let missing = outcomes.iter().filter(|outcome| outcome.state == PartState::Missing).count();
     if flags.json {
         ui::json_result(&Report { ok: missing == 0, seconds: ui::json_seconds(began.elapsed()), steps: &outcomes })?;
     } else if missing == 0 {

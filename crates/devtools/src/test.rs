@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use testbed::base_images::BaseImage;
 use testbed::cmd::Cmd;
 use testbed::engine::Engine;
-use testbed::migrations::Migrations;
-use testbed::run::Run;
+use testbed::migrations::CheckoutMigrations;
+use testbed::session::EngineSession;
 use testbed::ui;
 use testbed::{pooler, postgres};
 
@@ -20,18 +20,21 @@ pub(crate) async fn run(flags: &grammar::Test) -> anyhow::Result<ExitCode> {
 async fn test(arguments: &[String]) -> anyhow::Result<()> {
     let engine = Engine::connect().await?;
     let image = BaseImage::postgres().await?.resolve(&engine).await?;
-    let run = Run::start(&engine, "test").await?;
+    let session = EngineSession::start(&engine, "test").await?;
     ui::status("Starting", &format!("PostgreSQL ({})", image.name));
-    let network = engine.create_network(run.id(), run.labels()).await?;
-    let url = postgres::start(&engine, &run, &image, &network).await?;
-    let poolers = pooler::start(&engine, &run, &BaseImage::pooler().resolve(&engine).await?, &network).await?;
+    let network = engine.create_network(session.id(), session.labels()).await?;
+    let url = postgres::start(&engine, &session, &image, &network).await?;
+    let poolers = pooler::start(&engine, &session, &BaseImage::pooler().resolve(&engine).await?, &network).await?;
     let cmd = cargo_test(arguments)
         .env("TEST_DATABASE_URL", url)
         .env("TEST_POOLERS", poolers)
         .env("TEST_IMAGE", &image.name)
-        .stdout_is_the_result();
-    let cmd =
-        if let Some(options) = Migrations::read()?.options_for(&image) { cmd.env("PGOPTIONS", options) } else { cmd };
+        .inherit_stdout();
+    let cmd = if let Some(options) = CheckoutMigrations::read()?.session_options_for(&image) {
+        cmd.env("PGOPTIONS", options)
+    } else {
+        cmd
+    };
     cmd.run().await
 }
 

@@ -19,7 +19,7 @@ pub struct Api {
 
 /// A response of the server.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct ApiResponse {
     /// The HTTP status code.
     pub status: u16,
     /// The body; a string if it is not JSON.
@@ -65,7 +65,7 @@ impl Api {
     }
 
     /// Sends a request and returns the response; no status is an error.
-    pub async fn call(&self, method: &'static str, path: &str, body: Option<Value>) -> anyhow::Result<Answer> {
+    pub async fn call(&self, method: &'static str, path: &str, body: Option<Value>) -> anyhow::Result<ApiResponse> {
         let (url, token) = (format!("{}{path}", self.url), self.token.clone());
         // The client blocks; other checks must continue meanwhile.
         tokio::task::spawn_blocking(move || send(method, &url, &token, body)).await.context("the request panicked")?
@@ -85,7 +85,7 @@ pub async fn ping(port: u16) -> bool {
     matches!(tokio::time::timeout(Duration::from_secs(5), answer).await, Ok(Ok(true)))
 }
 
-fn send(method: &str, url: &str, token: &str, body: Option<Value>) -> anyhow::Result<Answer> {
+fn send(method: &str, url: &str, token: &str, body: Option<Value>) -> anyhow::Result<ApiResponse> {
     let agent = http::agent(Duration::from_secs(60));
     let mut request = ureq::http::Request::builder().method(method).uri(url);
     if !token.is_empty() {
@@ -96,5 +96,5 @@ fn send(method: &str, url: &str, token: &str, body: Option<Value>) -> anyhow::Re
     let mut response = agent.run(request).with_context(|| format!("{method} {url} failed"))?;
     let text = response.body_mut().read_to_string().with_context(|| format!("{method} {url}: no answer"))?;
     let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-    Ok(Answer { status: response.status().as_u16(), body })
+    Ok(ApiResponse { status: response.status().as_u16(), body })
 }

@@ -25,7 +25,7 @@ const RECIPE_LABEL: &str = "trm.standin.sources";
 
 /// The recipe of a stand-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum BaseKind {
     /// Upstream's Directus.
     Directus,
     /// PostgreSQL with TimescaleDB.
@@ -36,13 +36,13 @@ pub enum Kind {
     Rust,
 }
 
-impl Kind {
+impl BaseKind {
     fn recipe(self) -> &'static str {
         match self {
-            Kind::Directus => "directus",
-            Kind::Postgres => "postgres",
-            Kind::Pooler => "pgbouncer",
-            Kind::Rust => "rust",
+            BaseKind::Directus => "directus",
+            BaseKind::Postgres => "postgres",
+            BaseKind::Pooler => "pgbouncer",
+            BaseKind::Rust => "rust",
         }
     }
 }
@@ -51,7 +51,7 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseImage {
     /// The recipe of its stand-in.
-    pub kind: Kind,
+    pub kind: BaseKind,
     /// The publisher's name and tag.
     pub name: String,
 }
@@ -68,23 +68,23 @@ pub struct Resolved {
 impl BaseImage {
     /// The base of our image.
     pub fn directus() -> anyhow::Result<BaseImage> {
-        Ok(BaseImage { kind: Kind::Directus, name: dockerfile::argument("DIRECTUS_IMAGE")? })
+        Ok(BaseImage { kind: BaseKind::Directus, name: dockerfile::argument("DIRECTUS_IMAGE")? })
     }
 
     /// The toolchain that builds the binary when this machine's cargo does not.
     pub fn rust() -> anyhow::Result<BaseImage> {
-        Ok(BaseImage { kind: Kind::Rust, name: dockerfile::argument("RUST_IMAGE")? })
+        Ok(BaseImage { kind: BaseKind::Rust, name: dockerfile::argument("RUST_IMAGE")? })
     }
 
     /// The database of the compose file.
     pub async fn postgres() -> anyhow::Result<BaseImage> {
         let config = Compose::new(grammar::DEFAULT_PROJECT).config().await?;
-        Ok(BaseImage { kind: Kind::Postgres, name: config.service(compose::DATABASE)?.image.clone() })
+        Ok(BaseImage { kind: BaseKind::Postgres, name: config.service(compose::DATABASE)?.image.clone() })
     }
 
     /// The pooler that the boot's tests connect through.
     pub fn pooler() -> BaseImage {
-        BaseImage { kind: Kind::Pooler, name: POOLER.to_owned() }
+        BaseImage { kind: BaseKind::Pooler, name: POOLER.to_owned() }
     }
 
     /// Returns the name of its stand-in: the last part of its own name, in a namespace that does not exist in registries.
@@ -128,9 +128,9 @@ impl BaseImage {
 
     /// Pulls it and shows the progress.
     pub async fn pull(&self, engine: &Engine) -> anyhow::Result<Pull> {
-        let live = ui::Live::start();
-        live.now(&format!("asking the registry for {}", self.name));
-        engine.pull(&self.name, REGISTRY_ANSWER, |status| live.still(&format!("{}: {status}", self.name))).await
+        let spinner = ui::Spinner::start();
+        spinner.restart(&format!("asking the registry for {}", self.name));
+        engine.pull(&self.name, REGISTRY_ANSWER, |status| spinner.update(&format!("{}: {status}", self.name))).await
     }
 
     /// Returns true if its stand-in exists and was built from the current recipes.
@@ -143,8 +143,8 @@ impl BaseImage {
     pub fn stand_in_command(&self) -> anyhow::Result<Cmd> {
         let cmd = Cmd::new("scripts/standin/build.sh").arg(self.kind.recipe()).args(["--tag", &self.stand_in()]);
         let cmd = match self.kind {
-            Kind::Directus => cmd.args(["--version", self.version()]),
-            Kind::Postgres | Kind::Pooler | Kind::Rust => cmd,
+            BaseKind::Directus => cmd.args(["--version", self.version()]),
+            BaseKind::Postgres | BaseKind::Pooler | BaseKind::Rust => cmd,
         };
         Ok(cmd.args(["--for", &self.name]).arg("--label").arg(format!("{RECIPE_LABEL}={}", recipe_digest()?)))
     }
@@ -186,10 +186,10 @@ fn list_files(folder: &camino::Utf8Path, files: &mut Vec<camino::Utf8PathBuf>) -
 
 #[cfg(test)]
 mod tests {
-    use super::{BaseImage, Kind, recipe_digest};
+    use super::{BaseImage, BaseKind, recipe_digest};
 
     fn image(name: &str) -> BaseImage {
-        BaseImage { kind: Kind::Directus, name: name.to_owned() }
+        BaseImage { kind: BaseKind::Directus, name: name.to_owned() }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 
-use crate::cmd::{Cmd, Talk};
+use crate::cmd::{Cmd, PipedChild};
 
 /// Time for a page to reach an expected state.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -44,12 +44,12 @@ const FLAGS: [&str; 13] = [
 /// A browser with one page. Dropping it ends the browser and removes its profile.
 pub struct Chromium {
     // Dropped before the profile: the browser must end before its folder is removed.
-    talk: Talk,
+    child: PipedChild,
     profile: Profile,
     session: Option<String>,
     calls: u64,
     /// Uncaught errors of the page.
-    complaints: Vec<String>,
+    page_errors: Vec<String>,
     /// True if a request was aborted since the page was loaded because the machine's network changed.
     disturbed: bool,
     reloads: u32,
@@ -59,7 +59,7 @@ impl Chromium {
     /// Starts a browser with an empty page of a size in pixels; `name` is that of its temporary profile.
     pub async fn start(program: &str, name: &str, (width, height): (u32, u32)) -> anyhow::Result<Chromium> {
         let profile = Profile::new(name)?;
-        let talk = Cmd::new("sh")
+        let child = Cmd::new("sh")
             .args(["-c", WITH_PIPE])
             .arg(profile.log())
             .arg(program)
@@ -70,9 +70,9 @@ impl Chromium {
             .env("HOME", profile.0.display().to_string())
             .env("XDG_CONFIG_HOME", profile.0.display().to_string())
             .env("XDG_CACHE_HOME", profile.0.display().to_string())
-            .talk()?;
+            .spawn_piped()?;
         let mut browser =
-            Chromium { talk, profile, session: None, calls: 0, complaints: Vec::new(), disturbed: false, reloads: 0 };
+            Chromium { child, profile, session: None, calls: 0, page_errors: Vec::new(), disturbed: false, reloads: 0 };
         let target = browser.call("Target.createTarget", json!({ "url": "about:blank" })).await?;
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let session = browser.call("Target.attachToTarget", attach).await?;
@@ -116,13 +116,13 @@ impl Chromium {
             if std::mem::take(&mut self.disturbed) {
                 self.reloads += 1;
                 self.call("Page.reload", json!({})).await?;
-                self.complaints.clear();
+                self.page_errors.clear();
             }
             if began.elapsed() > PATIENCE {
                 let page = "location.pathname + ': ' + document.body.innerText";
                 let shown = self.evaluate(page).await.unwrap_or_default().to_string();
-                let complaints = self.complaints.join("; ");
-                bail!("no {what} within {} s; the page shows {shown}; its errors: {complaints}", PATIENCE.as_secs());
+                let page_errors = self.page_errors.join("; ");
+                bail!("no {what} within {} s; the page shows {shown}; its errors: {page_errors}", PATIENCE.as_secs());
             }
             tokio::time::sleep(POLL).await;
         }
@@ -158,8 +158,8 @@ impl Chromium {
     }
 
     /// Uncaught errors of the page since its last reload by [`Chromium::wait_for`].
-    pub fn complaints(&self) -> &[String] {
-        &self.complaints
+    pub fn page_errors(&self) -> &[String] {
+        &self.page_errors
     }
 
     /// Number of reloads because requests were lost.
@@ -183,10 +183,10 @@ impl Chromium {
         }
         let mut message = request.to_string().into_bytes();
         message.push(0);
-        let written = self.talk.stdin.write_all(&message).await;
+        let written = self.child.stdin.write_all(&message).await;
         loop {
             let mut message = Vec::new();
-            let read = self.talk.stdout.read_until(0, &mut message).await?;
+            let read = self.child.stdout.read_until(0, &mut message).await?;
             if written.is_err() || read == 0 {
                 let log = std::fs::read_to_string(self.profile.log()).unwrap_or_default();
                 let last: Vec<&str> = log.lines().rev().take(5).collect();
@@ -204,7 +204,7 @@ impl Chromium {
             if answer["method"] == "Runtime.exceptionThrown" {
                 let exception = &answer["params"]["exceptionDetails"];
                 let description = exception["exception"]["description"].as_str().or(exception["text"].as_str());
-                self.complaints.push(description.unwrap_or("an error without a description").to_owned());
+                self.page_errors.push(description.unwrap_or("an error without a description").to_owned());
             }
         }
     }

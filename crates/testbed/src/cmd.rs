@@ -71,7 +71,7 @@ impl Cmd {
     }
 
     /// Passes the child's stdout through to ours: its output is the result.
-    pub fn stdout_is_the_result(mut self) -> Self {
+    pub fn inherit_stdout(mut self) -> Self {
         self.stdout = Stdout::Stdout;
         self
     }
@@ -121,11 +121,11 @@ impl Cmd {
     }
 
     /// Starts it with its standard input and output as pipes.
-    pub fn talk(&self) -> anyhow::Result<Talk> {
+    pub fn spawn_piped(&self) -> anyhow::Result<PipedChild> {
         let mut group = self.spawn(Stdio::piped(), Stdio::piped(), Stdio::null())?;
         let stdin = group.child.stdin.take().context("stdin is piped")?;
         let stdout = group.child.stdout.take().context("stdout is piped")?;
-        Ok(Talk { stdin, stdout: BufReader::new(stdout), _group: group })
+        Ok(PipedChild { stdin, stdout: BufReader::new(stdout), _group: group })
     }
 
     /// Returns an error for a failing status, with the command line.
@@ -187,7 +187,7 @@ pub struct Captured {
 
 /// A running child with pipes to it. Its process group ends when this is dropped.
 #[derive(Debug)]
-pub struct Talk {
+pub struct PipedChild {
     /// The child's input.
     pub stdin: ChildStdin,
     /// The child's output.

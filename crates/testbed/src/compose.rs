@@ -54,7 +54,7 @@ impl Compose {
     }
 
     /// Returns the compose file with all variables resolved.
-    pub async fn config(&self) -> anyhow::Result<Config> {
+    pub async fn config(&self) -> anyhow::Result<ComposeConfig> {
         let json = self.cmd(["config", "--format", "json"]).read().await?;
         serde_json::from_str(&json).context("failed to parse the output of `docker compose config`")
     }
@@ -81,11 +81,11 @@ impl Compose {
 
 /// The parts of a compose file that are read here.
 #[derive(Debug, Deserialize)]
-pub struct Config {
+pub struct ComposeConfig {
     services: BTreeMap<String, Service>,
 }
 
-impl Config {
+impl ComposeConfig {
     /// Returns a service by name.
     pub fn service(&self, name: &str) -> anyhow::Result<&Service> {
         self.services.get(name).with_context(|| format!("{FILE} has no service {name}"))
@@ -115,7 +115,7 @@ pub const BOOT_DEADLINE: Duration = Duration::from_secs(900);
 
 #[cfg(test)]
 mod tests {
-    use super::{Compose, Config};
+    use super::{Compose, ComposeConfig};
 
     #[test]
     fn commands_name_file_and_project_and_hide_values() {
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn variables_are_read_from_the_output_of_compose() {
         let json = r#"{"name":"x","services":{"directus":{"image":"a:b","environment":{"A":"1","B":null}},"db":{}}}"#;
-        let config: Config = serde_json::from_str(json).unwrap();
+        let config: ComposeConfig = serde_json::from_str(json).unwrap();
         let service = config.service("directus").unwrap();
         assert_eq!((service.image.as_str(), service.variable("A"), service.variable("B")), ("a:b", Some("1"), None));
         assert_eq!(config.service("web").unwrap_err().to_string(), "compose.dev.yaml has no service web");

@@ -1,6 +1,6 @@
 //! Infrastructure of the tools: containers, databases, images, the compose stack, child processes, HTTP and a browser.
 //!
-//! Everything cleans up after itself: a [`run::Run`] removes its containers, a [`cmd::Cmd`] ends its process group.
+//! Everything cleans up after itself: a [`session::EngineSession`] removes its containers, a [`cmd::Cmd`] ends its process group.
 
 pub mod api;
 pub mod base_images;
@@ -18,8 +18,8 @@ pub mod pooler;
 pub mod ports;
 pub mod postgres;
 pub mod program;
-pub mod run;
 pub mod schema;
+pub mod session;
 pub mod setup;
 pub mod signals;
 pub mod time;

@@ -9,17 +9,17 @@ use crate::workspace;
 
 /// The files of the checkout.
 #[derive(Debug)]
-pub struct Migrations(MigrationSet);
+pub struct CheckoutMigrations(MigrationSet);
 
-impl Migrations {
+impl CheckoutMigrations {
     /// Reads them as the boot does.
     ///
     /// # Errors
     /// A folder that cannot be read, or files that break the rules; all problems are listed.
-    pub fn read() -> anyhow::Result<Migrations> {
+    pub fn read() -> anyhow::Result<CheckoutMigrations> {
         let folder = workspace::path(workspace::in_tree(DB_INIT_DIR));
         let files = MigrationSet::read(folder.as_std_path()).with_context(|| format!("{folder} is not fit to ship"))?;
-        Ok(Migrations(files))
+        Ok(CheckoutMigrations(files))
     }
 
     /// The files, as the boot sees them.
@@ -49,7 +49,7 @@ impl Migrations {
     /// Returns the session options (`-c trm.timescaledb=optional`) that make extensions optional which a stand-in for the
     /// database lacks; `None` if none are needed.
     #[must_use]
-    pub fn options_for(&self, database: &Resolved) -> Option<String> {
+    pub fn session_options_for(&self, database: &Resolved) -> Option<String> {
         let required = self.0.required_extensions();
         let optional = required.iter().filter_map(|extension| extension.optional.as_deref());
         let settings: Vec<String> = optional.map(|setting| format!("-c {setting}")).collect();

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::base_images::Resolved;
 use crate::engine::{ContainerSpec, Engine};
 use crate::postgres::{NAME, PASSWORD, USER};
-use crate::run::Run;
+use crate::session::EngineSession;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const PORT: u16 = 6432;
@@ -27,16 +27,21 @@ const POOLERS: [(&str, &str); 5] = [
     ("round-robin", "pool_mode = transaction\nserver_round_robin = 1\ndefault_pool_size = 5\nmin_pool_size = 5"),
 ];
 
-/// Starts the poolers in front of the server in `network`; they live as long as the run. Every database of the server
+/// Starts the poolers in front of the server in `network`; they live as long as the session. Every database of the server
 /// is reached by its own name. Returns `name=host:port` for each, separated by spaces.
-pub async fn start(engine: &Engine, run: &Run, image: &Resolved, network: &str) -> anyhow::Result<String> {
-    let started = POOLERS.map(|(name, settings)| start_one(engine, run, image, network, name, settings));
+pub async fn start(
+    engine: &Engine,
+    session: &EngineSession,
+    image: &Resolved,
+    network: &str,
+) -> anyhow::Result<String> {
+    let started = POOLERS.map(|(name, settings)| start_one(engine, session, image, network, name, settings));
     Ok(try_join_all(started).await?.join(" "))
 }
 
 async fn start_one(
     engine: &Engine,
-    run: &Run,
+    session: &EngineSession,
     image: &Resolved,
     network: &str,
     name: &str,
@@ -60,7 +65,7 @@ async fn start_one(
         ],
         ..ContainerSpec::default()
     };
-    let id = engine.create(run, spec).await?;
+    let id = engine.create(session, spec).await?;
     engine.start(&id).await?;
     let started = timeout(DEADLINE, listens(engine, &id)).await.context("no answer in time").and_then(|result| result);
     started.with_context(|| format!("the pooler {name} does not listen"))?;

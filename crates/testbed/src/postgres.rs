@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::base_images::Resolved;
 use crate::engine::{ContainerSpec, Engine};
-use crate::run::Run;
+use crate::session::EngineSession;
 
 /// Name of the server in its network.
 pub(crate) const NAME: &str = "postgres";
@@ -29,8 +29,13 @@ pub fn server(image: &str, user: &str, password: &str, database: &str) -> Contai
     }
 }
 
-/// Starts a server in a network, which is removed with the run, and returns its URL. The user is a superuser.
-pub async fn start(engine: &Engine, run: &Run, image: &Resolved, network: &str) -> anyhow::Result<String> {
+/// Starts a server in a network, which is removed with the session, and returns its URL. The user is a superuser.
+pub async fn start(
+    engine: &Engine,
+    session: &EngineSession,
+    image: &Resolved,
+    network: &str,
+) -> anyhow::Result<String> {
     // No durability: test data need not survive a crash. Many connections: tests run concurrently.
     let command = ["postgres", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=300"];
     let spec = ContainerSpec {
@@ -42,7 +47,7 @@ pub async fn start(engine: &Engine, run: &Run, image: &Resolved, network: &str) 
         network: Some((network.to_owned(), NAME.to_owned())),
         ..server(&image.name, USER, PASSWORD, DATABASE)
     };
-    let id = engine.create(run, spec).await?;
+    let id = engine.create(session, spec).await?;
     engine.start(&id).await?;
     engine.wait_healthy(&id, DEADLINE).await?;
     let port = engine.published_port(&id, 5432).await?;

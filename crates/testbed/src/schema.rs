@@ -12,27 +12,27 @@ use crate::workspace;
 
 /// Collections, fields and relations.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Schema {
-    collections: Vec<Collection>,
-    fields: Vec<Field>,
-    relations: Vec<Relation>,
+pub struct DataModel {
+    collections: Vec<ModelCollection>,
+    fields: Vec<ModelField>,
+    relations: Vec<ModelRelation>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct Collection {
+struct ModelCollection {
     collection: String,
     /// `None` for a folder of the menu, which has no table.
     schema: Option<Value>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct Field {
+struct ModelField {
     collection: String,
     field: String,
     #[serde(rename = "type")]
     kind: Option<String>,
     meta: Option<FieldMeta>,
-    schema: Option<Column>,
+    schema: Option<ModelColumn>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -43,7 +43,7 @@ struct FieldMeta {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct Column {
+struct ModelColumn {
     data_type: String,
     max_length: Option<i64>,
     is_nullable: bool,
@@ -53,7 +53,7 @@ struct Column {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct Relation {
+struct ModelRelation {
     collection: String,
     field: String,
     related_collection: Option<String>,
@@ -76,9 +76,9 @@ fn read_snapshot<T: DeserializeOwned>() -> anyhow::Result<T> {
 /// The properties of a collection, field or relation, by name.
 type Properties = BTreeMap<&'static str, String>;
 
-impl Schema {
+impl DataModel {
     /// Reads the checkout's snapshot.
-    pub fn snapshot() -> anyhow::Result<Schema> {
+    pub fn snapshot() -> anyhow::Result<DataModel> {
         read_snapshot()
     }
 
@@ -96,11 +96,11 @@ impl Schema {
     }
 
     /// Reads a running server's schema.
-    pub async fn live(api: &Api) -> anyhow::Result<Schema> {
+    pub async fn live(api: &Api) -> anyhow::Result<DataModel> {
         async fn all<T: DeserializeOwned>(api: &Api, path: &str) -> anyhow::Result<Vec<T>> {
             serde_json::from_value(api.get(path).await?).with_context(|| format!("{path} has an unexpected answer"))
         }
-        Ok(Schema {
+        Ok(DataModel {
             collections: all(api, "/collections").await?,
             fields: all(api, "/fields").await?,
             relations: all(api, "/relations").await?,
@@ -119,7 +119,7 @@ impl Schema {
         self.collections.iter().filter(|collection| !is_system(&collection.collection)).count()
     }
 
-    /// Returns the collections that have fields here: those of [`Schema::tables`], and extended ones of Directus.
+    /// Returns the collections that have fields here: those of [`DataModel::tables`], and extended ones of Directus.
     pub fn with_fields(&self) -> BTreeSet<&str> {
         self.fields.iter().map(|field| field.collection.as_str()).collect()
     }
@@ -131,7 +131,7 @@ impl Schema {
 
     /// Describes each difference of a live schema from this snapshot. Fields of Directus' own collections that the
     /// snapshot does not contain are ignored.
-    pub fn differences(&self, live: &Schema) -> Vec<String> {
+    pub fn differences(&self, live: &DataModel) -> Vec<String> {
         let mut found = Vec::new();
         for ((kind, expected), (_, live)) in self.properties().iter().zip(live.properties()) {
             for (name, expected) in expected {
@@ -161,13 +161,13 @@ impl Schema {
     }
 }
 
-impl Collection {
+impl ModelCollection {
     fn properties(&self) -> Properties {
         Properties::from([("table", self.schema.is_some().to_string())])
     }
 }
 
-impl Field {
+impl ModelField {
     fn properties(&self) -> Properties {
         let mut properties = Properties::from([("type", text(self.kind.as_ref()))]);
         if let Some(meta) = &self.meta {
@@ -187,7 +187,7 @@ impl Field {
     }
 }
 
-impl Relation {
+impl ModelRelation {
     fn properties(&self) -> Properties {
         let mut properties = Properties::from([("related collection", text(self.related_collection.as_ref()))]);
         if let Some(key) = &self.schema {
@@ -210,7 +210,7 @@ fn text(value: Option<&impl ToString>) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::Schema;
+    use super::DataModel;
 
     fn schema(nullable: bool, on_delete: &str) -> serde_json::Value {
         json!({
@@ -225,13 +225,13 @@ mod tests {
         })
     }
 
-    fn parsed(value: serde_json::Value) -> Schema {
+    fn parsed(value: serde_json::Value) -> DataModel {
         serde_json::from_value(value).unwrap()
     }
 
     #[test]
     fn the_checkouts_snapshot_is_read_and_equals_itself() {
-        let snapshot = Schema::snapshot().unwrap();
+        let snapshot = DataModel::snapshot().unwrap();
         assert_eq!((snapshot.tables().len(), snapshot.with_fields().len()), (11, 12));
         assert_eq!(snapshot.differences(&snapshot), [""; 0]);
     }

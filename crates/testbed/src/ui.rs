@@ -38,28 +38,28 @@ pub fn json_result(value: &impl serde::Serialize) -> anyhow::Result<()> {
 
 /// Permanent lines above one live line. Without a terminal on stderr there is no live line.
 #[derive(Debug)]
-pub struct Live {
+pub struct Spinner {
     bar: ProgressBar,
 }
 
-impl Live {
+impl Spinner {
     /// Starts with an empty live line.
-    pub fn start() -> Live {
+    pub fn start() -> Spinner {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         let template = "           {spinner:.cyan} {wide_msg} {elapsed:.dim}";
         bar.set_style(ProgressStyle::with_template(template).expect("the template is well-formed"));
         bar.enable_steady_tick(Duration::from_millis(100));
-        Live { bar }
+        Spinner { bar }
     }
 
     /// Replaces the live line and restarts its timer.
-    pub fn now(&self, text: &str) {
+    pub fn restart(&self, text: &str) {
         self.bar.reset_elapsed();
         self.bar.set_message(text.to_owned());
     }
 
     /// Replaces the live line; its timer continues.
-    pub fn still(&self, text: &str) {
+    pub fn update(&self, text: &str) {
         self.bar.set_message(text.to_owned());
     }
 
@@ -69,7 +69,7 @@ impl Live {
     }
 }
 
-impl Drop for Live {
+impl Drop for Spinner {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

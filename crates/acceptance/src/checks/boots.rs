@@ -10,8 +10,8 @@ use crate::case::Case;
 use crate::check::{Check, Need};
 use crate::container::{Container, expect_done, timeline};
 use crate::rows;
-use testbed::api::{Answer, Api};
-use testbed::schema::Schema;
+use testbed::api::{Api, ApiResponse};
+use testbed::schema::DataModel;
 use testbed::ui;
 
 pub(crate) const CHECKS: &[Check] = &[
@@ -46,7 +46,7 @@ async fn fresh_boot(case: &mut Case) -> anyhow::Result<()> {
     let container = case.start(case.boot("cold", &database)).await?;
     let api = serves(case, &container, "cold").await?;
     let log = container.log().await?;
-    let (snapshot, live) = (Schema::snapshot()?, Schema::live(&api).await?);
+    let (snapshot, live) = (DataModel::snapshot()?, DataModel::live(&api).await?);
     let migrations = Rc::clone(&case.setting.migrations);
     for (phase, message) in [
         (Phase::DbInit, migrations.all_applied(Phase::DbInit)),
@@ -172,7 +172,7 @@ async fn extension(case: &mut Case) -> anyhow::Result<()> {
     let answer = api.get(&format!("/{ENDPOINT}")).await?;
     ensure!(answer == "loaded", "the endpoint answers {answer}");
     case.figure(format!("GET /{ENDPOINT}"), "200");
-    let Answer { status, body } = api.call("GET", BUNDLED, None).await?;
+    let ApiResponse { status, body } = api.call("GET", BUNDLED, None).await?;
     let bundled = body.as_str().unwrap_or_default();
     ensure!(status == 200 && bundled.contains(DISPLAY), "{BUNDLED} answers {status}, without {DISPLAY}: {about}");
     ensure!(!bundled.contains("\"vue\""), "{BUNDLED} imports vue by its name, which no browser can resolve");

@@ -9,7 +9,7 @@ use crate::check::{Check, Need, NotRun};
 use crate::model::Picture;
 use crate::setting::ADMIN;
 use testbed::chromium::Chromium;
-use testbed::schema::Schema;
+use testbed::schema::DataModel;
 use testbed::setup;
 use testbed::ui;
 
@@ -43,14 +43,14 @@ async fn admin_ui(case: &mut Case) -> anyhow::Result<()> {
     let url = container.url().await?;
 
     let began = Instant::now();
-    let mut browser = Chromium::start(program, &format!("{}-{}", case.setting.run.id(), "admin-ui"), SIZE).await?;
+    let mut browser = Chromium::start(program, &format!("{}-{}", case.setting.session.id(), "admin-ui"), SIZE).await?;
     let version = browser.version().await?;
     case.figure("browser", version);
     browser.open(&format!("{url}/admin")).await?;
     log_in(&mut browser, &case.setting.secrets.admin).await?;
     case.figure("logged in after", ui::seconds(began.elapsed()));
 
-    let snapshot = Schema::snapshot()?;
+    let snapshot = DataModel::snapshot()?;
     for (name, path, file) in
         [("content module", "content", "admin-ui-content.png"), ("data model", "settings/data-model", "admin-ui.png")]
     {
@@ -66,7 +66,7 @@ async fn admin_ui(case: &mut Case) -> anyhow::Result<()> {
         case.evidence.pictures.push(Picture { name: format!("the {name}, logged in"), file: file.to_owned() });
         case.figure(name, format!("{} collections visible", snapshot.tables().len()));
     }
-    let errors = browser.complaints();
+    let errors = browser.page_errors();
     ensure!(errors.is_empty(), "errors in the page: {}", errors.join("; "));
     if browser.reloads() > 0 {
         case.figure("pages reloaded because the machine's network changed", browser.reloads().to_string());

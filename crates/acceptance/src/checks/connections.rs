@@ -146,7 +146,7 @@ async fn run(case: &mut Case, cells: &[&Cell]) -> anyhow::Result<BTreeMap<String
         ],
         ..ContainerSpec::default()
     };
-    let (code, output) = case.setting.engine.run_to_end(&case.setting.run, spec).await?;
+    let (code, output) = case.setting.engine.run_to_end(&case.setting.session, spec).await?;
     let last = output.lines().rev().take(8).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
     ensure!(code == 0, "the clients exited with {code}: {last}");
     let outcomes = output.lines().map(serde_json::from_str::<Outcome>);

@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use crate::case::Case;
 use crate::check::{Check, Need};
 use crate::container::Container;
-use testbed::engine::State;
+use testbed::engine::ContainerState;
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {
@@ -45,7 +45,7 @@ async fn health(case: &mut Case) -> anyhow::Result<()> {
     });
     case.line(waiting.await?);
     let state = container.state().await?;
-    ensure!(state == State::Starting, "during the boot its health is {state:?}, not starting");
+    ensure!(state == ContainerState::Starting, "during the boot its health is {state:?}, not starting");
     let (code, output) = container.exec(&[contract::BINARY, "healthcheck"]).await?;
     ensure!(code == 50, "during the boot the health check exits with {code}: {output}");
     case.line(output);
@@ -65,23 +65,23 @@ async fn hanging_server(case: &mut Case) -> anyhow::Result<()> {
     container.healthy().await?;
     signal_worker(&container, "STOP").await?;
     let began = Instant::now();
-    wait_for_state(&container, &State::Unhealthy, NOTICE).await?;
+    wait_for_state(&container, &ContainerState::Unhealthy, NOTICE).await?;
     case.figure("SIGSTOP to unhealthy", format!("{:.1} s", began.elapsed().as_secs_f64()));
     signal_worker(&container, "CONT").await?;
     let began = Instant::now();
-    wait_for_state(&container, &State::Healthy, RECOVER).await?;
+    wait_for_state(&container, &ContainerState::Healthy, RECOVER).await?;
     case.figure("SIGCONT to healthy", format!("{:.1} s", began.elapsed().as_secs_f64()));
     Ok(())
 }
 
-async fn wait_for_state(container: &Container, expected: &State, deadline: Duration) -> anyhow::Result<()> {
+async fn wait_for_state(container: &Container, expected: &ContainerState, deadline: Duration) -> anyhow::Result<()> {
     let began = Instant::now();
     loop {
         let state = container.state().await?;
         if state == *expected {
             return Ok(());
         }
-        ensure!(!matches!(state, State::Exited(_)), "the container ended: {state:?}");
+        ensure!(!matches!(state, ContainerState::Exited(_)), "the container ended: {state:?}");
         ensure!(began.elapsed() < deadline, "after {} s it is {state:?}, not {expected:?}", deadline.as_secs());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -13,8 +13,8 @@ use testbed::base_images::BaseImage;
 use testbed::dockerfile;
 use testbed::engine::{ContainerSpec, FileContent, ImageInfo, Layer, LayerFile};
 use testbed::image::inspection;
-use testbed::image::ownership::Files;
-use testbed::image::size::{self, Size};
+use testbed::image::ownership::FileTree;
+use testbed::image::size::{self, SizeVerdict};
 use testbed::image::upstream;
 use testbed::image::variant;
 use testbed::ui;
@@ -85,19 +85,19 @@ async fn size(case: &mut Case) -> anyhow::Result<()> {
     for layer in &sizes.layers {
         case.figure(&layer.instruction, ui::size(layer.size_bytes));
     }
-    match size::judge(&sizes, None) {
-        Size::Fine => {}
+    match size::check_limits(&sizes, None) {
+        SizeVerdict::Fine => {}
         // Caused by the base.
-        Size::Large(text) => case.figure("note", text),
-        Size::TooLarge(text) => bail!(text),
+        SizeVerdict::Large(text) => case.figure("note", text),
+        SizeVerdict::TooLarge(text) => bail!(text),
     }
     Ok(())
 }
 
 async fn user(case: &mut Case) -> anyhow::Result<()> {
-    let (engine, run, image) = (&case.setting.engine, &case.setting.run, &case.setting.subject.image);
-    let files = Files::new(contents(case).await?.iter().map(|file| file.entry.clone()).collect());
-    let checks = inspection::inspect(engine, run, image, files, async || added_files(case).await).await?;
+    let (engine, session, image) = (&case.setting.engine, &case.setting.session, &case.setting.subject.image);
+    let files = FileTree::new(contents(case).await?.iter().map(|file| file.entry.clone()).collect());
+    let checks = inspection::inspect(engine, session, image, files, async || added_files(case).await).await?;
     let deviations: Vec<String> =
         checks.iter().filter(|check| !check.ok).map(|check| format!("{}: {}", check.promise, check.evidence)).collect();
     for check in checks {
@@ -131,9 +131,9 @@ async fn pin(case: &mut Case) -> anyhow::Result<()> {
 
 async fn is_upstream(case: &mut Case) -> anyhow::Result<()> {
     let base = base(case).await?;
-    let Setting { engine, run, .. } = &*case.setting;
+    let Setting { engine, session, .. } = &*case.setting;
     let (added, image, upstream) =
-        tokio::try_join!(added_files(case), contents(case), engine.contents(run, &base.name))?;
+        tokio::try_join!(added_files(case), contents(case), engine.contents(session, &base.name))?;
     let added = added.iter().map(|file| file.entry.path.as_str()).collect();
     let comparison = upstream::compare(&image, &upstream, &added);
     case.figure("unchanged paths of upstream", comparison.same.to_string());
@@ -328,7 +328,7 @@ async fn run_in(case: &Case, command: &[&str]) -> anyhow::Result<(i64, String)> 
         hardened: true,
         ..ContainerSpec::default()
     };
-    case.setting.engine.run_to_end(&case.setting.run, spec).await
+    case.setting.engine.run_to_end(&case.setting.session, spec).await
 }
 
 /// The image's base, which is in the engine.
@@ -354,8 +354,8 @@ async fn subject(case: &Case) -> anyhow::Result<ImageInfo> {
 
 /// Every path of the image with its content; read once for all checks.
 async fn contents(case: &Case) -> anyhow::Result<Rc<Vec<FileContent>>> {
-    let Setting { engine, run, subject, contents, .. } = &*case.setting;
-    let read = async { anyhow::Ok(Rc::new(engine.contents(run, &subject.image).await?)) };
+    let Setting { engine, session, subject, contents, .. } = &*case.setting;
+    let read = async { anyhow::Ok(Rc::new(engine.contents(session, &subject.image).await?)) };
     Ok(Rc::clone(contents.get_or_try_init(|| read).await?))
 }
 

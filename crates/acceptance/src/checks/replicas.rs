@@ -11,7 +11,7 @@ use crate::check::{Check, Need};
 use crate::container::{Container, expect_done, timeline};
 use crate::database::Database;
 use crate::setting::PATIENCE;
-use testbed::schema::Schema;
+use testbed::schema::DataModel;
 use testbed::ui;
 
 pub(crate) const CHECKS: &[Check] = &[
@@ -84,8 +84,8 @@ async fn five_at_once(case: &mut Case) -> anyhow::Result<()> {
         ensure!(found == expected, "{found} {name}, not {expected}");
         case.figure(name, found);
     }
-    let live = Schema::live(&apis[0]).await?;
-    let differences = Schema::snapshot()?.differences(&live);
+    let live = DataModel::live(&apis[0]).await?;
+    let differences = DataModel::snapshot()?.differences(&live);
     ensure!(differences.is_empty(), "the schema differs from the snapshot: {}", differences.join("; "));
     Ok(())
 }

@@ -114,7 +114,7 @@ impl Search {
     /// Searches a container's log and the engine's details of the container.
     async fn container(&mut self, name: &str, container: &Container, case: &Case) -> anyhow::Result<()> {
         self.lines(name, &container.log().await?, case)?;
-        let details = case.setting.engine.told(&container.id).await?;
+        let details = case.setting.engine.description(&container.id).await?;
         self.text(&format!("the output of `docker inspect` for {name}"), &details, case)
     }
 

@@ -13,7 +13,7 @@ use crate::model::{BootTimeline, PhaseTime};
 use testbed::api::Api;
 use testbed::cmd::Cmd;
 use testbed::engine::Engine;
-use testbed::schema::Schema;
+use testbed::schema::DataModel;
 use testbed::ui;
 
 pub(crate) const CHECKS: &[Check] = &[Check {
@@ -46,7 +46,7 @@ struct Done {
 async fn dev_reset(case: &mut Case) -> anyhow::Result<()> {
     let engine = case.setting.engine.clone();
     // If this check does not finish, the run removes the compose project that has its id.
-    let (project, image) = (case.setting.run.id().to_owned(), case.setting.subject.image.clone());
+    let (project, image) = (case.setting.session.id().to_owned(), case.setting.subject.image.clone());
     let result = xtask(&["dev-reset", "--no-image", "--tag", &image, "--json", "--project", &project]).read().await?;
     let report: Report =
         serde_json::from_str(&result).with_context(|| format!("stdout is not a JSON line: {result}"))?;
@@ -59,7 +59,7 @@ async fn dev_reset(case: &mut Case) -> anyhow::Result<()> {
     case.evidence.boots.push(BootTimeline { name: "dev-reset".to_owned(), phases: phases.collect(), ready_ms: None });
 
     let api = Api::login(report.url.clone(), &report.email, &report.password).await?;
-    let differences = Schema::snapshot()?.differences(&Schema::live(&api).await?);
+    let differences = DataModel::snapshot()?.differences(&DataModel::live(&api).await?);
     ensure!(differences.is_empty(), "the schema differs from the snapshot: {}", differences.join("; "));
     case.figure("login", format!("{} at {}", report.email, report.url));
     let before = resources(&engine, &project).await?;

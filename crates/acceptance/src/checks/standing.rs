@@ -12,7 +12,7 @@ use crate::container::{BootSpec, Container};
 use crate::database::Database;
 use crate::rows;
 use testbed::api::Api;
-use testbed::schema::Schema;
+use testbed::schema::DataModel;
 use testbed::ui;
 
 pub(crate) const CHECKS: &[Check] = &[
@@ -288,7 +288,7 @@ const NEWER_ICON: &str = "sports_score";
 
 /// The checkout's snapshot with another icon on a collection: a change without any loss.
 fn newer_snapshot() -> anyhow::Result<String> {
-    let mut snapshot = Schema::snapshot_document()?;
+    let mut snapshot = DataModel::snapshot_document()?;
     let EditTargets { a, .. } = EditTargets::of_snapshot()?;
     let collections = snapshot["collections"].as_array_mut().context("the snapshot has no collections")?;
     let collection = collections
@@ -309,7 +309,7 @@ struct EditTargets {
 
 impl EditTargets {
     fn of_snapshot() -> anyhow::Result<EditTargets> {
-        let snapshot = Schema::snapshot()?;
+        let snapshot = DataModel::snapshot()?;
         let tables = snapshot.tables();
         let ends = tables.first().zip(tables.last());
         let (a, b) = ends.context("the snapshot has no collection with a table")?;

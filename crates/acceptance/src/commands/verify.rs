@@ -7,7 +7,7 @@ use crate::{Check, Selection, Status};
 use testbed::engine::Engine;
 use testbed::ui;
 
-use testbed::image::{self, Recipe};
+use testbed::image::{self, BuildOptions};
 
 /// Runs `verify`.
 pub async fn run(flags: &grammar::Verify) -> anyhow::Result<ExitCode> {
@@ -21,7 +21,7 @@ pub async fn run(flags: &grammar::Verify) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let build = match &flags.image {
         Some(_) => None,
-        None => Some(crate::judge_build(&image::build(&engine, tag, Recipe::default()).await, began.elapsed())),
+        None => Some(crate::judge_build(&image::build(&engine, tag, BuildOptions::default()).await, began.elapsed())),
     };
     let report = match build {
         Some(build) if build.status == Status::Fail => {

@@ -53,15 +53,15 @@ pub(crate) async fn search(lab: &Lab, selection: Selection, jobs: usize) -> anyh
     let Selection { seed, cases, first, only, fixed, most_failures, limit } = selection;
     let mut all: Vec<Case> = if fixed { fixed::cases()? } else { Vec::new() };
     all.extend((first..first + cases).map(|number| generate::generate(&lab.model, seed, number, only)));
-    let (count, live) = (all.len(), ui::Live::start());
+    let (count, spinner) = (all.len(), ui::Spinner::start());
     let tries = all.into_iter().enumerate().take_while(|_| began.elapsed() < limit);
     let tries = tries.map(|(index, case)| try_and_minimise(lab, case, index));
     let mut running = futures_util::stream::iter(tries).buffer_unordered(jobs.max(1));
     let mut results = Vec::new();
     while let Some(result) = running.next().await {
-        live.still(&format!("{}/{count}", results.len() + 1));
+        spinner.update(&format!("{}/{count}", results.len() + 1));
         if let Some(failure) = &result.failure {
-            live.line(|| ui::error(&format!("{}: {failure}\n{}", result.name, result.case)));
+            spinner.line(|| ui::error(&format!("{}: {failure}\n{}", result.name, result.case)));
         }
         results.push(result);
         if results.iter().filter(|result| result.failure.is_some()).count() >= most_failures {

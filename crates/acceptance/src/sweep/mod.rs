@@ -19,7 +19,7 @@ use futures_util::StreamExt as _;
 use grammar::Scenario;
 use pg_fault_proxy::{Action, Direction, Fault, Position, Proxy, Trace};
 use serde_json::{Value, json};
-use testbed::schema::Schema;
+use testbed::schema::DataModel;
 use tokio::sync::oneshot;
 
 use super::database::Database;
@@ -50,7 +50,8 @@ pub(crate) async fn sweep(
     density: Density,
     jobs: usize,
 ) -> anyhow::Result<Vec<Swept>> {
-    let network = setting.engine.create_network(&format!("{}-net", setting.run.id()), setting.run.labels()).await?;
+    let network =
+        setting.engine.create_network(&format!("{}-net", setting.session.id()), setting.session.labels()).await?;
     let mut swept = Vec::new();
     for scenario in scenarios {
         let name = scenario.name();
@@ -58,13 +59,13 @@ pub(crate) async fn sweep(
         let sweep = Sweep::prepare(setting, servers, &network, *scenario).await?;
         let points = points(&sweep.trace, density, &Kind::ALL);
         ui::status("Sweeping", &format!("{} points of {} messages", points.len(), sweep.trace.messages.len()));
-        let live = ui::Live::start();
+        let spinner = ui::Spinner::start();
         let mut done = 0;
         let mut outcomes = sweep
             .run(&points, jobs, |outcome| {
                 done += 1;
-                live.still(&format!("{name} {done}/{}", points.len()));
-                live.line(|| match &outcome.failure {
+                spinner.update(&format!("{name} {done}/{}", points.len()));
+                spinner.line(|| match &outcome.failure {
                     None => ui::status("Converged", &format!("{name}: {}: {}", outcome.point(), outcome.words())),
                     Some(failure) => ui::error(&format!("{name}: {}: {failure}", outcome.point())),
                 });
@@ -360,7 +361,7 @@ fn with_files(boot: BootSpec, scenario: Scenario) -> anyhow::Result<BootSpec> {
     let migration = "create table public.swept (id integer primary key, note text);\n\
                      insert into public.swept values (1, 'before the sweep');\n";
     Ok(boot
-        .file(SNAPSHOT_FILE, with_one_more_field(Schema::snapshot_document()?)?.to_string())
+        .file(SNAPSHOT_FILE, with_one_more_field(DataModel::snapshot_document()?)?.to_string())
         .file(&format!("{DB_INIT_DIR}/900_swept.sql"), migration))
 }
 
@@ -398,7 +399,7 @@ mod tests {
 
     #[test]
     fn an_upgrade_adds_exactly_one_field() {
-        let old = Schema::snapshot_document().unwrap();
+        let old = DataModel::snapshot_document().unwrap();
         let mut new = with_one_more_field(old.clone()).unwrap();
         let field = new["fields"].as_array_mut().unwrap().pop().unwrap();
         assert_eq!(new, old);

@@ -17,7 +17,7 @@ use bollard::query_parameters::{
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 
 use super::{Engine, is_not_found};
-use crate::run::Run;
+use crate::session::EngineSession;
 
 /// Time until the first success of a health check that runs more often than the image's own.
 const START_PERIOD: Duration = Duration::from_secs(600);
@@ -41,7 +41,7 @@ pub struct ContainerSpec {
     pub healthcheck: Option<&'static str>,
     /// The interval of the health check, instead of the image's own. It also raises the start period to 10 minutes: on a
     /// busy machine a boot may outlast the image's.
-    pub check_every: Option<Duration>,
+    pub health_interval: Option<Duration>,
     /// The network to join and the container's name in it, instead of the engine's default network.
     pub network: Option<(String, String)>,
     /// True to run as in production: read-only root file system, no capabilities, no new privileges.
@@ -52,7 +52,7 @@ pub struct ContainerSpec {
 
 /// The state of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum ContainerState {
     /// Runs, and its health check has not passed yet.
     Starting,
     /// Its health check passes.
@@ -64,10 +64,10 @@ pub enum State {
 }
 
 impl Engine {
-    /// Creates a container that belongs to a run, and returns its id.
-    pub async fn create(&self, run: &Run, spec: ContainerSpec) -> anyhow::Result<String> {
+    /// Creates a container that belongs to a session, and returns its id.
+    pub async fn create(&self, session: &EngineSession, spec: ContainerSpec) -> anyhow::Result<String> {
         let (image, files) = (spec.image.clone(), spec.files.clone());
-        let created = self.docker.create_container(None, body(run, spec)).await;
+        let created = self.docker.create_container(None, body(session, spec)).await;
         let id = created.with_context(|| format!("failed to create a container of {image}"))?.id;
         if !files.is_empty() {
             self.upload(&id, &files).await.with_context(|| format!("failed to prepare a container of {image}"))?;
@@ -186,12 +186,12 @@ impl Engine {
     }
 
     /// Runs a container until it ends, removes it, and returns its exit code and its output (stdout and stderr).
-    pub async fn run_to_end(&self, run: &Run, spec: ContainerSpec) -> anyhow::Result<(i64, String)> {
-        let id = self.create(run, spec).await?;
+    pub async fn run_to_end(&self, session: &EngineSession, spec: ContainerSpec) -> anyhow::Result<(i64, String)> {
+        let id = self.create(session, spec).await?;
         self.start(&id).await?;
         // The stream ends with the container.
         let output: Vec<String> = self.log(&id).try_collect().await?;
-        let State::Exited(code) = self.state(&id).await? else {
+        let ContainerState::Exited(code) = self.state(&id).await? else {
             bail!("container {id} closed its output but still runs")
         };
         self.remove(&id).await?;
@@ -199,22 +199,22 @@ impl Engine {
     }
 
     /// Returns the state of a container.
-    pub async fn state(&self, id: &str) -> anyhow::Result<State> {
+    pub async fn state(&self, id: &str) -> anyhow::Result<ContainerState> {
         let container = self.docker.inspect_container(id, None).await;
         let state = container.with_context(|| format!("failed to inspect container {id}"))?.state.unwrap_or_default();
         if state.running != Some(true) {
-            return Ok(State::Exited(state.exit_code.unwrap_or(-1)));
+            return Ok(ContainerState::Exited(state.exit_code.unwrap_or(-1)));
         }
         Ok(match state.health.and_then(|health| health.status) {
-            Some(HealthStatusEnum::HEALTHY) => State::Healthy,
-            Some(HealthStatusEnum::UNHEALTHY) => State::Unhealthy,
-            _ => State::Starting,
+            Some(HealthStatusEnum::HEALTHY) => ContainerState::Healthy,
+            Some(HealthStatusEnum::UNHEALTHY) => ContainerState::Unhealthy,
+            _ => ContainerState::Starting,
         })
     }
 
     /// Returns the engine's description of a container (command, labels, health checks and their output) without its
     /// variables, as JSON.
-    pub async fn told(&self, id: &str) -> anyhow::Result<String> {
+    pub async fn description(&self, id: &str) -> anyhow::Result<String> {
         let container = self.docker.inspect_container(id, None).await;
         let mut container = container.with_context(|| format!("failed to inspect container {id}"))?;
         if let Some(config) = &mut container.config {
@@ -250,13 +250,13 @@ impl Engine {
         let began = Instant::now();
         loop {
             let problem = match self.state(id).await? {
-                State::Healthy => return Ok(()),
-                State::Exited(code) => format!("ended with {code}"),
-                State::Unhealthy => "is unhealthy".to_owned(),
-                State::Starting if began.elapsed() > deadline => {
+                ContainerState::Healthy => return Ok(()),
+                ContainerState::Exited(code) => format!("ended with {code}"),
+                ContainerState::Unhealthy => "is unhealthy".to_owned(),
+                ContainerState::Starting if began.elapsed() > deadline => {
                     format!("is not healthy after {} s", deadline.as_secs())
                 }
-                State::Starting => {
+                ContainerState::Starting => {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 }
@@ -298,7 +298,7 @@ impl Engine {
     }
 }
 
-fn body(run: &Run, spec: ContainerSpec) -> ContainerCreateBody {
+fn body(session: &EngineSession, spec: ContainerSpec) -> ContainerCreateBody {
     let bindings = spec.port.map(|port| {
         // An empty port number stands for any free port.
         let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) };
@@ -308,14 +308,14 @@ fn body(run: &Run, spec: ContainerSpec) -> ContainerCreateBody {
         let endpoint = EndpointSettings { aliases: Some(vec![name.clone()]), ..EndpointSettings::default() };
         NetworkingConfig { endpoints_config: Some(HashMap::from([(network.clone(), endpoint)])) }
     });
-    let health = (spec.healthcheck.is_some() || spec.check_every.is_some()).then(|| HealthConfig {
+    let health = (spec.healthcheck.is_some() || spec.health_interval.is_some()).then(|| HealthConfig {
         // Without a command here, the engine runs the image's.
         test: spec.healthcheck.map(|command| vec!["CMD-SHELL".to_owned(), command.to_owned()]),
-        interval: nanoseconds(spec.check_every.unwrap_or(Duration::from_millis(300))),
+        interval: nanoseconds(spec.health_interval.unwrap_or(Duration::from_millis(300))),
         timeout: spec.healthcheck.and_then(|_| nanoseconds(Duration::from_secs(5))),
         retries: spec.healthcheck.map(|_| 400),
         // Longer than the image's: on a busy machine a boot may take minutes, and callers have their own deadline.
-        start_period: spec.check_every.and_then(|_| nanoseconds(START_PERIOD)),
+        start_period: spec.health_interval.and_then(|_| nanoseconds(START_PERIOD)),
         ..HealthConfig::default()
     });
     ContainerCreateBody {
@@ -324,7 +324,7 @@ fn body(run: &Run, spec: ContainerSpec) -> ContainerCreateBody {
         entrypoint: spec.entrypoint,
         cmd: spec.command,
         env: Some(spec.variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect()),
-        labels: Some(run.labels()),
+        labels: Some(session.labels()),
         exposed_ports: spec.port.map(|port| vec![port_key(port)]),
         healthcheck: health,
         host_config: Some(HostConfig {

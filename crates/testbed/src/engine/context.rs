@@ -11,7 +11,7 @@ use crate::cmd::Cmd;
 /// The part of `~/.docker/config.json` that names the current context.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Config {
+struct DockerConfig {
     current_context: Option<String>,
 }
 
@@ -51,7 +51,7 @@ fn of_environment() -> Option<Named> {
 }
 
 /// Chooses as the docker command does. An empty string counts as not set.
-fn choose(host: &str, context: &str, config: Config) -> Option<Named> {
+fn choose(host: &str, context: &str, config: DockerConfig) -> Option<Named> {
     if !host.is_empty() {
         return Some(Named::Host(host.to_owned()));
     }
@@ -61,7 +61,7 @@ fn choose(host: &str, context: &str, config: Config) -> Option<Named> {
 
 /// Reads the docker command's configuration. A file that is missing or unreadable names no context: the docker command
 /// itself reports it.
-fn config() -> Config {
+fn config() -> DockerConfig {
     let folder = env::var("DOCKER_CONFIG").ok().or_else(|| Some(format!("{}/.docker", env::var("HOME").ok()?)));
     let text = folder.and_then(|folder| std::fs::read_to_string(format!("{folder}/config.json")).ok());
     text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use super::{ContainerSpec, Engine};
-use crate::run::Run;
+use crate::session::EngineSession;
 
 /// The kind of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,23 +52,23 @@ pub struct FileContent {
 
 impl Engine {
     /// Returns every path of an image, read from a container that is never started.
-    pub async fn files(&self, run: &Run, image: &str) -> anyhow::Result<Vec<FileEntry>> {
-        self.export(run, image, read_entries).await
+    pub async fn files(&self, session: &EngineSession, image: &str) -> anyhow::Result<Vec<FileEntry>> {
+        self.export(session, image, read_entries).await
     }
 
     /// [`Engine::files`] with the content of each path.
-    pub async fn contents(&self, run: &Run, image: &str) -> anyhow::Result<Vec<FileContent>> {
-        self.export(run, image, read_contents).await
+    pub async fn contents(&self, session: &EngineSession, image: &str) -> anyhow::Result<Vec<FileContent>> {
+        self.export(session, image, read_contents).await
     }
 
     async fn export<T: Send + 'static>(
         &self,
-        run: &Run,
+        session: &EngineSession,
         image: &str,
         read: impl FnOnce(ChannelReader) -> anyhow::Result<T> + Send + 'static,
     ) -> anyhow::Result<T> {
         let spec = ContainerSpec { image: image.to_owned(), ..ContainerSpec::default() };
-        let id = self.create(run, spec).await?;
+        let id = self.create(session, spec).await?;
         let read = read_archive(self.docker.export_container(&id), read).await;
         self.remove(&id).await?;
         read.with_context(|| format!("failed to read the files of {image}"))

@@ -31,7 +31,7 @@ impl Engine {
 }
 
 /// A part of the saved image. The manifest, which lists the layers in order, comes last.
-enum Part {
+enum ArchivePart {
     Content(Vec<u8>),
     TooLarge(u64),
     /// The path of an identical part.
@@ -39,7 +39,7 @@ enum Part {
 }
 
 #[derive(Deserialize)]
-struct Manifest {
+struct ImageManifest {
     #[serde(rename = "Layers")]
     layers: Vec<String>,
 }
@@ -50,30 +50,30 @@ fn read_layers(archive: impl Read, base_layers: usize) -> anyhow::Result<Vec<Lay
         let mut entry = entry?;
         let path = entry.path()?.to_string_lossy().into_owned();
         let part = match entry.header().entry_type() {
-            tar::EntryType::Regular if entry.size() > LARGE => Part::TooLarge(entry.size()),
-            tar::EntryType::Regular => Part::Content(content(&mut entry)?),
+            tar::EntryType::Regular if entry.size() > LARGE => ArchivePart::TooLarge(entry.size()),
+            tar::EntryType::Regular => ArchivePart::Content(content(&mut entry)?),
             tar::EntryType::Symlink => {
-                Part::Link(resolve(&path, &entry.link_name()?.unwrap_or_default().to_string_lossy()))
+                ArchivePart::Link(resolve(&path, &entry.link_name()?.unwrap_or_default().to_string_lossy()))
             }
             _ => continue,
         };
         parts.insert(path, part);
     }
-    let Some(Part::Content(manifest)) = parts.get("manifest.json") else { bail!("the archive has no manifest") };
-    let manifests: Vec<Manifest> = serde_json::from_slice(manifest).context("the manifest cannot be parsed")?;
+    let Some(ArchivePart::Content(manifest)) = parts.get("manifest.json") else { bail!("the archive has no manifest") };
+    let manifests: Vec<ImageManifest> = serde_json::from_slice(manifest).context("the manifest cannot be parsed")?;
     let layers = &manifests.first().context("the manifest lists no image")?.layers;
     ensure!(layers.len() >= base_layers, "the image has fewer layers than its base");
     let mut files = Vec::new();
     for layer in &layers[base_layers..] {
         let mut part = parts.get(layer);
-        while let Some(Part::Link(target)) = part {
+        while let Some(ArchivePart::Link(target)) = part {
             part = parts.get(target);
         }
         match part {
-            Some(Part::Content(content)) => {
+            Some(ArchivePart::Content(content)) => {
                 files.append(&mut layer_files(content).with_context(|| format!("failed to read layer {layer}"))?);
             }
-            Some(Part::TooLarge(size)) => {
+            Some(ArchivePart::TooLarge(size)) => {
                 bail!("layer {layer}, above the base, has {size} bytes; at most {LARGE} are read")
             }
             _ => bail!("layer {layer} is missing"),

@@ -19,7 +19,7 @@ use bollard::query_parameters::{
     RemoveVolumeOptions,
 };
 
-pub use container::{ContainerSpec, State};
+pub use container::{ContainerSpec, ContainerState};
 pub use files::{FileContent, FileEntry, FileKind};
 pub use image::{ImageInfo, Layer, Pull};
 pub use layers::LayerFile;

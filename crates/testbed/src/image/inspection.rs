@@ -5,24 +5,24 @@ use std::rc::Rc;
 use anyhow::Context as _;
 
 use crate::engine::{ContainerSpec, Engine, LayerFile};
-use crate::image::ownership::{self, Check, Files, GID, UID};
+use crate::image::ownership::{self, FileTree, GID, PromiseResult, UID};
 use crate::image::variant;
-use crate::run::Run;
+use crate::session::EngineSession;
 
 /// Checks every promise about an image's user and files. `added` (the files that the image adds to its base) is called
 /// only if a file raises rights, because reading them takes long.
 pub async fn inspect(
     engine: &Engine,
-    run: &Run,
+    session: &EngineSession,
     image: &str,
-    files: Files,
+    files: FileTree,
     added: impl AsyncFnOnce() -> anyhow::Result<Rc<Vec<LayerFile>>>,
-) -> anyhow::Result<Vec<Check>> {
+) -> anyhow::Result<Vec<PromiseResult>> {
     let config = engine.image(image).await?.with_context(|| format!("there is no image {image}"))?;
-    let mut checks = vec![Check::equal("the image's user is node", "node", &config.user)];
-    checks.push(run_id(engine, run, image).await?);
+    let mut checks = vec![PromiseResult::equal("the image's user is node", "node", &config.user)];
+    checks.push(run_id(engine, session, image).await?);
     let of_base = if files.raises_rights() { Some(files.without(&added().await?)) } else { None };
-    checks.extend(ownership::judge(&files, of_base.as_ref()));
+    checks.extend(ownership::check_files(&files, of_base.as_ref()));
     Ok(checks)
 }
 
@@ -32,13 +32,13 @@ pub async fn added_files(engine: &Engine, image: &str, upstream: &str) -> anyhow
 }
 
 /// Checks the user of a process inside, and thereby that a first argument that is not a subcommand is executed.
-async fn run_id(engine: &Engine, run: &Run, image: &str) -> anyhow::Result<Check> {
+async fn run_id(engine: &Engine, session: &EngineSession, image: &str) -> anyhow::Result<PromiseResult> {
     let spec =
         ContainerSpec { image: image.to_owned(), command: Some(vec!["id".to_owned()]), ..ContainerSpec::default() };
-    let (code, output) = engine.run_to_end(run, spec).await?;
+    let (code, output) = engine.run_to_end(session, spec).await?;
     let expected = format!("uid={UID}(node) gid={GID}(node)");
     // Supplementary groups follow; node's own may be repeated there.
     let seen = output.split(" groups=").next().unwrap_or_default();
     let seen = if code == 0 { seen.to_owned() } else { format!("{output} (exit {code})") };
-    Ok(Check::equal("`docker run IMAGE id` runs as node", &expected, &seen))
+    Ok(PromiseResult::equal("`docker run IMAGE id` runs as node", &expected, &seen))
 }

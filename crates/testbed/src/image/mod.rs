@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use grammar::Variant;
 use serde::Serialize;
 
-use self::progress::{BuildProgress, Event, is_internal};
+use self::progress::{BuildEvent, BuildProgress, is_internal};
 use self::revision::Revision;
 use self::size::Sizes;
 use crate::base_images::{BaseImage, Resolved};
@@ -25,7 +25,7 @@ use crate::workspace;
 
 /// The way to build the boot binary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Binary {
+pub enum BuildMode {
     /// By this machine's cargo, optimised for size, as for a release.
     #[default]
     Release,
@@ -35,28 +35,28 @@ pub enum Binary {
     Source,
 }
 
-impl Binary {
+impl BuildMode {
     /// The cargo profile.
     pub fn profile(self) -> &'static str {
         match self {
-            Binary::Release | Binary::Source => "image",
-            Binary::Quick => "image-quick",
+            BuildMode::Release | BuildMode::Source => "image",
+            BuildMode::Quick => "image-quick",
         }
     }
 }
 
 /// The options of an image build; by default, as for a release.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Recipe {
+pub struct BuildOptions {
     /// The way to build the boot binary.
-    pub binary: Binary,
+    pub mode: BuildMode,
     /// The base: all of upstream's image, or a part.
     pub variant: Variant,
 }
 
 /// The result of an image build, also as JSON.
 #[derive(Clone, Debug, Serialize)]
-pub struct Built {
+pub struct BuiltImage {
     /// The name and tag.
     pub image: String,
     /// `sha256:…`.
@@ -73,28 +73,28 @@ pub struct Built {
 }
 
 /// Builds the image and gives it a name and tag.
-pub async fn build(engine: &Engine, tag: &str, recipe: Recipe) -> anyhow::Result<Built> {
+pub async fn build(engine: &Engine, tag: &str, options: BuildOptions) -> anyhow::Result<BuiltImage> {
     parts::check()?;
     let base = BaseImage::directus()?.resolve(engine).await?;
     // On other systems cargo would need a cross linker, so the image build compiles the binary.
-    let rust = if recipe.binary == Binary::Source || !cfg!(target_os = "linux") {
+    let rust = if options.mode == BuildMode::Source || !cfg!(target_os = "linux") {
         Some(rust_image(engine).await?)
     } else {
-        build_binary(recipe.binary.profile()).await?;
+        build_binary(options.mode.profile()).await?;
         None
     };
     let ca = ca_bundle();
-    let command = build_command(tag, recipe.variant, &base, rust.as_ref(), &Revision::read().await, ca.as_deref());
+    let command = build_command(tag, options.variant, &base, rust.as_ref(), &Revision::read().await, ca.as_deref());
     run_build(&command).await?;
 
     let image =
         engine.image(tag).await?.with_context(|| format!("the build succeeded, but there is no image {tag}"))?;
-    Ok(Built {
+    Ok(BuiltImage {
         image: tag.to_owned(),
         id: image.id,
         sizes: size::measure(engine, tag, &base.name).await?,
         base: base.name,
-        variant: recipe.variant.name(),
+        variant: options.variant.name(),
         stand_in: base.stand_in,
     })
 }
@@ -173,33 +173,34 @@ fn ca_bundle() -> Option<String> {
 
 async fn run_build(command: &Cmd) -> anyhow::Result<()> {
     let mut progress = BuildProgress::default();
-    let live = ui::Live::start();
+    let spinner = ui::Spinner::start();
     let mut running = String::new();
     let mut last_text = String::new();
     let status = command
         .stderr_lines(|line| {
             for event in progress.line(line) {
                 match event {
-                    Event::Started(step) => {
+                    BuildEvent::Started(step) => {
                         running = step;
-                        live.now(&running);
+                        spinner.restart(&running);
                     }
-                    Event::Output(line) => live.still(&format!("{running}: {line}")),
-                    Event::Done(step, _) | Event::Cached(step) if is_internal(&step) => {}
-                    Event::Done(step, took) => {
-                        live.line(|| ui::status("Built", &format!("{} ({})", ui::shorten(&step), ui::seconds(took))));
+                    BuildEvent::Output(line) => spinner.update(&format!("{running}: {line}")),
+                    BuildEvent::Done(step, _) | BuildEvent::Cached(step) if is_internal(&step) => {}
+                    BuildEvent::Done(step, took) => {
+                        spinner
+                            .line(|| ui::status("Built", &format!("{} ({})", ui::shorten(&step), ui::seconds(took))));
                     }
-                    Event::Cached(step) => live.line(|| ui::status("Cached", &ui::shorten(&step))),
-                    Event::Failed(step, output) => live.line(|| {
+                    BuildEvent::Cached(step) => spinner.line(|| ui::status("Cached", &ui::shorten(&step))),
+                    BuildEvent::Failed(step, output) => spinner.line(|| {
                         let output: String = output.iter().map(|line| format!("    {line}\n")).collect();
                         ui::error(&format!("{step}\n{}", output.trim_end()));
                     }),
-                    Event::Text(text) => last_text = text,
+                    BuildEvent::Text(text) => last_text = text,
                 }
             }
         })
         .await?;
-    drop(live);
+    drop(spinner);
     command.check(status, &last_text)
 }
 

@@ -13,7 +13,7 @@ pub const GID: u64 = 1000;
 
 /// The result of checking one promise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Check {
+pub struct PromiseResult {
     /// The promise, as a statement about the image.
     pub promise: String,
     /// True if the promise is kept.
@@ -22,33 +22,33 @@ pub struct Check {
     pub evidence: String,
 }
 
-impl Check {
+impl PromiseResult {
     /// Compares an observed value with the expected one.
-    pub fn equal(promise: &str, expected: &str, seen: &str) -> Check {
+    pub fn equal(promise: &str, expected: &str, seen: &str) -> PromiseResult {
         let ok = expected == seen;
         let evidence = if ok { seen.to_owned() } else { format!("{seen:?} instead of {expected:?}") };
-        Check { promise: promise.to_owned(), ok, evidence }
+        PromiseResult { promise: promise.to_owned(), ok, evidence }
     }
 
     /// A check that passes if there are no deviations; `otherwise` is the evidence then.
-    fn none(promise: impl Into<String>, deviations: &[String], otherwise: String) -> Check {
+    fn none(promise: impl Into<String>, deviations: &[String], otherwise: String) -> PromiseResult {
         let evidence = match deviations {
             [] => otherwise,
             [first] => first.clone(),
             [first, rest @ ..] => format!("{first}, and {} more", rest.len()),
         };
-        Check { promise: promise.into(), ok: deviations.is_empty(), evidence }
+        PromiseResult { promise: promise.into(), ok: deviations.is_empty(), evidence }
     }
 }
 
 /// A file system, by path.
 #[derive(Debug)]
-pub struct Files(BTreeMap<String, FileEntry>);
+pub struct FileTree(BTreeMap<String, FileEntry>);
 
-impl Files {
+impl FileTree {
     /// Indexes the entries of an archive.
-    pub fn new(entries: Vec<FileEntry>) -> Files {
-        Files(entries.into_iter().map(|entry| (entry.path.clone(), entry)).collect())
+    pub fn new(entries: Vec<FileEntry>) -> FileTree {
+        FileTree(entries.into_iter().map(|entry| (entry.path.clone(), entry)).collect())
     }
 
     /// Returns true if any file gives rights to the user who executes it.
@@ -57,10 +57,10 @@ impl Files {
     }
 
     /// Returns the files without those that the layers added.
-    pub fn without(&self, added: &[LayerFile]) -> Files {
+    pub fn without(&self, added: &[LayerFile]) -> FileTree {
         let added: HashSet<&str> = added.iter().map(|file| file.entry.path.as_str()).collect();
         let rest = self.0.iter().filter(|(path, _)| !added.contains(path.as_str()));
-        Files(rest.map(|(path, entry)| (path.clone(), entry.clone())).collect())
+        FileTree(rest.map(|(path, entry)| (path.clone(), entry.clone())).collect())
     }
 
     /// Returns a path and everything below it.
@@ -80,10 +80,10 @@ impl Files {
 }
 
 /// Checks every promise about the image's files.
-pub fn judge(image: &Files, base: Option<&Files>) -> Vec<Check> {
+pub fn check_files(image: &FileTree, base: Option<&FileTree>) -> Vec<PromiseResult> {
     let snapshots = contract::SNAPSHOT_FILE.rsplit_once('/').map_or("", |(folder, _)| folder);
     let ours = [contract::BINARY, contract::SCRIPTS_DIR, contract::DB_INIT_DIR, snapshots, contract::EXTENSIONS_DIR];
-    let mut checks: Vec<Check> = ours.iter().map(|root| owned_by_root(image, root)).collect();
+    let mut checks: Vec<PromiseResult> = ours.iter().map(|root| owned_by_root(image, root)).collect();
     checks.extend(ours.iter().map(|root| not_replaceable(image, root)));
     checks.extend(contract::WRITABLE_DIRS.iter().filter_map(|folder| writable(image, folder)));
     checks.push(raised_rights(image, base));
@@ -91,40 +91,40 @@ pub fn judge(image: &Files, base: Option<&Files>) -> Vec<Check> {
 }
 
 /// Files that we add belong to root; the image's user can read but not write them.
-fn owned_by_root(files: &Files, root: &str) -> Check {
+fn owned_by_root(files: &FileTree, root: &str) -> PromiseResult {
     let promise = format!("{root} belongs to root, readable and not writable");
     let entries: Vec<&FileEntry> = files.tree(root).collect();
     if entries.is_empty() {
-        return Check { promise, ok: false, evidence: "it does not exist".to_owned() };
+        return PromiseResult { promise, ok: false, evidence: "it does not exist".to_owned() };
     }
     let wrong = entries.iter().filter(|entry| (entry.uid, entry.gid) != (0, 0) || may_write(entry) || !may_read(entry));
     let deviations: Vec<String> = wrong.map(|entry| describe(entry)).collect();
     let modes = describe(entries[0]);
     let count = if entries.len() == 1 { String::new() } else { format!(", {} paths", entries.len()) };
-    Check::none(promise, &deviations, format!("{modes}{count}"))
+    PromiseResult::none(promise, &deviations, format!("{modes}{count}"))
 }
 
 /// A user who may write to a folder can replace the files in it, regardless of their owner.
-fn not_replaceable(files: &Files, root: &str) -> Check {
+fn not_replaceable(files: &FileTree, root: &str) -> PromiseResult {
     let promise = format!("{root} cannot be replaced");
     let deviations: Vec<String> = files
         .ancestors(root)
         .filter(|folder| may_write(folder) && folder.mode & 0o1000 == 0)
         .map(|folder| format!("its folder is writable: {}", describe(folder)))
         .collect();
-    Check::none(promise, &deviations, "no folder above it is writable".to_owned())
+    PromiseResult::none(promise, &deviations, "no folder above it is writable".to_owned())
 }
 
 /// Directus owns the folders that it writes to, and so does it own a fresh volume that is mounted there. A folder that
 /// the image does not have is not a deviation: the mount creates it.
-fn writable(files: &Files, folder: &str) -> Option<Check> {
+fn writable(files: &FileTree, folder: &str) -> Option<PromiseResult> {
     let entry = files.0.get(folder)?;
     let ok = entry.kind == FileKind::Folder && may_write(entry);
-    Some(Check { promise: format!("{folder} is writable"), ok, evidence: describe(entry) })
+    Some(PromiseResult { promise: format!("{folder} is writable"), ok, evidence: describe(entry) })
 }
 
 /// No file gives rights to the user who executes it, except those of the base image.
-fn raised_rights(image: &Files, base: Option<&Files>) -> Check {
+fn raised_rights(image: &FileTree, base: Option<&FileTree>) -> PromiseResult {
     let (of_base, added): (Vec<&FileEntry>, Vec<&FileEntry>) = image
         .0
         .values()
@@ -132,7 +132,7 @@ fn raised_rights(image: &Files, base: Option<&Files>) -> Check {
         .partition(|entry| base.is_some_and(|base| base.0.get(&entry.path).is_some_and(raises_rights)));
     let deviations: Vec<String> = added.into_iter().map(describe).collect();
     let otherwise = format!("0 added, {} in the base image", of_base.len());
-    Check::none("nothing setuid, setgid or with capabilities is added", &deviations, otherwise)
+    PromiseResult::none("nothing setuid, setgid or with capabilities is added", &deviations, otherwise)
 }
 
 fn raises_rights(entry: &FileEntry) -> bool {
@@ -192,7 +192,7 @@ mod tests {
     }
 
     fn deviations(entries: Vec<FileEntry>, base: Option<Vec<FileEntry>>) -> Vec<String> {
-        let checks = judge(&Files::new(entries), base.map(Files::new).as_ref());
+        let checks = check_files(&FileTree::new(entries), base.map(FileTree::new).as_ref());
         checks
             .into_iter()
             .filter(|check| !check.ok)
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_setuid_file_of_the_base_that_a_layer_adds_again_is_a_deviation() {
-        let files = Files::new(with_setuid(&["/usr/bin/su"]));
+        let files = FileTree::new(with_setuid(&["/usr/bin/su"]));
         let su = LayerFile { entry: setuid("/usr/bin/su"), content: Vec::new() };
         assert!(raised_rights(&files, Some(&files.without(&[]))).ok);
         assert!(!raised_rights(&files, Some(&files.without(&[su]))).ok);

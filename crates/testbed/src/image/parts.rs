@@ -4,8 +4,8 @@ use anyhow::ensure;
 use contract::SNAPSHOT_FILE;
 use entrypoint::migrations::MigrationSet;
 
-use crate::migrations::Migrations;
-use crate::schema::Schema;
+use crate::migrations::CheckoutMigrations;
+use crate::schema::DataModel;
 use crate::workspace;
 
 /// Reads the migrations and the snapshot as the boot does, and checks that they do not contradict each other.
@@ -13,11 +13,11 @@ use crate::workspace;
 /// # Errors
 /// Files that break the rules (all problems are listed), or a table of the snapshot that db-init owns.
 pub(super) fn check() -> anyhow::Result<()> {
-    check_owned_tables(&Schema::snapshot()?, Migrations::read()?.files())
+    check_owned_tables(&DataModel::snapshot()?, CheckoutMigrations::read()?.files())
 }
 
 /// Directus must not see a table that db-init owns, so the snapshot must not contain it.
-fn check_owned_tables(snapshot: &Schema, migrations: &MigrationSet) -> anyhow::Result<()> {
+fn check_owned_tables(snapshot: &DataModel, migrations: &MigrationSet) -> anyhow::Result<()> {
     for table in migrations.owned_tables() {
         ensure!(
             !snapshot.tables().contains(table),
@@ -45,7 +45,7 @@ mod tests {
         let sql = "-- owns-table: events\ncreate table events (id int);\n";
         let owner = MigrationFile::parse("001_events.sql", sql.as_bytes()).expect("the file is valid");
         let migrations = MigrationSet { db_init: vec![owner], post_schema: Vec::new() };
-        let snapshot = Schema::snapshot().expect("the checkout's snapshot is valid");
+        let snapshot = DataModel::snapshot().expect("the checkout's snapshot is valid");
         let error = check_owned_tables(&snapshot, &migrations).expect_err("events is a collection");
         assert!(error.to_string().starts_with("snapshots/schema.yaml contains the table events"), "{error}");
     }

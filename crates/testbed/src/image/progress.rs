@@ -15,7 +15,7 @@ const KEPT_LINES: usize = 40;
 
 /// An event of the build.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Event {
+pub(super) enum BuildEvent {
     /// A step began.
     Started(String),
     /// A step succeeded.
@@ -34,11 +34,11 @@ pub(super) enum Event {
 #[derive(Debug, Default)]
 pub(super) struct BuildProgress {
     object: String,
-    steps: BTreeMap<String, Step>,
+    steps: BTreeMap<String, BuildStep>,
 }
 
 #[derive(Debug)]
-struct Step {
+struct BuildStep {
     name: String,
     began: Instant,
     ended: bool,
@@ -47,10 +47,10 @@ struct Step {
 
 impl BuildProgress {
     /// Parses the next line, and returns its events.
-    pub(super) fn line(&mut self, line: &str) -> Vec<Event> {
+    pub(super) fn line(&mut self, line: &str) -> Vec<BuildEvent> {
         if self.object.is_empty() && !line.starts_with('{') {
             let text = line.trim();
-            return if text.is_empty() { Vec::new() } else { vec![Event::Text(text.to_owned())] };
+            return if text.is_empty() { Vec::new() } else { vec![BuildEvent::Text(text.to_owned())] };
         }
         self.object.push_str(line);
         // Only the brace that ends an object is in the first column.
@@ -63,7 +63,7 @@ impl BuildProgress {
         }
     }
 
-    fn status(&mut self, status: Status) -> Vec<Event> {
+    fn status(&mut self, status: BuildStatus) -> Vec<BuildEvent> {
         let mut events = Vec::new();
         // Output first: one object may contain a step's last output and its failure.
         for log in status.logs {
@@ -74,7 +74,7 @@ impl BuildProgress {
                     step.output.pop_front();
                 }
                 step.output.push_back(line.to_owned());
-                events.push(Event::Output(line.to_owned()));
+                events.push(BuildEvent::Output(line.to_owned()));
             }
         }
         for vertex in status.vertexes {
@@ -83,11 +83,11 @@ impl BuildProgress {
         events
     }
 
-    fn vertex(&mut self, vertex: Vertex) -> Option<Event> {
+    fn vertex(&mut self, vertex: Vertex) -> Option<BuildEvent> {
         vertex.started.as_ref()?;
         let name = vertex.name;
         let is_new = !self.steps.contains_key(&vertex.digest);
-        let step = self.steps.entry(vertex.digest).or_insert_with(|| Step {
+        let step = self.steps.entry(vertex.digest).or_insert_with(|| BuildStep {
             name: name.clone(),
             began: Instant::now(),
             ended: false,
@@ -101,11 +101,11 @@ impl BuildProgress {
         match vertex.error {
             Some(error) if !error.is_empty() && !error.ends_with("context canceled") => {
                 step.ended = true;
-                Some(Event::Failed(name, step.output.drain(..).collect()))
+                Some(BuildEvent::Failed(name, step.output.drain(..).collect()))
             }
-            _ if vertex.cached && step.ended => Some(Event::Cached(name)),
-            _ if step.ended => Some(Event::Done(name, step.began.elapsed())),
-            _ if is_new => Some(Event::Started(name)),
+            _ if vertex.cached && step.ended => Some(BuildEvent::Cached(name)),
+            _ if step.ended => Some(BuildEvent::Done(name, step.began.elapsed())),
+            _ if is_new => Some(BuildEvent::Started(name)),
             _ => None,
         }
     }
@@ -117,11 +117,11 @@ pub(super) fn is_internal(step: &str) -> bool {
 }
 
 #[derive(Debug, Deserialize)]
-struct Status {
+struct BuildStatus {
     #[serde(default)]
     vertexes: Vec<Vertex>,
     #[serde(default)]
-    logs: Vec<Log>,
+    logs: Vec<BuildLog>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -137,16 +137,16 @@ struct Vertex {
 }
 
 #[derive(Debug, Deserialize)]
-struct Log {
+struct BuildLog {
     vertex: String,
     data: String,
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BuildProgress, Event, is_internal};
+    use super::{BuildEvent, BuildProgress, is_internal};
 
-    fn events(text: &str) -> Vec<Event> {
+    fn events(text: &str) -> Vec<BuildEvent> {
         let mut progress = BuildProgress::default();
         text.lines().flat_map(|line| progress.line(line)).collect()
     }
@@ -166,15 +166,15 @@ mod tests {
 {"vertexes":[{"digest":"sha256:1","name":"[2/3] COPY a b","started":"2026-06-06T10:00:00Z","completed":"2026-06-06T10:00:01Z"}]}
 "#;
         let events = events(text);
-        assert_eq!(events[0], Event::Started("[2/3] COPY a b".to_owned()));
-        assert!(matches!(&events[1], Event::Done(name, _) if name == "[2/3] COPY a b"));
+        assert_eq!(events[0], BuildEvent::Started("[2/3] COPY a b".to_owned()));
+        assert!(matches!(&events[1], BuildEvent::Done(name, _) if name == "[2/3] COPY a b"));
         assert_eq!(events.len(), 2);
     }
 
     #[test]
     fn a_cached_step_is_reported_as_cached() {
         let text = r#"{"vertexes":[{"digest":"d","name":"RUN x","started":"t","completed":"t","cached":true}]}"#;
-        assert_eq!(events(text), [Event::Cached("RUN x".to_owned())]);
+        assert_eq!(events(text), [BuildEvent::Cached("RUN x".to_owned())]);
     }
 
     #[test]
@@ -193,9 +193,9 @@ ERROR: failed to solve: exit code: 3
 "#;
         let events = events(text);
         let lines = vec!["hello".to_owned(), "boy".to_owned()];
-        assert_eq!(events[1], Event::Output("hello".to_owned()));
-        assert_eq!(events[3], Event::Failed("RUN x".to_owned(), lines));
-        assert_eq!(events[4], Event::Text("ERROR: failed to solve: exit code: 3".to_owned()));
+        assert_eq!(events[1], BuildEvent::Output("hello".to_owned()));
+        assert_eq!(events[3], BuildEvent::Failed("RUN x".to_owned(), lines));
+        assert_eq!(events[4], BuildEvent::Text("ERROR: failed to solve: exit code: 3".to_owned()));
     }
 
     #[test]

@@ -64,7 +64,7 @@ fn creates_a_layer(layer: &Layer) -> bool {
 
 /// The verdict on an image's sizes.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Size {
+pub enum SizeVerdict {
     /// Within all limits.
     Fine,
     /// Large enough for this warning.
@@ -74,7 +74,7 @@ pub enum Size {
 }
 
 /// Compares the image with a limit in bytes, or without one, its added parts with theirs.
-pub fn judge(sizes: &Sizes, max: Option<u64>) -> Size {
+pub fn check_limits(sizes: &Sizes, max: Option<u64>) -> SizeVerdict {
     let limits = match max {
         Some(max) => vec![("the image has", sizes.size_bytes, max)],
         None => vec![
@@ -83,12 +83,12 @@ pub fn judge(sizes: &Sizes, max: Option<u64>) -> Size {
         ],
     };
     if let Some((what, bytes, limit)) = limits.into_iter().find(|(_, bytes, limit)| bytes > limit) {
-        Size::TooLarge(format!("{what} {}, over the limit of {}", ui::size(bytes), ui::size(limit)))
+        SizeVerdict::TooLarge(format!("{what} {}, over the limit of {}", ui::size(bytes), ui::size(limit)))
     } else if sizes.size_bytes > LARGE {
         let size = ui::size(sizes.size_bytes);
-        Size::Large(format!("the image has {size}, over {}: every node pulls it", ui::size(LARGE)))
+        SizeVerdict::Large(format!("the image has {size}, over {}: every node pulls it", ui::size(LARGE)))
     } else {
-        Size::Fine
+        SizeVerdict::Fine
     }
 }
 
@@ -117,17 +117,17 @@ mod tests {
 
     #[test]
     fn ours_is_limited_to_5_mb_and_the_bundle_to_30_unless_a_limit_is_given() {
-        assert_eq!(judge(&sizes(300 * MB, 30 * MB, 5 * MB), None), Size::Fine);
+        assert_eq!(check_limits(&sizes(300 * MB, 30 * MB, 5 * MB), None), SizeVerdict::Fine);
         let ours = "our layers have 5.1 MB, over the limit of 5.0 MB".to_owned();
-        assert_eq!(judge(&sizes(300 * MB, MB, 5 * MB + 100_000), None), Size::TooLarge(ours));
+        assert_eq!(check_limits(&sizes(300 * MB, MB, 5 * MB + 100_000), None), SizeVerdict::TooLarge(ours));
         let bundle = "Directus bundled and compiled has 31.0 MB, over the limit of 30.0 MB".to_owned();
-        assert_eq!(judge(&sizes(300 * MB, 31 * MB, 0), None), Size::TooLarge(bundle));
-        assert_eq!(judge(&sizes(300 * MB, 40 * MB, 10 * MB), Some(400 * MB)), Size::Fine);
-        assert!(matches!(judge(&sizes(300 * MB, 0, 0), Some(200 * MB)), Size::TooLarge(_)));
+        assert_eq!(check_limits(&sizes(300 * MB, 31 * MB, 0), None), SizeVerdict::TooLarge(bundle));
+        assert_eq!(check_limits(&sizes(300 * MB, 40 * MB, 10 * MB), Some(400 * MB)), SizeVerdict::Fine);
+        assert!(matches!(check_limits(&sizes(300 * MB, 0, 0), Some(200 * MB)), SizeVerdict::TooLarge(_)));
     }
 
     #[test]
     fn an_image_over_600_mb_gets_a_warning() {
-        assert!(matches!(judge(&sizes(600 * MB, 0, MB), None), Size::Large(_)));
+        assert!(matches!(check_limits(&sizes(600 * MB, 0, MB), None), SizeVerdict::Large(_)));
     }
 }

@@ -2,7 +2,7 @@
 
 /// The properties that plans depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Machine {
+pub(super) struct SetupMachine {
     /// Linux: this machine builds the boot binary, not the image build.
     pub(super) linux: bool,
     /// Debian, Ubuntu or a derivative: the names of packages are known.
@@ -13,15 +13,20 @@ pub(super) struct Machine {
     pub(super) rustup: bool,
 }
 
-impl Machine {
+impl SetupMachine {
     /// Detects the properties.
-    pub(super) fn detect() -> Machine {
+    pub(super) fn detect() -> SetupMachine {
         let os_release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
         #[cfg(unix)]
         let root = rustix::process::geteuid().is_root();
         #[cfg(not(unix))]
         let root = false;
-        Machine { linux: cfg!(target_os = "linux"), debian: is_debian(&os_release), root, rustup: is_on_path("rustup") }
+        SetupMachine {
+            linux: cfg!(target_os = "linux"),
+            debian: is_debian(&os_release),
+            root,
+            rustup: is_on_path("rustup"),
+        }
     }
 }
 

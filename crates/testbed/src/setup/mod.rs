@@ -9,20 +9,20 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
-use self::machine::Machine;
+use self::machine::SetupMachine;
 pub use self::machine::{browser, musl_target};
-use self::plan::Probe;
+use self::plan::SetupProbe;
 pub use self::plan::obtain;
-use self::step::Step;
+use self::step::SetupStep;
 use crate::ui;
 
 /// The outcome of a step, also as JSON.
 #[derive(Clone, Debug, Serialize)]
-pub struct Outcome {
+pub struct SetupOutcome {
     /// The step's name.
     pub name: &'static str,
     /// The state after the step.
-    pub state: State,
+    pub state: PartState,
     /// The version, path or name of the part, or the reason why it counts as missing.
     pub found: String,
     /// The action that would install a missing part.
@@ -38,7 +38,7 @@ pub struct Outcome {
 /// The state of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum PartState {
     /// The part is present.
     Ok,
     /// The part is missing or too old.
@@ -47,7 +47,7 @@ pub enum State {
 
 /// The extent of a setup.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct SetupOptions {
     /// Install missing parts instead of only reporting them.
     pub install: bool,
     /// Include the parts that only tests need.
@@ -58,14 +58,14 @@ pub struct Options {
 
 /// Runs the steps and shows each outcome as soon as it is known. With `install`, installs missing parts; an action that fails
 /// is an error.
-pub async fn run(Options { install, tests, browser }: Options) -> anyhow::Result<Vec<Outcome>> {
-    let machine = Machine::detect();
+pub async fn run(SetupOptions { install, tests, browser }: SetupOptions) -> anyhow::Result<Vec<SetupOutcome>> {
+    let machine = SetupMachine::detect();
     let mut outcomes = Vec::new();
-    let steps = Step::ALL.into_iter().filter(|step| tests || *step != Step::PoolerImage);
-    for step in steps.chain(browser.then_some(Step::Browser)) {
+    let steps = SetupStep::ALL.into_iter().filter(|step| tests || *step != SetupStep::PoolerImage);
+    for step in steps.chain(browser.then_some(SetupStep::Browser)) {
         let began = Instant::now();
         let outcome = run_step(step, &machine, install).await.with_context(|| format!("setup: {}", step.name()))?;
-        let outcome = Outcome { seconds: ui::json_seconds(began.elapsed()), ..outcome };
+        let outcome = SetupOutcome { seconds: ui::json_seconds(began.elapsed()), ..outcome };
         show(&outcome);
         outcomes.push(outcome);
     }
@@ -73,33 +73,42 @@ pub async fn run(Options { install, tests, browser }: Options) -> anyhow::Result
 }
 
 /// Runs one step; the caller measures its duration.
-async fn run_step(step: Step, machine: &Machine, install: bool) -> anyhow::Result<Outcome> {
+async fn run_step(step: SetupStep, machine: &SetupMachine, install: bool) -> anyhow::Result<SetupOutcome> {
     let name = step.name();
     let (found, plan) = match step.probe(machine).await? {
-        Probe::Ok(found) => return Ok(Outcome { name, state: State::Ok, found, would: None, did: None, seconds: 0.0 }),
-        Probe::Missing { found, plan } => (found, plan),
+        SetupProbe::Ok(found) => {
+            return Ok(SetupOutcome { name, state: PartState::Ok, found, would: None, did: None, seconds: 0.0 });
+        }
+        SetupProbe::Missing { found, plan } => (found, plan),
     };
     let description = plan.describe();
     if !install {
-        return Ok(Outcome { name, state: State::Missing, found, would: Some(description), did: None, seconds: 0.0 });
+        return Ok(SetupOutcome {
+            name,
+            state: PartState::Missing,
+            found,
+            would: Some(description),
+            did: None,
+            seconds: 0.0,
+        });
     }
     ui::status("Missing", &format!("{name}: {found}"));
     plan.execute().await?;
     match step.probe(machine).await? {
-        Probe::Ok(found) => {
-            Ok(Outcome { name, state: State::Ok, found, would: None, did: Some(description), seconds: 0.0 })
+        SetupProbe::Ok(found) => {
+            Ok(SetupOutcome { name, state: PartState::Ok, found, would: None, did: Some(description), seconds: 0.0 })
         }
-        Probe::Missing { found, .. } => bail!("still missing after its action: {found}"),
+        SetupProbe::Missing { found, .. } => bail!("still missing after its action: {found}"),
     }
 }
 
-fn show(outcome: &Outcome) {
-    let Outcome { name, state, found, would, did, seconds } = outcome;
+fn show(outcome: &SetupOutcome) {
+    let SetupOutcome { name, state, found, would, did, seconds } = outcome;
     let took = ui::seconds(Duration::from_secs_f64(*seconds));
     match (state, would) {
-        (State::Missing, Some(would)) => ui::warning(&format!("{name}: {found}\n{:>13}would {would}", "")),
-        (State::Missing, None) => ui::warning(&format!("{name}: {found}")),
-        (State::Ok, _) if did.is_some() => ui::status("Done", &format!("{name}: {found} ({took})")),
-        (State::Ok, _) => ui::status("Ok", &format!("{name}: {found}")),
+        (PartState::Missing, Some(would)) => ui::warning(&format!("{name}: {found}\n{:>13}would {would}", "")),
+        (PartState::Missing, None) => ui::warning(&format!("{name}: {found}")),
+        (PartState::Ok, _) if did.is_some() => ui::status("Done", &format!("{name}: {found} ({took})")),
+        (PartState::Ok, _) => ui::status("Ok", &format!("{name}: {found}")),
     }
 }

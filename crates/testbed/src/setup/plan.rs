@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 
-use super::machine::Machine;
+use super::machine::SetupMachine;
 use crate::base_images::BaseImage;
 use crate::cmd::Cmd;
 use crate::engine::{Engine, Pull};
@@ -10,19 +10,19 @@ use crate::ui;
 
 /// The finding of a step.
 #[derive(Debug)]
-pub(super) enum Probe {
+pub(super) enum SetupProbe {
     /// The part is present; with its version, path or name.
     Ok(String),
     Missing {
         /// The reason why it counts as missing.
         found: String,
-        plan: Plan,
+        plan: SetupPlan,
     },
 }
 
 /// An action that installs a missing part.
 #[derive(Debug)]
-pub(super) enum Plan {
+pub(super) enum SetupPlan {
     /// Run commands, one after the other.
     Run(Vec<Cmd>),
     /// Pull an image, or build its stand-in if no registry answers.
@@ -33,31 +33,33 @@ pub(super) enum Plan {
     Advise(String),
 }
 
-impl Plan {
+impl SetupPlan {
     /// Describes the action in one line.
     pub(super) fn describe(&self) -> String {
         match self {
-            Plan::Run(commands) => {
+            SetupPlan::Run(commands) => {
                 let commands: Vec<String> = commands.iter().map(|command| format!("`{command}`")).collect();
                 format!("run {}", commands.join(", then "))
             }
-            Plan::Image(image) => format!("pull {}, or build {} if no registry answers", image.name, image.stand_in()),
-            Plan::StandIn(image) => format!("rebuild {}, because its recipe has changed", image.stand_in()),
-            Plan::Advise(text) => text.clone(),
+            SetupPlan::Image(image) => {
+                format!("pull {}, or build {} if no registry answers", image.name, image.stand_in())
+            }
+            SetupPlan::StandIn(image) => format!("rebuild {}, because its recipe has changed", image.stand_in()),
+            SetupPlan::Advise(text) => text.clone(),
         }
     }
 
     pub(super) async fn execute(self) -> anyhow::Result<()> {
         match self {
-            Plan::Run(commands) => {
+            SetupPlan::Run(commands) => {
                 for command in commands {
                     command.run().await?;
                 }
                 Ok(())
             }
-            Plan::Image(image) => obtain(&image).await,
-            Plan::StandIn(image) => build_stand_in(&image).await,
-            Plan::Advise(text) => bail!("{text}"),
+            SetupPlan::Image(image) => obtain(&image).await,
+            SetupPlan::StandIn(image) => build_stand_in(&image).await,
+            SetupPlan::Advise(text) => bail!("{text}"),
         }
     }
 }
@@ -76,7 +78,7 @@ pub async fn obtain(image: &BaseImage) -> anyhow::Result<()> {
 
 /// Builds an image's stand-in on a machine where its recipe can run.
 async fn build_stand_in(image: &BaseImage) -> anyhow::Result<()> {
-    let machine = Machine::detect();
+    let machine = SetupMachine::detect();
     if !(machine.debian && machine.root) {
         bail!("a stand-in for {} can only be built on Debian or Ubuntu, as root", image.name);
     }

@@ -4,12 +4,12 @@ use crate::base_images::BaseImage;
 use crate::cmd::Cmd;
 use crate::engine::Engine;
 
-use super::machine::{Machine, browser, is_on_path, musl_target};
-use super::plan::{Plan, Probe};
+use super::machine::{SetupMachine, browser, is_on_path, musl_target};
+use super::plan::{SetupPlan, SetupProbe};
 
 /// A part that a machine may lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum SetupStep {
     /// A container engine that answers.
     Engine,
     /// `docker compose`.
@@ -26,72 +26,72 @@ pub(super) enum Step {
     DatabaseImage,
     /// The pooler for the boot's tests.
     PoolerImage,
-    /// A Chromium for the check of the admin UI. Not in [`Step::ALL`].
+    /// A Chromium for the check of the admin UI. Not in [`SetupStep::ALL`].
     Browser,
 }
 
-impl Step {
-    pub(super) const ALL: [Step; 8] = [
-        Step::Engine,
-        Step::Compose,
-        Step::Buildx,
-        Step::MuslTarget,
-        Step::Compiler,
-        Step::DirectusImage,
-        Step::DatabaseImage,
-        Step::PoolerImage,
+impl SetupStep {
+    pub(super) const ALL: [SetupStep; 8] = [
+        SetupStep::Engine,
+        SetupStep::Compose,
+        SetupStep::Buildx,
+        SetupStep::MuslTarget,
+        SetupStep::Compiler,
+        SetupStep::DirectusImage,
+        SetupStep::DatabaseImage,
+        SetupStep::PoolerImage,
     ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
-            Step::Engine => "engine",
-            Step::Compose => "compose plugin",
-            Step::Buildx => "buildx plugin",
-            Step::MuslTarget => "static Rust target",
-            Step::Compiler => "C compiler",
-            Step::DirectusImage => "Directus image",
-            Step::DatabaseImage => "database image",
-            Step::PoolerImage => "pooler image",
-            Step::Browser => "browser",
+            SetupStep::Engine => "engine",
+            SetupStep::Compose => "compose plugin",
+            SetupStep::Buildx => "buildx plugin",
+            SetupStep::MuslTarget => "static Rust target",
+            SetupStep::Compiler => "C compiler",
+            SetupStep::DirectusImage => "Directus image",
+            SetupStep::DatabaseImage => "database image",
+            SetupStep::PoolerImage => "pooler image",
+            SetupStep::Browser => "browser",
         }
     }
 
-    pub(super) async fn probe(self, machine: &Machine) -> anyhow::Result<Probe> {
+    pub(super) async fn probe(self, machine: &SetupMachine) -> anyhow::Result<SetupProbe> {
         match self {
-            Step::Engine => Ok(engine(machine).await),
-            Step::Compose => plugin(machine, &COMPOSE).await,
-            Step::Buildx => plugin(machine, &BUILDX).await,
-            Step::MuslTarget => musl_target_installed(machine).await,
-            Step::Compiler => compiler(machine).await,
-            Step::DirectusImage => image(BaseImage::directus()).await,
-            Step::DatabaseImage => image(BaseImage::postgres().await).await,
-            Step::PoolerImage => image(Ok(BaseImage::pooler())).await,
-            Step::Browser => Ok(judge_browser(machine, browser())),
+            SetupStep::Engine => Ok(engine(machine).await),
+            SetupStep::Compose => plugin(machine, &COMPOSE).await,
+            SetupStep::Buildx => plugin(machine, &BUILDX).await,
+            SetupStep::MuslTarget => musl_target_installed(machine).await,
+            SetupStep::Compiler => compiler(machine).await,
+            SetupStep::DirectusImage => image(BaseImage::directus()).await,
+            SetupStep::DatabaseImage => image(BaseImage::postgres().await).await,
+            SetupStep::PoolerImage => image(Ok(BaseImage::pooler())).await,
+            SetupStep::Browser => Ok(judge_browser(machine, browser())),
         }
     }
 }
 
-async fn engine(machine: &Machine) -> Probe {
+async fn engine(machine: &SetupMachine) -> SetupProbe {
     let version = match Engine::connect().await {
         Ok(engine) => engine.version().await,
         Err(error) => Err(error),
     };
     match version {
-        Ok(version) => Probe::Ok(version),
+        Ok(version) => SetupProbe::Ok(version),
         Err(error) => {
             let installed = is_on_path("dockerd") && is_on_path("docker");
             let state = if installed { "installed, does not answer" } else { "none" };
             // A newly installed engine would not be the named one.
             let plan = match Engine::named() {
-                Some(named) => Plan::Advise(format!("start the engine of {named}")),
+                Some(named) => SetupPlan::Advise(format!("start the engine of {named}")),
                 None => plan_engine(machine, installed),
             };
-            Probe::Missing { found: format!("{state} ({})", error.root_cause()), plan }
+            SetupProbe::Missing { found: format!("{state} ({})", error.root_cause()), plan }
         }
     }
 }
 
-fn plan_engine(machine: &Machine, installed: bool) -> Plan {
+fn plan_engine(machine: &SetupMachine, installed: bool) -> SetupPlan {
     if !(machine.debian && machine.root) {
         let text = if machine.linux && installed {
             "start the engine (`systemctl start docker`), and make sure that this user may use its socket"
@@ -100,11 +100,11 @@ fn plan_engine(machine: &Machine, installed: bool) -> Plan {
         } else {
             "install and start Docker Desktop, or another engine with the Docker API"
         };
-        return Plan::Advise(text.to_owned());
+        return SetupPlan::Advise(text.to_owned());
     }
     let install = Cmd::new("scripts/engine/install-debian.sh").arg("--engine");
     let start = Cmd::new("scripts/engine/start.sh");
-    Plan::Run(if installed { vec![start] } else { vec![install, start] })
+    SetupPlan::Run(if installed { vec![start] } else { vec![install, start] })
 }
 
 /// A plugin of the docker command.
@@ -117,7 +117,7 @@ struct Plugin {
 const COMPOSE: Plugin = Plugin { name: "compose", needed: (2, 0), why: "version 1 cannot read this compose file" };
 const BUILDX: Plugin = Plugin { name: "buildx", needed: (0, 13), why: "older ones have no --progress=rawjson" };
 
-async fn plugin(machine: &Machine, plugin: &Plugin) -> anyhow::Result<Probe> {
+async fn plugin(machine: &SetupMachine, plugin: &Plugin) -> anyhow::Result<SetupProbe> {
     let output = match Cmd::new("docker").args([plugin.name, "version"]).capture().await {
         Ok(output) if output.status.success() => output.stdout,
         _ => String::new(),
@@ -125,19 +125,19 @@ async fn plugin(machine: &Machine, plugin: &Plugin) -> anyhow::Result<Probe> {
     Ok(judge_plugin(machine, plugin, &output))
 }
 
-fn judge_plugin(machine: &Machine, plugin: &Plugin, output: &str) -> Probe {
+fn judge_plugin(machine: &SetupMachine, plugin: &Plugin, output: &str) -> SetupProbe {
     let Plugin { name, needed: (major, minor), why } = plugin;
     let found = match version_in(output) {
-        Some((version, number)) if number >= plugin.needed => return Probe::Ok(version.to_owned()),
+        Some((version, number)) if number >= plugin.needed => return SetupProbe::Ok(version.to_owned()),
         Some((version, _)) => format!("{version}, but {why}"),
         None => "none".to_owned(),
     };
     let plan = if machine.debian && machine.root {
-        Plan::Run(vec![Cmd::new("scripts/engine/install-debian.sh").arg(format!("--{name}"))])
+        SetupPlan::Run(vec![Cmd::new("scripts/engine/install-debian.sh").arg(format!("--{name}"))])
     } else {
-        Plan::Advise(format!("install docker {name} {major}.{minor} or newer"))
+        SetupPlan::Advise(format!("install docker {name} {major}.{minor} or newer"))
     };
-    Probe::Missing { found, plan }
+    SetupProbe::Missing { found, plan }
 }
 
 /// Returns the first word of a text that is a version, with its first two numbers.
@@ -150,9 +150,9 @@ fn version_in(text: &str) -> Option<(&str, (u32, u32))> {
     })
 }
 
-async fn musl_target_installed(machine: &Machine) -> anyhow::Result<Probe> {
+async fn musl_target_installed(machine: &SetupMachine) -> anyhow::Result<SetupProbe> {
     if !machine.linux {
-        return Ok(Probe::Ok("not needed here: the image build compiles the binary".to_owned()));
+        return Ok(SetupProbe::Ok("not needed here: the image build compiles the binary".to_owned()));
     }
     let target = musl_target();
     // Asks the compiler, not rustup: a distribution's package may provide the target without rustup.
@@ -161,72 +161,72 @@ async fn musl_target_installed(machine: &Machine) -> anyhow::Result<Probe> {
         .read()
         .await?;
     if camino::Utf8Path::new(&libraries).is_dir() {
-        return Ok(Probe::Ok(target));
+        return Ok(SetupProbe::Ok(target));
     }
     let plan = if machine.rustup {
-        Plan::Run(vec![Cmd::new("rustup").args(["target", "add", &target])])
+        SetupPlan::Run(vec![Cmd::new("rustup").args(["target", "add", &target])])
     } else {
-        Plan::Advise(format!(
+        SetupPlan::Advise(format!(
             "install the standard library of {target} (there is no rustup to add it), or build with \
              `cargo xtask image --source`"
         ))
     };
-    Ok(Probe::Missing { found: format!("no {target}"), plan })
+    Ok(SetupProbe::Missing { found: format!("no {target}"), plan })
 }
 
-async fn compiler(machine: &Machine) -> anyhow::Result<Probe> {
+async fn compiler(machine: &SetupMachine) -> anyhow::Result<SetupProbe> {
     if !machine.linux {
-        return Ok(Probe::Ok("not needed here".to_owned()));
+        return Ok(SetupProbe::Ok("not needed here".to_owned()));
     }
     if is_on_path("gcc") {
         let version = Cmd::new("gcc").arg("-dumpfullversion").read().await?;
-        return Ok(Probe::Ok(format!("gcc {version}")));
+        return Ok(SetupProbe::Ok(format!("gcc {version}")));
     }
     let plan = if machine.debian && machine.root {
         install(&["gcc", "libc6-dev"])
     } else {
-        Plan::Advise("install gcc".to_owned())
+        SetupPlan::Advise("install gcc".to_owned())
     };
-    Ok(Probe::Missing { found: "no gcc".to_owned(), plan })
+    Ok(SetupProbe::Missing { found: "no gcc".to_owned(), plan })
 }
 
-fn judge_browser(machine: &Machine, found: Option<&str>) -> Probe {
+fn judge_browser(machine: &SetupMachine, found: Option<&str>) -> SetupProbe {
     let plan = match found {
-        Some(name) => return Probe::Ok(name.to_owned()),
+        Some(name) => return SetupProbe::Ok(name.to_owned()),
         None if machine.debian && machine.root => install(&["chromium"]),
-        None => Plan::Advise("install Chromium or Chrome, so that it is on the PATH".to_owned()),
+        None => SetupPlan::Advise("install Chromium or Chrome, so that it is on the PATH".to_owned()),
     };
-    Probe::Missing { found: "no Chromium".to_owned(), plan }
+    SetupProbe::Missing { found: "no Chromium".to_owned(), plan }
 }
 
 /// Installs packages of the distribution without recommended ones.
-fn install(packages: &[&str]) -> Plan {
+fn install(packages: &[&str]) -> SetupPlan {
     let install = apt_get().args(["install", "-q", "-y", "--no-install-recommends"]).args(packages);
-    Plan::Run(vec![apt_get().args(["update", "-q"]), install])
+    SetupPlan::Run(vec![apt_get().args(["update", "-q"]), install])
 }
 
 fn apt_get() -> Cmd {
     Cmd::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive")
 }
 
-async fn image(image: anyhow::Result<BaseImage>) -> anyhow::Result<Probe> {
+async fn image(image: anyhow::Result<BaseImage>) -> anyhow::Result<SetupProbe> {
     // Needs the steps above; when those fail, their own findings come first.
     let (Ok(engine), Ok(image)) = (Engine::connect().await, image) else {
-        let plan = Plan::Advise("pull it, or build a stand-in, once engine and compose work".to_owned());
-        return Ok(Probe::Missing { found: "unknown without engine and compose".to_owned(), plan });
+        let plan = SetupPlan::Advise("pull it, or build a stand-in, once engine and compose work".to_owned());
+        return Ok(SetupProbe::Missing { found: "unknown without engine and compose".to_owned(), plan });
     };
     Ok(match image.local(&engine).await? {
-        None => Probe::Missing { found: format!("no {}", image.name), plan: Plan::Image(image) },
+        None => SetupProbe::Missing { found: format!("no {}", image.name), plan: SetupPlan::Image(image) },
         Some(local) if local.stand_in && local.name == image.stand_in() => {
             let found = format!("{}, a stand-in (the real one: `docker pull {}`)", local.name, image.name);
             if image.has_current_stand_in(&engine).await? {
-                Probe::Ok(found)
+                SetupProbe::Ok(found)
             } else {
                 let found = format!("{}, built from a recipe other than this checkout's", local.name);
-                Probe::Missing { found, plan: Plan::StandIn(image) }
+                SetupProbe::Missing { found, plan: SetupPlan::StandIn(image) }
             }
         }
-        Some(local) => Probe::Ok(local.name),
+        Some(local) => SetupProbe::Ok(local.name),
     })
 }
 
@@ -234,7 +234,7 @@ async fn image(image: anyhow::Result<BaseImage>) -> anyhow::Result<Probe> {
 mod tests {
     use super::*;
 
-    const DEBIAN: Machine = Machine { linux: true, debian: true, root: true, rustup: true };
+    const DEBIAN: SetupMachine = SetupMachine { linux: true, debian: true, root: true, rustup: true };
 
     #[test]
     fn an_engine_is_installed_and_started_or_only_started_on_debian_as_root() {
@@ -245,11 +245,11 @@ mod tests {
 
     #[test]
     fn the_user_is_advised_where_the_engine_cannot_be_installed() {
-        let user = Machine { root: false, ..DEBIAN };
+        let user = SetupMachine { root: false, ..DEBIAN };
         assert!(plan_engine(&user, true).describe().starts_with("start the engine"));
-        let fedora = Machine { debian: false, ..DEBIAN };
+        let fedora = SetupMachine { debian: false, ..DEBIAN };
         assert!(plan_engine(&fedora, false).describe().starts_with("install Docker Engine"));
-        let mac = Machine { linux: false, debian: false, root: false, rustup: true };
+        let mac = SetupMachine { linux: false, debian: false, root: false, rustup: true };
         assert!(plan_engine(&mac, false).describe().contains("Docker Desktop"));
     }
 
@@ -262,26 +262,30 @@ mod tests {
 
     #[test]
     fn a_recent_plugin_is_accepted_and_an_old_one_is_replaced() {
-        assert!(matches!(judge_plugin(&DEBIAN, &BUILDX, "buildx v0.20.0 abc"), Probe::Ok(found) if found == "0.20.0"));
-        let Probe::Missing { found, plan } = judge_plugin(&DEBIAN, &BUILDX, "buildx v0.9.1 abc") else { panic!() };
+        assert!(
+            matches!(judge_plugin(&DEBIAN, &BUILDX, "buildx v0.20.0 abc"), SetupProbe::Ok(found) if found == "0.20.0")
+        );
+        let SetupProbe::Missing { found, plan } = judge_plugin(&DEBIAN, &BUILDX, "buildx v0.9.1 abc") else { panic!() };
         assert_eq!(found, "0.9.1, but older ones have no --progress=rawjson");
         assert_eq!(plan.describe(), "run `scripts/engine/install-debian.sh --buildx`");
     }
 
     #[test]
     fn the_user_is_advised_where_a_missing_plugin_cannot_be_installed() {
-        let user = Machine { root: false, ..DEBIAN };
-        let Probe::Missing { found, plan } = judge_plugin(&user, &COMPOSE, "") else { panic!() };
+        let user = SetupMachine { root: false, ..DEBIAN };
+        let SetupProbe::Missing { found, plan } = judge_plugin(&user, &COMPOSE, "") else { panic!() };
         assert_eq!((found.as_str(), plan.describe().as_str()), ("none", "install docker compose 2.0 or newer"));
     }
 
     #[test]
     fn a_browser_is_installed_where_its_package_is_known_and_advised_elsewhere() {
-        assert!(matches!(judge_browser(&DEBIAN, Some("google-chrome")), Probe::Ok(found) if found == "google-chrome"));
-        let Probe::Missing { plan, .. } = judge_browser(&DEBIAN, None) else { panic!() };
+        assert!(
+            matches!(judge_browser(&DEBIAN, Some("google-chrome")), SetupProbe::Ok(found) if found == "google-chrome")
+        );
+        let SetupProbe::Missing { plan, .. } = judge_browser(&DEBIAN, None) else { panic!() };
         assert!(plan.describe().ends_with("`apt-get install -q -y --no-install-recommends chromium`"));
-        let user = Machine { root: false, ..DEBIAN };
-        let Probe::Missing { plan, .. } = judge_browser(&user, None) else { panic!() };
+        let user = SetupMachine { root: false, ..DEBIAN };
+        let SetupProbe::Missing { plan, .. } = judge_browser(&user, None) else { panic!() };
         assert!(plan.describe().starts_with("install Chromium or Chrome"));
     }
 }

@@ -1,7 +1,7 @@
-//! A run: everything that a command creates in the engine, and its removal in all cases.
+//! A session in the engine: everything that a command creates there, and its removal in all cases.
 //!
-//! Containers of a run have its id as a label; a compose stack of a run has the id as its project name. The id contains
-//! the host and process id, so that the next run finds and removes the leftovers of a killed one.
+//! Containers of a session have its id as a label; a compose stack of a session has the id as its project name. The id
+//! contains the host and process id, so that the next session finds and removes the leftovers of a killed one.
 
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
@@ -17,16 +17,16 @@ const PREFIX: &str = "trm-run-";
 
 /// Removes everything that belongs to it when it is dropped: at the end, on an error, on Ctrl-C, in a panic.
 #[derive(Debug)]
-#[must_use = "a run that is dropped removes its containers"]
-pub struct Run {
+#[must_use = "a session that is dropped removes its containers"]
+pub struct EngineSession {
     engine: Engine,
     id: String,
     kept: Cell<bool>,
 }
 
-impl Run {
-    /// Begins a run, and removes the leftovers of dead processes.
-    pub async fn start(engine: &Engine, kind: &str) -> anyhow::Result<Run> {
+impl EngineSession {
+    /// Begins a session, and removes the leftovers of dead processes.
+    pub async fn start(engine: &Engine, kind: &str) -> anyhow::Result<EngineSession> {
         let host = host_name();
         for id in found_ids(engine).await? {
             if is_leftover(&id, &host, is_alive) {
@@ -34,14 +34,14 @@ impl Run {
                 remove(engine, &id).await.with_context(|| format!("failed to remove the leftovers of {id}"))?;
             }
         }
-        Ok(Run {
+        Ok(EngineSession {
             engine: engine.clone(),
             id: format!("{PREFIX}{kind}-{host}-{}", std::process::id()),
             kept: Cell::new(false),
         })
     }
 
-    /// Keeps everything on drop, for inspection. The next run removes it.
+    /// Keeps everything on drop, for inspection. The next session removes it.
     pub fn keep(&self) {
         self.kept.set(true);
     }
@@ -51,13 +51,13 @@ impl Run {
         &self.id
     }
 
-    /// The labels of everything that the run creates.
+    /// The labels of everything that the session creates.
     pub fn labels(&self) -> HashMap<String, String> {
         HashMap::from([(LABEL.to_owned(), self.id.clone())])
     }
 }
 
-impl Drop for Run {
+impl Drop for EngineSession {
     fn drop(&mut self) {
         if self.kept.get() {
             return;
@@ -76,7 +76,7 @@ impl Drop for Run {
     }
 }
 
-/// Removes everything of a run, containers first: they use the rest.
+/// Removes everything of a session, containers first: they use the rest.
 async fn remove(engine: &Engine, id: &str) -> anyhow::Result<()> {
     let labels = [format!("{LABEL}={id}"), format!("{COMPOSE_LABEL}={id}")];
     for label in &labels {
@@ -98,7 +98,7 @@ async fn remove(engine: &Engine, id: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the ids of all runs that have anything in the engine.
+/// Returns the ids of all sessions that have anything in the engine.
 async fn found_ids(engine: &Engine) -> anyhow::Result<BTreeSet<String>> {
     let mut found = Vec::new();
     for label in [LABEL, COMPOSE_LABEL] {
@@ -110,7 +110,7 @@ async fn found_ids(engine: &Engine) -> anyhow::Result<BTreeSet<String>> {
     Ok(found.into_iter().map(|labelled| labelled.value).filter(|id| id.starts_with(PREFIX)).collect())
 }
 
-/// Returns true if the run's process on this machine is dead. Processes of other machines that share the engine cannot be
+/// Returns true if the session's process on this machine is dead. Processes of other machines that share the engine cannot be
 /// checked.
 fn is_leftover(id: &str, host: &str, is_alive: impl Fn(u32) -> bool) -> bool {
     let Some((rest, pid)) = id.rsplit_once('-') else { return false };
