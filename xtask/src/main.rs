@@ -11,7 +11,7 @@ mod workspace;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use grammar::{Command, Xtask};
+use grammar::{Xtask, XtaskCommand};
 
 use self::tool::Tool;
 
@@ -25,19 +25,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: &Command) -> anyhow::Result<ExitCode> {
+fn run(command: &XtaskCommand) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Down(flags) => commands::down::run(flags),
-        Command::Ci(flags) => commands::ci::run(flags),
-        Command::Docs(flags) => commands::docs::run(flags),
-        Command::Language(flags) => commands::language::run(flags),
-        Command::Setup(_)
-        | Command::DevReset(_)
-        | Command::Image(_)
-        | Command::InspectUser(_)
-        | Command::Test(_)
-        | Command::Snapshot(_) => Tool::Devtools.exec(),
-        Command::Verify(_) | Command::Sweep(_) | Command::Search(_) => Tool::Acceptance.exec(),
-        Command::Bench(_) => Tool::Bench.exec(),
+        XtaskCommand::Down(flags) => commands::down::run(flags),
+        XtaskCommand::Ci(flags) => commands::ci::run(flags),
+        XtaskCommand::Docs(flags) => commands::docs::run(flags),
+        XtaskCommand::Language(flags) => commands::language::run(flags),
+        XtaskCommand::Setup(_)
+        | XtaskCommand::DevReset(_)
+        | XtaskCommand::Image(_)
+        | XtaskCommand::InspectUser(_)
+        | XtaskCommand::Test(_)
+        | XtaskCommand::Snapshot(_) => Tool::Devtools.exec(),
+        XtaskCommand::Verify(_) | XtaskCommand::Sweep(_) | XtaskCommand::Search(_) => Tool::Acceptance.exec(),
+        XtaskCommand::Bench(_) => Tool::Bench.exec(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use crate::case::Case;
+use crate::test_context::TestContext;
 
 /// One promise of the README and its proof.
 pub struct Check {
@@ -13,7 +13,7 @@ pub struct Check {
     /// Requirements beyond an engine, an image and a database.
     pub needs: Need,
     /// Returns `Ok` if the promise is kept; an error contains the reason for the failure, or is a [`NotRun`].
-    pub run: for<'a> fn(&'a mut Case) -> CheckFuture<'a>,
+    pub run: for<'a> fn(&'a mut TestContext) -> CheckFuture<'a>,
 }
 
 /// A running check.

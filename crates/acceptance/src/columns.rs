@@ -21,7 +21,7 @@ const COLUMNS: &str = r"
     order by c.relname, a.attnum";
 
 /// A column of a table.
-pub(crate) struct Column {
+pub(crate) struct TableColumn {
     pub(crate) table: String,
     pub(crate) name: String,
     pub(crate) data_type: String,
@@ -31,7 +31,7 @@ pub(crate) struct Column {
     /// The referenced table and column.
     pub(crate) target: Option<(String, String)>,
     /// NOT NULL.
-    pub(crate) is_needed: bool,
+    pub(crate) is_required: bool,
     /// Part of the primary key.
     pub(crate) is_key: bool,
     /// Position in the table: later columns get later times and larger numbers, as CHECK constraints may require.
@@ -40,22 +40,22 @@ pub(crate) struct Column {
     pub(crate) is_generated: bool,
 }
 
-impl Column {
+impl TableColumn {
     /// The columns of all tables except those of Directus, by table and position.
-    pub(crate) async fn all(client: &Client) -> anyhow::Result<Vec<Column>> {
+    pub(crate) async fn all(client: &Client) -> anyhow::Result<Vec<TableColumn>> {
         let rows = client.query(COLUMNS, &[]).await.context("failed to list columns")?;
-        Ok(rows.iter().map(Column::of).collect())
+        Ok(rows.iter().map(TableColumn::of).collect())
     }
 
-    fn of(row: &Row) -> Column {
-        Column {
+    fn of(row: &Row) -> TableColumn {
+        TableColumn {
             table: row.get(0),
             name: row.get(1),
             data_type: row.get(2),
             is_enum: row.get(3),
             length: row.get(4),
             target: row.get::<_, Option<String>>(5).zip(row.get(6)),
-            is_needed: row.get(7),
+            is_required: row.get(7),
             is_key: row.get(8),
             position: row.get(9),
             is_generated: row.get(10),
@@ -64,7 +64,7 @@ impl Column {
 
     /// An SQL expression over the row's number `i`; `None` if the column stays empty.
     pub(crate) fn value(&self) -> Option<String> {
-        let Column { name, data_type, length, position, .. } = self;
+        let TableColumn { name, data_type, length, position, .. } = self;
         if self.is_generated {
             return None;
         }

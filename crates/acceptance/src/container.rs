@@ -11,9 +11,9 @@ use serde_json::Value;
 use testbed::api::{self, Api};
 use testbed::engine::{ContainerSpec, ContainerState};
 
-use crate::database::{self, Database};
+use crate::database::{self, TestDatabase};
 use crate::model::{BootTimeline, PhaseTime};
-use crate::setting::{ADMIN, PATIENCE, Secrets, Setting};
+use crate::suite_context::{ADMIN, PATIENCE, Secrets, SuiteContext};
 
 /// Interval of the engine's health checks in containers whose health is not under test: each health check starts a
 /// process, which slows down the other containers.
@@ -33,8 +33,8 @@ pub struct BootSpec {
 
 impl BootSpec {
     /// As in production: read-only root, no capabilities, a tmpfs for each writable folder, the port on loopback.
-    pub fn new(setting: &Setting, name: &str, database: &Database) -> BootSpec {
-        let Secrets { database: password, secret, admin } = &setting.secrets;
+    pub fn new(suite: &SuiteContext, name: &str, database: &TestDatabase) -> BootSpec {
+        let Secrets { database: password, secret, admin } = &suite.secrets;
         let mut variables = BTreeMap::new();
         for (name, value) in [
             ("DB_CLIENT", "pg"),
@@ -51,11 +51,11 @@ impl BootSpec {
         ] {
             variables.insert(name.to_owned(), value.to_owned());
         }
-        if let Some(options) = &setting.options {
+        if let Some(options) = &suite.options {
             variables.insert("PGOPTIONS".to_owned(), options.clone());
         }
         let spec = ContainerSpec {
-            image: setting.subject.image.clone(),
+            image: suite.subject.image.clone(),
             port: Some(contract::DEFAULT_PORT),
             tmpfs: vec![
                 ("/tmp", "mode=1777"),
@@ -106,22 +106,22 @@ impl BootSpec {
         self
     }
 
-    /// Starts the container in a network. [`crate::case::Case::start`] also reports on it and removes it.
-    pub async fn start(self, setting: &Rc<Setting>, network: Option<String>) -> anyhow::Result<Container> {
-        let container = self.create(setting, network).await?;
+    /// Starts the container in a network. [`crate::test_context::TestContext::start`] also reports on it and removes it.
+    pub async fn start(self, suite: &Rc<SuiteContext>, network: Option<String>) -> anyhow::Result<Container> {
+        let container = self.create(suite, network).await?;
         container.restart().await?;
         Ok(Container { started_at: Instant::now(), ..container })
     }
 
     /// Creates the container in a network without starting it.
-    pub async fn create(self, setting: &Rc<Setting>, network: Option<String>) -> anyhow::Result<Container> {
+    pub async fn create(self, suite: &Rc<SuiteContext>, network: Option<String>) -> anyhow::Result<Container> {
         let spec = ContainerSpec {
             variables: self.variables.into_iter().collect(),
             network: network.map(|network| (network, self.name.clone())),
             ..self.spec
         };
-        let id = setting.engine.create(&setting.session, spec).await?;
-        Ok(Container { id, name: self.name, setting: Rc::clone(setting), started_at: Instant::now() })
+        let id = suite.engine.create(&suite.session, spec).await?;
+        Ok(Container { id, name: self.name, suite: Rc::clone(suite), started_at: Instant::now() })
     }
 }
 
@@ -132,14 +132,14 @@ pub struct Container {
     pub id: String,
     /// The container's host name in its network.
     pub name: String,
-    setting: Rc<Setting>,
+    suite: Rc<SuiteContext>,
     started_at: Instant,
 }
 
 impl Container {
     /// A container of a database server.
-    pub(crate) fn of_server(id: String, name: &str, setting: &Rc<Setting>) -> Container {
-        Container { id, name: name.to_owned(), setting: Rc::clone(setting), started_at: Instant::now() }
+    pub(crate) fn of_server(id: String, name: &str, suite: &Rc<SuiteContext>) -> Container {
+        Container { id, name: name.to_owned(), suite: Rc::clone(suite), started_at: Instant::now() }
     }
 
     /// The same container with another time of its start.
@@ -149,12 +149,12 @@ impl Container {
 
     /// Reads the log up to now.
     pub async fn log(&self) -> anyhow::Result<Vec<String>> {
-        self.setting.engine.lines_so_far(&self.id).await
+        self.suite.engine.lines_so_far(&self.id).await
     }
 
     /// Reads the log from its start, and returns the first matching line. It is an error if the container ends first.
     pub async fn wait_for_line(&self, description: &str, matches: impl Fn(&str) -> bool) -> anyhow::Result<String> {
-        let mut log = std::pin::pin!(self.setting.engine.log(&self.id));
+        let mut log = std::pin::pin!(self.suite.engine.log(&self.id));
         let search = async {
             while let Some(line) = log.next().await {
                 let line = line?;
@@ -176,7 +176,7 @@ impl Container {
     }
 
     /// Waits until a query of its database returns true. It is an error if the container ends first.
-    pub async fn wait_until(&self, database: &Database, query: &str) -> anyhow::Result<()> {
+    pub async fn wait_until(&self, database: &TestDatabase, query: &str) -> anyhow::Result<()> {
         tokio::select! {
             result = database.wait_until(query) => result,
             ended = self.ended(PATIENCE) => {
@@ -187,11 +187,11 @@ impl Container {
     }
 
     /// Waits for the container's end.
-    pub async fn ended(&self, patience: Duration) -> anyhow::Result<Ended> {
+    pub async fn ended(&self, patience: Duration) -> anyhow::Result<EndedContainer> {
         let began = Instant::now();
         // The engine closes the log when the container ends, so that the state needs no busy polling, which would slow
         // down twenty boots at once. The state is still queried now and then, in case the log is not closed.
-        let mut closed = std::pin::pin!(self.setting.engine.log(&self.id).try_collect());
+        let mut closed = std::pin::pin!(self.suite.engine.log(&self.id).try_collect());
         let mut lines: Option<Vec<String>> = None;
         loop {
             if lines.is_none() {
@@ -200,7 +200,7 @@ impl Container {
             match self.state().await? {
                 ContainerState::Exited(code) => {
                     let lines = if let Some(lines) = lines { lines } else { self.log().await? };
-                    return Ok(Ended { code, lines });
+                    return Ok(EndedContainer { code, lines });
                 }
                 _ if began.elapsed() > patience => bail!("{} still runs after {} s", self.name, patience.as_secs()),
                 _ if lines.is_some() => tokio::time::sleep(Duration::from_millis(5)).await,
@@ -220,7 +220,7 @@ impl Container {
                 let last = self.log().await?.pop().unwrap_or_default();
                 bail!("{} ended with {code} before it served: {last}", self.name);
             }
-            let port = self.setting.engine.published_port(&self.id, contract::DEFAULT_PORT).await;
+            let port = self.suite.engine.published_port(&self.id, contract::DEFAULT_PORT).await;
             let polled = Instant::now();
             while polled.elapsed() < POLL {
                 if let Ok(port) = port
@@ -237,43 +237,43 @@ impl Container {
     /// Waits until it serves and the engine reports it healthy, and returns the time from its start until it served.
     pub async fn healthy(&self) -> anyhow::Result<Duration> {
         let served = self.serving().await?;
-        self.setting.engine.wait_healthy(&self.id, PATIENCE).await.with_context(|| self.name.clone())?;
+        self.suite.engine.wait_healthy(&self.id, PATIENCE).await.with_context(|| self.name.clone())?;
         Ok(served)
     }
 
     /// Queries the state, including the health, from the engine.
     pub async fn state(&self) -> anyhow::Result<ContainerState> {
-        self.setting.engine.state(&self.id).await
+        self.suite.engine.state(&self.id).await
     }
 
     /// Sends a signal to the first process.
     pub async fn kill(&self, signal: &str) -> anyhow::Result<()> {
-        self.setting.engine.kill(&self.id, signal).await
+        self.suite.engine.kill(&self.id, signal).await
     }
 
     /// Stops it as `docker stop` does, and returns the duration.
     pub async fn stop(&self) -> anyhow::Result<Duration> {
-        self.setting.engine.stop(&self.id).await
+        self.suite.engine.stop(&self.id).await
     }
 
     /// Starts it, for the first time or again.
     pub async fn restart(&self) -> anyhow::Result<()> {
-        self.setting.engine.start(&self.id).await
+        self.suite.engine.start(&self.id).await
     }
 
     /// Freezes its processes.
     pub async fn pause(&self) -> anyhow::Result<()> {
-        self.setting.engine.pause(&self.id).await
+        self.suite.engine.pause(&self.id).await
     }
 
     /// Thaws its processes.
     pub async fn unpause(&self) -> anyhow::Result<()> {
-        self.setting.engine.unpause(&self.id).await
+        self.suite.engine.unpause(&self.id).await
     }
 
     /// Runs a command in it, and returns the exit code and the output.
     pub async fn exec(&self, command: &[&str]) -> anyhow::Result<(i64, String)> {
-        self.setting.engine.exec(&self.id, command).await
+        self.suite.engine.exec(&self.id, command).await
     }
 
     /// Runs a subcommand of the boot binary that prints JSON, and returns the exit code and the document.
@@ -287,26 +287,26 @@ impl Container {
 
     /// The server's URL on this machine's loopback.
     pub async fn url(&self) -> anyhow::Result<String> {
-        let port = self.setting.engine.published_port(&self.id, contract::DEFAULT_PORT).await?;
+        let port = self.suite.engine.published_port(&self.id, contract::DEFAULT_PORT).await?;
         Ok(format!("http://127.0.0.1:{port}"))
     }
 
     /// Logs in to the REST API as the administrator.
     pub async fn api(&self) -> anyhow::Result<Api> {
-        Api::login(self.url().await?, ADMIN, &self.setting.secrets.admin).await
+        Api::login(self.url().await?, ADMIN, &self.suite.secrets.admin).await
     }
 }
 
 /// The end of a container.
 #[derive(Clone, Debug)]
-pub struct Ended {
+pub struct EndedContainer {
     /// The exit code.
     pub code: i64,
     /// The whole log.
     pub lines: Vec<String>,
 }
 
-impl Ended {
+impl EndedContainer {
     /// The last line of the log; empty if there is none.
     pub fn last_line(&self) -> &str {
         self.lines.last().map_or("", String::as_str)

@@ -7,7 +7,7 @@ const ROUNDING: f64 = 0.01;
 
 /// The check that ended last, preceded by the one whose end allowed it to begin, and so on, in the order in which they
 /// ran. There may be seconds between two of them, while the containers of the first are removed.
-pub(super) fn critical_path(checks: &[CheckReport]) -> Vec<&'static str> {
+pub(super) fn longest_chain(checks: &[CheckReport]) -> Vec<&'static str> {
     let mut path: Vec<&CheckReport> = Vec::new();
     let mut limit = f64::INFINITY;
     loop {
@@ -23,13 +23,13 @@ pub(super) fn critical_path(checks: &[CheckReport]) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::critical_path;
+    use super::longest_chain;
     use crate::report::fixture;
 
     #[test]
     fn the_path_leads_from_the_last_end_back_to_the_beginning() {
         // `warm-boot` took longer than `fresh-boot`, but no check waited for it; `admin-ui` was not run.
-        assert_eq!(critical_path(&fixture::report().checks), ["fresh-boot", "postgres-killed"]);
-        assert_eq!(critical_path(&[]), [""; 0]);
+        assert_eq!(longest_chain(&fixture::report().checks), ["fresh-boot", "postgres-killed"]);
+        assert_eq!(longest_chain(&[]), [""; 0]);
     }
 }

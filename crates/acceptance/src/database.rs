@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use tokio_postgres::NoTls;
 
-use crate::setting::PATIENCE;
+use crate::suite_context::PATIENCE;
 
 /// The role that owns all tables.
 pub const USER: &str = "directus";
@@ -17,7 +17,7 @@ pub(crate) const START: Duration = Duration::from_secs(120);
 
 /// A database with its addresses in the containers' network and on this machine.
 #[derive(Clone, Debug)]
-pub struct Database {
+pub struct TestDatabase {
     /// Host name of the server in the networks of the checks.
     pub host: String,
     /// The database's name.
@@ -26,7 +26,7 @@ pub struct Database {
     password: String,
 }
 
-impl Database {
+impl TestDatabase {
     /// Connects from this machine.
     pub async fn connect(&self) -> anyhow::Result<tokio_postgres::Client> {
         let mut config = tokio_postgres::Config::new();
@@ -85,18 +85,18 @@ impl Database {
     }
 
     /// The first database of a server with this published port.
-    pub(crate) fn first(host: &str, port: u16, password: String) -> Database {
-        Database { host: host.to_owned(), name: FIRST.to_owned(), port, password }
+    pub(crate) fn first(host: &str, port: u16, password: String) -> TestDatabase {
+        TestDatabase { host: host.to_owned(), name: FIRST.to_owned(), port, password }
     }
 
     /// The first database of a server that does not exist yet, for the configuration of containers.
-    pub fn to_come(host: &str) -> Database {
-        Database { host: host.to_owned(), name: FIRST.to_owned(), port: 0, password: String::new() }
+    pub fn not_started(host: &str) -> TestDatabase {
+        TestDatabase { host: host.to_owned(), name: FIRST.to_owned(), port: 0, password: String::new() }
     }
 
     /// The same database with the port that its server has after a restart.
-    pub fn at(&self, port: u16) -> Database {
-        Database { port, ..self.clone() }
+    pub fn at(&self, port: u16) -> TestDatabase {
+        TestDatabase { port, ..self.clone() }
     }
 
     /// The server's published address on this machine.
@@ -105,7 +105,7 @@ impl Database {
     }
 
     /// Copies the database on its server. No session may be connected to it.
-    pub async fn copy(&self, name: &str) -> anyhow::Result<Database> {
+    pub async fn copy(&self, name: &str) -> anyhow::Result<TestDatabase> {
         let first = self.other(FIRST);
         first.execute(&format!(r#"create database "{name}" template "{}""#, self.name)).await?;
         Ok(self.other(name))
@@ -117,7 +117,7 @@ impl Database {
     }
 
     /// Another database on the same server.
-    pub fn other(&self, name: &str) -> Database {
-        Database { name: name.to_owned(), ..self.clone() }
+    pub fn other(&self, name: &str) -> TestDatabase {
+        TestDatabase { name: name.to_owned(), ..self.clone() }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, ensure};
 
-use super::database::Database;
+use super::database::TestDatabase;
 
 /// Everything that a boot decides, by part, so that an error can name the difference. Serial numbers and times are
 /// excluded: they differ between two good boots.
@@ -52,7 +52,7 @@ pub struct EndState(BTreeMap<String, String>);
 
 impl EndState {
     /// Reads the end state. It is an error if no boot has finished in the database.
-    pub async fn of(database: &Database) -> anyhow::Result<EndState> {
+    pub async fn of(database: &TestDatabase) -> anyhow::Result<EndState> {
         let client = database.connect().await?;
         let rows = client.query(PARTS, &[]).await.context("failed to read the end state")?;
         let parts = rows.iter().map(|row| (row.get(0), row.get::<_, Option<String>>(1).unwrap_or_default()));

@@ -1,30 +1,30 @@
 //! The acceptance gate: every promise of the README, proven on real containers.
 //!
-//! [`check`] defines a check, `checks` is the acceptance list, and `runner` runs it. [`case`] is the context of a
+//! [`check`] defines a check, `checks` is the acceptance list, and `runner` runs it. [`test_context`] is the context of a
 //! check: its [`container`]s, and the [`database`]s of [`servers`]; [`end_state`] compares boots. [`model`] is the
 //! result as data, `critical_path` finds the checks that bounded a run, and `report` renders both.
 
-pub mod case;
 pub mod check;
 mod checks;
 mod columns;
 pub mod commands;
 pub mod container;
 mod critical_path;
+mod data_integrity;
 pub mod database;
 pub mod end_state;
-mod hold;
-mod leaks;
+mod failpoint;
 pub mod model;
-mod negative;
+mod mutants;
 mod report;
-mod rows;
 mod runner;
 mod sample;
 pub(crate) mod search;
+mod secret_scan;
 pub mod servers;
-pub mod setting;
+pub mod suite_context;
 pub(crate) mod sweep;
+pub mod test_context;
 
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -44,25 +44,25 @@ use testbed::workspace;
 use testbed::{machine, time};
 
 pub(crate) use self::check::Check;
-pub(crate) use self::model::Subject;
-use self::model::{CheckReport, Evidence, Figure, Machine, Summary};
-pub(crate) use self::model::{Report, Status};
+pub(crate) use self::model::TestedImage;
+use self::model::{CheckReport, EngineMachine, Evidence, EvidenceFigure, Summary};
+pub(crate) use self::model::{CheckStatus, VerifyReport};
 pub(crate) use self::report::{announce, waited_for, write};
-use self::runner::Options;
+use self::runner::RunnerOptions;
 use self::servers::Servers;
-use crate::setting::Secrets;
-use crate::setting::Setting;
+use crate::suite_context::Secrets;
+use crate::suite_context::SuiteContext;
 
 /// The checks that a run is limited to.
 #[derive(Clone, Debug)]
-pub(crate) struct Selection {
+pub(crate) struct CheckSelection {
     /// Names of checks or parts of names; empty means all.
     pub(crate) only: Vec<String>,
     /// Names of checks or parts of names to skip; they win over `only`.
     pub(crate) skip: Vec<String>,
 }
 
-impl Selection {
+impl CheckSelection {
     /// The selected checks, in the order of the acceptance list.
     ///
     /// # Errors
@@ -104,12 +104,13 @@ const BUILDS: (&str, &str) = ("builds", "The image builds from this checkout.");
 pub(crate) fn judge_build(result: &anyhow::Result<BuiltImage>, took: Duration) -> CheckReport {
     let mut evidence = Evidence::default();
     if let Ok(built) = result {
-        evidence.figures = vec![Figure::new("image", &*built.id), Figure::new("built in", ui::seconds(took))];
+        evidence.figures =
+            vec![EvidenceFigure::new("image", &*built.id), EvidenceFigure::new("built in", ui::seconds(took))];
     }
     CheckReport {
         name: BUILDS.0,
         promise: BUILDS.1,
-        status: if result.is_ok() { Status::Pass } else { Status::Fail },
+        status: if result.is_ok() { CheckStatus::Pass } else { CheckStatus::Fail },
         reason: result.as_ref().err().map(|error| format!("{error:#}")),
         began: 0.0,
         seconds: ui::json_seconds(took),
@@ -124,13 +125,13 @@ pub(crate) async fn without_image(
     image: &str,
     checks: &[&'static Check],
     build: CheckReport,
-) -> anyhow::Result<Report> {
-    let subject = Subject { image: image.to_owned(), base: BaseImage::directus()?.name, ..Subject::default() };
+) -> anyhow::Result<VerifyReport> {
+    let subject = TestedImage { image: image.to_owned(), base: BaseImage::directus()?.name, ..TestedImage::default() };
     let seconds = build.seconds;
     let not_run = checks.iter().map(|check| CheckReport {
         name: check.name,
         promise: check.promise,
-        status: Status::NotRun,
+        status: CheckStatus::NotRun,
         reason: Some("the image did not build".to_owned()),
         began: seconds,
         seconds: 0.0,
@@ -148,13 +149,13 @@ pub(crate) async fn verify(
     checks: &[&'static Check],
     (jobs, keep): (Option<usize>, bool),
     build: Option<CheckReport>,
-) -> anyhow::Result<Report> {
+) -> anyhow::Result<VerifyReport> {
     let jobs = number_of_jobs(engine, jobs).await?;
-    let setting = prepare(engine, image, "verify").await?;
+    let suite = prepare(engine, image, "verify").await?;
     let (began, wall_clock) = (Instant::now(), SystemTime::now());
-    let judged = runner::run(&setting, &Rc::new(Servers::new(&setting)), checks, Options { jobs, keep }, began).await;
+    let judged = runner::run(&suite, &Rc::new(Servers::new(&suite)), checks, RunnerOptions { jobs, keep }, began).await;
     let checks = build.into_iter().chain(judged).collect();
-    let (id, subject) = (setting.session.id().to_owned(), setting.subject.clone());
+    let (id, subject) = (suite.session.id().to_owned(), suite.subject.clone());
     report(engine, id, (wall_clock, ui::json_seconds(began.elapsed())), subject, jobs, checks).await
 }
 
@@ -162,47 +163,47 @@ pub(crate) async fn verify(
 pub(crate) async fn sweep_all(
     engine: &Engine,
     image: &str,
-    scenarios: &[grammar::Scenario],
-    density: sweep::Density,
+    scenarios: &[grammar::SweepScenario],
+    density: sweep::SweepDensity,
     jobs: Option<usize>,
-) -> anyhow::Result<sweep::Report> {
+) -> anyhow::Result<sweep::SweepResults> {
     let jobs = number_of_jobs(engine, jobs).await?;
-    let setting = prepare(engine, image, "sweep").await?;
+    let suite = prepare(engine, image, "sweep").await?;
     let began = Instant::now();
-    let scenarios = sweep::sweep(&setting, &Rc::new(Servers::new(&setting)), scenarios, density, jobs).await?;
-    Ok(sweep::Report::new(image, began.elapsed(), scenarios))
+    let scenarios = sweep::sweep_scenarios(&suite, &Rc::new(Servers::new(&suite)), scenarios, density, jobs).await?;
+    Ok(sweep::SweepResults::new(image, began.elapsed(), scenarios))
 }
 
 /// Searches with an image of the engine.
 pub(crate) async fn search_all(
     engine: &Engine,
     image: &str,
-    selection: search::Selection,
+    selection: search::CaseSelection,
     jobs: usize,
-) -> anyhow::Result<search::Report> {
-    let setting = prepare(engine, image, "search").await?;
-    let network = engine.create_network(&format!("{}-net", setting.session.id()), setting.session.labels()).await?;
-    let lab = search::Lab::prepare(&setting, &Servers::new(&setting), &network, "search").await?;
-    search::search(&lab, selection, jobs).await
+) -> anyhow::Result<search::SearchReport> {
+    let suite = prepare(engine, image, "search").await?;
+    let network = engine.create_network(&format!("{}-net", suite.session.id()), suite.session.labels()).await?;
+    let harness = search::SearchHarness::prepare(&suite, &Servers::new(&suite), &network, "search").await?;
+    search::try_cases(&harness, selection, jobs).await
 }
 
 async fn report(
     engine: &Engine,
     run: String,
     (began, seconds): (SystemTime, f64),
-    subject: Subject,
+    subject: TestedImage,
     jobs: usize,
     checks: Vec<CheckReport>,
-) -> anyhow::Result<Report> {
-    let (summary, critical_path) = (Summary::of(&checks), critical_path::critical_path(&checks));
-    Ok(Report {
-        schema: Report::SCHEMA,
+) -> anyhow::Result<VerifyReport> {
+    let (summary, critical_path) = (Summary::of(&checks), critical_path::longest_chain(&checks));
+    Ok(VerifyReport {
+        schema: VerifyReport::SCHEMA,
         run,
         began: time::rfc3339(began.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()),
         seconds,
         ok: summary.fail == 0,
         subject,
-        machine: Machine { engine: engine.version().await?, cores: machine::cores(), jobs },
+        machine: EngineMachine { engine: engine.version().await?, cores: machine::cores(), jobs },
         summary,
         critical_path,
         checks,
@@ -223,36 +224,36 @@ fn bearable(cores: usize, memory: u64) -> usize {
 }
 
 /// Breaks the image or its database on purpose, and reports whether the checks fail.
-pub(crate) async fn negative(
+pub(crate) async fn test_mutants(
     engine: &Engine,
     image: &str,
     checks: &[&'static Check],
     jobs: Option<usize>,
-) -> anyhow::Result<negative::Report> {
+) -> anyhow::Result<mutants::MutantReport> {
     let jobs = number_of_jobs(engine, jobs).await?;
-    negative::run(prepare(engine, image, "negative").await?, checks, jobs).await
+    mutants::run(prepare(engine, image, "mutants").await?, checks, jobs).await
 }
 
 /// Starts a run with an image of the engine; `kind` is part of the run's id.
-async fn prepare(engine: &Engine, image: &str, kind: &str) -> anyhow::Result<Rc<Setting>> {
+async fn prepare(engine: &Engine, image: &str, kind: &str) -> anyhow::Result<Rc<SuiteContext>> {
     let database = BaseImage::postgres().await?.resolve(engine).await?;
     let subject = subject(engine, image, &database).await?;
     let session = Rc::new(EngineSession::start(engine, kind).await?);
-    Ok(Rc::new(setting(engine, session, subject, &database)?))
+    Ok(Rc::new(suite_context(engine, session, subject, &database)?))
 }
 
 /// The context that all checks of a run share.
 ///
 /// # Errors
 /// Fails if the SQL files of the checkout are not valid; the error lists every problem.
-pub fn setting(
+pub fn suite_context(
     engine: &Engine,
     session: Rc<EngineSession>,
-    subject: Subject,
+    subject: TestedImage,
     database: &testbed::base_images::Resolved,
-) -> anyhow::Result<Setting> {
+) -> anyhow::Result<SuiteContext> {
     let migrations = CheckoutMigrations::read()?;
-    Ok(Setting {
+    Ok(SuiteContext {
         engine: engine.clone(),
         secrets: Secrets::new(session.id()),
         session,
@@ -269,12 +270,12 @@ pub async fn subject(
     engine: &Engine,
     image: &str,
     database: &testbed::base_images::Resolved,
-) -> anyhow::Result<Subject> {
+) -> anyhow::Result<TestedImage> {
     let info = engine.image(image).await?.with_context(|| format!("there is no image {image}"))?;
     let base = label(&info, "base.name");
     // Without the label the image is not ours, which the checks report.
     let base_info = if base.is_empty() { None } else { engine.image(&base).await? };
-    Ok(Subject {
+    Ok(TestedImage {
         image: image.to_owned(),
         image_id: info.id.clone(),
         image_digest: info.digest.clone(),
@@ -308,7 +309,7 @@ mod tests {
     fn an_image_that_does_not_build_fails_the_first_check_with_the_reason() {
         let failed = Err(anyhow::anyhow!("no such file").context("`docker buildx build` failed"));
         let check = judge_build(&failed, Duration::from_millis(1500));
-        assert_eq!((check.name, check.status, check.seconds), ("builds", Status::Fail, 1.5));
+        assert_eq!((check.name, check.status, check.seconds), ("builds", CheckStatus::Fail, 1.5));
         assert_eq!(check.reason.as_deref(), Some("`docker buildx build` failed: no such file"));
     }
 
@@ -321,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_word_that_matches_no_check_is_an_error() {
-        let selection = Selection { only: vec!["no-such-check".to_owned()], skip: Vec::new() };
+        let selection = CheckSelection { only: vec!["no-such-check".to_owned()], skip: Vec::new() };
         assert!(selection.checks().is_err());
     }
 }

@@ -3,18 +3,18 @@
 use std::process::ExitCode;
 
 use acceptance::commands::{search, sweep, verify};
-use grammar::Command;
+use grammar::XtaskCommand;
 use testbed::program;
 
 fn main() -> ExitCode {
     program::main(run)
 }
 
-async fn run(command: Command) -> Option<anyhow::Result<ExitCode>> {
+async fn run(command: XtaskCommand) -> Option<anyhow::Result<ExitCode>> {
     Some(match command {
-        Command::Verify(flags) => verify::run(&flags).await,
-        Command::Sweep(flags) => sweep::run(&flags).await,
-        Command::Search(flags) => search::run(&flags).await,
+        XtaskCommand::Verify(flags) => verify::run(&flags).await,
+        XtaskCommand::Sweep(flags) => sweep::run(&flags).await,
+        XtaskCommand::Search(flags) => search::run(&flags).await,
         _ => return None,
     })
 }

@@ -1,14 +1,14 @@
 //! The result of a run of the acceptance gate as data, in the documented form of `report.json`.
 //!
 //! Checks fill it and reports render it; neither depends on the other. Fields are only ever added; a change of meaning
-//! increments [`Report::SCHEMA`].
+//! increments [`VerifyReport::SCHEMA`].
 
 use serde::Serialize;
 
 /// A whole run.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
-    /// The version of this form: [`Report::SCHEMA`].
+pub struct VerifyReport {
+    /// The version of this form: [`VerifyReport::SCHEMA`].
     pub schema: u32,
     /// The run's id, which is also the label of everything that the run created.
     pub run: String,
@@ -19,9 +19,9 @@ pub struct Report {
     /// True if no check failed.
     pub ok: bool,
     /// The image under test and its database.
-    pub subject: Subject,
+    pub subject: TestedImage,
     /// The machine and the engine.
-    pub machine: Machine,
+    pub machine: EngineMachine,
     /// Number of checks by status.
     pub summary: Summary,
     /// Names of the checks that bounded the duration of the run, in the order in which they ran.
@@ -30,14 +30,14 @@ pub struct Report {
     pub checks: Vec<CheckReport>,
 }
 
-impl Report {
+impl VerifyReport {
     /// The current version of the form.
     pub const SCHEMA: u32 = 1;
 }
 
 /// The image under test and its database. If the image did not build, only its name and its base are set.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Subject {
+pub struct TestedImage {
     /// The image's name, as given on the command line.
     pub image: String,
     /// `sha256:…` of its configuration.
@@ -60,7 +60,7 @@ pub struct Subject {
 
 /// The machine and the engine of a run.
 #[derive(Clone, Debug, Serialize)]
-pub struct Machine {
+pub struct EngineMachine {
     /// The engine's version.
     pub engine: String,
     /// Number of processors.
@@ -86,9 +86,9 @@ impl Summary {
         let mut summary = Summary::default();
         for check in checks {
             match check.status {
-                Status::Pass => summary.pass += 1,
-                Status::Fail => summary.fail += 1,
-                Status::NotRun => summary.not_run += 1,
+                CheckStatus::Pass => summary.pass += 1,
+                CheckStatus::Fail => summary.fail += 1,
+                CheckStatus::NotRun => summary.not_run += 1,
             }
         }
         summary
@@ -98,7 +98,7 @@ impl Summary {
 /// The verdict of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Status {
+pub enum CheckStatus {
     /// The promise is kept.
     Pass,
     /// The promise is broken, or could not be proven.
@@ -115,7 +115,7 @@ pub struct CheckReport {
     /// The promise as one sentence.
     pub promise: &'static str,
     /// The verdict.
-    pub status: Status,
+    pub status: CheckStatus,
     /// The reason why it failed or was not run.
     pub reason: Option<String>,
     /// Seconds from the start of the run to the start of the check.
@@ -139,7 +139,7 @@ impl CheckReport {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Evidence {
     /// Figures and facts, in the order in which they were collected.
-    pub figures: Vec<Figure>,
+    pub figures: Vec<EvidenceFigure>,
     /// Lines of logs that show the facts.
     pub lines: Vec<String>,
     /// Boots, phase by phase.
@@ -150,17 +150,17 @@ pub struct Evidence {
 
 /// One figure or fact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Figure {
+pub struct EvidenceFigure {
     /// The name, such as `docker stop` or `exit code`.
     pub name: String,
     /// The value with its unit: `0.31 s`, `143`.
     pub value: String,
 }
 
-impl Figure {
+impl EvidenceFigure {
     /// Creates a figure.
-    pub fn new(name: impl Into<String>, value: impl Into<String>) -> Figure {
-        Figure { name: name.into(), value: value.into() }
+    pub fn new(name: impl Into<String>, value: impl Into<String>) -> EvidenceFigure {
+        EvidenceFigure { name: name.into(), value: value.into() }
     }
 }
 

@@ -8,10 +8,10 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::check::{Check, Need, NotRun};
-use super::model::{CheckReport, Status};
-use crate::case::Case;
+use super::model::{CheckReport, CheckStatus};
 use crate::servers::Servers;
-use crate::setting::Setting;
+use crate::suite_context::SuiteContext;
+use crate::test_context::TestContext;
 use testbed::ui;
 
 /// Time limit of a check; no check needs that long unless it hangs.
@@ -38,7 +38,7 @@ const LONG: &[&str] = &[
 
 /// Options of a run.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Options {
+pub(crate) struct RunnerOptions {
     /// Number of checks at once.
     pub(crate) jobs: usize,
     /// True if the containers of a failed check are kept.
@@ -47,21 +47,21 @@ pub(crate) struct Options {
 
 /// Runs the checks and returns their reports, in the order of the checks.
 pub(crate) async fn run(
-    setting: &Rc<Setting>,
+    suite: &Rc<SuiteContext>,
     servers: &Rc<Servers>,
     checks: &[&'static Check],
-    options: Options,
+    options: RunnerOptions,
     began: Instant,
 ) -> Vec<CheckReport> {
     let permits = Semaphore::new(options.jobs);
-    let progress = Progress::new(checks.len());
+    let progress = CheckProgress::new(checks.len());
     let (alone, others): (Vec<_>, Vec<_>) =
         longest_first(checks).into_iter().partition(|(_, check)| check.needs == Need::TheMachine);
     let mut reports = Vec::new();
     // Checks that need the whole machine come first: later they would have to wait for all others to end.
     for (index, check) in alone {
         progress.begin(check);
-        let report = run_check(setting, servers, check, options, began, None).await;
+        let report = run_check(suite, servers, check, options, began, None).await;
         progress.end(check, &report);
         reports.push((index, report));
     }
@@ -72,7 +72,7 @@ pub(crate) async fn run(
             async move {
                 let permit = permits.acquire().await.ok();
                 progress.begin(check);
-                let report = run_check(setting, servers, check, options, began, permit).await;
+                let report = run_check(suite, servers, check, options, began, permit).await;
                 progress.end(check, &report);
                 (index, report)
             }
@@ -95,22 +95,22 @@ fn longest_first(checks: &[&'static Check]) -> Vec<(usize, &'static Check)> {
 
 /// Runs one check. Its permit is free again as soon as the promise is judged, while its containers are still removed.
 async fn run_check(
-    setting: &Rc<Setting>,
+    suite: &Rc<SuiteContext>,
     servers: &Rc<Servers>,
     check: &'static Check,
-    options: Options,
+    options: RunnerOptions,
     began: Instant,
     permit: Option<SemaphorePermit<'_>>,
 ) -> CheckReport {
     let start = Instant::now();
-    let mut case = Case::new(Rc::clone(setting), Rc::clone(servers), check.name);
-    let result = match tokio::time::timeout(LIMIT, (check.run)(&mut case)).await {
+    let mut test = TestContext::new(Rc::clone(suite), Rc::clone(servers), check.name);
+    let result = match tokio::time::timeout(LIMIT, (check.run)(&mut test)).await {
         Ok(result) => result,
         Err(_) => Err(anyhow::anyhow!("it did not end within {} s", LIMIT.as_secs())),
     };
-    let (status, reason) = judge(result);
+    let (status, reason) = status_of(result);
     // Logs are read before the containers are removed.
-    let logs = if status == Status::Fail { case.excerpts().await } else { Vec::new() };
+    let logs = if status == CheckStatus::Fail { test.excerpts().await } else { Vec::new() };
     let mut report = CheckReport {
         name: check.name,
         promise: check.promise,
@@ -118,43 +118,43 @@ async fn run_check(
         reason,
         began: ui::json_seconds(start.duration_since(began)),
         seconds: ui::json_seconds(start.elapsed()),
-        evidence: std::mem::take(&mut case.evidence),
+        evidence: std::mem::take(&mut test.evidence),
         logs,
     };
     drop(permit);
-    if status == Status::Fail && options.keep {
-        setting.session.keep();
-        report.evidence.lines.extend(case.log_commands());
-    } else if let Err(error) = case.remove().await {
+    if status == CheckStatus::Fail && options.keep {
+        suite.session.keep();
+        report.evidence.lines.extend(test.log_commands());
+    } else if let Err(error) = test.remove().await {
         // The run removes the rest at its end, but a failed removal is still a defect of the check.
-        report.status = Status::Fail;
+        report.status = CheckStatus::Fail;
         report.reason.get_or_insert_with(|| format!("its containers could not be removed: {error:#}"));
     }
     report
 }
 
 /// The status of a check's result, and the reason if it is not a pass.
-pub(super) fn judge(result: anyhow::Result<()>) -> (Status, Option<String>) {
+pub(super) fn status_of(result: anyhow::Result<()>) -> (CheckStatus, Option<String>) {
     match result {
-        Ok(()) => (Status::Pass, None),
+        Ok(()) => (CheckStatus::Pass, None),
         Err(error) => match error.downcast_ref::<NotRun>() {
-            Some(NotRun(reason)) => (Status::NotRun, Some(reason.clone())),
-            None => (Status::Fail, Some(format!("{error:#}"))),
+            Some(NotRun(reason)) => (CheckStatus::NotRun, Some(reason.clone())),
+            None => (CheckStatus::Fail, Some(format!("{error:#}"))),
         },
     }
 }
 
 /// The progress on the terminal: one line for each finished check, and the names of those that run.
-struct Progress {
+struct CheckProgress {
     spinner: ui::Spinner,
     running: std::cell::RefCell<Vec<&'static str>>,
     done: std::cell::Cell<usize>,
     all: usize,
 }
 
-impl Progress {
-    fn new(all: usize) -> Progress {
-        Progress { spinner: ui::Spinner::start(), running: Default::default(), done: Default::default(), all }
+impl CheckProgress {
+    fn new(all: usize) -> CheckProgress {
+        CheckProgress { spinner: ui::Spinner::start(), running: Default::default(), done: Default::default(), all }
     }
 
     fn begin(&self, check: &Check) {
@@ -168,9 +168,9 @@ impl Progress {
         let took = ui::seconds(Duration::from_secs_f64(report.seconds));
         let reason = report.reason.as_deref().unwrap_or_default();
         self.spinner.line(|| match report.status {
-            Status::Pass => ui::status("Pass", &format!("{} ({took}): {}", check.name, check.promise)),
-            Status::Fail => ui::error(&format!("{} ({took}): {}\n{:>13}{reason}", check.name, check.promise, "")),
-            Status::NotRun => ui::warning(&format!("{} was not run: {reason}", check.name)),
+            CheckStatus::Pass => ui::status("Pass", &format!("{} ({took}): {}", check.name, check.promise)),
+            CheckStatus::Fail => ui::error(&format!("{} ({took}): {}\n{:>13}{reason}", check.name, check.promise, "")),
+            CheckStatus::NotRun => ui::warning(&format!("{} was not run: {reason}", check.name)),
         });
         self.show();
     }
@@ -197,9 +197,9 @@ mod tests {
 
     #[test]
     fn every_error_but_not_run_is_a_failure() {
-        assert_eq!(judge(Ok(())), (Status::Pass, None));
-        assert_eq!(judge(Err(anyhow::anyhow!("a").context("b"))), (Status::Fail, Some("b: a".to_owned())));
+        assert_eq!(status_of(Ok(())), (CheckStatus::Pass, None));
+        assert_eq!(status_of(Err(anyhow::anyhow!("a").context("b"))), (CheckStatus::Fail, Some("b: a".to_owned())));
         let not_run = anyhow::Error::new(NotRun("no Chromium".to_owned()));
-        assert_eq!(judge(Err(not_run)), (Status::NotRun, Some("no Chromium".to_owned())));
+        assert_eq!(status_of(Err(not_run)), (CheckStatus::NotRun, Some("no Chromium".to_owned())));
     }
 }

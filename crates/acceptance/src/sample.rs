@@ -4,9 +4,9 @@
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::database::Database;
-use crate::case::Case;
+use super::database::TestDatabase;
 use crate::container::BootSpec;
+use crate::test_context::TestContext;
 use testbed::workspace;
 
 /// Folder of the SQL files in a container.
@@ -47,8 +47,8 @@ impl Sample {
     }
 
     /// A container that boots and serves this data model.
-    pub(crate) fn container(&self, case: &Case, name: &str, database: &Database) -> BootSpec {
-        let mut spec = case.boot(name, database).variable("BOOT_DB_INIT_DIR", DB_INIT);
+    pub(crate) fn container(&self, test: &TestContext, name: &str, database: &TestDatabase) -> BootSpec {
+        let mut spec = test.boot(name, database).variable("BOOT_DB_INIT_DIR", DB_INIT);
         for (name, sql) in &self.files {
             spec = spec.file(&format!("{DB_INIT}/{name}"), sql.as_bytes());
         }
@@ -56,8 +56,8 @@ impl Sample {
     }
 
     /// A container that runs `entrypoint boot` with this data model.
-    pub(crate) fn boot(&self, case: &Case, name: &str, database: &Database) -> BootSpec {
-        self.container(case, name, database).command(["boot"])
+    pub(crate) fn boot(&self, test: &TestContext, name: &str, database: &TestDatabase) -> BootSpec {
+        self.container(test, name, database).command(["boot"])
     }
 }
 

@@ -13,19 +13,19 @@ use testbed::engine::{ContainerSpec, ContainerState};
 use testbed::postgres;
 use tokio::sync::OnceCell;
 
-use crate::container::{BootSpec, Ended};
-use crate::database::{Database, FIRST, START, USER};
+use crate::container::{BootSpec, EndedContainer};
+use crate::database::{FIRST, START, TestDatabase, USER};
 use crate::end_state::EndState;
-use crate::setting::{PATIENCE, Setting};
+use crate::suite_context::{PATIENCE, SuiteContext};
 
 /// Name of the booted database that others are copied from.
 const TEMPLATE: &str = "booted";
 
 /// The servers of a run.
 pub struct Servers {
-    /// The image under test, or, in the negative suite, the image that the broken one is built from.
-    setting: Rc<Setting>,
-    shared: OnceCell<Shared>,
+    /// The image under test, or, for a mutant, the image that the broken one is built from.
+    suite: Rc<SuiteContext>,
+    shared: OnceCell<SharedServer>,
     /// Or the reason why its boot failed, which is the same for every check.
     template: OnceCell<Result<Template, String>>,
     /// The networks that the shared server is connected to.
@@ -34,22 +34,22 @@ pub struct Servers {
 
 /// The boot of the template database.
 struct Template {
-    ended: Ended,
+    ended: EndedContainer,
     /// Time from before the container was created until it had ended.
     took: Duration,
     state: EndState,
 }
 
-struct Shared {
+struct SharedServer {
     container: String,
-    database: Database,
+    database: TestDatabase,
 }
 
 impl Servers {
     /// Prepares the servers without starting any.
-    pub fn new(setting: &Rc<Setting>) -> Servers {
+    pub fn new(suite: &Rc<SuiteContext>) -> Servers {
         let (shared, template, joined) = Default::default();
-        Servers { setting: Rc::clone(setting), shared, template, joined }
+        Servers { suite: Rc::clone(suite), shared, template, joined }
     }
 
     /// The log of the template's boot; empty if it has not run yet.
@@ -63,7 +63,7 @@ impl Servers {
     }
 
     /// Starts a server and waits until it answers. `network` is a network and the host name in it.
-    pub async fn start(&self, network: Option<(String, String)>) -> anyhow::Result<(String, Database)> {
+    pub async fn start(&self, network: Option<(String, String)>) -> anyhow::Result<(String, TestDatabase)> {
         // Without fsync data survives a crash of the server, but not of the machine; no check needs more.
         self.start_with(network, &["-c", "fsync=off"]).await
     }
@@ -73,8 +73,8 @@ impl Servers {
         &self,
         network: Option<(String, String)>,
         settings: &[&str],
-    ) -> anyhow::Result<(String, Database)> {
-        let password = self.setting.secrets.database.clone();
+    ) -> anyhow::Result<(String, TestDatabase)> {
+        let password = self.suite.secrets.database.clone();
         let host = network.as_ref().map_or("db", |(_, name)| name).to_owned();
         let spec = ContainerSpec {
             command: Some(
@@ -85,17 +85,17 @@ impl Servers {
                     .collect(),
             ),
             network,
-            ..postgres::server(&self.setting.subject.database, USER, &password, FIRST)
+            ..postgres::server(&self.suite.subject.database, USER, &password, FIRST)
         };
-        let id = self.setting.engine.create(&self.setting.session, spec).await?;
-        self.setting.engine.start(&id).await?;
-        let port = self.setting.engine.published_port(&id, 5432).await?;
-        let database = Database::first(&host, port, password);
+        let id = self.suite.engine.create(&self.suite.session, spec).await?;
+        self.suite.engine.start(&id).await?;
+        let port = self.suite.engine.published_port(&id, 5432).await?;
+        let database = TestDatabase::first(&host, port, password);
         let began = Instant::now();
         // Connects over TCP: the temporary server of an image's first start only listens on the socket.
         while let Err(error) = database.value("select 1").await {
-            if let ContainerState::Exited(code) = self.setting.engine.state(&id).await? {
-                let lines = self.setting.engine.last_lines(&id, 20).await?;
+            if let ContainerState::Exited(code) = self.suite.engine.state(&id).await? {
+                let lines = self.suite.engine.last_lines(&id, 20).await?;
                 bail!("the database ended with {code}; its last lines:\n{lines}");
             }
             if began.elapsed() > START {
@@ -107,14 +107,14 @@ impl Servers {
     }
 
     /// Creates an empty database on the shared server.
-    pub async fn empty(&self, network: &str, name: &str) -> anyhow::Result<Database> {
+    pub async fn empty(&self, network: &str, name: &str) -> anyhow::Result<TestDatabase> {
         let shared = self.shared(network).await?;
         shared.database.execute(&format!(r#"create database "{name}""#)).await?;
         Ok(shared.database.other(name))
     }
 
     /// Creates a database on the shared server, as a finished boot leaves it.
-    pub async fn booted(&self, network: &str, name: &str) -> anyhow::Result<Database> {
+    pub async fn booted(&self, network: &str, name: &str) -> anyhow::Result<TestDatabase> {
         self.template(network).await?;
         let shared = self.shared(network).await?;
         shared.database.execute(&format!(r#"create database "{name}" template {TEMPLATE}"#)).await?;
@@ -134,12 +134,12 @@ impl Servers {
         shared.database.execute(&format!("drop database if exists {TEMPLATE} with (force)")).await?;
         shared.database.execute(&format!("create database {TEMPLATE}")).await?;
         let database = shared.database.other(TEMPLATE);
-        let spec = BootSpec::new(&self.setting, "template", &database).command(["boot"]);
+        let spec = BootSpec::new(&self.suite, "template", &database).command(["boot"]);
         let began = Instant::now();
-        let container = spec.start(&self.setting, Some(network.to_owned())).await?;
+        let container = spec.start(&self.suite, Some(network.to_owned())).await?;
         let ended = container.ended(PATIENCE).await?;
         let took = began.elapsed();
-        self.setting.engine.remove(&container.id).await?;
+        self.suite.engine.remove(&container.id).await?;
         ensure!(ended.code == 0, "the boot of the template database failed: {}", ended.last_line());
         // Read before the first copy: PostgreSQL does not copy a database while a session is connected to it.
         let state = EndState::of(&database).await?;
@@ -151,28 +151,28 @@ impl Servers {
     }
 
     /// The end state of an undisturbed boot of the image.
-    pub async fn undisturbed(&self, network: &str) -> anyhow::Result<EndState> {
+    pub async fn undisturbed_state(&self, network: &str) -> anyhow::Result<EndState> {
         Ok(self.template(network).await?.state.clone())
     }
 
-    async fn shared(&self, network: &str) -> anyhow::Result<&Shared> {
+    async fn shared(&self, network: &str) -> anyhow::Result<&SharedServer> {
         let start = async {
             let (container, database) = self.start(None).await?;
-            anyhow::Ok(Shared { container, database })
+            anyhow::Ok(SharedServer { container, database })
         };
         let shared = self.shared.get_or_try_init(|| start).await?;
         let is_new = self.joined.borrow_mut().insert(network.to_owned());
         if is_new {
-            self.setting.engine.connect_network(&shared.container, network, &shared.database.host).await?;
+            self.suite.engine.connect_network(&shared.container, network, &shared.database.host).await?;
         }
         Ok(shared)
     }
 
     /// The output of `pg_dump` for a database on the shared server.
-    pub async fn dump(&self, database: &Database) -> anyhow::Result<String> {
+    pub async fn dump(&self, database: &TestDatabase) -> anyhow::Result<String> {
         let shared = self.shared.get().context("there is no shared server yet")?;
         let command = ["pg_dump", "--username", USER, "--dbname", &database.name];
-        let (code, text) = self.setting.engine.exec(&shared.container, &command).await?;
+        let (code, text) = self.suite.engine.exec(&shared.container, &command).await?;
         ensure!(code == 0, "pg_dump of {} ended with {code}: {text}", database.name);
         // Newer versions write `\restrict` and `\unrestrict` with a random key.
         let random = ["\\restrict", "\\unrestrict"];
@@ -184,7 +184,7 @@ impl Servers {
     pub async fn leave(&self, network: &str) -> anyhow::Result<()> {
         let joined = self.joined.borrow_mut().remove(network);
         if let (true, Some(shared)) = (joined, self.shared.get()) {
-            self.setting.engine.disconnect_network(&shared.container, network).await?;
+            self.suite.engine.disconnect_network(&shared.container, network).await?;
         }
         Ok(())
     }

@@ -1,13 +1,13 @@
 //! Renders `docs/BENCHMARKS.md`.
 
-use super::model::{Images, Machine, Origin, Report, Verdict};
+use super::model::{BenchMachine, BenchReport, Images, Origin, ThresholdVerdict};
 use super::parts;
 use super::table::{self, Table};
-use grammar::{Part, ValueEnum as _};
+use grammar::{BenchPart, ValueEnum as _};
 use testbed::ui;
 
 /// Renders the whole document.
-pub(crate) fn render(report: &Report) -> String {
+pub(crate) fn render(report: &BenchReport) -> String {
     let mut text = format!(
         "<!-- Written by `cargo xtask bench --write`; changes by hand are lost. -->\n\n# Benchmarks\n\n\
          The image against the shell pipeline that it replaces ([crates/bench/shell](../crates/bench/shell)): the same Directus, with \
@@ -17,14 +17,14 @@ pub(crate) fn render(report: &Report) -> String {
         report.runs
     );
     let mut rows = Vec::new();
-    for Verdict { promise, measured, met } in &report.verdicts {
+    for ThresholdVerdict { promise, measured, met } in &report.verdicts {
         let met = if *met { "met" } else { "**missed**" };
         rows.push(vec![promise.clone(), measured.clone(), met.to_owned()]);
     }
     text += &markdown(&Table { head: ["threshold", "measured", ""].map(str::to_owned).to_vec(), rows });
     text += &too_busy(&report.origin.machine).unwrap_or_default();
     let mut omitted = Vec::new();
-    for &part in Part::value_variants() {
+    for &part in BenchPart::value_variants() {
         match table::of(&report.figures, part, report.runs) {
             Some(table) => {
                 text += &format!("\n## {}\n\n{}\n\n{}", parts::title(part), parts::method(part), markdown(&table))
@@ -41,7 +41,7 @@ pub(crate) fn render(report: &Report) -> String {
 }
 
 /// Returns a warning if the machine was busy before the first measurement.
-fn too_busy(machine: &Machine) -> Option<String> {
+fn too_busy(machine: &BenchMachine) -> Option<String> {
     let load = machine.load_before.filter(|load| *load > machine.cores as f64 / 4.0)?;
     Some(format!(
         "\n**These figures are not reliable:** the machine was busy (load {load:.2} on {} processors) before the first \
@@ -56,7 +56,7 @@ fn stand_in(is_stand_in: bool) -> &'static str {
 
 fn surroundings(Origin { began, images, machine }: &Origin) -> Table {
     let Images { image, version, base, base_id, database, database_id, postgres, .. } = images;
-    let Machine { cores, processor, memory_bytes, kernel, engine, load_before } = machine;
+    let BenchMachine { cores, processor, memory_bytes, kernel, engine, load_before } = machine;
     let processor = processor.as_deref().map(|name| format!(", {name}")).unwrap_or_default();
     let load = load_before.map_or("unknown".to_owned(), |load| format!("{load:.2} before the first measurement"));
     let rows = [
@@ -89,19 +89,19 @@ fn markdown(table: &Table) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::super::model::{Figures, Subject};
-    use super::super::{bars, names};
+    use super::super::{metrics, thresholds};
     use super::*;
 
     /// Returns a report with figures for two parts.
-    pub(crate) fn report() -> Report {
+    pub(crate) fn report() -> BenchReport {
         let mut figures = Figures::default();
         for seconds in [2.0, 2.5, 3.0] {
-            figures.seconds(Part::Gate, names::COLD_GATE, Subject::Ours, seconds);
-            figures.seconds(Part::Gate, names::COLD_GATE, Subject::Shell, seconds * 4.0);
+            figures.seconds(BenchPart::Startup, metrics::COLD_START, Subject::Ours, seconds);
+            figures.seconds(BenchPart::Startup, metrics::COLD_START, Subject::Shell, seconds * 4.0);
         }
-        figures.seconds(Part::Process, names::WARM_BOOT, Subject::Ours, 0.006);
-        figures.seconds(Part::Process, names::WARM_BOOT, Subject::Shell, 7.0);
-        Report {
+        figures.seconds(BenchPart::Process, metrics::WARM_BOOT, Subject::Ours, 0.006);
+        figures.seconds(BenchPart::Process, metrics::WARM_BOOT, Subject::Shell, 7.0);
+        BenchReport {
             origin: Origin {
                 began: "2026-06-06T10:00:00Z".to_owned(),
                 images: Images {
@@ -117,7 +117,7 @@ pub(crate) mod tests {
                     database_is_stand_in: true,
                     postgres: "16.6".to_owned(),
                 },
-                machine: Machine {
+                machine: BenchMachine {
                     cores: 2,
                     processor: None,
                     memory_bytes: 8_000_000_000,
@@ -127,7 +127,7 @@ pub(crate) mod tests {
                 },
             },
             runs: 3,
-            verdicts: bars::evaluate(&figures.0),
+            verdicts: thresholds::evaluate(&figures.0),
             figures: figures.0,
         }
     }
@@ -136,16 +136,19 @@ pub(crate) mod tests {
     fn every_measured_part_has_a_table_with_method_and_ratio() {
         let text = render(&report());
         assert!(text.contains("| start to exec, cold | 2.50 s (2 s – 3 s) | 10 s (8 s – 12 s) | 0.25× |"));
-        assert!(text.contains(parts::method(Part::Gate)));
-        assert!(!text.contains(&format!("## {}", parts::title(Part::Memory))));
+        assert!(text.contains(parts::method(BenchPart::Startup)));
+        assert!(!text.contains(&format!("## {}", parts::title(BenchPart::Memory))));
         let (_, omitted) = text.split_once("Not measured: ").unwrap();
-        assert!(omitted.contains(parts::title(Part::Memory)) && !omitted.contains(parts::title(Part::Gate)), "{text}");
+        assert!(
+            omitted.contains(parts::title(BenchPart::Memory)) && !omitted.contains(parts::title(BenchPart::Startup)),
+            "{text}"
+        );
     }
 
     #[test]
     fn thresholds_come_first_and_missed_ones_are_marked() {
         let text = render(&report());
-        assert!(text.find("## Thresholds").unwrap() < text.find(parts::title(Part::Gate)).unwrap());
+        assert!(text.find("## Thresholds").unwrap() < text.find(parts::title(BenchPart::Startup)).unwrap());
         assert!(text.contains("| cold start to exec over the shell's: at most 0.45× | 0.25× | met |"), "{text}");
         let mut missed = report();
         missed.verdicts[0].met = false;

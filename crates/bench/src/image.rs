@@ -11,19 +11,19 @@ use testbed::setup;
 use testbed::workspace;
 
 use super::baseline::{self, Contender};
-use super::lab::Harness;
+use super::harness::Harness;
 use super::model::Figures;
 use super::stats::Unit;
-use grammar::Part;
+use grammar::BenchPart;
 
-use super::names;
+use super::metrics;
 
 /// A file and a text in it that the boot binary prints, so that optimisation cannot remove it.
 const PRINTED: (&str, &str) = ("crates/contract/src/help.rs", "Usage: entrypoint [COMMAND]");
 
 /// A change before a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Change {
+enum SourceChange {
     Snapshot,
     Migration,
     /// The source of the boot binary, or the script of the shell.
@@ -33,11 +33,11 @@ enum Change {
 /// Measures both in turns.
 pub(crate) async fn measure(harness: &Harness, figures: &mut Figures, runs: usize) -> anyhow::Result<()> {
     for who in Contender::BOTH {
-        let sizes = size::measure(&harness.setting.engine, &harness.image(who), &harness.base.name).await?;
-        figures.add(Part::Image, names::SIZE, who.subject(), Unit::Bytes, sizes.size_bytes as f64);
-        figures.add(Part::Image, names::ADDED, who.subject(), Unit::Bytes, sizes.ours_bytes as f64);
+        let sizes = size::measure(&harness.suite.engine, &harness.image(who), &harness.base.name).await?;
+        figures.add(BenchPart::Image, metrics::SIZE, who.subject(), Unit::Bytes, sizes.size_bytes as f64);
+        figures.add(BenchPart::Image, metrics::ADDED, who.subject(), Unit::Bytes, sizes.ours_bytes as f64);
         if sizes.bundle_bytes > 0 {
-            figures.add(Part::Image, names::BUNDLE, who.subject(), Unit::Bytes, sizes.bundle_bytes as f64);
+            figures.add(BenchPart::Image, metrics::BUNDLE, who.subject(), Unit::Bytes, sizes.bundle_bytes as f64);
         }
         // Not recorded: only the rebuilds are.
         build(harness, who, BuildMode::Quick).await?;
@@ -45,18 +45,18 @@ pub(crate) async fn measure(harness: &Harness, figures: &mut Figures, runs: usiz
     build(harness, Contender::Ours, BuildMode::Release).await?;
     for turn in 0..runs {
         for (change, what) in [
-            (Change::Snapshot, names::REBUILD_SNAPSHOT),
-            (Change::Migration, names::REBUILD_MIGRATION),
-            (Change::Program, names::REBUILD_BINARY),
+            (SourceChange::Snapshot, metrics::REBUILD_SNAPSHOT),
+            (SourceChange::Migration, metrics::REBUILD_MIGRATION),
+            (SourceChange::Program, metrics::REBUILD_BINARY),
         ] {
             for who in Contender::BOTH {
                 // Unique, because the engine would otherwise use its cache.
-                let mark = format!("{} {turn} {who:?}", harness.setting.session.id());
+                let mark = format!("{} {turn} {who:?}", harness.suite.session.id());
                 apply(harness, who, change, turn, &mark)?;
-                figures.seconds(Part::Image, what, who.subject(), rebuild(harness, who, BuildMode::Quick).await?);
-                if (change, who) == (Change::Program, Contender::Ours) {
+                figures.seconds(BenchPart::Image, what, who.subject(), rebuild(harness, who, BuildMode::Quick).await?);
+                if (change, who) == (SourceChange::Program, Contender::Ours) {
                     let seconds = rebuild(harness, who, BuildMode::Release).await?;
-                    figures.seconds(Part::Image, names::REBUILD_RELEASE, who.subject(), seconds);
+                    figures.seconds(BenchPart::Image, metrics::REBUILD_RELEASE, who.subject(), seconds);
                 }
             }
         }
@@ -65,22 +65,22 @@ pub(crate) async fn measure(harness: &Harness, figures: &mut Figures, runs: usiz
 }
 
 /// Applies a change to the copy of the checkout.
-fn apply(harness: &Harness, who: Contender, change: Change, turn: usize, mark: &str) -> anyhow::Result<()> {
+fn apply(harness: &Harness, who: Contender, change: SourceChange, turn: usize, mark: &str) -> anyhow::Result<()> {
     let (printed_in, printed) = PRINTED;
     let file = match (change, who) {
-        (Change::Snapshot, _) => "snapshots/schema.yaml".to_owned(),
+        (SourceChange::Snapshot, _) => "snapshots/schema.yaml".to_owned(),
         // Numbers must be unique, and both images are built from the same tree.
-        (Change::Migration, _) => format!("db-init/{}_small.sql", 900 + 2 * turn + who as usize),
-        (Change::Program, Contender::Ours) => printed_in.to_owned(),
-        (Change::Program, Contender::Shell) => "crates/bench/shell/entrypoint.sh".to_owned(),
+        (SourceChange::Migration, _) => format!("db-init/{}_small.sql", 900 + 2 * turn + who as usize),
+        (SourceChange::Program, Contender::Ours) => printed_in.to_owned(),
+        (SourceChange::Program, Contender::Shell) => "crates/bench/shell/entrypoint.sh".to_owned(),
     };
     let path = harness.tree.join(file);
-    let new = if change == Change::Migration {
+    let new = if change == SourceChange::Migration {
         format!("-- {mark}\nselect 1;\n")
     } else {
         let old = std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
         match (change, who) {
-            (Change::Program, Contender::Ours) => {
+            (SourceChange::Program, Contender::Ours) => {
                 ensure!(old.contains(printed), "{path} does not contain `{printed}`: update PRINTED");
                 old.replace(printed, &format!("{printed} {mark}"))
             }
@@ -91,12 +91,12 @@ fn apply(harness: &Harness, who: Contender, change: Change, turn: usize, mark: &
 }
 
 fn tag(harness: &Harness, who: Contender) -> String {
-    format!("{}:rebuilt-{}", harness.setting.session.id(), who as usize)
+    format!("{}:rebuilt-{}", harness.suite.session.id(), who as usize)
 }
 
 async fn id(harness: &Harness, who: Contender) -> anyhow::Result<String> {
     let tag = tag(harness, who);
-    let image = harness.setting.engine.image(&tag).await?;
+    let image = harness.suite.engine.image(&tag).await?;
     Ok(image.with_context(|| format!("the build succeeded, but the image {tag} does not exist"))?.id)
 }
 

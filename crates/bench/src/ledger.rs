@@ -4,11 +4,11 @@ use anyhow::ensure;
 use contract::BINARY;
 
 use super::baseline::Contender;
-use super::lab::Harness;
+use super::harness::Harness;
 use super::model::Figures;
-use grammar::Part;
+use grammar::BenchPart;
 
-use super::{migrations, names};
+use super::{metrics, migrations};
 
 /// Numbers of migrations in addition to the image's own.
 const LENGTHS: [usize; 4] = [10, 100, 1_000, 10_000];
@@ -31,10 +31,10 @@ pub(crate) async fn measure(harness: &Harness, figures: &mut Figures, runs: usiz
     for length in LENGTHS {
         let files = migrations::files(applied + 1..=length);
         for (who, container, _) in idle.iter().filter(|(who, ..)| is_measured(*who, length)) {
-            harness.setting.engine.upload(&container.id, &files).await?;
+            harness.suite.engine.upload(&container.id, &files).await?;
             if *who == Contender::Ours {
                 // As in the build of the image; the folder belongs to root.
-                let engine = &harness.setting.engine;
+                let engine = &harness.suite.engine;
                 let (code, output) = engine.exec_as(&container.id, Some("root"), &[BINARY, "manifest"]).await?;
                 ensure!(code == 0, "failed to write the manifest: {output}");
             }
@@ -45,7 +45,7 @@ pub(crate) async fn measure(harness: &Harness, figures: &mut Figures, runs: usiz
         for _ in 0..runs {
             for (who, container, _) in idle.iter().filter(|(who, ..)| is_measured(*who, length)) {
                 for seconds in harness.clock(container, 1, &who.boot_command()).await?.seconds {
-                    figures.seconds(Part::Ledger, &names::ledger(length), who.subject(), seconds);
+                    figures.seconds(BenchPart::Ledger, &metrics::ledger(length), who.subject(), seconds);
                 }
             }
         }

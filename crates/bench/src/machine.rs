@@ -2,11 +2,11 @@
 
 use testbed::engine::Engine;
 
-use super::model::Machine;
+use super::model::BenchMachine;
 
-pub(crate) async fn describe(engine: &Engine, load_before: Option<f64>) -> anyhow::Result<Machine> {
+pub(crate) async fn describe(engine: &Engine, load_before: Option<f64>) -> anyhow::Result<BenchMachine> {
     let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    Ok(Machine {
+    Ok(BenchMachine {
         cores: testbed::machine::cores(),
         processor: processor(&processors),
         memory_bytes: engine.memory().await?,

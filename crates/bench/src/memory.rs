@@ -5,10 +5,10 @@ use anyhow::{Context as _, ensure};
 use testbed::ui;
 
 use super::baseline::Contender;
-use super::lab::{Harness, PROBE, Timings};
+use super::harness::{Harness, PROBE, Timings};
 use super::model::Figures;
 use super::stats::Unit;
-use grammar::Part;
+use grammar::BenchPart;
 
 /// Measures both in turns: on an empty database, then again on the same.
 pub(crate) async fn measure(harness: &Harness, figures: &mut Figures, runs: usize) -> anyhow::Result<()> {
@@ -29,7 +29,7 @@ pub(crate) async fn measure(harness: &Harness, figures: &mut Figures, runs: usiz
                     ui::warning("this kernel does not report the peak memory of containers: not measured");
                     return Ok(());
                 };
-                figures.add(Part::Memory, state, who.subject(), Unit::Bytes, peak as f64);
+                figures.add(BenchPart::Memory, state, who.subject(), Unit::Bytes, peak as f64);
             }
             harness.drop_database(&database).await?;
         }

@@ -4,13 +4,13 @@ use anyhow::{Context as _, ensure};
 use contract::{DB_INIT_DIR, Event, LogLine, Phase};
 
 use super::baseline::Contender;
-use super::lab::Harness;
+use super::harness::Harness;
 use super::model::{Figures, Subject};
-use super::moment::Timestamp;
+use super::timestamp::Timestamp;
 use acceptance::container::Container;
-use grammar::Part;
+use grammar::BenchPart;
 
-use super::names;
+use super::metrics;
 
 const COUNT: usize = 1_000;
 
@@ -30,7 +30,7 @@ pub(crate) fn files(numbers: std::ops::RangeInclusive<usize>) -> Vec<(String, Ve
 }
 
 /// Creates or empties the table of the migrations.
-pub(crate) async fn make_table(database: &acceptance::database::Database) -> anyhow::Result<()> {
+pub(crate) async fn make_table(database: &acceptance::database::TestDatabase) -> anyhow::Result<()> {
     database.execute(TABLE).await
 }
 
@@ -39,22 +39,22 @@ pub(crate) async fn measure(harness: &Harness, figures: &mut Figures, runs: usiz
     let database = harness.booted(Contender::Shell).await?;
     make_table(&database).await?;
     let idle = harness.idle(Contender::Shell, &database).await?;
-    harness.setting.engine.upload(&idle.id, &files(1..=COUNT)).await?;
+    harness.suite.engine.upload(&idle.id, &files(1..=COUNT)).await?;
     let each =
         format!("for file in {DB_INIT_DIR}/1*_small.sql; do psql -qX -v ON_ERROR_STOP=1 -f \"$file\" || exit; done");
     let one = format!("cat {DB_INIT_DIR}/1*_small.sql | psql -qX -v ON_ERROR_STOP=1");
 
     for _ in 0..runs {
-        figures.seconds(Part::Migrations, names::APPLY, Subject::Ours, ours(harness).await?);
+        figures.seconds(BenchPart::Migrations, metrics::APPLY, Subject::Ours, ours(harness).await?);
         for (subject, script) in [(Subject::Psql, &each), (Subject::OnePsql, &one)] {
             make_table(&database).await?;
             for seconds in harness.clock(&idle, 1, &["bash", "-c", script]).await?.seconds {
-                figures.seconds(Part::Migrations, names::APPLY, subject, seconds);
+                figures.seconds(BenchPart::Migrations, metrics::APPLY, subject, seconds);
             }
             let rows = database.value("select count(*) from bench.small").await?;
             ensure!(rows == COUNT.to_string(), "{subject:?} applied {rows} migrations");
         }
-        figures.seconds(Part::Migrations, names::APPLY, Subject::Shell, shell(harness).await?);
+        figures.seconds(BenchPart::Migrations, metrics::APPLY, Subject::Shell, shell(harness).await?);
     }
     harness.remove(&idle).await?;
     harness.drop_database(&database).await

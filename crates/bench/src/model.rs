@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::stats::{Sample, Unit};
-use grammar::Part;
+use super::stats::{Measurements, Unit};
+use grammar::BenchPart;
 
 /// Results of a run, in the format of the JSON result. Fields may be added, but not renamed or removed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Report {
+pub(crate) struct BenchReport {
     /// The origin of the figures.
     #[serde(flatten)]
     pub(crate) origin: Origin,
@@ -16,7 +16,7 @@ pub(crate) struct Report {
     /// All figures, in the order of their first measurement.
     pub(crate) figures: Vec<Figure>,
     #[serde(rename = "bars")]
-    pub(crate) verdicts: Vec<Verdict>,
+    pub(crate) verdicts: Vec<ThresholdVerdict>,
 }
 
 /// Time, images and machine of a run.
@@ -26,12 +26,12 @@ pub(crate) struct Origin {
     pub(crate) began: String,
     #[serde(rename = "subject")]
     pub(crate) images: Images,
-    pub(crate) machine: Machine,
+    pub(crate) machine: BenchMachine,
 }
 
 /// The verdict on one threshold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Verdict {
+pub(crate) struct ThresholdVerdict {
     /// The threshold in words, with its limit.
     pub(crate) promise: String,
     /// The measured value, with its unit.
@@ -62,7 +62,7 @@ pub(crate) struct Images {
 
 /// The machine of a run; contains nothing that identifies it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Machine {
+pub(crate) struct BenchMachine {
     /// Number of processors.
     pub(crate) cores: usize,
     /// Model of the processors, if the system reports it.
@@ -120,13 +120,13 @@ impl Subject {
 /// All measurements of one metric of one subject.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Figure {
-    pub(crate) part: Part,
-    /// Name of the metric, one of [`super::names`].
+    pub(crate) part: BenchPart,
+    /// Name of the metric, one of [`super::metrics`].
     pub(crate) what: String,
     #[serde(rename = "by")]
     pub(crate) subject: Subject,
     pub(crate) unit: Unit,
-    pub(crate) sample: Sample,
+    pub(crate) sample: Measurements,
 }
 
 /// Collects figures during a run.
@@ -135,32 +135,32 @@ pub(crate) struct Figures(pub(crate) Vec<Figure>);
 
 impl Figures {
     /// Adds a measurement to the figure of its metric and subject.
-    pub(crate) fn add(&mut self, part: Part, what: &str, subject: Subject, unit: Unit, value: f64) {
+    pub(crate) fn add(&mut self, part: BenchPart, what: &str, subject: Subject, unit: Unit, value: f64) {
         if let Some(figure) = self.0.iter_mut().find(|figure| figure.is(part, what, subject)) {
             figure.sample.push(value);
         } else {
-            let sample = Sample::from_iter([value]);
+            let sample = Measurements::from_iter([value]);
             self.0.push(Figure { part, what: what.to_owned(), subject, unit, sample });
         }
     }
 
     /// Adds a duration.
-    pub(crate) fn seconds(&mut self, part: Part, what: &str, subject: Subject, seconds: f64) {
+    pub(crate) fn seconds(&mut self, part: BenchPart, what: &str, subject: Subject, seconds: f64) {
         self.add(part, what, subject, Unit::Seconds, seconds);
     }
 }
 
 impl Figure {
-    fn is(&self, part: Part, what: &str, subject: Subject) -> bool {
+    fn is(&self, part: BenchPart, what: &str, subject: Subject) -> bool {
         self.part == part && self.what == what && self.subject == subject
     }
 }
 
-pub(crate) fn find<'a>(figures: &'a [Figure], part: Part, what: &str, subject: Subject) -> Option<&'a Figure> {
+pub(crate) fn find<'a>(figures: &'a [Figure], part: BenchPart, what: &str, subject: Subject) -> Option<&'a Figure> {
     figures.iter().find(|figure| figure.is(part, what, subject))
 }
 
-pub(crate) fn median(figures: &[Figure], part: Part, what: &str, subject: Subject) -> Option<f64> {
+pub(crate) fn median(figures: &[Figure], part: BenchPart, what: &str, subject: Subject) -> Option<f64> {
     find(figures, part, what, subject).map(|figure| figure.sample.median())
 }
 
@@ -171,11 +171,11 @@ mod tests {
     #[test]
     fn measurements_of_the_same_metric_and_subject_form_one_figure() {
         let mut figures = Figures::default();
-        figures.seconds(Part::Gate, "cold", Subject::Ours, 1.0);
-        figures.seconds(Part::Gate, "cold", Subject::Shell, 9.0);
-        figures.seconds(Part::Gate, "cold", Subject::Ours, 3.0);
+        figures.seconds(BenchPart::Startup, "cold", Subject::Ours, 1.0);
+        figures.seconds(BenchPart::Startup, "cold", Subject::Shell, 9.0);
+        figures.seconds(BenchPart::Startup, "cold", Subject::Ours, 3.0);
         assert_eq!(figures.0.len(), 2);
-        assert_eq!(median(&figures.0, Part::Gate, "cold", Subject::Ours), Some(2.0));
-        assert_eq!(median(&figures.0, Part::Memory, "cold", Subject::Ours), None);
+        assert_eq!(median(&figures.0, BenchPart::Startup, "cold", Subject::Ours), Some(2.0));
+        assert_eq!(median(&figures.0, BenchPart::Memory, "cold", Subject::Ours), None);
     }
 }

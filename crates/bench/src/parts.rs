@@ -1,67 +1,67 @@
 //! The title and the method of each part of the benchmark.
 
-use grammar::Part;
+use grammar::BenchPart;
 
 /// Returns the heading of a part.
-pub(crate) fn title(part: Part) -> &'static str {
+pub(crate) fn title(part: BenchPart) -> &'static str {
     match part {
-        Part::Gate => "Containers: from start to server",
-        Part::Steps => "Effect of each optimisation",
-        Part::Process => "Processes: the boot alone",
-        Part::Ledger => "Warm boot by length of the ledger",
-        Part::Migrations => "Applying 1,000 small migrations",
-        Part::Witness => "The witness in a cold boot",
-        Part::Replicas => "Several containers at once",
-        Part::Memory => "Peak memory of a boot",
-        Part::Image => "The image",
-        Part::Xtask => "xtask without work",
+        BenchPart::Startup => "Containers: from start to server",
+        BenchPart::Ablation => "Effect of each optimisation",
+        BenchPart::Process => "Processes: the boot alone",
+        BenchPart::Ledger => "Warm boot by length of the ledger",
+        BenchPart::Migrations => "Applying 1,000 small migrations",
+        BenchPart::Witness => "The witness in a cold boot",
+        BenchPart::Replicas => "Several containers at once",
+        BenchPart::Memory => "Peak memory of a boot",
+        BenchPart::Image => "The image",
+        BenchPart::Xtask => "xtask without work",
     }
 }
 
 /// Describes the method of measurement.
-pub(crate) fn method(part: Part) -> &'static str {
+pub(crate) fn method(part: BenchPart) -> &'static str {
     match part {
-        Part::Gate => {
+        BenchPart::Startup => {
             "From the engine's `StartedAt` to the engine's timestamp of the last line before the exec of the server: for our \
              image the line of phase 8, for the shell its last line. `StartedAt` is imprecise by a few milliseconds, so shorter \
              durations are 0 here; the processes below are more precise. The first answer is the first 200 from `/server/ping`, \
              polled every 20 ms. Cold means an empty database, warm the same database again. Only our image has a health check."
         }
-        Part::Steps => {
+        BenchPart::Ablation => {
             "The same, for variants of our image without one optimisation: on the full upstream image; without the compile cache \
              of Node; with Directus' unbundled modules, which are not compiled either; and, warm only, on a database without a \
              fingerprint, so that Directus has to plan."
         }
-        Part::Process => {
+        BenchPart::Process => {
             "`entrypoint boot` and `entrypoint.sh true` in running containers, measured inside them. The bare connection is a \
              process with the build profile of the boot binary that authenticates (SCRAM) and ends; `psql` is the program \
              itself, not a wrapper."
         }
-        Part::Ledger => {
+        BenchPart::Ledger => {
             "The same, with applied migrations in addition to the image's own. The shell starts a psql and a sha256sum for \
              each, so it is measured up to 1,000."
         }
-        Part::Migrations => {
+        BenchPart::Migrations => {
             "One `insert` each, on a booted database. For our image the duration in the log line of phase 4, for the shell the \
              time between its lines before and after; psql alone has neither ledger nor checksums, and commits each file."
         }
-        Part::Witness => {
+        BenchPart::Witness => {
             "In a separate process, without the connection: reads the whole catalog, then before and after each of seven \
              transactions the parts that may have changed, as in a cold boot of this image, but on a booted database. The large \
              model adds 500 tables of 30 columns and 10,000 partitions."
         }
-        Part::Replicas => {
+        BenchPart::Replicas => {
             "Created first, then started at the same time on one database: from the first start until the last successful boot \
              is done. No server is started. The shell has no lock, so some of its containers fail; their number is part of the \
              result."
         }
-        Part::Memory => {
+        BenchPart::Memory => {
             "The peak of the container's cgroup, which includes its page cache; read by the first process, which runs the boot."
         }
-        Part::Image => {
+        BenchPart::Image => {
             "Sizes as reported by the engine; the shell is based on the full upstream image. Rebuilds run in a copy of the \
              checkout: cargo, if the change affects it, and `docker buildx build`, until the image is in the engine."
         }
-        Part::Xtask => "`cargo xtask --help`, through cargo and as the bare program.",
+        BenchPart::Xtask => "`cargo xtask --help`, through cargo and as the bare program.",
     }
 }

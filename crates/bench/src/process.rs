@@ -2,11 +2,11 @@
 //! hide a boot of a few.
 
 use super::baseline::Contender;
-use super::lab::Harness;
+use super::harness::Harness;
 use super::model::{Figures, Subject};
-use grammar::Part;
+use grammar::BenchPart;
 
-use super::names;
+use super::metrics;
 
 /// Measurements per turn of fast commands.
 const QUICK: usize = 10;
@@ -20,14 +20,14 @@ pub(crate) async fn measure(harness: &Harness, figures: &mut Figures, runs: usiz
     let ours = harness.idle(Contender::Ours, &ours_database).await?;
     let shell = harness.idle(Contender::Shell, &shell_database).await?;
     let [ours_boot, shell_boot] = Contender::BOTH.map(Contender::boot_command);
-    let connect: [&str; 2] = [super::lab::PROBE, "connect"];
+    let connect: [&str; 2] = [super::harness::PROBE, "connect"];
     let select = ["psql", "--no-psqlrc", "--quiet", "--command", "select 1"];
     let measured: [(&str, Subject, _, &[&str]); 5] = [
-        (names::NOTHING, Subject::Ours, &ours, &["true"]),
-        (names::CONNECT, Subject::Connect, &ours, &connect),
-        (names::SELECT, Subject::Psql, &shell, &select),
-        (names::WARM_BOOT, Subject::Ours, &ours, &ours_boot),
-        (names::WARM_BOOT, Subject::Shell, &shell, &shell_boot),
+        (metrics::NOTHING, Subject::Ours, &ours, &["true"]),
+        (metrics::CONNECT, Subject::Connect, &ours, &connect),
+        (metrics::SELECT, Subject::Psql, &shell, &select),
+        (metrics::WARM_BOOT, Subject::Ours, &ours, &ours_boot),
+        (metrics::WARM_BOOT, Subject::Shell, &shell, &shell_boot),
     ];
     // Not recorded: these runs fill the page cache, and show how long each command takes.
     let mut times = Vec::new();
@@ -38,7 +38,7 @@ pub(crate) async fn measure(harness: &Harness, figures: &mut Figures, runs: usiz
     for _ in 0..runs {
         for ((what, subject, container, command), times) in measured.iter().zip(&times) {
             for seconds in harness.clock(container, *times, command).await?.seconds {
-                figures.seconds(Part::Process, what, *subject, seconds);
+                figures.seconds(BenchPart::Process, what, *subject, seconds);
             }
         }
     }

@@ -3,16 +3,16 @@
 use futures_util::future::try_join_all;
 
 use acceptance::container::Container;
-use acceptance::database::Database;
+use acceptance::database::TestDatabase;
 
 use super::baseline::Contender;
-use super::lab::Harness;
+use super::harness::Harness;
 use super::model::Figures;
-use super::moment::Timestamp;
 use super::stats::Unit;
-use grammar::Part;
+use super::timestamp::Timestamp;
+use grammar::BenchPart;
 
-use super::names;
+use super::metrics;
 
 /// Numbers of containers.
 const COUNTS: [usize; 3] = [1, 5, 10];
@@ -27,9 +27,15 @@ pub(crate) async fn measure(harness: &Harness, figures: &mut Figures, runs: usiz
                     let (succeeded, last) = start(harness, who, &database, count).await?;
                     let what = format!("{count} at once, {state}");
                     if let Some(seconds) = last {
-                        figures.seconds(Part::Replicas, &what, who.subject(), seconds);
+                        figures.seconds(BenchPart::Replicas, &what, who.subject(), seconds);
                     }
-                    figures.add(Part::Replicas, &names::survive(&what), who.subject(), Unit::Count, succeeded as f64);
+                    figures.add(
+                        BenchPart::Replicas,
+                        &metrics::survive(&what),
+                        who.subject(),
+                        Unit::Count,
+                        succeeded as f64,
+                    );
                     harness.drop_database(&database).await?;
                 }
             }
@@ -42,7 +48,7 @@ pub(crate) async fn measure(harness: &Harness, figures: &mut Figures, runs: usiz
 async fn start(
     harness: &Harness,
     who: Contender,
-    database: &Database,
+    database: &TestDatabase,
     count: usize,
 ) -> anyhow::Result<(usize, Option<f64>)> {
     let mut containers = Vec::new();

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize, Serializer};
 /// Measurements of one metric, in order. Not empty in a report.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(from = "Values")]
-pub(crate) struct Sample(Vec<f64>);
+pub(crate) struct Measurements(Vec<f64>);
 
 /// The part of a serialized sample from which the rest is derived.
 #[derive(Deserialize)]
@@ -13,13 +13,13 @@ struct Values {
     values: Vec<f64>,
 }
 
-impl From<Values> for Sample {
+impl From<Values> for Measurements {
     fn from(Values { values }: Values) -> Self {
-        Sample(values)
+        Measurements(values)
     }
 }
 
-impl Sample {
+impl Measurements {
     pub(crate) fn push(&mut self, value: f64) {
         self.0.push(value);
     }
@@ -53,16 +53,16 @@ impl Sample {
     }
 }
 
-impl FromIterator<f64> for Sample {
+impl FromIterator<f64> for Measurements {
     fn from_iter<I: IntoIterator<Item = f64>>(values: I) -> Self {
-        Sample(values.into_iter().collect())
+        Measurements(values.into_iter().collect())
     }
 }
 
-impl Serialize for Sample {
+impl Serialize for Measurements {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
-        struct Form<'a> {
+        struct MeasurementsForm<'a> {
             median: f64,
             min: f64,
             max: f64,
@@ -70,7 +70,7 @@ impl Serialize for Sample {
             third_quartile: f64,
             values: &'a [f64],
         }
-        Form {
+        MeasurementsForm {
             median: self.median(),
             min: self.min(),
             max: self.max(),
@@ -103,7 +103,7 @@ impl Unit {
     }
 
     /// Formats the median, with minimum and maximum if they differ: `1.20 s (1.10 s – 1.35 s)`.
-    pub(crate) fn show_sample(self, sample: &Sample) -> String {
+    pub(crate) fn show_sample(self, sample: &Measurements) -> String {
         let [median, min, max] = [sample.median(), sample.min(), sample.max()].map(|value| self.show(value));
         if min == median && max == median { median } else { format!("{median} ({min} – {max})") }
     }
@@ -125,9 +125,9 @@ pub(crate) fn show_ratio(ratio: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Sample, Unit, show_ratio};
+    use super::{Measurements, Unit, show_ratio};
 
-    fn sample(values: &[f64]) -> Sample {
+    fn sample(values: &[f64]) -> Measurements {
         values.iter().copied().collect()
     }
 

@@ -2,11 +2,11 @@
 
 use testbed::ui;
 
-use super::model::{Figure, Report, Subject, find, median};
+use super::model::{BenchReport, Figure, Subject, find, median};
 use super::stats::{Unit, show_ratio};
-use grammar::{Part, ValueEnum as _};
+use grammar::{BenchPart, ValueEnum as _};
 
-use super::{names, parts};
+use super::{metrics, parts};
 
 /// A table of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(crate) struct Table {
 
 /// Returns the table of a part; `None` if it was not measured. Cells contain the number of measurements unless it is 1
 /// or `runs`.
-pub(crate) fn of(figures: &[Figure], part: Part, runs: usize) -> Option<Table> {
+pub(crate) fn of(figures: &[Figure], part: BenchPart, runs: usize) -> Option<Table> {
     let mine: Vec<&Figure> = figures.iter().filter(|figure| figure.part == part).collect();
     let mut subjects: Vec<Subject> = mine.iter().map(|figure| figure.subject).collect();
     subjects.sort();
@@ -49,10 +49,10 @@ fn cell(figure: &Figure, runs: usize) -> String {
     if times == 1 || times == runs { shown } else { format!("{shown}, {times} times") }
 }
 
-fn ratio(figures: &[Figure], part: Part, what: &str) -> Option<String> {
+fn ratio(figures: &[Figure], part: BenchPart, what: &str) -> Option<String> {
     let (ours, shell) = (find(figures, part, what, Subject::Ours)?, find(figures, part, what, Subject::Shell)?);
     // Not comparable if different numbers succeed: a container is not slowed down by others that failed.
-    let succeed = names::survive(what);
+    let succeed = metrics::survive(what);
     let [our_number, shell_number] =
         [Subject::Ours, Subject::Shell].map(|subject| median(figures, part, &succeed, subject));
     let comparable = ours.unit != Unit::Count && shell.sample.median() > 0.0 && our_number == shell_number;
@@ -60,9 +60,9 @@ fn ratio(figures: &[Figure], part: Part, what: &str) -> Option<String> {
 }
 
 /// Renders the whole report for a terminal.
-pub(crate) fn render(report: &Report) -> String {
+pub(crate) fn render(report: &BenchReport) -> String {
     let mut text = String::new();
-    for &part in Part::value_variants() {
+    for &part in BenchPart::value_variants() {
         let Some(Table { head, rows }) = of(&report.figures, part, report.runs) else { continue };
         text += &format!("{}\n{}\n\n", parts::title(part), aligned(std::iter::once(head).chain(rows).collect()));
     }
@@ -93,34 +93,34 @@ mod tests {
     fn contenders_have_a_ratio_and_other_subjects_have_columns() {
         let mut figures = Figures::default();
         for seconds in [1.0, 2.0, 3.0] {
-            figures.seconds(Part::Process, "boot", Subject::Ours, seconds);
+            figures.seconds(BenchPart::Process, "boot", Subject::Ours, seconds);
         }
         for seconds in [8.0, 9.0] {
-            figures.seconds(Part::Process, "boot", Subject::Shell, seconds);
+            figures.seconds(BenchPart::Process, "boot", Subject::Shell, seconds);
         }
-        figures.seconds(Part::Process, "connect", Subject::Connect, 0.004);
-        let table = of(&figures.0, Part::Process, 2).unwrap();
+        figures.seconds(BenchPart::Process, "connect", Subject::Connect, 0.004);
+        let table = of(&figures.0, BenchPart::Process, 2).unwrap();
         assert_eq!(table.head, ["", "trm-directus", "shell", "bare connect", "ours / shell"]);
         assert_eq!(table.rows[0], ["boot", "2 s (1 s – 3 s), 3 times", "8.50 s (8 s – 9 s)", "", "0.24×"]);
         assert_eq!(table.rows[1], ["connect", "", "", "4 ms", ""]);
-        assert_eq!(of(&figures.0, Part::Gate, 2), None);
+        assert_eq!(of(&figures.0, BenchPart::Startup, 2), None);
     }
 
     #[test]
     fn durations_are_not_compared_if_different_numbers_succeed() {
         let mut figures = Figures::default();
         for (by, alive) in [(Subject::Ours, 5.0), (Subject::Shell, 1.0)] {
-            figures.seconds(Part::Replicas, "cold", by, 10.0);
-            figures.add(Part::Replicas, &names::survive("cold"), by, Unit::Count, alive);
+            figures.seconds(BenchPart::Replicas, "cold", by, 10.0);
+            figures.add(BenchPart::Replicas, &metrics::survive("cold"), by, Unit::Count, alive);
         }
-        assert_eq!(of(&figures.0, Part::Replicas, 1).unwrap().rows[0], ["cold", "10 s", "10 s", ""]);
+        assert_eq!(of(&figures.0, BenchPart::Replicas, 1).unwrap().rows[0], ["cold", "10 s", "10 s", ""]);
     }
 
     #[test]
     fn counts_have_no_ratio() {
         let mut figures = Figures::default();
-        figures.add(Part::Replicas, "survive", Subject::Ours, Unit::Count, 5.0);
-        figures.add(Part::Replicas, "survive", Subject::Shell, Unit::Count, 1.0);
-        assert_eq!(of(&figures.0, Part::Replicas, 1).unwrap().rows, [["survive", "5", "1", ""]]);
+        figures.add(BenchPart::Replicas, "survive", Subject::Ours, Unit::Count, 5.0);
+        figures.add(BenchPart::Replicas, "survive", Subject::Shell, Unit::Count, 1.0);
+        assert_eq!(of(&figures.0, BenchPart::Replicas, 1).unwrap().rows, [["survive", "5", "1", ""]]);
     }
 }

@@ -4,12 +4,12 @@
 use anyhow::{Context as _, ensure};
 
 use super::baseline::Contender;
-use super::lab::{Harness, PROBE, Timings};
+use super::harness::{Harness, PROBE, Timings};
 use super::model::{Figures, Subject};
-use grammar::Part;
+use grammar::BenchPart;
 
-use super::names;
-use acceptance::database::Database;
+use super::metrics;
+use acceptance::database::TestDatabase;
 
 /// Number of transactions in a cold boot of this image: five SQL files, Directus' installation, and the schema apply.
 const TRANSACTIONS: &str = "7";
@@ -23,7 +23,7 @@ const PORTION: usize = 500;
 pub(crate) async fn measure(harness: &Harness, figures: &mut Figures, runs: usize) -> anyhow::Result<()> {
     let (own, large) = (harness.booted(Contender::Ours).await?, harness.booted(Contender::Ours).await?);
     enlarge(&large).await?;
-    let models = [(names::WITNESS, &own), (names::WITNESS_LARGE, &large)];
+    let models = [(metrics::WITNESS, &own), (metrics::WITNESS_LARGE, &large)];
     let mut containers = Vec::new();
     for (name, database) in models {
         containers.push((name, harness.idle(Contender::Ours, database).await?));
@@ -33,7 +33,7 @@ pub(crate) async fn measure(harness: &Harness, figures: &mut Figures, runs: usiz
             let (code, output) = container.exec(&[PROBE, "witness", TRANSACTIONS]).await?;
             ensure!(code == 0, "the probe failed: {output}");
             for seconds in Timings::read(&output).context("failed to read the output of the probe")?.seconds {
-                figures.seconds(Part::Witness, name, Subject::Ours, seconds);
+                figures.seconds(BenchPart::Witness, name, Subject::Ours, seconds);
             }
         }
     }
@@ -45,7 +45,7 @@ pub(crate) async fn measure(harness: &Harness, figures: &mut Figures, runs: usiz
 }
 
 /// Adds the tables and partitions of the large model, in a separate schema.
-async fn enlarge(database: &Database) -> anyhow::Result<()> {
+async fn enlarge(database: &TestDatabase) -> anyhow::Result<()> {
     database
         .execute(&format!(
             "create schema large;

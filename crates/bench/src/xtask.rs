@@ -6,9 +6,9 @@ use testbed::cmd::Cmd;
 use testbed::workspace;
 
 use super::model::{Figures, Subject};
-use grammar::Part;
+use grammar::BenchPart;
 
-use super::names;
+use super::metrics;
 
 /// Measurements per turn.
 const TIMES: usize = 3;
@@ -17,8 +17,8 @@ const TIMES: usize = 3;
 pub(crate) async fn measure(figures: &mut Figures, runs: usize) -> anyhow::Result<()> {
     let program = workspace::target_dir().join("debug/xtask");
     for turn in 0..=runs * TIMES {
-        for what in [names::CARGO_XTASK, names::BARE_XTASK] {
-            let cmd = if what == names::BARE_XTASK {
+        for what in [metrics::CARGO_XTASK, metrics::BARE_XTASK] {
+            let cmd = if what == metrics::BARE_XTASK {
                 Cmd::new(program.as_std_path()).arg("--help")
             } else {
                 // Alias of .cargo/config.toml.
@@ -28,7 +28,7 @@ pub(crate) async fn measure(figures: &mut Figures, runs: usize) -> anyhow::Resul
             cmd.read().await?;
             // Not recorded: the first run may build.
             if turn > 0 {
-                figures.seconds(Part::Xtask, what, Subject::Ours, began.elapsed().as_secs_f64());
+                figures.seconds(BenchPart::Xtask, what, Subject::Ours, began.elapsed().as_secs_f64());
             }
         }
     }

@@ -23,7 +23,7 @@ impl DonePhase {
 
 /// The change of a boot's state by a line of its log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(crate) enum ViewChange {
     Done(DonePhase),
     /// Progress of the current phase.
     Note(String),
@@ -46,7 +46,7 @@ const TAIL: usize = 30;
 
 impl BootView {
     /// Parses the next line of the container's log; `None` for a line of another program.
-    pub(crate) fn line(&mut self, line: &str) -> Option<Change> {
+    pub(crate) fn line(&mut self, line: &str) -> Option<ViewChange> {
         if self.tail.len() == TAIL {
             self.tail.pop_front();
         }
@@ -56,11 +56,11 @@ impl BootView {
             Event::Done(took) => {
                 let done = DonePhase { phase, message, took };
                 self.done.push(done.clone());
-                Change::Done(done)
+                ViewChange::Done(done)
             }
-            Event::Failed(_) => Change::Failed(format!("{phase}: {message}")),
-            Event::Note if level == Level::Info => Change::Note(format!("{phase}: {message}")),
-            Event::Note => Change::Warning(format!("{phase}: {message}")),
+            Event::Failed(_) => ViewChange::Failed(format!("{phase}: {message}")),
+            Event::Note if level == Level::Info => ViewChange::Note(format!("{phase}: {message}")),
+            Event::Note => ViewChange::Warning(format!("{phase}: {message}")),
         })
     }
 
@@ -89,7 +89,7 @@ pub(crate) fn explain_exit(code: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{BootView, Change, explain_exit};
+    use super::{BootView, ViewChange, explain_exit};
 
     #[test]
     fn the_current_phase_follows_the_last_finished_one() {
@@ -106,11 +106,11 @@ mod tests {
     fn notes_warnings_and_failures_are_recognized_and_other_lines_change_nothing() {
         let mut view = BootView::default();
         let note = view.line("[entrypoint] 2/8 database: waiting for db:5432");
-        assert_eq!(note, Some(Change::Note("database: waiting for db:5432".to_owned())));
+        assert_eq!(note, Some(ViewChange::Note("database: waiting for db:5432".to_owned())));
         let warning = view.line("[entrypoint] 4/8 db-init: warning: the database has no extension postgis");
-        assert_eq!(warning, Some(Change::Warning("db-init: the database has no extension postgis".to_owned())));
+        assert_eq!(warning, Some(ViewChange::Warning("db-init: the database has no extension postgis".to_owned())));
         let failure = view.line("[entrypoint] 4/8 db-init failed: 001_x.sql:3:7: syntax error (exit 31)");
-        assert_eq!(failure, Some(Change::Failed("db-init: 001_x.sql:3:7: syntax error".to_owned())));
+        assert_eq!(failure, Some(ViewChange::Failed("db-init: 001_x.sql:3:7: syntax error".to_owned())));
         assert_eq!(view.line("INFO: Server started"), None);
         assert!(view.tail().ends_with("    INFO: Server started\n"));
     }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
 use serde::Serialize;
 
-use crate::boot_view::{BootView, Change, explain_exit};
+use crate::boot_view::{BootView, ViewChange, explain_exit};
 use testbed::base_images::BaseImage;
 use testbed::compose::{self, Compose};
 use testbed::dotenv;
@@ -23,14 +23,14 @@ use testbed::ui;
 const POLL: Duration = Duration::from_millis(150);
 
 #[derive(Serialize)]
-struct Report {
+struct DevResetReport {
     url: String,
     email: String,
     password: String,
     seconds: f64,
     /// From the start of the containers until the server is healthy.
     boot_seconds: f64,
-    phases: Vec<PhaseTime>,
+    phases: Vec<ResetPhase>,
     project: String,
     image: String,
     database_port: u16,
@@ -38,13 +38,13 @@ struct Report {
 }
 
 #[derive(Serialize)]
-struct PhaseTime {
+struct ResetPhase {
     phase: &'static str,
     ms: u64,
 }
 
 /// Runs `dev-reset`.
-pub(crate) async fn run(flags: &grammar::DevReset) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(flags: &grammar::DevResetFlags) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     if flags.setup {
         setup::run(setup::SetupOptions { install: true, tests: false, browser: false }).await?;
@@ -82,7 +82,7 @@ pub(crate) async fn run(flags: &grammar::DevReset) -> anyhow::Result<ExitCode> {
 
     let config = stack.config().await?;
     let directus = config.service(compose::DIRECTUS)?;
-    let report = Report {
+    let report = DevResetReport {
         url: format!("http://localhost:{port}"),
         email: directus.variable("ADMIN_EMAIL").context("the compose file does not set ADMIN_EMAIL")?.to_owned(),
         password: directus
@@ -91,7 +91,7 @@ pub(crate) async fn run(flags: &grammar::DevReset) -> anyhow::Result<ExitCode> {
             .to_owned(),
         seconds: ui::json_seconds(began.elapsed()),
         boot_seconds,
-        phases: view.done.iter().map(|done| PhaseTime { phase: done.phase.name(), ms: millis(done.took) }).collect(),
+        phases: view.done.iter().map(|done| ResetPhase { phase: done.phase.name(), ms: millis(done.took) }).collect(),
         project: stack.project().to_owned(),
         image: flags.tag.clone(),
         database_port,
@@ -170,18 +170,18 @@ async fn watch(engine: &Engine, stack: &Compose) -> anyhow::Result<BootView> {
 fn show(spinner: &ui::Spinner, view: &mut BootView, line: &str) {
     match view.line(line) {
         None => {}
-        Some(Change::Done(done)) => {
+        Some(ViewChange::Done(done)) => {
             spinner.line(|| ui::status("Booted", &done.to_line()));
             spinner.restart(&view.current());
         }
-        Some(Change::Note(note)) => spinner.update(&note),
-        Some(Change::Warning(warning)) => spinner.line(|| ui::warning(&warning)),
-        Some(Change::Failed(failure)) => spinner.line(|| ui::error(&failure)),
+        Some(ViewChange::Note(note)) => spinner.update(&note),
+        Some(ViewChange::Warning(warning)) => spinner.line(|| ui::warning(&warning)),
+        Some(ViewChange::Failed(failure)) => spinner.line(|| ui::error(&failure)),
     }
 }
 
-fn render(report: &Report) -> String {
-    let Report { url, email, password, seconds, boot_seconds, database_port, .. } = report;
+fn render(report: &DevResetReport) -> String {
+    let DevResetReport { url, email, password, seconds, boot_seconds, database_port, .. } = report;
     let rows = [
         ["URL", url.as_str()],
         ["e-mail", email],

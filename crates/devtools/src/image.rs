@@ -9,7 +9,7 @@ use testbed::image::{BuildMode, BuildOptions, BuiltImage, build};
 use testbed::ui;
 
 /// Runs `image`.
-pub(crate) async fn run(flags: &grammar::Image) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(flags: &grammar::ImageFlags) -> anyhow::Result<ExitCode> {
     let engine = Engine::connect().await?;
     let mode = match (flags.source, flags.release) {
         (true, _) => BuildMode::Source,

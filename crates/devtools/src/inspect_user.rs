@@ -14,7 +14,7 @@ use testbed::session::EngineSession;
 use testbed::ui;
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct UserReport<'a> {
     image: &'a str,
     ok: bool,
     deviations: usize,
@@ -22,7 +22,7 @@ struct Report<'a> {
 }
 
 /// Runs `inspect-user`.
-pub(crate) async fn run(flags: &grammar::InspectUser) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(flags: &grammar::InspectUserFlags) -> anyhow::Result<ExitCode> {
     let engine = Engine::connect().await?;
     let image = &flags.image;
     if engine.image(image).await?.is_none() {
@@ -39,7 +39,7 @@ pub(crate) async fn run(flags: &grammar::InspectUser) -> anyhow::Result<ExitCode
 
     let deviations = checks.iter().filter(|check| !check.ok).count();
     if flags.json {
-        ui::json_result(&Report { image, ok: deviations == 0, deviations, checks: &checks })?;
+        ui::json_result(&UserReport { image, ok: deviations == 0, deviations, checks: &checks })?;
     } else {
         ui::result(&render(&checks));
     }

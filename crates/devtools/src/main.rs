@@ -10,21 +10,21 @@ mod test;
 
 use std::process::ExitCode;
 
-use grammar::Command;
+use grammar::XtaskCommand;
 use testbed::program;
 
 fn main() -> ExitCode {
     program::main(run)
 }
 
-async fn run(command: Command) -> Option<anyhow::Result<ExitCode>> {
+async fn run(command: XtaskCommand) -> Option<anyhow::Result<ExitCode>> {
     Some(match command {
-        Command::Setup(flags) => setup::run(&flags).await,
-        Command::DevReset(flags) => dev_reset::run(&flags).await,
-        Command::Image(flags) => image::run(&flags).await,
-        Command::InspectUser(flags) => inspect_user::run(&flags).await,
-        Command::Test(flags) => test::run(&flags).await,
-        Command::Snapshot(flags) => snapshot::run(&flags).await,
+        XtaskCommand::Setup(flags) => setup::run(&flags).await,
+        XtaskCommand::DevReset(flags) => dev_reset::run(&flags).await,
+        XtaskCommand::Image(flags) => image::run(&flags).await,
+        XtaskCommand::InspectUser(flags) => inspect_user::run(&flags).await,
+        XtaskCommand::Test(flags) => test::run(&flags).await,
+        XtaskCommand::Snapshot(flags) => snapshot::run(&flags).await,
         _ => return None,
     })
 }

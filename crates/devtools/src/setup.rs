@@ -9,19 +9,23 @@ use testbed::setup::{self, PartState, SetupOptions, SetupOutcome};
 use testbed::ui;
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct SetupReport<'a> {
     ok: bool,
     seconds: f64,
     steps: &'a [SetupOutcome],
 }
 
 /// Runs `setup`.
-pub(crate) async fn run(flags: &grammar::Setup) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(flags: &grammar::SetupFlags) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let outcomes = setup::run(SetupOptions { install: flags.yes, tests: true, browser: flags.browser }).await?;
     let missing = outcomes.iter().filter(|outcome| outcome.state == PartState::Missing).count();
     if flags.json {
-        ui::json_result(&Report { ok: missing == 0, seconds: ui::json_seconds(began.elapsed()), steps: &outcomes })?;
+        ui::json_result(&SetupReport {
+            ok: missing == 0,
+            seconds: ui::json_seconds(began.elapsed()),
+            steps: &outcomes,
+        })?;
     } else if missing == 0 {
         ui::result(&format!("nothing is missing ({})", ui::seconds(began.elapsed())));
     } else {

@@ -24,7 +24,7 @@ fn script() -> String {
 }
 
 /// Runs `snapshot`.
-pub(crate) async fn run(flags: &grammar::Snapshot) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(flags: &grammar::SnapshotFlags) -> anyhow::Result<ExitCode> {
     let stack = Compose::new(&flags.project.name);
     if stack.container(compose::DIRECTUS).await?.is_none() {
         bail!("there is no stack {}; `cargo xtask dev-reset` creates one", stack.project());
@@ -37,7 +37,7 @@ pub(crate) async fn run(flags: &grammar::Snapshot) -> anyhow::Result<ExitCode> {
         .await?;
     let text = exec(&stack).args(["cat", FILE_INSIDE]).read().await?;
     let text = format!("{}\n", text.replace("\r\n", "\n").trim_end());
-    let new = Schema::parse(&text).context("Directus did not write a snapshot")?;
+    let new = SnapshotEntries::parse(&text).context("Directus did not write a snapshot")?;
 
     let path = workspace::path(FILE);
     let old_text = std::fs::read_to_string(&path).unwrap_or_default();
@@ -46,7 +46,7 @@ pub(crate) async fn run(flags: &grammar::Snapshot) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     // A file that cannot be parsed counts as empty.
-    let old = Schema::parse(&old_text).unwrap_or_default();
+    let old = SnapshotEntries::parse(&old_text).unwrap_or_default();
     std::fs::write(&path, &text).with_context(|| format!("failed to write {path}"))?;
     ui::result(&format!("{FILE} is written\n{}", render(&old, &new)));
     Ok(ExitCode::SUCCESS)
@@ -59,32 +59,32 @@ fn exec(stack: &Compose) -> Cmd {
 
 /// The names of a snapshot's collections and fields.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Schema {
+struct SnapshotEntries {
     collections: BTreeSet<String>,
     fields: BTreeSet<String>,
 }
 
-impl Schema {
-    fn parse(text: &str) -> anyhow::Result<Schema> {
+impl SnapshotEntries {
+    fn parse(text: &str) -> anyhow::Result<SnapshotEntries> {
         #[derive(Deserialize)]
-        struct Snapshot {
-            collections: Vec<Collection>,
-            fields: Vec<Field>,
+        struct SavedSnapshot {
+            collections: Vec<SnapshotCollection>,
+            fields: Vec<SnapshotField>,
             /// The last part: a truncated snapshot lacks it.
             #[serde(rename = "relations")]
             _relations: Vec<serde::de::IgnoredAny>,
         }
         #[derive(Deserialize)]
-        struct Collection {
+        struct SnapshotCollection {
             collection: String,
         }
         #[derive(Deserialize)]
-        struct Field {
+        struct SnapshotField {
             collection: String,
             field: String,
         }
-        let snapshot: Snapshot = serde_saphyr::from_str(text)?;
-        Ok(Schema {
+        let snapshot: SavedSnapshot = serde_saphyr::from_str(text)?;
+        Ok(SnapshotEntries {
             collections: snapshot.collections.into_iter().map(|item| item.collection).collect(),
             fields: snapshot.fields.into_iter().map(|item| format!("{}.{}", item.collection, item.field)).collect(),
         })
@@ -92,7 +92,7 @@ impl Schema {
 }
 
 /// Lists added and removed collections and fields.
-fn render(old: &Schema, new: &Schema) -> String {
+fn render(old: &SnapshotEntries, new: &SnapshotEntries) -> String {
     let mut lines = Vec::new();
     for (kind, old, new) in [("collection", &old.collections, &new.collections), ("field", &old.fields, &new.fields)] {
         lines.extend(new.difference(old).map(|name| format!("  + {kind} {name}")));
@@ -106,27 +106,27 @@ fn render(old: &Schema, new: &Schema) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Schema, render};
+    use super::{SnapshotEntries, render};
 
     const OLD: &str = "version: 1\ncollections:\n  - collection: a\nfields:\n  - collection: a\n    field: id\n    type: uuid\nrelations: []\n";
     const NEW: &str = "collections:\n  - collection: b\n    meta: {icon: no}\nfields:\n  - collection: b\n    field: yes\nrelations: []\n";
 
     #[test]
     fn added_and_removed_collections_and_fields_are_listed() {
-        let (old, new) = (Schema::parse(OLD).unwrap(), Schema::parse(NEW).unwrap());
+        let (old, new) = (SnapshotEntries::parse(OLD).unwrap(), SnapshotEntries::parse(NEW).unwrap());
         assert_eq!(render(&old, &new), "  + collection b\n  - collection a\n  + field b.yes\n  - field a.id");
     }
 
     #[test]
     fn a_change_of_settings_alone_is_reported() {
-        let schema = Schema::parse(OLD).unwrap();
+        let schema = SnapshotEntries::parse(OLD).unwrap();
         assert!(render(&schema, &schema).contains("settings of some have changed"));
     }
 
     #[test]
     fn an_empty_truncated_or_invalid_snapshot_is_an_error() {
-        assert!(Schema::parse("").is_err());
-        assert!(Schema::parse(OLD.strip_suffix("relations: []\n").unwrap()).is_err());
-        assert!(Schema::parse("ERROR: something\n").is_err());
+        assert!(SnapshotEntries::parse("").is_err());
+        assert!(SnapshotEntries::parse(OLD.strip_suffix("relations: []\n").unwrap()).is_err());
+        assert!(SnapshotEntries::parse("ERROR: something\n").is_err());
     }
 }

@@ -11,7 +11,7 @@ use testbed::ui;
 use testbed::{pooler, postgres};
 
 /// Runs `test`.
-pub(crate) async fn run(flags: &grammar::Test) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(flags: &grammar::TestFlags) -> anyhow::Result<ExitCode> {
     test(&flags.arguments).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -10,45 +10,45 @@ use serde::{Deserialize, Serialize};
 pub struct Xtask {
     /// The command with its flags.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: XtaskCommand,
 }
 
 /// The commands, in the order in which a new developer needs them.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum XtaskCommand {
     /// Check this machine for engine, plugins, toolchain and base images; install missing ones with --yes
-    Setup(Setup),
+    Setup(SetupFlags),
     /// Recreate the development stack: build, start, wait until healthy, print URL and login
-    DevReset(DevReset),
+    DevReset(DevResetFlags),
     /// Stop the development stack
-    Down(Down),
+    Down(DownFlags),
     /// Build the image and list what it adds to its base
-    Image(Image),
+    Image(ImageFlags),
     /// Check the user of the image, and that this user cannot change the image's files
-    InspectUser(InspectUser),
+    InspectUser(InspectUserFlags),
     /// Run all tests, with a PostgreSQL container for those that need one
-    Test(Test),
+    Test(TestFlags),
     /// Check every promise of the image on real containers, and write a report
-    Verify(Verify),
+    Verify(VerifyFlags),
     /// Interrupt boots at any message between them and PostgreSQL, and check that the next boot recovers
-    Sweep(Sweep),
+    Sweep(SweepFlags),
     /// Make random legal edits of snapshot, database and SQL files, and check that no boot loses data
-    Search(Search),
+    Search(SearchFlags),
     /// Compare the performance of the image with the shell pipeline that it replaces
-    Bench(Bench),
+    Bench(BenchFlags),
     /// Run everything that CI runs: formatting, lints, generated documentation, tests, the acceptance gate
-    Ci(Ci),
+    Ci(CiFlags),
     /// Save the Directus schema of the running stack as snapshots/schema.yaml
-    Snapshot(Snapshot),
+    Snapshot(SnapshotFlags),
     /// Write the reference and the sample logs of the documentation, or check that they are up to date
-    Docs(Docs),
+    Docs(DocsFlags),
     /// Check that comments, messages and documents are written in plain English
-    Language(Language),
+    Language(LanguageFlags),
 }
 
 /// The flags of `setup`.
 #[derive(Debug, Args)]
-pub struct Setup {
+pub struct SetupFlags {
     /// Install missing parts; without it, only report them, and exit with 1 if there are any
     #[arg(long)]
     pub yes: bool,
@@ -62,7 +62,7 @@ pub struct Setup {
 
 /// The flags of `image`.
 #[derive(Debug, Args)]
-pub struct Image {
+pub struct ImageFlags {
     /// The image's name
     #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
     pub tag: String,
@@ -85,7 +85,7 @@ pub struct Image {
 
 /// The flags of `dev-reset`.
 #[derive(Debug, Args)]
-pub struct DevReset {
+pub struct DevResetFlags {
     /// Keep the volumes: the database and the uploads
     #[arg(long)]
     pub keep_data: bool,
@@ -103,7 +103,7 @@ pub struct DevReset {
     pub tag: String,
     /// The stack.
     #[command(flatten)]
-    pub project: Project,
+    pub project: ProjectFlag,
     /// Print one JSON object as the last line of stdout
     #[arg(long)]
     pub json: bool,
@@ -111,18 +111,18 @@ pub struct DevReset {
 
 /// The flags of `down`.
 #[derive(Debug, Args)]
-pub struct Down {
+pub struct DownFlags {
     /// Remove the volumes, too: the database and the uploads
     #[arg(long)]
     pub volumes: bool,
     /// The stack.
     #[command(flatten)]
-    pub project: Project,
+    pub project: ProjectFlag,
 }
 
 /// The flags of `inspect-user`.
 #[derive(Debug, Args)]
-pub struct InspectUser {
+pub struct InspectUserFlags {
     /// The image to inspect
     #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
     pub image: String,
@@ -133,7 +133,7 @@ pub struct InspectUser {
 
 /// The flags of `test`.
 #[derive(Debug, Args)]
-pub struct Test {
+pub struct TestFlags {
     /// Arguments for `cargo test`, e.g. `-p entrypoint`, or `-- a_test_name`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
     pub arguments: Vec<String>,
@@ -141,7 +141,7 @@ pub struct Test {
 
 /// The flags of `verify`.
 #[derive(Debug, Default, Args)]
-pub struct Verify {
+pub struct VerifyFlags {
     /// Run only checks with one of these words in their name
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub only: Vec<String>,
@@ -161,8 +161,8 @@ pub struct Verify {
     #[arg(long)]
     pub keep: bool,
     /// Break the image on purpose in every known way, and fail if a check does not notice
-    #[arg(long, conflicts_with_all = ["list", "keep"])]
-    pub negative: bool,
+    #[arg(long, alias = "negative", conflicts_with_all = ["list", "keep"])]
+    pub mutants: bool,
     /// Fail if a check was not run
     #[arg(long)]
     pub strict: bool,
@@ -173,7 +173,7 @@ pub struct Verify {
 
 /// The flags of `sweep`.
 #[derive(Debug, Args)]
-pub struct Sweep {
+pub struct SweepFlags {
     /// Interrupt boots at every message instead of a sample; takes days
     #[arg(long)]
     pub full: bool,
@@ -182,7 +182,7 @@ pub struct Sweep {
     pub sample: usize,
     /// Run only one kind of boot
     #[arg(long, value_enum, value_name = "SCENARIO")]
-    pub only: Option<Scenario>,
+    pub only: Option<SweepScenario>,
     /// The existing image to use
     #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
     pub image: String,
@@ -196,7 +196,7 @@ pub struct Sweep {
 
 /// The flags of `search`.
 #[derive(Debug, Args)]
-pub struct Search {
+pub struct SearchFlags {
     /// Number of random cases
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub cases: u64,
@@ -225,10 +225,10 @@ pub struct Search {
 
 /// The flags of `bench`.
 #[derive(Debug, Args)]
-pub struct Bench {
+pub struct BenchFlags {
     /// Measure only these parts
     #[arg(long, value_enum, value_name = "PART", value_delimiter = ',')]
-    pub only: Vec<Part>,
+    pub only: Vec<BenchPart>,
     /// Number of measurements of each part
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
     pub runs: u16,
@@ -245,7 +245,7 @@ pub struct Bench {
 
 /// The flags of `ci`.
 #[derive(Debug, Args)]
-pub struct Ci {
+pub struct CiFlags {
     /// Run `setup --yes` first
     #[arg(long)]
     pub setup: bool,
@@ -253,19 +253,19 @@ pub struct Ci {
 
 /// The flags of `snapshot`.
 #[derive(Debug, Args)]
-pub struct Snapshot {
+pub struct SnapshotFlags {
     /// The stack.
     #[command(flatten)]
-    pub project: Project,
+    pub project: ProjectFlag,
 }
 
 /// The flags of `language`.
 #[derive(Debug, Args)]
-pub struct Language {}
+pub struct LanguageFlags {}
 
 /// The flags of `docs`.
 #[derive(Debug, Args)]
-pub struct Docs {
+pub struct DocsFlags {
     /// Change nothing; exit with 1 if a page, or with --record a sample, is not up to date
     #[arg(long)]
     pub check: bool,
@@ -279,7 +279,7 @@ pub struct Docs {
 
 /// The flag for a stack.
 #[derive(Debug, Args)]
-pub struct Project {
+pub struct ProjectFlag {
     /// The compose project; each name is a separate stack with its own containers and volumes
     #[arg(long = "project", value_name = "NAME", default_value = DEFAULT_PROJECT)]
     pub name: String,
@@ -287,20 +287,20 @@ pub struct Project {
 
 /// A kind of boot to interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Scenario {
+pub enum SweepScenario {
     /// A boot with an empty database
     Cold,
     /// A boot with one more migration and one more field, on a database with rows
     Upgrade,
 }
 
-impl Scenario {
+impl SweepScenario {
     /// Returns the name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Scenario::Cold => "cold",
-            Scenario::Upgrade => "upgrade",
+            SweepScenario::Cold => "cold",
+            SweepScenario::Upgrade => "upgrade",
         }
     }
 }
@@ -365,11 +365,15 @@ impl Variant {
 /// A part of the benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Part {
+pub enum BenchPart {
     /// Time from a container's start until it becomes the server, and until the server answers
-    Gate,
+    #[value(alias = "gate")]
+    #[serde(rename = "gate")]
+    Startup,
     /// The same time with one optimisation disabled
-    Steps,
+    #[value(alias = "steps")]
+    #[serde(rename = "steps")]
+    Ablation,
     /// The boot alone, as a process in a running container, compared with a bare connection
     Process,
     /// A warm boot with an increasing number of applied migrations
@@ -398,7 +402,7 @@ pub const DEFAULT_TAG: &str = "trm-directus:dev";
 mod tests {
     use clap::{CommandFactory as _, Parser as _};
 
-    use super::{Command, Xtask};
+    use super::{Xtask, XtaskCommand};
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -408,7 +412,7 @@ mod tests {
     #[test]
     fn arguments_after_test_are_passed_to_cargo_test() {
         let flags = Xtask::parse_from(["cargo xtask", "test", "-p", "entrypoint", "--", "a_name"]);
-        let Command::Test(test) = flags.command else { panic!("not test") };
+        let XtaskCommand::Test(test) = flags.command else { panic!("not test") };
         assert_eq!(test.arguments, ["-p", "entrypoint", "--", "a_name"]);
     }
 }

@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::Parser as _;
-use grammar::{Command, Xtask};
+use grammar::{Xtask, XtaskCommand};
 
 use crate::{signals, ui};
 
 /// Parses the command line, and runs the command until it finishes or a signal arrives. Progress goes to stderr, results
 /// to stdout. `run` returns `None` for the commands of other tools.
-pub fn main(run: impl AsyncFnOnce(Command) -> Option<anyhow::Result<ExitCode>>) -> ExitCode {
+pub fn main(run: impl AsyncFnOnce(XtaskCommand) -> Option<anyhow::Result<ExitCode>>) -> ExitCode {
     match until_signal(Xtask::parse().command, run) {
         Ok(code) => code,
         Err(error) => {
@@ -21,8 +21,8 @@ pub fn main(run: impl AsyncFnOnce(Command) -> Option<anyhow::Result<ExitCode>>) 
 }
 
 fn until_signal(
-    command: Command,
-    run: impl AsyncFnOnce(Command) -> Option<anyhow::Result<ExitCode>>,
+    command: XtaskCommand,
+    run: impl AsyncFnOnce(XtaskCommand) -> Option<anyhow::Result<ExitCode>>,
 ) -> anyhow::Result<ExitCode> {
     // One thread: the tools mostly wait for other processes.
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -23,7 +23,7 @@ const RUSTDOC: [&str; 8] = [
 
 /// The steps in their order, the fast ones first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum CiStep {
     Setup,
     Format,
     Lint,
@@ -35,33 +35,33 @@ enum Step {
     Verify,
 }
 
-impl Step {
+impl CiStep {
     fn name(self) -> &'static str {
         match self {
-            Step::Setup => "setup",
-            Step::Format => "fmt",
-            Step::Lint => "clippy",
-            Step::Rustdoc => "rustdoc",
-            Step::Docs => "docs",
-            Step::Language => "language",
-            Step::Scripts => "scripts",
-            Step::Test => "test",
-            Step::Verify => "verify",
+            CiStep::Setup => "setup",
+            CiStep::Format => "fmt",
+            CiStep::Lint => "clippy",
+            CiStep::Rustdoc => "rustdoc",
+            CiStep::Docs => "docs",
+            CiStep::Language => "language",
+            CiStep::Scripts => "scripts",
+            CiStep::Test => "test",
+            CiStep::Verify => "verify",
         }
     }
 
     /// Runs the step and returns true if it succeeds. With `strict`, a check that cannot run here is a failure.
     fn run(self, strict: bool) -> anyhow::Result<bool> {
         match self {
-            Step::Setup => tool(Tool::Devtools, &["setup", "--yes", "--browser"]),
-            Step::Format => cargo(&["fmt", "--all", "--check"]),
-            Step::Lint => cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]),
-            Step::Rustdoc => cargo(&RUSTDOC),
-            Step::Docs => docs::check().map(|()| true),
-            Step::Language => language::check(),
-            Step::Scripts => test_scripts(),
-            Step::Test => tool(Tool::Devtools, &["test", "--no-fail-fast"]),
-            Step::Verify => tool(Tool::Acceptance, if strict { &["verify", "--strict"] } else { &["verify"] }),
+            CiStep::Setup => tool(Tool::Devtools, &["setup", "--yes", "--browser"]),
+            CiStep::Format => cargo(&["fmt", "--all", "--check"]),
+            CiStep::Lint => cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]),
+            CiStep::Rustdoc => cargo(&RUSTDOC),
+            CiStep::Docs => docs::check().map(|()| true),
+            CiStep::Language => language::check(),
+            CiStep::Scripts => test_scripts(),
+            CiStep::Test => tool(Tool::Devtools, &["test", "--no-fail-fast"]),
+            CiStep::Verify => tool(Tool::Acceptance, if strict { &["verify", "--strict"] } else { &["verify"] }),
         }
     }
 }
@@ -86,13 +86,21 @@ fn tool(tool: Tool, arguments: &[&str]) -> anyhow::Result<bool> {
 }
 
 /// Runs `ci`.
-pub(crate) fn run(flags: &grammar::Ci) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(flags: &grammar::CiFlags) -> anyhow::Result<ExitCode> {
     foreground::end_child_on_signal()?;
-    let steps =
-        [Step::Format, Step::Lint, Step::Rustdoc, Step::Docs, Step::Language, Step::Scripts, Step::Test, Step::Verify];
+    let steps = [
+        CiStep::Format,
+        CiStep::Lint,
+        CiStep::Rustdoc,
+        CiStep::Docs,
+        CiStep::Language,
+        CiStep::Scripts,
+        CiStep::Test,
+        CiStep::Verify,
+    ];
     let mut rows = Vec::new();
     let mut failed = false;
-    for step in flags.setup.then_some(Step::Setup).into_iter().chain(steps) {
+    for step in flags.setup.then_some(CiStep::Setup).into_iter().chain(steps) {
         let began = Instant::now();
         // The run continues after a failed step, to report all failures at once; but no step works without the setup.
         let ok = step.run(flags.setup).unwrap_or_else(|error| {
@@ -102,7 +110,7 @@ pub(crate) fn run(flags: &grammar::Ci) -> anyhow::Result<ExitCode> {
         failed |= !ok;
         let word = if ok { "ok" } else { "FAILED" };
         rows.push(format!("  {:<10}{word:<8}{:.1} s", step.name(), began.elapsed().as_secs_f64()));
-        if step == Step::Setup && !ok {
+        if step == CiStep::Setup && !ok {
             break;
         }
     }

@@ -8,7 +8,7 @@ use xshell::{Shell, cmd};
 use crate::workspace;
 
 /// Runs `down`.
-pub(crate) fn run(flags: &grammar::Down) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(flags: &grammar::DownFlags) -> anyhow::Result<ExitCode> {
     let shell = Shell::new().context("failed to read the current folder")?;
     shell.change_dir(workspace::root());
     let project = &flags.project.name;

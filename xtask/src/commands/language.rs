@@ -52,7 +52,7 @@ const IDIOMS: [&str; 12] = [
 
 /// A pattern that plain English does without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Rule {
+enum LanguageRule {
     Opener,
     Actor,
     Speech,
@@ -61,17 +61,26 @@ enum Rule {
     TestName,
 }
 
-impl Rule {
-    const ALL: [Rule; 6] = [Rule::Opener, Rule::Actor, Rule::Speech, Rule::Idiom, Rule::RepeatsTheName, Rule::TestName];
+impl LanguageRule {
+    const ALL: [LanguageRule; 6] = [
+        LanguageRule::Opener,
+        LanguageRule::Actor,
+        LanguageRule::Speech,
+        LanguageRule::Idiom,
+        LanguageRule::RepeatsTheName,
+        LanguageRule::TestName,
+    ];
 
     fn advice(self) -> &'static str {
         match self {
-            Rule::Opener => "open the sentence with a noun or a verb, not with a relative clause",
-            Rule::Actor => "name the actor: the operator, the boot, Directus, PostgreSQL",
-            Rule::Speech => "software does not speak: it contains, reports, prints, is passed",
-            Rule::Idiom => "an idiom of another language: use the plain English word",
-            Rule::RepeatsTheName => "the comment repeats the name: delete it, or add what the reader cannot see",
-            Rule::TestName => "name a test by a sentence, not by a relative clause",
+            LanguageRule::Opener => "open the sentence with a noun or a verb, not with a relative clause",
+            LanguageRule::Actor => "name the actor: the operator, the boot, Directus, PostgreSQL",
+            LanguageRule::Speech => "software does not speak: it contains, reports, prints, is passed",
+            LanguageRule::Idiom => "an idiom of another language: use the plain English word",
+            LanguageRule::RepeatsTheName => {
+                "the comment repeats the name: delete it, or add what the reader cannot see"
+            }
+            LanguageRule::TestName => "name a test by a sentence, not by a relative clause",
         }
     }
 }
@@ -79,7 +88,7 @@ impl Rule {
 /// A place that breaks a rule.
 #[derive(Debug, PartialEq, Eq)]
 struct Finding {
-    rule: Rule,
+    rule: LanguageRule,
     /// Counted from 1.
     line: usize,
     /// The words that were found.
@@ -96,19 +105,19 @@ struct Passage {
 }
 
 /// Runs `language`.
-pub(crate) fn run(_flags: &grammar::Language) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(_flags: &grammar::LanguageFlags) -> anyhow::Result<ExitCode> {
     Ok(if check()? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Prints every finding and the number for each rule, and returns whether there is none.
 pub(crate) fn check() -> anyhow::Result<bool> {
-    let mut counts: BTreeMap<Rule, usize> = BTreeMap::new();
+    let mut counts: BTreeMap<LanguageRule, usize> = BTreeMap::new();
     let mut lines = 0;
     for path in files(workspace::root())? {
         let Ok(text) = std::fs::read_to_string(workspace::root().join(&path)) else {
             continue; // A picture.
         };
-        let Some(form) = Form::of(&path) else { continue };
+        let Some(form) = TextForm::of(&path) else { continue };
         let passages = form.passages(&text);
         lines += passages.iter().map(|passage| passage.lines.len()).sum::<usize>();
         for Finding { rule, line, words } in findings(form, &text, &passages) {
@@ -117,7 +126,7 @@ pub(crate) fn check() -> anyhow::Result<bool> {
         }
     }
     println!("{lines} lines of comments and documents");
-    for rule in Rule::ALL {
+    for rule in LanguageRule::ALL {
         println!("  {:<16} {}", format!("{rule:?}"), counts.get(&rule).copied().unwrap_or(0));
     }
     Ok(counts.is_empty())
@@ -146,23 +155,23 @@ fn files(folder: &Utf8Path) -> anyhow::Result<Vec<Utf8PathBuf>> {
 
 /// The form of a file's sentences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+enum TextForm {
     /// Comments behind one of these marks, the longest first.
     Comments(&'static [&'static str]),
     /// Paragraphs, outside of fenced blocks.
     Markdown,
 }
 
-impl Form {
+impl TextForm {
     /// None for a file without sentences of ours.
-    fn of(path: &Utf8Path) -> Option<Form> {
-        const SLASHES: Form = Form::Comments(&["///", "//!", "//", "/**", "*/", "*"]);
-        const HASHES: Form = Form::Comments(&["#"]);
+    fn of(path: &Utf8Path) -> Option<TextForm> {
+        const SLASHES: TextForm = TextForm::Comments(&["///", "//!", "//", "/**", "*/", "*"]);
+        const HASHES: TextForm = TextForm::Comments(&["#"]);
         match path.extension() {
             Some("rs" | "mjs" | "cjs" | "js") => Some(SLASHES),
             Some("sh" | "yml" | "yaml" | "toml") => Some(HASHES),
-            Some("sql") => Some(Form::Comments(&["--"])),
-            Some("md") => Some(Form::Markdown),
+            Some("sql") => Some(TextForm::Comments(&["--"])),
+            Some("md") => Some(TextForm::Markdown),
             _ if matches!(path.file_name(), Some("Dockerfile" | "run")) => Some(HASHES),
             _ => None,
         }
@@ -174,11 +183,11 @@ impl Form {
         let mut fenced = false;
         for (index, line) in text.lines().enumerate() {
             let trimmed = line.trim();
-            fenced ^= self == Form::Markdown && trimmed.starts_with("```");
+            fenced ^= self == TextForm::Markdown && trimmed.starts_with("```");
             let content = match self {
-                Form::Markdown if fenced => None,
-                Form::Markdown => Some(trimmed),
-                Form::Comments(marks) => marks.iter().find_map(|mark| trimmed.strip_prefix(mark)).map(str::trim),
+                TextForm::Markdown if fenced => None,
+                TextForm::Markdown => Some(trimmed),
+                TextForm::Comments(marks) => marks.iter().find_map(|mark| trimmed.strip_prefix(mark)).map(str::trim),
             };
             // A heading, an item and a row of a table each begin a sentence.
             let item = content.map(|content| content.trim_start_matches(['-', '*', '|', '#', '>', ' ']));
@@ -198,35 +207,35 @@ impl Form {
     }
 }
 
-fn findings(form: Form, text: &str, passages: &[Passage]) -> Vec<Finding> {
+fn findings(form: TextForm, text: &str, passages: &[Passage]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for passage in passages {
         findings.extend(openers(passage));
         for (index, line) in passage.lines.iter().enumerate() {
             let line_number = passage.line + index;
             findings.extend(words(line, &SPEECH).map(|word| Finding {
-                rule: Rule::Speech,
+                rule: LanguageRule::Speech,
                 line: line_number,
                 words: word.to_owned(),
             }));
             let idioms = IDIOMS.iter().filter(|idiom| line.contains(**idiom));
             findings.extend(idioms.map(|idiom| Finding {
-                rule: Rule::Idiom,
+                rule: LanguageRule::Idiom,
                 line: line_number,
                 words: (*idiom).to_owned(),
             }));
         }
         if let [line] = passage.lines.as_slice()
-            && form != Form::Markdown
+            && form != TextForm::Markdown
             && repeats_the_name(line)
         {
-            findings.push(Finding { rule: Rule::RepeatsTheName, line: passage.line, words: line.clone() });
+            findings.push(Finding { rule: LanguageRule::RepeatsTheName, line: passage.line, words: line.clone() });
         }
     }
     for (index, line) in text.lines().enumerate() {
         // Messages too, not only comments.
         findings.extend(words(line, &ACTORS).map(|word| Finding {
-            rule: Rule::Actor,
+            rule: LanguageRule::Actor,
             line: index + 1,
             words: word.to_owned(),
         }));
@@ -250,7 +259,7 @@ fn openers(passage: &Passage) -> Vec<Finding> {
                 let last = rest.into_iter().find(|word| word.ends_with(['.', '?', ':']));
                 if !last.is_some_and(|last| last.ends_with('?')) {
                     findings.push(Finding {
-                        rule: Rule::Opener,
+                        rule: LanguageRule::Opener,
                         line: passage.line + index,
                         words: line.split(' ').skip(position).take(4).collect::<Vec<_>>().join(" "),
                     });
@@ -288,7 +297,7 @@ fn test_names(text: &str) -> Vec<Finding> {
             let name = name.split('(').next().unwrap_or(name);
             let first = name.split('_').next().unwrap_or_default();
             if OPENERS.iter().any(|opener| opener.eq_ignore_ascii_case(first)) {
-                findings.push(Finding { rule: Rule::TestName, line: index + 1, words: name.to_owned() });
+                findings.push(Finding { rule: LanguageRule::TestName, line: index + 1, words: name.to_owned() });
             }
         }
     }
@@ -297,48 +306,51 @@ fn test_names(text: &str) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Form, Rule, findings};
+    use super::{LanguageRule, TextForm, findings};
 
-    const RUST: Form = Form::Comments(&["///", "//!", "//"]);
+    const RUST: TextForm = TextForm::Comments(&["///", "//!", "//"]);
 
-    fn rules(form: Form, text: &str) -> Vec<(Rule, usize)> {
+    fn rules(form: TextForm, text: &str) -> Vec<(LanguageRule, usize)> {
         findings(form, text, &form.passages(text)).into_iter().map(|finding| (finding.rule, finding.line)).collect()
     }
 
     #[test]
     fn sentences_that_open_with_a_relative_clause_are_found() {
-        assert_eq!(rules(RUST, "/// What a check needs.\nfn a() {}\n"), [(Rule::Opener, 1)]);
-        assert_eq!(rules(RUST, "// It waits. Whether it\n// serves is another thing.\n"), [(Rule::Opener, 1)]);
-        assert_eq!(rules(Form::Markdown, "| a | What it does |\n"), [(Rule::Opener, 1)]);
-        assert_eq!(rules(Form::Markdown, "- How it boots: fast.\n"), [(Rule::Opener, 1)]);
+        assert_eq!(rules(RUST, "/// What a check needs.\nfn a() {}\n"), [(LanguageRule::Opener, 1)]);
+        assert_eq!(rules(RUST, "// It waits. Whether it\n// serves is another thing.\n"), [(LanguageRule::Opener, 1)]);
+        assert_eq!(rules(TextForm::Markdown, "| a | What it does |\n"), [(LanguageRule::Opener, 1)]);
+        assert_eq!(rules(TextForm::Markdown, "- How it boots: fast.\n"), [(LanguageRule::Opener, 1)]);
         assert_eq!(rules(RUST, "/// Knows how it boots and\n/// Where is a name.\n"), []);
     }
 
     #[test]
     fn questions_and_fenced_blocks_are_left_alone() {
-        assert_eq!(rules(Form::Markdown, "## Which image\n is it?\n"), []);
-        assert_eq!(rules(Form::Markdown, "## How to add a check\n"), []);
-        assert_eq!(rules(Form::Markdown, "```\nWhat a log contains\n```\n"), []);
+        assert_eq!(rules(TextForm::Markdown, "## Which image\n is it?\n"), []);
+        assert_eq!(rules(TextForm::Markdown, "## How to add a check\n"), []);
+        assert_eq!(rules(TextForm::Markdown, "```\nWhat a log contains\n```\n"), []);
         assert_eq!(rules(RUST, "let what = \"What is this\";\n"), []);
     }
 
     #[test]
     fn hidden_actors_are_found_in_messages_too() {
-        assert_eq!(rules(RUST, "bail!(\"nobody answers\")\n"), [(Rule::Actor, 1)]);
-        assert_eq!(rules(RUST, "// Somebody answers\n"), [(Rule::Actor, 1)]);
+        assert_eq!(rules(RUST, "bail!(\"nobody answers\")\n"), [(LanguageRule::Actor, 1)]);
+        assert_eq!(rules(RUST, "// Somebody answers\n"), [(LanguageRule::Actor, 1)]);
     }
 
     #[test]
     fn speech_and_idioms_are_found_in_comments_only() {
-        assert_eq!(rules(RUST, "// The log says so, in vain.\n"), [(Rule::Speech, 1), (Rule::Idiom, 1)]);
+        assert_eq!(
+            rules(RUST, "// The log says so, in vain.\n"),
+            [(LanguageRule::Speech, 1), (LanguageRule::Idiom, 1)]
+        );
         assert_eq!(rules(RUST, "let said = 1;\n"), []);
     }
 
     #[test]
     fn comments_and_test_names_that_add_nothing_are_found() {
-        assert_eq!(rules(RUST, "/// Its name.\nname: String,\n"), [(Rule::RepeatsTheName, 1)]);
+        assert_eq!(rules(RUST, "/// Its name.\nname: String,\n"), [(LanguageRule::RepeatsTheName, 1)]);
         assert_eq!(rules(RUST, "/// Its name, in lower case.\nname: String,\n"), []);
-        assert_eq!(rules(RUST, "#[test]\nfn what_is_old_is_kept() {}\n"), [(Rule::TestName, 2)]);
+        assert_eq!(rules(RUST, "#[test]\nfn what_is_old_is_kept() {}\n"), [(LanguageRule::TestName, 2)]);
         assert_eq!(rules(RUST, "#[test]\nfn old_files_are_kept() {}\n"), []);
     }
 }

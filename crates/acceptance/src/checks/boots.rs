@@ -6,10 +6,10 @@ use anyhow::{Context as _, ensure};
 use contract::{EXTENSIONS_DIR, Phase, WORK_DIR};
 use serde_json::json;
 
-use crate::case::Case;
 use crate::check::{Check, Need};
 use crate::container::{Container, expect_done, timeline};
-use crate::rows;
+use crate::data_integrity;
+use crate::test_context::TestContext;
 use testbed::api::{Api, ApiResponse};
 use testbed::schema::DataModel;
 use testbed::ui;
@@ -19,42 +19,42 @@ pub(crate) const CHECKS: &[Check] = &[
         name: "fresh-boot",
         promise: "A first boot applies every migration, creates the collections of the snapshot, and serves.",
         needs: Need::Nothing,
-        run: |case| Box::pin(fresh_boot(case)),
+        run: |test| Box::pin(fresh_boot(test)),
     },
     Check {
         name: "warm-boot",
         promise: "A boot of an up-to-date database changes nothing and serves the same rows.",
         needs: Need::Nothing,
-        run: |case| Box::pin(warm_boot(case)),
+        run: |test| Box::pin(warm_boot(test)),
     },
     Check {
         name: "read-only-root",
         promise: "The image serves with a read-only root file system, without capabilities or new privileges.",
         needs: Need::Nothing,
-        run: |case| Box::pin(read_only_root(case)),
+        run: |test| Box::pin(read_only_root(test)),
     },
     Check {
         name: "extension",
         promise: "Extensions in their folder are loaded: an endpoint answers, and a display is bundled for the app.",
         needs: Need::Nothing,
-        run: |case| Box::pin(extension(case)),
+        run: |test| Box::pin(extension(test)),
     },
 ];
 
-async fn fresh_boot(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.empty_database("main").await?;
-    let container = case.start(case.boot("cold", &database)).await?;
-    let api = serves(case, &container, "cold").await?;
+async fn fresh_boot(test: &mut TestContext) -> anyhow::Result<()> {
+    let database = test.empty_database("main").await?;
+    let container = test.start(test.boot("cold", &database)).await?;
+    let api = serves(test, &container, "cold").await?;
     let log = container.log().await?;
     let (snapshot, live) = (DataModel::snapshot()?, DataModel::live(&api).await?);
-    let migrations = Rc::clone(&case.setting.migrations);
+    let migrations = Rc::clone(&test.suite.migrations);
     for (phase, message) in [
         (Phase::DbInit, migrations.all_applied(Phase::DbInit)),
         (Phase::Bootstrap, "installed".to_owned()),
         (Phase::Schema, format!("applied {} collection", snapshot.own_collections())),
         (Phase::PostSchema, migrations.all_applied(Phase::PostSchema)),
     ] {
-        case.line(expect_done(&log, phase, &message)?.to_text());
+        test.line(expect_done(&log, phase, &message)?.to_text());
     }
 
     let differences = snapshot.differences(&live);
@@ -64,40 +64,40 @@ async fn fresh_boot(case: &mut Case) -> anyhow::Result<()> {
         ensure!(rows == json!([]), "{table} is not empty in a new database: {rows}");
     }
     let (fields, relations) = snapshot.size();
-    case.figure(
+    test.figure(
         "as in the snapshot",
         format!("{} collections, {fields} fields, {relations} relations", snapshot.with_fields().len()),
     );
     Ok(())
 }
 
-async fn warm_boot(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.booted_database("main").await?;
-    rows::fill(&database).await?;
-    let before = rows::fingerprints(&database).await?;
+async fn warm_boot(test: &mut TestContext) -> anyhow::Result<()> {
+    let database = test.booted_database("main").await?;
+    data_integrity::fill(&database).await?;
+    let before = data_integrity::fingerprints(&database).await?;
 
-    let container = case.start(case.boot("warm", &database)).await?;
-    let api = serves(case, &container, "warm").await?;
+    let container = test.start(test.boot("warm", &database)).await?;
+    let api = serves(test, &container, "warm").await?;
     let log = container.log().await?;
-    let migrations = Rc::clone(&case.setting.migrations);
+    let migrations = Rc::clone(&test.suite.migrations);
     for (phase, message) in [
         (Phase::DbInit, migrations.all_skipped(Phase::DbInit)),
         (Phase::Bootstrap, "nothing to do".to_owned()),
         (Phase::Schema, "no changes".to_owned()),
         (Phase::PostSchema, migrations.all_skipped(Phase::PostSchema)),
     ] {
-        case.line(expect_done(&log, phase, &message)?.to_text());
+        test.line(expect_done(&log, phase, &message)?.to_text());
     }
-    rows::served(&api, &database).await?;
-    rows::unchanged(&before, &rows::fingerprints(&database).await?)?;
-    case.figure("rows", rows::describe(&before));
+    data_integrity::served(&api, &database).await?;
+    data_integrity::unchanged(&before, &data_integrity::fingerprints(&database).await?)?;
+    test.figure("rows", data_integrity::describe(&before));
     Ok(())
 }
 
-async fn read_only_root(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.booted_database("main").await?;
-    let container = case.start(case.boot("read-only", &database)).await?;
-    let api = serves(case, &container, "read-only").await?;
+async fn read_only_root(test: &mut TestContext) -> anyhow::Result<()> {
+    let database = test.booted_database("main").await?;
+    let container = test.start(test.boot("read-only", &database)).await?;
+    let api = serves(test, &container, "read-only").await?;
 
     // Inspects the server itself, not only the engine's configuration.
     let (_, status) = container.exec(&["cat", "/proc/1/status"]).await?;
@@ -109,14 +109,14 @@ async fn read_only_root(case: &mut Case) -> anyhow::Result<()> {
     ensure!(privileges == "1", "the server may gain privileges: NoNewPrivs {privileges}");
     ensure!(user.split_whitespace().all(|id| id == "1000"), "the server runs as {user}, not as node (1000)");
     let effective = status_field(&status, "CapEff")?;
-    case.figure("/proc/1/status", format!("CapEff {effective}, NoNewPrivs {privileges}, Uid {user}"));
+    test.figure("/proc/1/status", format!("CapEff {effective}, NoNewPrivs {privileges}, Uid {user}"));
 
     for folder in [WORK_DIR, EXTENSIONS_DIR, "/", "/home/node"] {
         let path = format!("{}/x", folder.trim_end_matches('/'));
         let (code, output) = container.exec(&["touch", &path]).await?;
         ensure!(code != 0, "{path} is writable");
         ensure!(output.contains("Read-only file system"), "writing {path} fails for another reason: {output}");
-        case.line(output);
+        test.line(output);
     }
 
     // Operations that may write files: a new row, and a session.
@@ -125,11 +125,11 @@ async fn read_only_root(case: &mut Case) -> anyhow::Result<()> {
     let words = ["EROFS", "ENOENT", "EACCES", "EPERM", "ead-only file system", "ermission denied"];
     let error = log.iter().find(|line| words.iter().any(|word| line.contains(word)));
     ensure!(error.is_none(), "the log has a file error: {}", error.map_or("", String::as_str));
-    case.figure("log", format!("{} lines without a file error", log.len()));
+    test.figure("log", format!("{} lines without a file error", log.len()));
     Ok(())
 }
 
-async fn extension(case: &mut Case) -> anyhow::Result<()> {
+async fn extension(test: &mut TestContext) -> anyhow::Result<()> {
     const ENDPOINT: &str = "trm-verify-endpoint";
     const DISPLAY: &str = "trm-verify-display";
     /// The app's extensions, bundled at the start of the server.
@@ -143,8 +143,8 @@ async fn extension(case: &mut Case) -> anyhow::Result<()> {
         "import {{ h }} from 'vue';\nexport default {{ id: '{DISPLAY}', name: 'Display', component: () => h('i'), \
          options: null, types: ['string'] }};\n"
     );
-    let database = case.booted_database("main").await?;
-    let mut spec = case.boot("extended", &database);
+    let database = test.booted_database("main").await?;
+    let mut spec = test.boot("extended", &database);
     for (name, kind, code) in [(ENDPOINT, "endpoint", endpoint), (DISPLAY, "display", display)] {
         let manifest = json!({
             "name": name,
@@ -159,8 +159,8 @@ async fn extension(case: &mut Case) -> anyhow::Result<()> {
             .file(&format!("{folder}/package.json"), manifest.to_string())
             .file(&format!("{folder}/dist/index.js"), code);
     }
-    let container = case.start(spec).await?;
-    let api = serves(case, &container, "with extensions").await?;
+    let container = test.start(spec).await?;
+    let api = serves(test, &container, "with extensions").await?;
     let log = container.log().await?;
     let about: Vec<&str> = log.iter().map(String::as_str).filter(|line| line.contains("xtension")).collect();
     let about = about.join("; ");
@@ -168,24 +168,24 @@ async fn extension(case: &mut Case) -> anyhow::Result<()> {
         log.iter().find(|line| ["Loaded extensions", ENDPOINT, DISPLAY].iter().all(|part| line.contains(part)));
     let loaded =
         loaded.with_context(|| format!("the log has no `Loaded extensions: {ENDPOINT}, {DISPLAY}`, but: {about}"))?;
-    case.line(loaded.trim());
+    test.line(loaded.trim());
     let answer = api.get(&format!("/{ENDPOINT}")).await?;
     ensure!(answer == "loaded", "the endpoint answers {answer}");
-    case.figure(format!("GET /{ENDPOINT}"), "200");
+    test.figure(format!("GET /{ENDPOINT}"), "200");
     let ApiResponse { status, body } = api.call("GET", BUNDLED, None).await?;
     let bundled = body.as_str().unwrap_or_default();
     ensure!(status == 200 && bundled.contains(DISPLAY), "{BUNDLED} answers {status}, without {DISPLAY}: {about}");
     ensure!(!bundled.contains("\"vue\""), "{BUNDLED} imports vue by its name, which no browser can resolve");
-    case.figure(format!("GET {BUNDLED}"), format!("200, {} bytes", bundled.len()));
+    test.figure(format!("GET {BUNDLED}"), format!("200, {} bytes", bundled.len()));
     Ok(())
 }
 
 /// Waits until a server serves, adds its boot to the evidence, and logs in.
-async fn serves(case: &mut Case, container: &Container, name: &str) -> anyhow::Result<Api> {
+async fn serves(test: &mut TestContext, container: &Container, name: &str) -> anyhow::Result<Api> {
     let ready = container.serving().await?;
     let log = container.log().await?;
-    case.evidence.boots.push(timeline(name, &log, Some(ready)));
-    case.figure("container start to first ping", ui::seconds(ready));
+    test.evidence.boots.push(timeline(name, &log, Some(ready)));
+    test.figure("container start to first ping", ui::seconds(ready));
     container.api().await
 }
 

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
 
-use crate::case::Case;
 use crate::check::{Check, Need, NotRun};
 use crate::model::Picture;
-use crate::setting::ADMIN;
+use crate::suite_context::ADMIN;
+use crate::test_context::TestContext;
 use testbed::chromium::Chromium;
 use testbed::schema::DataModel;
 use testbed::setup;
@@ -17,7 +17,7 @@ pub(crate) const CHECKS: &[Check] = &[Check {
     name: "admin-ui",
     promise: "A user can log in through the form of the admin UI and sees the collections.",
     needs: Need::Browser,
-    run: |case| Box::pin(admin_ui(case)),
+    run: |test| Box::pin(admin_ui(test)),
 }];
 
 const SIZE: (u32, u32) = (1280, 900);
@@ -30,25 +30,25 @@ const IS_SEEN: &str = "[...document.querySelectorAll('a[href$=\"/PATH/COLLECTION
     return uncovered && link.innerText.toLowerCase().replaceAll(' ', '_').includes('COLLECTION');
 })";
 
-async fn admin_ui(case: &mut Case) -> anyhow::Result<()> {
+async fn admin_ui(test: &mut TestContext) -> anyhow::Result<()> {
     let missing = "no Chromium is on the PATH; `cargo xtask setup --yes --browser` installs it";
     let program = setup::browser().ok_or_else(|| NotRun(missing.to_owned()))?;
-    let database = case.booted_database("main").await?;
+    let database = test.booted_database("main").await?;
     // Without an owner, a dialog that asks for one covers the whole page.
     let owner = "insert into directus_settings (id, project_owner) values (1, 'owner@example.com')
                  on conflict (id) do update set project_owner = excluded.project_owner";
     database.execute(owner).await?;
-    let container = case.start(case.boot("directus", &database)).await?;
+    let container = test.start(test.boot("directus", &database)).await?;
     container.serving().await?;
     let url = container.url().await?;
 
     let began = Instant::now();
-    let mut browser = Chromium::start(program, &format!("{}-{}", case.setting.session.id(), "admin-ui"), SIZE).await?;
+    let mut browser = Chromium::start(program, &format!("{}-{}", test.suite.session.id(), "admin-ui"), SIZE).await?;
     let version = browser.version().await?;
-    case.figure("browser", version);
+    test.figure("browser", version);
     browser.open(&format!("{url}/admin")).await?;
-    log_in(&mut browser, &case.setting.secrets.admin).await?;
-    case.figure("logged in after", ui::seconds(began.elapsed()));
+    log_in(&mut browser, &test.suite.secrets.admin).await?;
+    test.figure("logged in after", ui::seconds(began.elapsed()));
 
     let snapshot = DataModel::snapshot()?;
     for (name, path, file) in
@@ -63,15 +63,15 @@ async fn admin_ui(case: &mut Case) -> anyhow::Result<()> {
         let path = crate::folder().join(file);
         std::fs::create_dir_all(crate::folder()).context("failed to create the report's folder")?;
         std::fs::write(&path, picture).with_context(|| format!("failed to write {path}"))?;
-        case.evidence.pictures.push(Picture { name: format!("the {name}, logged in"), file: file.to_owned() });
-        case.figure(name, format!("{} collections visible", snapshot.tables().len()));
+        test.evidence.pictures.push(Picture { name: format!("the {name}, logged in"), file: file.to_owned() });
+        test.figure(name, format!("{} collections visible", snapshot.tables().len()));
     }
     let errors = browser.page_errors();
     ensure!(errors.is_empty(), "errors in the page: {}", errors.join("; "));
     if browser.reloads() > 0 {
-        case.figure("pages reloaded because the machine's network changed", browser.reloads().to_string());
+        test.figure("pages reloaded because the machine's network changed", browser.reloads().to_string());
     }
-    case.figure("browser start to last screenshot", ui::seconds(began.elapsed()));
+    test.figure("browser start to last screenshot", ui::seconds(began.elapsed()));
     Ok(())
 }
 

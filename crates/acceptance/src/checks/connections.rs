@@ -14,16 +14,16 @@ use serde::Deserialize;
 use testbed::engine::ContainerSpec;
 
 use self::cells::{Cell, Certificates, Expect};
-use crate::case::{Case, OWN_SERVER};
 use crate::check::{Check, Need};
-use crate::database::Database;
+use crate::database::TestDatabase;
+use crate::test_context::{OWN_SERVER, TestContext};
 
 pub(crate) const CHECKS: &[Check] = &[Check {
     name: "connections",
     promise: "The boot connects to each server that Directus connects to, and to no other: it makes no \
               difference which certificate, encryption and authentication the server has.",
     needs: Need::Nothing,
-    run: |case| Box::pin(connections(case)),
+    run: |test| Box::pin(agrees_with_directus(test)),
 }];
 
 /// The servers and their clients.
@@ -34,7 +34,7 @@ const LEAST: usize = 25;
 /// The outcome of one cell, as clients.mjs prints it.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Outcome {
+enum CellOutcome {
     Tried {
         name: String,
         directus: Client,
@@ -46,10 +46,10 @@ enum Outcome {
     },
 }
 
-impl Outcome {
+impl CellOutcome {
     fn name(&self) -> &str {
         match self {
-            Outcome::Tried { name, .. } | Outcome::Skipped { name, .. } => name,
+            CellOutcome::Tried { name, .. } | CellOutcome::Skipped { name, .. } => name,
         }
     }
 }
@@ -75,8 +75,8 @@ impl Client {
     }
 }
 
-async fn connections(case: &mut Case) -> anyhow::Result<()> {
-    let (_, database) = case.own_server().await?;
+async fn agrees_with_directus(test: &mut TestContext) -> anyhow::Result<()> {
+    let (_, database) = test.own_server().await?;
     let certificates = Certificates::read()?;
     prepare(&database, &certificates).await?;
     let cells = cells::all(&certificates);
@@ -87,20 +87,20 @@ async fn connections(case: &mut Case) -> anyhow::Result<()> {
     for algorithm in cells::OWN_ALGORITHMS {
         use_certificate(&database, &certificates, algorithm).await?;
         let group: Vec<&Cell> = cells.iter().filter(|cell| cell.own_algorithm == algorithm).collect();
-        outcomes.extend(run(case, &group).await?);
+        outcomes.extend(run(test, &group).await?);
     }
     for cell in &cells {
         let outcome = outcomes.remove(&cell.name).with_context(|| format!("no outcome of `{}`", cell.name))?;
-        match judge(cell, &outcome) {
+        match compare(cell, &outcome) {
             Ok(agreement) => counts[agreement as usize] += 1,
             Err(disagreement) => disagreements.push(disagreement),
         }
     }
     let [connected, refused, documented, skipped] = counts;
-    case.figure("servers that both connect to", connected.to_string());
-    case.figure("servers that both refuse", refused.to_string());
-    case.figure("servers that only the boot connects to, as documented", documented.to_string());
-    case.figure("servers that the container cannot have (no IPv6)", skipped.to_string());
+    test.figure("servers that both connect to", connected.to_string());
+    test.figure("servers that both refuse", refused.to_string());
+    test.figure("servers that only the boot connects to, as documented", documented.to_string());
+    test.figure("servers that the container cannot have (no IPv6)", skipped.to_string());
     ensure!(disagreements.is_empty(), "{} of {}:\n{}", disagreements.len(), cells.len(), disagreements.join("\n"));
     ensure!(connected >= LEAST && refused >= LEAST, "{connected} cells connect, {refused} are refused");
     Ok(())
@@ -115,10 +115,10 @@ enum Agreement {
     Skipped,
 }
 
-fn judge(cell: &Cell, outcome: &Outcome) -> Result<Agreement, String> {
+fn compare(cell: &Cell, outcome: &CellOutcome) -> Result<Agreement, String> {
     let (name, directus, boot) = match outcome {
-        Outcome::Tried { name, directus, boot } => (name, directus, boot),
-        Outcome::Skipped { .. } => return Ok(Agreement::Skipped),
+        CellOutcome::Tried { name, directus, boot } => (name, directus, boot),
+        CellOutcome::Skipped { .. } => return Ok(Agreement::Skipped),
     };
     let line = boot.boot_line();
     let message = line.as_ref().map_or(boot.output.as_str(), |line| line.message.as_str());
@@ -133,10 +133,10 @@ fn judge(cell: &Cell, outcome: &Outcome) -> Result<Agreement, String> {
 }
 
 /// Runs a group of cells in one container of the image.
-async fn run(case: &mut Case, cells: &[&Cell]) -> anyhow::Result<BTreeMap<String, Outcome>> {
-    let network = case.network().await?;
+async fn run(test: &mut TestContext, cells: &[&Cell]) -> anyhow::Result<BTreeMap<String, CellOutcome>> {
+    let network = test.network().await?;
     let spec = ContainerSpec {
-        image: case.setting.subject.image.clone(),
+        image: test.suite.subject.image.clone(),
         entrypoint: Some(vec!["node".to_owned()]),
         command: Some(vec!["/tmp/clients.mjs".to_owned(), "/tmp/cells.json".to_owned()]),
         network: Some((network, "clients".to_owned())),
@@ -146,16 +146,16 @@ async fn run(case: &mut Case, cells: &[&Cell]) -> anyhow::Result<BTreeMap<String
         ],
         ..ContainerSpec::default()
     };
-    let (code, output) = case.setting.engine.run_to_end(&case.setting.session, spec).await?;
+    let (code, output) = test.suite.engine.run_to_end(&test.suite.session, spec).await?;
     let last = output.lines().rev().take(8).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
     ensure!(code == 0, "the clients exited with {code}: {last}");
-    let outcomes = output.lines().map(serde_json::from_str::<Outcome>);
+    let outcomes = output.lines().map(serde_json::from_str::<CellOutcome>);
     let outcomes = outcomes.collect::<Result<Vec<_>, _>>().with_context(|| format!("not an outcome: {output}"))?;
     Ok(outcomes.into_iter().map(|outcome| (outcome.name().to_owned(), outcome)).collect())
 }
 
 /// Gives PostgreSQL the roles and rules of the cells, and an authority for clients' certificates.
-async fn prepare(database: &Database, certificates: &Certificates) -> anyhow::Result<()> {
+async fn prepare(database: &TestDatabase, certificates: &Certificates) -> anyhow::Result<()> {
     for statement in cells::roles() {
         database.execute(&statement).await?;
     }
@@ -166,7 +166,7 @@ async fn prepare(database: &Database, certificates: &Certificates) -> anyhow::Re
 }
 
 /// Has PostgreSQL show another certificate.
-async fn use_certificate(database: &Database, certificates: &Certificates, algorithm: &str) -> anyhow::Result<()> {
+async fn use_certificate(database: &TestDatabase, certificates: &Certificates, algorithm: &str) -> anyhow::Result<()> {
     let pair = certificates.pair(&format!("{OWN_SERVER}-{algorithm}"));
     write_file(database, "server.crt", &pair.certificate).await?;
     write_file(database, "server.key", &pair.key).await?;
@@ -185,7 +185,7 @@ async fn use_certificate(database: &Database, certificates: &Certificates, algor
 }
 
 /// Writes a file of PostgreSQL's data folder, readable by its owner alone, as PostgreSQL demands of keys.
-async fn write_file(database: &Database, name: &str, content: &str) -> anyhow::Result<()> {
+async fn write_file(database: &TestDatabase, name: &str, content: &str) -> anyhow::Result<()> {
     let lines: Vec<String> = content.lines().map(|line| format!("('{line}')")).collect();
     let program = format!("umask 077; cat > {name}");
     database.execute(&format!("copy (values {}) to program '{program}'", lines.join(", "))).await?;

@@ -7,11 +7,11 @@ use anyhow::{Context as _, ensure};
 use contract::{ExitCode, Phase};
 use serde_json::json;
 
-use crate::case::Case;
 use crate::check::{Check, Need};
-use crate::container::Ended;
-use crate::database::Database;
-use crate::rows;
+use crate::container::EndedContainer;
+use crate::data_integrity;
+use crate::database::TestDatabase;
+use crate::test_context::TestContext;
 use testbed::api::Api;
 use testbed::ui;
 
@@ -20,64 +20,65 @@ pub(crate) const CHECKS: &[Check] = &[
         name: "restart-keeps-rows",
         promise: "The rows of every table survive a restart and a boot of another container.",
         needs: Need::Nothing,
-        run: |case| Box::pin(restart_keeps_rows(case)),
+        run: |test| Box::pin(restart_keeps_rows(test)),
     },
     Check {
         name: "stale-snapshot",
         promise: "A snapshot that lacks collections is refused and destroys nothing unless that exact plan is allowed.",
         needs: Need::Nothing,
-        run: |case| Box::pin(stale_snapshot(case)),
+        run: |test| Box::pin(stale_snapshot(test)),
     },
     Check {
         name: "ten-boots",
         promise: "Every table keeps its rows through ten boots, even one that the image does not know.",
         needs: Need::Nothing,
-        run: |case| Box::pin(ten_boots(case)),
+        run: |test| Box::pin(ten_boots(test)),
     },
 ];
 
-async fn restart_keeps_rows(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.booted_database("main").await?;
-    rows::fill(&database).await?;
-    let before = rows::fingerprints(&database).await?;
-    let container = case.start(case.boot("directus", &database)).await?;
+async fn restart_keeps_rows(test: &mut TestContext) -> anyhow::Result<()> {
+    let database = test.booted_database("main").await?;
+    data_integrity::fill(&database).await?;
+    let before = data_integrity::fingerprints(&database).await?;
+    let container = test.start(test.boot("directus", &database)).await?;
     container.serving().await?;
 
     let stopped = container.stop().await?;
     let restarted = Instant::now();
     container.restart().await?;
     container.serving().await?;
-    case.figure(
+    test.figure(
         "restart",
         format!("stopped in {}, healthy after {}", ui::seconds(stopped), ui::seconds(restarted.elapsed())),
     );
-    rows::unchanged(&before, &rows::fingerprints(&database).await?).context("after a restart")?;
-    rows::served(&container.api().await?, &database).await.context("after a restart")?;
+    data_integrity::unchanged(&before, &data_integrity::fingerprints(&database).await?).context("after a restart")?;
+    data_integrity::served(&container.api().await?, &database).await.context("after a restart")?;
     container.stop().await?;
 
-    let ended = case.boot_once("another container", &database).await?;
-    ended.expect(Phase::DbInit, &case.setting.migrations.all_skipped(Phase::DbInit))?;
+    let ended = test.boot_once("another container", &database).await?;
+    ended.expect(Phase::DbInit, &test.suite.migrations.all_skipped(Phase::DbInit))?;
     ended.expect(Phase::Schema, "no changes")?;
-    rows::unchanged(&before, &rows::fingerprints(&database).await?).context("after a boot of another container")?;
-    case.figure("unchanged by count and SHA-256", rows::describe(&before));
+    data_integrity::unchanged(&before, &data_integrity::fingerprints(&database).await?)
+        .context("after a boot of another container")?;
+    test.figure("unchanged by count and SHA-256", data_integrity::describe(&before));
     Ok(())
 }
 
-async fn stale_snapshot(case: &mut Case) -> anyhow::Result<()> {
+async fn stale_snapshot(test: &mut TestContext) -> anyhow::Result<()> {
     const NEW: [&str; 5] = ["stages", "stage_times", "penalties", "checkpoints", "marshal_posts"];
-    let database = case.booted_database("main").await?;
-    rows::fill(&database).await?;
-    let container = case.start(case.boot("directus", &database)).await?;
+    let database = test.booted_database("main").await?;
+    data_integrity::fill(&database).await?;
+    let container = test.start(test.boot("directus", &database)).await?;
     container.serving().await?;
     let api = container.api().await?;
     for collection in NEW {
         add_collection(&api, collection, 3).await?;
     }
-    let before = rows::fingerprints(&database).await?;
+    let before = data_integrity::fingerprints(&database).await?;
     let collections = collection_names(&api).await?;
 
     // The server still serves, as in a rolling update.
-    let refused = case.run(case.boot("stale", &database).command(["boot"])).await?;
+    let refused = test.run(test.boot("stale", &database).command(["boot"])).await?;
     let digest = refusal(&refused, &NEW)?;
     for collection in NEW {
         let words = format!("delete collection {collection} (3 rows)");
@@ -87,8 +88,9 @@ async fn stale_snapshot(case: &mut Case) -> anyhow::Result<()> {
             refused.last_line()
         );
     }
-    case.line(refused.last_line());
-    rows::unchanged(&before, &rows::fingerprints(&database).await?).context("after the refused boot")?;
+    test.line(refused.last_line());
+    data_integrity::unchanged(&before, &data_integrity::fingerprints(&database).await?)
+        .context("after the refused boot")?;
     let after = collection_names(&api).await?;
     ensure!(after == collections, "the collections were {collections:?} and are {after:?}");
     for collection in NEW {
@@ -98,64 +100,71 @@ async fn stale_snapshot(case: &mut Case) -> anyhow::Result<()> {
             "{collection} serves {rows} after the refused boot"
         );
     }
-    case.figure(
+    test.figure(
         "refused",
         format!("exit code {}, five collections named, all {} collections kept", refused.code, collections.len()),
     );
-    case.figure("kept", rows::describe(&before));
+    test.figure("kept", data_integrity::describe(&before));
 
     // A digest allows one plan only: another plan is refused with another digest.
     add_collection(&api, "jury_decisions", 1).await?;
-    let before = rows::fingerprints(&database).await?;
-    let other = boot_allowing(case, "other-plan", &database, &digest).await?;
+    let before = data_integrity::fingerprints(&database).await?;
+    let other = boot_allowing(test, "other-plan", &database, &digest).await?;
     let other_digest = refusal(&other, &["jury_decisions"])?;
     ensure!(other_digest != digest, "two plans have the digest {digest}");
-    rows::unchanged(&before, &rows::fingerprints(&database).await?).context("after the second refused boot")?;
+    data_integrity::unchanged(&before, &data_integrity::fingerprints(&database).await?)
+        .context("after the second refused boot")?;
     container.stop().await?;
 
-    let allowed = boot_allowing(case, "allowed", &database, &other_digest).await?;
+    let allowed = boot_allowing(test, "allowed", &database, &other_digest).await?;
     allowed.expect_success("the allowed plan")?;
     let mut expected = before;
     expected.retain(|table, _| !NEW.contains(&table.as_str()) && table != "jury_decisions");
-    rows::unchanged(&expected, &rows::fingerprints(&database).await?).context("after the allowed boot")?;
-    case.line_with(&allowed.lines, "allowed by SCHEMA_ALLOW_DESTRUCTIVE")?;
-    case.figure("allowed", format!("{digest} does not allow another plan, {other_digest} allows its own"));
+    data_integrity::unchanged(&expected, &data_integrity::fingerprints(&database).await?)
+        .context("after the allowed boot")?;
+    test.line_with(&allowed.lines, "allowed by SCHEMA_ALLOW_DESTRUCTIVE")?;
+    test.figure("allowed", format!("{digest} does not allow another plan, {other_digest} allows its own"));
     Ok(())
 }
 
-async fn ten_boots(case: &mut Case) -> anyhow::Result<()> {
+async fn ten_boots(test: &mut TestContext) -> anyhow::Result<()> {
     const BOOTS: u32 = 10;
-    let database = case.booted_database("main").await?;
-    rows::fill(&database).await?;
-    let before = rows::fingerprints(&database).await?;
+    let database = test.booted_database("main").await?;
+    data_integrity::fill(&database).await?;
+    let before = data_integrity::fingerprints(&database).await?;
     let (began, mut longest) = (Instant::now(), Duration::ZERO);
     for number in 1..=BOOTS {
         let one = Instant::now();
-        let ended = case.run(case.boot(&format!("boot-{number}"), &database).command(["boot"])).await?;
+        let ended = test.run(test.boot(&format!("boot-{number}"), &database).command(["boot"])).await?;
         ended.expect_success(&format!("boot {number}"))?;
         ended.expect(Phase::Schema, "no changes").with_context(|| format!("boot {number}"))?;
         longest = longest.max(one.elapsed());
     }
     let took = began.elapsed();
-    let after = rows::fingerprints(&database).await?;
-    rows::unchanged(&before, &after).context("after ten boots")?;
-    let owned = case.setting.migrations.files().owned_tables().chain([rows::UNTRACKED]);
+    let after = data_integrity::fingerprints(&database).await?;
+    data_integrity::unchanged(&before, &after).context("after ten boots")?;
+    let owned = test.suite.migrations.files().owned_tables().chain([data_integrity::UNTRACKED]);
     let names: Vec<String> = owned.map(|table| format!("'{table}'")).collect();
     let query = format!("select count(*) from directus_collections where collection in ({})", names.join(", "));
     ensure!(database.value(&query).await? == "0", "Directus tracks a table that is not its own");
-    case.figure("before", rows::describe(&before));
-    case.figure("after", rows::describe(&after));
-    case.figure("ten boots", format!("{}, the longest {}", ui::seconds(took), ui::seconds(longest)));
+    test.figure("before", data_integrity::describe(&before));
+    test.figure("after", data_integrity::describe(&after));
+    test.figure("ten boots", format!("{}, the longest {}", ui::seconds(took), ui::seconds(longest)));
     Ok(())
 }
 
 /// Boots with the plan of this digest allowed.
-async fn boot_allowing(case: &mut Case, name: &str, database: &Database, digest: &str) -> anyhow::Result<Ended> {
-    case.run(case.boot(name, database).variable("SCHEMA_ALLOW_DESTRUCTIVE", digest).command(["boot"])).await
+async fn boot_allowing(
+    test: &mut TestContext,
+    name: &str,
+    database: &TestDatabase,
+    digest: &str,
+) -> anyhow::Result<EndedContainer> {
+    test.run(test.boot(name, database).variable("SCHEMA_ALLOW_DESTRUCTIVE", digest).command(["boot"])).await
 }
 
 /// The digest of a refused plan, which must delete these collections.
-fn refusal(ended: &Ended, collections: &[&str]) -> anyhow::Result<String> {
+fn refusal(ended: &EndedContainer, collections: &[&str]) -> anyhow::Result<String> {
     let (code, line) = (ended.code, ended.last_line());
     ensure!(code == i64::from(ExitCode::SchemaRefused.code()), "the stale snapshot ended with {code}: {line}");
     for collection in collections {

@@ -1,19 +1,19 @@
 //! PostgreSQL dies, freezes or starts late: the boot ends in time with the reason, and the next boot completes.
 //!
-//! Each fault is triggered once the database shows that the boot has reached the intended point; see [`crate::hold`].
+//! Each fault is triggered once the database shows that the boot has reached the intended point; see [`crate::failpoint`].
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use contract::{ExitCode, Phase};
 
-use crate::case::{Case, OWN_SERVER};
 use crate::check::{Check, Need};
-use crate::container::{Container, Ended};
-use crate::database::Database;
+use crate::container::{Container, EndedContainer};
+use crate::database::TestDatabase;
 use crate::end_state::EndState;
-use crate::hold::{Hold, IN_BOOTSTRAP, IN_SLOW_FILE, SLOW_FILE};
-use crate::setting::PATIENCE;
+use crate::failpoint::{Failpoint, IN_BOOTSTRAP, IN_SLOW_FILE, SLOW_FILE};
+use crate::suite_context::PATIENCE;
+use crate::test_context::{OWN_SERVER, TestContext};
 use testbed::ui;
 
 pub(crate) const CHECKS: &[Check] = &[
@@ -21,37 +21,37 @@ pub(crate) const CHECKS: &[Check] = &[
         name: "killed-in-db-init",
         promise: "If PostgreSQL is killed in db-init, the boot fails with this reason, and the next one completes.",
         needs: Need::Nothing,
-        run: |case| Box::pin(killed_in_a_file(case, Phase::DbInit)),
+        run: |test| Box::pin(killed_in_a_file(test, Phase::DbInit)),
     },
     Check {
         name: "killed-in-bootstrap",
         promise: "If PostgreSQL is killed in bootstrap, the boot fails with this reason, and the next one completes.",
         needs: Need::Nothing,
-        run: |case| Box::pin(killed_in_directus(case, Phase::Bootstrap)),
+        run: |test| Box::pin(killed_in_directus(test, Phase::Bootstrap)),
     },
     Check {
         name: "killed-in-schema",
         promise: "If PostgreSQL is killed in schema, the boot fails with this reason, and the next one completes.",
         needs: Need::Nothing,
-        run: |case| Box::pin(killed_in_directus(case, Phase::Schema)),
+        run: |test| Box::pin(killed_in_directus(test, Phase::Schema)),
     },
     Check {
         name: "killed-in-post-schema",
         promise: "If PostgreSQL is killed in post-schema, the boot fails with this reason, and the next one completes.",
         needs: Need::Nothing,
-        run: |case| Box::pin(killed_in_a_file(case, Phase::PostSchema)),
+        run: |test| Box::pin(killed_in_a_file(test, Phase::PostSchema)),
     },
     Check {
         name: "frozen",
         promise: "If PostgreSQL freezes before or during a boot, a timeout ends the boot, and the next boot completes.",
         needs: Need::Nothing,
-        run: |case| Box::pin(frozen(case)),
+        run: |test| Box::pin(frozen(test)),
     },
     Check {
         name: "late-database",
         promise: "A boot that starts before its database waits for it, logs that, and then completes.",
         needs: Need::Nothing,
-        run: |case| Box::pin(late_database(case)),
+        run: |test| Box::pin(late_database(test)),
     },
 ];
 
@@ -61,39 +61,39 @@ const END: Duration = Duration::from_secs(10);
 const SLACK: Duration = Duration::from_secs(3);
 
 /// Kills PostgreSQL in phase 4 or 7, in an SQL file that comes after the image's own.
-async fn killed_in_a_file(case: &mut Case, phase: Phase) -> anyhow::Result<()> {
-    let undisturbed = case.undisturbed().await?;
-    let (server, database) = case.own_server().await?;
+async fn killed_in_a_file(test: &mut TestContext, phase: Phase) -> anyhow::Result<()> {
+    let undisturbed = test.undisturbed_state().await?;
+    let (server, database) = test.own_server().await?;
     let (folder, file) = slow_file(phase);
-    let spec = case.boot("killed", &database).command(["boot"]).file(&format!("{folder}/{file}"), SLOW_FILE);
-    let boot = case.start(spec).await?;
+    let spec = test.boot("killed", &database).command(["boot"]).file(&format!("{folder}/{file}"), SLOW_FILE);
+    let boot = test.start(spec).await?;
     boot.wait_until(&database, IN_SLOW_FILE).await?;
-    kill_server(case, &server, &boot, phase, &[file]).await?;
+    kill_server(test, &server, &boot, phase, &[file]).await?;
 
-    let database = case.restart_server(&server, &database).await?;
+    let database = test.restart_server(&server, &database).await?;
     let half = database.value("select to_regclass('half')").await?;
     ensure!(half.is_empty(), "the table of the interrupted file exists");
     let recorded = format!("select count(*) from boot.migrations where filename = '{file}'");
     ensure!(database.value(&recorded).await? == "0", "the interrupted file is in the ledger");
-    case.figure("left by the interrupted file", "nothing");
-    boot_again(case, &database, &undisturbed).await
+    test.figure("left by the interrupted file", "nothing");
+    boot_again(test, &database, &undisturbed).await
 }
 
 /// Kills PostgreSQL in phase 5 or 6, just after Directus has created a table.
-async fn killed_in_directus(case: &mut Case, phase: Phase) -> anyhow::Result<()> {
-    let undisturbed = case.undisturbed().await?;
-    let (server, database) = case.own_server().await?;
-    let hold = Hold::in_phase(&database, phase).await?;
-    let boot = case.start(case.boot("killed", &database).command(["boot"])).await?;
-    boot.wait_until(&database, Hold::HOLDS).await?;
+async fn killed_in_directus(test: &mut TestContext, phase: Phase) -> anyhow::Result<()> {
+    let undisturbed = test.undisturbed_state().await?;
+    let (server, database) = test.own_server().await?;
+    let failpoint = Failpoint::in_phase(&database, phase).await?;
+    let boot = test.start(test.boot("killed", &database).command(["boot"])).await?;
+    boot.wait_until(&database, Failpoint::STOPPED).await?;
     if phase == Phase::Schema {
-        let locked = hold.locked_tables().await?;
-        case.figure("relations locked by the apply's open transaction", locked);
+        let locked = failpoint.locked_tables().await?;
+        test.figure("relations locked by the apply's open transaction", locked);
     }
-    kill_server(case, &server, &boot, phase, &[]).await?;
+    kill_server(test, &server, &boot, phase, &[]).await?;
 
-    let database = case.restart_server(&server, &database).await?;
-    hold.lift(&database).await?;
+    let database = test.restart_server(&server, &database).await?;
+    failpoint.lift(&database).await?;
     let tables = if phase == Phase::Schema {
         "select count(*) from pg_tables where schemaname = 'public' and tablename in
          (select collection from directus_collections)"
@@ -102,64 +102,64 @@ async fn killed_in_directus(case: &mut Case, phase: Phase) -> anyhow::Result<()>
     };
     let left = database.value(tables).await?;
     ensure!(left == "0", "{left} tables of the interrupted {phase} exist");
-    case.figure(format!("left by the interrupted {phase}"), "nothing");
-    boot_again(case, &database, &undisturbed).await
+    test.figure(format!("left by the interrupted {phase}"), "nothing");
+    boot_again(test, &database, &undisturbed).await
 }
 
 /// Freezes PostgreSQL before the connection, in an SQL file, and during bootstrap.
-async fn frozen(case: &mut Case) -> anyhow::Result<()> {
-    let undisturbed = case.undisturbed().await?;
-    let (server, database) = case.own_server().await?;
+async fn frozen(test: &mut TestContext) -> anyhow::Result<()> {
+    let undisturbed = test.undisturbed_state().await?;
+    let (server, database) = test.own_server().await?;
     let limit = Duration::from_secs(3);
     server.pause().await?;
-    let spec = case.boot("frozen-before", &database).variable("BOOT_DATABASE_TIMEOUT", limit.as_secs().to_string());
+    let spec = test.boot("frozen-before", &database).variable("BOOT_DATABASE_TIMEOUT", limit.as_secs().to_string());
     let began = Instant::now();
-    let ended = case.start(spec.command(["boot"])).await?.ended(PATIENCE).await;
+    let ended = test.start(spec.command(["boot"])).await?.ended(PATIENCE).await;
     let took = began.elapsed();
     server.unpause().await?;
     database.answers().await?;
     let ended = ended?;
-    case.line(ended.last_line());
+    test.line(ended.last_line());
     ended.expect_failure(Phase::Database, ExitCode::DatabaseUnreachable, &["no answer", "within 3 s"])?;
-    case.figure("frozen before the boot: exit code", ended.code.to_string());
-    case.figure("frozen before the boot: start to exit, BOOT_DATABASE_TIMEOUT=3", ui::seconds(took));
+    test.figure("frozen before the boot: exit code", ended.code.to_string());
+    test.figure("frozen before the boot: start to exit, BOOT_DATABASE_TIMEOUT=3", ui::seconds(took));
     ensure!(took < limit + SLACK, "the boot ended after {}, not 3 s", ui::seconds(took));
 
     let (folder, file) = slow_file(Phase::DbInit);
-    let spec = case.boot("frozen-in-db-init", &database).file(&format!("{folder}/{file}"), SLOW_FILE);
+    let spec = test.boot("frozen-in-db-init", &database).file(&format!("{folder}/{file}"), SLOW_FILE);
     let spec = spec.variable("BOOT_DATABASE_TIMEOUT", limit.as_secs().to_string()).command(["boot"]);
-    let boot = case.start(spec).await?;
+    let boot = test.start(spec).await?;
     boot.wait_until(&database, IN_SLOW_FILE).await?;
     // No other timeout applies, so that a longer wait is pointless.
     let (ended, took) = freeze(&server, &database, &boot, limit * 2 + SLACK).await?;
-    case.line(ended.last_line());
+    test.line(ended.last_line());
     ended.expect_failure(Phase::DbInit, ExitCode::DatabaseLost, &["no answer for 3 s"])?;
-    case.figure("frozen in db-init: exit code", ended.code.to_string());
-    case.figure("frozen in db-init: pause to exit, BOOT_DATABASE_TIMEOUT=3", ui::seconds(took));
+    test.figure("frozen in db-init: exit code", ended.code.to_string());
+    test.figure("frozen in db-init: pause to exit, BOOT_DATABASE_TIMEOUT=3", ui::seconds(took));
 
     // Two timeouts apply; the one under test is the shorter one.
     let limit = Duration::from_secs(5);
-    let spec = case.boot("frozen-in-bootstrap", &database).variable("BOOT_DATABASE_TIMEOUT", "600");
+    let spec = test.boot("frozen-in-bootstrap", &database).variable("BOOT_DATABASE_TIMEOUT", "600");
     let spec = spec.variable("BOOT_DIRECTUS_TIMEOUT", limit.as_secs().to_string()).command(["boot"]);
-    let boot = case.start(spec).await?;
+    let boot = test.start(spec).await?;
     boot.wait_until(&database, IN_BOOTSTRAP).await?;
     let (ended, took) = freeze(&server, &database, &boot, PATIENCE).await?;
-    case.line(ended.last_line());
+    test.line(ended.last_line());
     let words = ["did not finish within 5 s", "BOOT_DIRECTUS_TIMEOUT"];
     ended.expect_failure(Phase::Bootstrap, ExitCode::BootstrapFailed, &words)?;
-    case.figure("frozen in bootstrap: exit code", ended.code.to_string());
-    case.figure("frozen in bootstrap: pause to exit, BOOT_DIRECTUS_TIMEOUT=5", ui::seconds(took));
+    test.figure("frozen in bootstrap: exit code", ended.code.to_string());
+    test.figure("frozen in bootstrap: pause to exit, BOOT_DIRECTUS_TIMEOUT=5", ui::seconds(took));
     ensure!(took < limit + SLACK, "the boot ended after {}, not 5 s", ui::seconds(took));
-    boot_again(case, &database, &undisturbed).await
+    boot_again(test, &database, &undisturbed).await
 }
 
 /// Freezes the server until the boot has ended; returns the end, and the time from the pause to the end.
 async fn freeze(
     server: &Container,
-    database: &Database,
+    database: &TestDatabase,
     boot: &Container,
     patience: Duration,
-) -> anyhow::Result<(Ended, Duration)> {
+) -> anyhow::Result<(EndedContainer, Duration)> {
     let began = Instant::now();
     server.pause().await?;
     let ended = boot.ended(patience).await;
@@ -170,15 +170,15 @@ async fn freeze(
 }
 
 /// Starts the boot before the name of its database resolves.
-async fn late_database(case: &mut Case) -> anyhow::Result<()> {
-    let undisturbed = case.undisturbed().await?;
-    let boot = case.start(case.boot("early", &Database::to_come(OWN_SERVER)).command(["boot"])).await?;
-    case.line(boot.wait_for_text("waiting for own-db:5432").await?);
-    let database = case.own_server().await?.1;
+async fn late_database(test: &mut TestContext) -> anyhow::Result<()> {
+    let undisturbed = test.undisturbed_state().await?;
+    let boot = test.start(test.boot("early", &TestDatabase::not_started(OWN_SERVER)).command(["boot"])).await?;
+    test.line(boot.wait_for_text("waiting for own-db:5432").await?);
+    let database = test.own_server().await?.1;
     let ended = boot.ended(PATIENCE).await?;
-    case.evidence.boots.push(ended.timeline("before its database"));
+    test.evidence.boots.push(ended.timeline("before its database"));
     ended.expect_success("the boot")?;
-    case.line(ended.done(Phase::Database).context("the phase database was not completed")?.to_text());
+    test.line(ended.done(Phase::Database).context("the phase database was not completed")?.to_text());
     EndState::of(&database).await?.ensure_same_as(&undisturbed)
 }
 
@@ -192,7 +192,7 @@ pub(super) fn slow_file(phase: Phase) -> (&'static str, &'static str) {
 
 /// Kills the server, and checks how the boot ends.
 async fn kill_server(
-    case: &mut Case,
+    test: &mut TestContext,
     server: &Container,
     boot: &Container,
     phase: Phase,
@@ -202,19 +202,19 @@ async fn kill_server(
     server.kill("KILL").await?;
     let ended = boot.ended(END).await?;
     let took = began.elapsed();
-    case.evidence.boots.push(ended.timeline(&format!("killed in {phase}")));
-    case.figure("exit code", ended.code.to_string());
-    case.figure("kill to exit", ui::seconds(took));
-    case.line(ended.last_line());
+    test.evidence.boots.push(ended.timeline(&format!("killed in {phase}")));
+    test.figure("exit code", ended.code.to_string());
+    test.figure("kill to exit", ui::seconds(took));
+    test.line(ended.last_line());
     let words = [words, &["the connection to PostgreSQL was lost", "start again"]].concat();
     ended.expect_failure(phase, ExitCode::DatabaseLost, &words)
 }
 
 /// Boots again with the image's own files, and checks the end state.
-async fn boot_again(case: &mut Case, database: &Database, undisturbed: &EndState) -> anyhow::Result<()> {
-    let ended = case.boot_once("next boot", database).await?;
-    case.figure("exit code of the next boot", ended.code.to_string());
+async fn boot_again(test: &mut TestContext, database: &TestDatabase, undisturbed: &EndState) -> anyhow::Result<()> {
+    let ended = test.boot_once("next boot", database).await?;
+    test.figure("exit code of the next boot", ended.code.to_string());
     EndState::of(database).await?.ensure_same_as(undisturbed)?;
-    case.figure("end state", "that of an undisturbed boot");
+    test.figure("end state", "that of an undisturbed boot");
     Ok(())
 }

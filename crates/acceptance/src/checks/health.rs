@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
-use crate::case::Case;
 use crate::check::{Check, Need};
 use crate::container::Container;
+use crate::test_context::TestContext;
 use testbed::engine::ContainerState;
 
 pub(crate) const CHECKS: &[Check] = &[
@@ -14,13 +14,13 @@ pub(crate) const CHECKS: &[Check] = &[
         name: "health",
         promise: "A container is `starting` during its boot, and `healthy` once it serves.",
         needs: Need::Nothing,
-        run: |case| Box::pin(health(case)),
+        run: |test| Box::pin(follows_the_boot(test)),
     },
     Check {
         name: "hanging-server",
         promise: "A hanging server becomes unhealthy within 20 s, and healthy again once it continues.",
         needs: Need::Nothing,
-        run: |case| Box::pin(hanging_server(case)),
+        run: |test| Box::pin(hanging_server(test)),
     },
 ];
 
@@ -32,45 +32,45 @@ const RECOVER: Duration = Duration::from_secs(10);
 /// Interval of the engine's health checks: shorter than elsewhere, because the reported health is under test.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-async fn health(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.booted_database("main").await?;
+async fn follows_the_boot(test: &mut TestContext) -> anyhow::Result<()> {
+    let database = test.booted_database("main").await?;
     // A boot with nothing to do would not wait for the lock.
     database.execute("update boot.snapshots set fingerprint = null").await?;
     let holder = database.connect().await?;
     holder.execute("select pg_advisory_lock($1)", &[&contract::LOCK_KEY]).await.context("failed to hold the lock")?;
-    let container = case.start(case.boot("server", &database).health_interval(INTERVAL)).await?;
+    let container = test.start(test.boot("server", &database).health_interval(INTERVAL)).await?;
     // The boot logs the wait every five seconds; by the second time the engine has run several health checks.
     let waiting = container.wait_for_line("a second mention of the wait", |line| {
         line.contains("waiting for verify") && !line.trim_end().ends_with(" 0 s")
     });
-    case.line(waiting.await?);
+    test.line(waiting.await?);
     let state = container.state().await?;
     ensure!(state == ContainerState::Starting, "during the boot its health is {state:?}, not starting");
     let (code, output) = container.exec(&[contract::BINARY, "healthcheck"]).await?;
     ensure!(code == 50, "during the boot the health check exits with {code}: {output}");
-    case.line(output);
-    case.figure("during the boot", "starting, health check 50");
+    test.line(output);
+    test.figure("during the boot", "starting, health check 50");
     drop(holder);
     let began = Instant::now();
     let ready = container.healthy().await?;
-    case.figure("once it serves", "healthy");
-    case.figure("lock released to healthy", format!("{:.1} s", began.elapsed().as_secs_f64()));
-    case.figure("container start to healthy", format!("{:.1} s", ready.as_secs_f64()));
+    test.figure("once it serves", "healthy");
+    test.figure("lock released to healthy", format!("{:.1} s", began.elapsed().as_secs_f64()));
+    test.figure("container start to healthy", format!("{:.1} s", ready.as_secs_f64()));
     Ok(())
 }
 
-async fn hanging_server(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.booted_database("main").await?;
-    let container = case.start(case.boot("server", &database).health_interval(INTERVAL)).await?;
+async fn hanging_server(test: &mut TestContext) -> anyhow::Result<()> {
+    let database = test.booted_database("main").await?;
+    let container = test.start(test.boot("server", &database).health_interval(INTERVAL)).await?;
     container.healthy().await?;
     signal_worker(&container, "STOP").await?;
     let began = Instant::now();
     wait_for_state(&container, &ContainerState::Unhealthy, NOTICE).await?;
-    case.figure("SIGSTOP to unhealthy", format!("{:.1} s", began.elapsed().as_secs_f64()));
+    test.figure("SIGSTOP to unhealthy", format!("{:.1} s", began.elapsed().as_secs_f64()));
     signal_worker(&container, "CONT").await?;
     let began = Instant::now();
     wait_for_state(&container, &ContainerState::Healthy, RECOVER).await?;
-    case.figure("SIGCONT to healthy", format!("{:.1} s", began.elapsed().as_secs_f64()));
+    test.figure("SIGCONT to healthy", format!("{:.1} s", began.elapsed().as_secs_f64()));
     Ok(())
 }
 

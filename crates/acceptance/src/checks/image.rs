@@ -5,10 +5,10 @@ use std::rc::Rc;
 use anyhow::{Context as _, bail, ensure};
 use contract::{self, ExitCode, LogLine};
 
-use crate::case::Case;
 use crate::check::{Check, Need, NotRun};
-use crate::leaks;
-use crate::setting::Setting;
+use crate::secret_scan;
+use crate::suite_context::SuiteContext;
+use crate::test_context::TestContext;
 use testbed::base_images::BaseImage;
 use testbed::dockerfile;
 use testbed::engine::{ContainerSpec, FileContent, ImageInfo, Layer, LayerFile};
@@ -24,121 +24,121 @@ pub(crate) const CHECKS: &[Check] = &[
         name: "size",
         promise: "The image adds at most 5 MB to its base, plus at most 30 MB of bundled and compiled Directus.",
         needs: Need::Nothing,
-        run: |case| Box::pin(size(case)),
+        run: |test| Box::pin(size(test)),
     },
     Check {
         name: "user",
         promise: "The image runs as the user node, which cannot change any file of the image.",
         needs: Need::Nothing,
-        run: |case| Box::pin(user(case)),
+        run: |test| Box::pin(user(test)),
     },
     Check {
         name: "pin",
         promise: "The image is built on an exact version of Directus, and its snapshot is from the same version.",
         needs: Need::Nothing,
-        run: |case| Box::pin(pin(case)),
+        run: |test| Box::pin(pin(test)),
     },
     Check {
         name: "upstream",
         promise: "Every file of the image is either an unchanged file of upstream's image or added by our layers.",
         needs: Need::Nothing,
-        run: |case| Box::pin(is_upstream(case)),
+        run: |test| Box::pin(is_upstream(test)),
     },
     Check {
         name: "compiled",
         promise: "All modules that a start imports are precompiled in the image, and usable with a read-only root.",
         needs: Need::Nothing,
-        run: |case| Box::pin(compiled(case)),
+        run: |test| Box::pin(compiled(test)),
     },
     Check {
         name: "no-shell-script",
         promise: "The image adds no shell script and boots with one static binary of at most 2.8 MB.",
         needs: Need::Nothing,
-        run: |case| Box::pin(no_shell_script(case)),
+        run: |test| Box::pin(no_shell_script(test)),
     },
     Check {
         name: "no-secret-in-image",
         promise: "The image's layers, history, variables and labels contain no secret.",
         needs: Need::Nothing,
-        run: |case| Box::pin(no_secret(case)),
+        run: |test| Box::pin(no_secret(test)),
     },
     Check {
         name: "command",
         promise: "`docker run IMAGE id` runs `id` as node without a boot, and passes its exit code on.",
         needs: Need::Nothing,
-        run: |case| Box::pin(command(case)),
+        run: |test| Box::pin(command(test)),
     },
 ];
 
 /// Maximum size of the boot binary, in bytes.
 const BINARY_LIMIT: usize = 2_800_000;
 
-async fn size(case: &mut Case) -> anyhow::Result<()> {
-    let base = base(case).await?;
-    let (engine, image) = (&case.setting.engine, &case.setting.subject.image);
+async fn size(test: &mut TestContext) -> anyhow::Result<()> {
+    let base = base(test).await?;
+    let (engine, image) = (&test.suite.engine, &test.suite.subject.image);
     let sizes = size::measure(engine, image, &base.name).await?;
-    case.figure("image", ui::size(sizes.size_bytes));
-    case.figure("upstream's", ui::size(base.info.size));
-    case.figure("base", ui::size(sizes.base_bytes));
-    case.figure("bundle", ui::size(sizes.bundle_bytes));
-    case.figure("ours", ui::size(sizes.ours_bytes));
+    test.figure("image", ui::size(sizes.size_bytes));
+    test.figure("upstream's", ui::size(base.info.size));
+    test.figure("base", ui::size(sizes.base_bytes));
+    test.figure("bundle", ui::size(sizes.bundle_bytes));
+    test.figure("ours", ui::size(sizes.ours_bytes));
     for layer in &sizes.layers {
-        case.figure(&layer.instruction, ui::size(layer.size_bytes));
+        test.figure(&layer.instruction, ui::size(layer.size_bytes));
     }
     match size::check_limits(&sizes, None) {
         SizeVerdict::Fine => {}
         // Caused by the base.
-        SizeVerdict::Large(text) => case.figure("note", text),
+        SizeVerdict::Large(text) => test.figure("note", text),
         SizeVerdict::TooLarge(text) => bail!(text),
     }
     Ok(())
 }
 
-async fn user(case: &mut Case) -> anyhow::Result<()> {
-    let (engine, session, image) = (&case.setting.engine, &case.setting.session, &case.setting.subject.image);
-    let files = FileTree::new(contents(case).await?.iter().map(|file| file.entry.clone()).collect());
-    let checks = inspection::inspect(engine, session, image, files, async || added_files(case).await).await?;
+async fn user(test: &mut TestContext) -> anyhow::Result<()> {
+    let (engine, session, image) = (&test.suite.engine, &test.suite.session, &test.suite.subject.image);
+    let files = FileTree::new(contents(test).await?.iter().map(|file| file.entry.clone()).collect());
+    let checks = inspection::inspect(engine, session, image, files, async || added_files(test).await).await?;
     let deviations: Vec<String> =
         checks.iter().filter(|check| !check.ok).map(|check| format!("{}: {}", check.promise, check.evidence)).collect();
     for check in checks {
-        case.figure(check.promise, check.evidence);
+        test.figure(check.promise, check.evidence);
     }
     ensure!(deviations.is_empty(), "{}", deviations.join("; "));
     Ok(())
 }
 
-async fn pin(case: &mut Case) -> anyhow::Result<()> {
-    let base = case.setting.subject.base.clone();
-    case.figure("base", &base);
+async fn pin(test: &mut TestContext) -> anyhow::Result<()> {
+    let base = test.suite.subject.base.clone();
+    test.figure("base", &base);
     let version = exact_version(&base)?;
     let (pin, stand_in) = (dockerfile::argument("DIRECTUS_IMAGE")?, BaseImage::directus()?.stand_in());
     ensure!(base == pin || base == stand_in, "the base is {base}, but the Dockerfile pins {pin}");
     // The label may be wrong; the layers prove the base. For those of a slim image see `upstream`.
-    let (engine, image) = (&case.setting.engine, &case.setting.subject.image);
-    variant::base_layers(engine, image, &self::base(case).await?.name).await?;
+    let (engine, image) = (&test.suite.engine, &test.suite.subject.image);
+    variant::base_layers(engine, image, &self::base(test).await?.name).await?;
     let script = "const { readFileSync } = require('node:fs'); \
                   const [, snapshot] = /^directus: *(\\S+)/m.exec(readFileSync(process.argv[2], 'utf8')) ?? []; \
                   console.log(`${require(process.argv[1]).version} ${snapshot}`)";
     let package = format!("{}/package.json", contract::WORK_DIR);
-    let (_, output) = run_in(case, &["node", "-e", script, &package, contract::SNAPSHOT_FILE]).await?;
+    let (_, output) = run_in(test, &["node", "-e", script, &package, contract::SNAPSHOT_FILE]).await?;
     let (directus, snapshot) = output.split_once(' ').with_context(|| format!("node printed `{output}`"))?;
-    case.figure("Directus", directus);
-    case.figure("snapshot of Directus", snapshot);
+    test.figure("Directus", directus);
+    test.figure("snapshot of Directus", snapshot);
     ensure!(directus == version, "the base is pinned to {version}, but contains Directus {directus}");
     ensure!(snapshot == version, "the snapshot is of Directus {snapshot}, but the image has {version}");
     Ok(())
 }
 
-async fn is_upstream(case: &mut Case) -> anyhow::Result<()> {
-    let base = base(case).await?;
-    let Setting { engine, session, .. } = &*case.setting;
+async fn is_upstream(test: &mut TestContext) -> anyhow::Result<()> {
+    let base = base(test).await?;
+    let SuiteContext { engine, session, .. } = &*test.suite;
     let (added, image, upstream) =
-        tokio::try_join!(added_files(case), contents(case), engine.contents(session, &base.name))?;
+        tokio::try_join!(added_files(test), contents(test), engine.contents(session, &base.name))?;
     let added = added.iter().map(|file| file.entry.path.as_str()).collect();
     let comparison = upstream::compare(&image, &upstream, &added);
-    case.figure("unchanged paths of upstream", comparison.same.to_string());
-    case.figure("omitted paths of upstream", comparison.left_out.to_string());
-    case.figure("added files", added.len().to_string());
+    test.figure("unchanged paths of upstream", comparison.same.to_string());
+    test.figure("omitted paths of upstream", comparison.left_out.to_string());
+    test.figure("added files", added.len().to_string());
     let (changed, unknown) = (comparison.changed, comparison.unknown);
     ensure!(changed.is_empty(), "upstream's, but changed: {}", first_three(&changed));
     ensure!(unknown.is_empty(), "neither upstream's nor added: {}", first_three(&unknown));
@@ -151,7 +151,7 @@ fn first_three(paths: &[String]) -> String {
     format!("{}{more}", paths[..paths.len().min(3)].join(", "))
 }
 
-async fn compiled(case: &mut Case) -> anyhow::Result<()> {
+async fn compiled(test: &mut TestContext) -> anyhow::Result<()> {
     /// Variables that Directus reads on import, which opens no connection.
     const VARIABLES: &str = "{ DB_CLIENT: 'pg', DB_HOST: 'none', DB_PORT: '1', DB_DATABASE: 'none', DB_USER: 'none', \
                              LOG_LEVEL: 'silent', SECRET: 'none', TELEMETRY: 'false' }";
@@ -162,12 +162,12 @@ async fn compiled(case: &mut Case) -> anyhow::Result<()> {
     );
     // Node logs its use of the compile cache.
     let node = ["env", "NODE_DEBUG_NATIVE=COMPILE_CACHE", "node", "--input-type=module", "-e", &script];
-    let (code, output) = run_in(case, &node).await?;
+    let (code, output) = run_in(test, &node).await?;
     let reason = output.lines().find(|line| line.contains("Error")).unwrap_or(output.trim());
     ensure!(code == 0, "Directus cannot be imported: {reason}");
     let (hits, misses) = compile_cache(&output);
-    case.figure("modules read from the compile cache", hits.to_string());
-    case.figure("modules compiled at every start", misses.len().to_string());
+    test.figure("modules read from the compile cache", hits.to_string());
+    test.figure("modules compiled at every start", misses.len().to_string());
     ensure!(hits > 0, "Node reads no module from the compile cache");
     ensure!(misses.is_empty(), "{} modules are not compiled or have changed since: {}", misses.len(), misses[0]);
     Ok(())
@@ -192,21 +192,21 @@ fn exact_version(image: &str) -> anyhow::Result<&str> {
     Ok(tag)
 }
 
-async fn no_shell_script(case: &mut Case) -> anyhow::Result<()> {
-    let files = added_files(case).await?;
-    let info = subject(case).await?;
+async fn no_shell_script(test: &mut TestContext) -> anyhow::Result<()> {
+    let files = added_files(test).await?;
+    let info = subject(test).await?;
     ensure!(info.entrypoint == [contract::BINARY], "the entry point is {:?}", info.entrypoint);
     let form = info.health_command.first().map_or("none", String::as_str);
     ensure!(form == "CMD", "the health check needs a shell or is missing ({form})");
     let binary = files.iter().rfind(|file| file.entry.path == contract::BINARY);
     let binary = binary.with_context(|| format!("{} is not added", contract::BINARY))?;
-    case.figure("added files", files.len().to_string());
-    case.figure("boot binary", ui::size(binary.content.len() as u64));
+    test.figure("added files", files.len().to_string());
+    test.figure("boot binary", ui::size(binary.content.len() as u64));
     let scripts: Vec<&str> =
         files.iter().filter(|file| is_shell_script(&file.entry.path, &file.content)).map(|f| &*f.entry.path).collect();
     ensure!(scripts.is_empty(), "shell scripts are added: {}", scripts.join(", "));
     let elf = static_elf(&binary.content).map_err(|reason| anyhow::anyhow!("{} is {reason}", contract::BINARY))?;
-    case.figure("linking of the boot binary", elf);
+    test.figure("linking of the boot binary", elf);
     let size = binary.content.len();
     ensure!(
         size < BINARY_LIMIT,
@@ -259,43 +259,43 @@ fn number(file: &[u8], at: usize, bytes: usize) -> Option<u64> {
     Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
 }
 
-async fn no_secret(case: &mut Case) -> anyhow::Result<()> {
-    let files = added_files(case).await?;
-    let (info, base) = (subject(case).await?, base(case).await?);
-    let engine = &case.setting.engine;
-    let image = &case.setting.subject.image;
+async fn no_secret(test: &mut TestContext) -> anyhow::Result<()> {
+    let files = added_files(test).await?;
+    let (info, base) = (subject(test).await?, base(test).await?);
+    let engine = &test.suite.engine;
+    let image = &test.suite.subject.image;
     let of_base = variant::base_layers(engine, image, &base.name).await?.history;
     let ours = engine.history(image).await?.split_off(of_base);
     let mut found = Vec::new();
     for LayerFile { entry, content } in files.iter() {
-        found.extend(leaks::in_file(&entry.path, content).map(|secret| format!("{}: {secret}", entry.path)));
+        found.extend(secret_scan::in_file(&entry.path, content).map(|secret| format!("{}: {secret}", entry.path)));
     }
     for Layer { instruction, .. } in &ours {
-        found.extend(leaks::in_text(instruction).map(|secret| format!("history: {secret}")));
+        found.extend(secret_scan::in_text(instruction).map(|secret| format!("history: {secret}")));
     }
     let variables: Vec<&String> = info.environment.iter().filter(|it| !base.info.environment.contains(it)).collect();
     for variable in &variables {
-        found.extend(leaks::in_variable(variable).map(|secret| format!("variables: {secret}")));
+        found.extend(secret_scan::in_variable(variable).map(|secret| format!("variables: {secret}")));
     }
     for (name, value) in &info.labels {
-        found.extend(leaks::in_variable(&format!("{name}={value}")).map(|secret| format!("labels: {secret}")));
+        found.extend(secret_scan::in_variable(&format!("{name}={value}")).map(|secret| format!("labels: {secret}")));
     }
-    case.figure("files searched", files.len().to_string());
-    case.figure("instructions searched", ours.len().to_string());
-    case.figure("variables searched", variables.len().to_string());
-    case.figure("labels searched", info.labels.len().to_string());
+    test.figure("files searched", files.len().to_string());
+    test.figure("instructions searched", ours.len().to_string());
+    test.figure("variables searched", variables.len().to_string());
+    test.figure("labels searched", info.labels.len().to_string());
     ensure!(found.is_empty(), "{}", found.join("; "));
     Ok(())
 }
 
-async fn command(case: &mut Case) -> anyhow::Result<()> {
-    let (code, output) = run_in(case, &["id"]).await?;
-    case.line(format!("docker run IMAGE id: {output}"));
+async fn command(test: &mut TestContext) -> anyhow::Result<()> {
+    let (code, output) = run_in(test, &["id"]).await?;
+    test.line(format!("docker run IMAGE id: {output}"));
     ensure!(code == 0, "`id` ended with {code}: {output}");
     ensure!(output.starts_with("uid=1000(node) gid=1000(node)"), "`id` printed `{output}`");
     expect_no_boot("id", &output)?;
 
-    let (code, output) = run_in(case, &["help"]).await?;
+    let (code, output) = run_in(test, &["help"]).await?;
     ensure!(code == 0, "`help` ended with {code}: {output}");
     ensure!(output.contains("Usage: entrypoint"), "`help` printed `{output}`");
     expect_no_boot("help", &output)?;
@@ -306,9 +306,9 @@ async fn command(case: &mut Case) -> anyhow::Result<()> {
         (&["node", "-e", "process.exit(7)"][..], 7),
         (&["--no-such-option"], i64::from(ExitCode::Usage.code())),
     ] {
-        let (code, output) = run_in(case, command).await?;
+        let (code, output) = run_in(test, command).await?;
         let text = command.join(" ");
-        case.figure(format!("exit code of `{text}`"), code.to_string());
+        test.figure(format!("exit code of `{text}`"), code.to_string());
         ensure!(code == expected, "`{text}` ended with {code}, not {expected}: {output}");
         expect_no_boot(&text, &output)?;
     }
@@ -321,14 +321,14 @@ fn expect_no_boot(command: &str, output: &str) -> anyhow::Result<()> {
 }
 
 /// Runs a command in a container without variables, hardened as in production.
-async fn run_in(case: &Case, command: &[&str]) -> anyhow::Result<(i64, String)> {
+async fn run_in(test: &TestContext, command: &[&str]) -> anyhow::Result<(i64, String)> {
     let spec = ContainerSpec {
-        image: case.setting.subject.image.clone(),
+        image: test.suite.subject.image.clone(),
         command: Some(command.iter().map(|&word| word.to_owned()).collect()),
         hardened: true,
         ..ContainerSpec::default()
     };
-    case.setting.engine.run_to_end(&case.setting.session, spec).await
+    test.suite.engine.run_to_end(&test.suite.session, spec).await
 }
 
 /// The image's base, which is in the engine.
@@ -338,34 +338,33 @@ struct Base {
 }
 
 /// Inspects the base; without it in the engine there is nothing to compare with.
-async fn base(case: &Case) -> anyhow::Result<Base> {
-    let name = case.setting.subject.base.clone();
+async fn base(test: &TestContext) -> anyhow::Result<Base> {
+    let name = test.suite.subject.base.clone();
     ensure!(!name.is_empty(), "the image has no label that names its base");
-    match case.setting.engine.image(&name).await? {
+    match test.suite.engine.image(&name).await? {
         Some(info) => Ok(Base { name, info }),
         None => Err(NotRun(format!("the image's base {name} is not in the engine; run `docker pull {name}`")).into()),
     }
 }
 
-async fn subject(case: &Case) -> anyhow::Result<ImageInfo> {
-    let image = &case.setting.subject.image;
-    case.setting.engine.image(image).await?.with_context(|| format!("there is no image {image}"))
+async fn subject(test: &TestContext) -> anyhow::Result<ImageInfo> {
+    let image = &test.suite.subject.image;
+    test.suite.engine.image(image).await?.with_context(|| format!("there is no image {image}"))
 }
 
 /// Every path of the image with its content; read once for all checks.
-async fn contents(case: &Case) -> anyhow::Result<Rc<Vec<FileContent>>> {
-    let Setting { engine, session, subject, contents, .. } = &*case.setting;
+async fn contents(test: &TestContext) -> anyhow::Result<Rc<Vec<FileContent>>> {
+    let SuiteContext { engine, session, subject, contents, .. } = &*test.suite;
     let read = async { anyhow::Ok(Rc::new(engine.contents(session, &subject.image).await?)) };
     Ok(Rc::clone(contents.get_or_try_init(|| read).await?))
 }
 
 /// The files of the layers that the image adds to its base; read once for all checks.
-async fn added_files(case: &Case) -> anyhow::Result<Rc<Vec<LayerFile>>> {
-    let (base, setting) = (base(case).await?, &case.setting);
-    let read = async {
-        anyhow::Ok(Rc::new(inspection::added_files(&setting.engine, &setting.subject.image, &base.name).await?))
-    };
-    Ok(Rc::clone(setting.added_files.get_or_try_init(|| read).await?))
+async fn added_files(test: &TestContext) -> anyhow::Result<Rc<Vec<LayerFile>>> {
+    let (base, suite) = (base(test).await?, &test.suite);
+    let read =
+        async { anyhow::Ok(Rc::new(inspection::added_files(&suite.engine, &suite.subject.image, &base.name).await?)) };
+    Ok(Rc::clone(suite.added_files.get_or_try_init(|| read).await?))
 }
 
 #[cfg(test)]

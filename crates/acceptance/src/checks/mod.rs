@@ -8,13 +8,13 @@ mod data;
 mod faults;
 mod health;
 mod image;
+mod reconcile;
 mod replicas;
 mod search;
 mod secrets;
 mod signals;
 mod snapshots;
 mod stack;
-mod standing;
 mod sweep;
 mod versions;
 mod witness;
@@ -32,7 +32,7 @@ pub(crate) const ALL: &[&[Check]] = &[
     boots::CHECKS,
     data::CHECKS,
     connections::CHECKS,
-    standing::CHECKS,
+    reconcile::CHECKS,
     snapshots::CHECKS,
     versions::CHECKS,
     witness::CHECKS,

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use anyhow::ensure;
 
-use crate::case::Case;
 use crate::check::{Check, Need};
-use crate::search::{Lab, Selection, search};
+use crate::search::{CaseSelection, SearchHarness, try_cases};
+use crate::test_context::TestContext;
 
 pub(crate) const CHECKS: &[Check] = &[Check {
     name: "search",
     promise: "Random edits of snapshot, database and SQL files lose no data that was not announced and allowed.",
     needs: Need::Nothing,
-    run: |case| Box::pin(random_edits(case)),
+    run: |test| Box::pin(random_edits(test)),
 }];
 
 /// Number of cases; `cargo xtask search --cases` sets another one.
@@ -28,11 +28,11 @@ const FEWEST: usize = 60;
 /// Number of cases at once.
 const JOBS: usize = 2;
 
-async fn random_edits(case: &mut Case) -> anyhow::Result<()> {
-    let network = case.network().await?;
-    let lab = Lab::prepare(&case.setting, &case.servers, &network, case.name()).await?;
-    case.keep(lab.container());
-    let selection = Selection {
+async fn random_edits(test: &mut TestContext) -> anyhow::Result<()> {
+    let network = test.network().await?;
+    let harness = SearchHarness::prepare(&test.suite, &test.servers, &network, test.name()).await?;
+    test.keep(harness.container());
+    let selection = CaseSelection {
         seed: SEED,
         cases: CASES,
         first: 0,
@@ -41,8 +41,8 @@ async fn random_edits(case: &mut Case) -> anyhow::Result<()> {
         most_failures: MOST_FAILURES,
         limit: LIMIT,
     };
-    let report = search(&lab, selection, JOBS).await?;
-    case.figure("cases", report.summary());
+    let report = try_cases(&harness, selection, JOBS).await?;
+    test.figure("cases", report.summary());
     let failures: Vec<String> = report
         .failures()
         .map(|failed| format!("{}: {}", failed.name, failed.failure.as_deref().unwrap_or_default()))

@@ -4,13 +4,13 @@ use anyhow::{Context as _, ensure};
 use contract::Phase;
 use serde_json::{Value, json};
 
-use crate::case::Case;
 use crate::check::{Check, Need};
-use crate::container::Ended;
-use crate::database::Database;
+use crate::container::EndedContainer;
+use crate::data_integrity;
+use crate::database::TestDatabase;
 use crate::end_state::EndState;
-use crate::rows;
 use crate::sample::{self, Sample, entry, remove, with};
+use crate::test_context::TestContext;
 use testbed::api::Api;
 
 pub(crate) const CHECKS: &[Check] = &[
@@ -18,13 +18,13 @@ pub(crate) const CHECKS: &[Check] = &[
         name: "edits-are-edits",
         promise: "Adding, removing or omitting a nested key is applied as an edit and keeps tables, columns and rows.",
         needs: Need::Nothing,
-        run: |case| Box::pin(edits_are_edits(case)),
+        run: |test| Box::pin(edits_are_edits(test)),
     },
     Check {
         name: "sound-snapshots",
         promise: "Every snapshot that Directus saved boots on an empty database, and the second boot has no changes.",
         needs: Need::Nothing,
-        run: |case| Box::pin(sound_snapshots(case)),
+        run: |test| Box::pin(sound_snapshots(test)),
     },
 ];
 
@@ -41,12 +41,12 @@ const LIVE_EDITS: &[&str] = &[
     "alter table laps alter note drop default",
 ];
 
-async fn edits_are_edits(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.empty_database("main").await?;
+async fn edits_are_edits(test: &mut TestContext) -> anyhow::Result<()> {
+    let database = test.empty_database("main").await?;
     let sample = Sample::new()?;
-    boot(case, "first", &sample, &database).await?;
+    boot(test, "first", &sample, &database).await?;
     database.execute(sample::ROWS).await?;
-    let rows = rows::fingerprints(&database).await?;
+    let rows = data_integrity::fingerprints(&database).await?;
     let state = EndState::of(&database).await?;
 
     let first = sample::snapshot()?.to_string();
@@ -64,13 +64,14 @@ async fn edits_are_edits(case: &mut Case) -> anyhow::Result<()> {
             database.execute(edit).await?;
         }
         let sample = Sample::new()?.snapshot(snapshot);
-        let ended = boot(case, name, &sample, &database).await?;
+        let ended = boot(test, name, &sample, &database).await?;
         let expected = if is_edited { "applied " } else { "no changes" };
         ended.expect(Phase::Schema, expected).with_context(|| name.to_owned())?;
-        case.line(format!("{name}: {}", ended.schema_message()));
-        let again = boot(case, &format!("{name}, second boot"), &sample, &database).await?;
+        test.line(format!("{name}: {}", ended.schema_message()));
+        let again = boot(test, &format!("{name}, second boot"), &sample, &database).await?;
         again.expect(Phase::Schema, "no changes").with_context(|| format!("{name}, second boot"))?;
-        rows::unchanged(&rows, &rows::fingerprints(&database).await?).with_context(|| name.to_owned())?;
+        data_integrity::unchanged(&rows, &data_integrity::fingerprints(&database).await?)
+            .with_context(|| name.to_owned())?;
         let now = EndState::of(&database).await?.without("last snapshot");
         if name == "nested keys of the snapshot" {
             expect_nested(&database).await?;
@@ -81,8 +82,8 @@ async fn edits_are_edits(case: &mut Case) -> anyhow::Result<()> {
             now.ensure_same_as(&state.clone().without("last snapshot")).with_context(|| name.to_owned())?;
         }
     }
-    case.figure("live edits reverted", LIVE_EDITS.len().to_string());
-    case.figure("kept", rows::describe(&rows));
+    test.figure("live edits reverted", LIVE_EDITS.len().to_string());
+    test.figure("kept", data_integrity::describe(&rows));
     Ok(())
 }
 
@@ -117,7 +118,7 @@ fn nested(mut snapshot: Value) -> Value {
 }
 
 /// Checks that the edits of [`nested`] are in the database.
-async fn expect_nested(database: &Database) -> anyhow::Result<()> {
+async fn expect_nested(database: &TestDatabase) -> anyhow::Result<()> {
     for (query, expected) in [
         ("select translations -> 0 ->> 'plural' from directus_collections where collection = 'cars'", "Autos"),
         ("select options ->> 'max' from directus_fields where collection = 'laps' and field = 'speed'", "300"),
@@ -130,18 +131,18 @@ async fn expect_nested(database: &Database) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn sound_snapshots(case: &mut Case) -> anyhow::Result<()> {
-    let source = case.empty_database("source").await?;
-    let server = case.start(Sample::new()?.container(case, "source", &source)).await?;
+async fn sound_snapshots(test: &mut TestContext) -> anyhow::Result<()> {
+    let source = test.empty_database("source").await?;
+    let server = test.start(Sample::new()?.container(test, "source", &source)).await?;
     server.serving().await?;
     let api = server.api().await?;
     let snapshot = rich_snapshot(&api, &source).await?;
     server.stop().await?;
     let whole = Sample::new()?.snapshot(&snapshot);
-    let ended = boot(case, "on its own database", &whole, &source).await?;
+    let ended = boot(test, "on its own database", &whole, &source).await?;
     ended.expect(Phase::Schema, "no changes").context("on the database that the snapshot was saved from")?;
 
-    let database = boots_twice(case, "as saved", snapshot.clone()).await?;
+    let database = boots_twice(test, "as saved", snapshot.clone()).await?;
     let title = "insert into stages (title) values (default) returning title";
     let client = database.connect().await?;
     let title: String = client.query_one(title, &[]).await.context("failed to insert a row")?.get(0);
@@ -150,19 +151,19 @@ async fn sound_snapshots(case: &mut Case) -> anyhow::Result<()> {
     let mut bare = snapshot;
     remove(&mut bare, "systemFields");
     remove(&mut bare, "relations");
-    let database = boots_twice(case, "envelope", json!({ "data": bare.clone() })).await?;
+    let database = boots_twice(test, "envelope", json!({ "data": bare.clone() })).await?;
     let indexes = database.value(SYSTEM_INDEXES).await?;
     ensure!(indexes == "3", "without systemFields, {indexes} of Directus' 3 indexes exist");
     remove(&mut bare, "fields");
-    boots_twice(case, "without fields and relations", bare).await?;
+    boots_twice(test, "without fields and relations", bare).await?;
 
     let unreadable = Sample::new()?.snapshot("collections: [\n  - {{{");
-    let spec = unreadable.boot(case, "unreadable", &source).variable("SCHEMA_APPLY_MODE", "skip");
-    case.run(spec).await?.expect_success("skip with an unreadable snapshot")?;
-    let spec = whole.boot(case, "no-snapshot", &source).variable("SCHEMA_APPLY_MODE", "skip");
+    let spec = unreadable.boot(test, "unreadable", &source).variable("SCHEMA_APPLY_MODE", "skip");
+    test.run(spec).await?.expect_success("skip with an unreadable snapshot")?;
+    let spec = whole.boot(test, "no-snapshot", &source).variable("SCHEMA_APPLY_MODE", "skip");
     let spec = spec.variable("BOOT_SNAPSHOT_FILE", "/nowhere/schema.yaml");
-    case.run(spec).await?.expect_success("skip without a snapshot")?;
-    case.figure("SCHEMA_APPLY_MODE=skip", "needs no readable snapshot");
+    test.run(spec).await?.expect_success("skip without a snapshot")?;
+    test.figure("SCHEMA_APPLY_MODE=skip", "needs no readable snapshot");
     Ok(())
 }
 
@@ -171,7 +172,7 @@ const SYSTEM_INDEXES: &str = "select count(*) from pg_indexes where schemaname =
     'directus_activity USING btree \\(\"timestamp\"\\)|directus_revisions USING btree \\((activity|parent)\\)'";
 
 /// Creates a schema that earlier versions of the image could not boot, and has Directus save its snapshot.
-async fn rich_snapshot(api: &Api, database: &Database) -> anyhow::Result<Value> {
+async fn rich_snapshot(api: &Api, database: &TestDatabase) -> anyhow::Result<Value> {
     let stages = json!({
         "collection": "stages", "meta": {}, "schema": {}, "fields": [
             column("id", "integer", json!({ "is_primary_key": true, "has_auto_increment": true })),
@@ -212,19 +213,24 @@ fn column(name: &str, kind: &str, schema: Value) -> Value {
 }
 
 /// Boots a snapshot twice on an empty database.
-async fn boots_twice(case: &mut Case, name: &str, snapshot: Value) -> anyhow::Result<Database> {
-    let database = case.empty_database(name).await?;
+async fn boots_twice(test: &mut TestContext, name: &str, snapshot: Value) -> anyhow::Result<TestDatabase> {
+    let database = test.empty_database(name).await?;
     let sample = Sample::new()?.snapshot(snapshot);
-    let ended = boot(case, name, &sample, &database).await?;
-    case.line(format!("{name}: {}", ended.schema_message()));
-    let again = boot(case, &format!("{name}, second boot"), &sample, &database).await?;
+    let ended = boot(test, name, &sample, &database).await?;
+    test.line(format!("{name}: {}", ended.schema_message()));
+    let again = boot(test, &format!("{name}, second boot"), &sample, &database).await?;
     again.expect(Phase::Schema, "no changes").with_context(|| format!("{name}, second boot"))?;
     Ok(database)
 }
 
 /// Boots; the exit code must be 0.
-async fn boot(case: &mut Case, name: &str, sample: &Sample, database: &Database) -> anyhow::Result<Ended> {
-    let ended = case.run(sample.boot(case, &name.replace([' ', ','], "-"), database)).await?;
+async fn boot(
+    test: &mut TestContext,
+    name: &str,
+    sample: &Sample,
+    database: &TestDatabase,
+) -> anyhow::Result<EndedContainer> {
+    let ended = test.run(sample.boot(test, &name.replace([' ', ','], "-"), database)).await?;
     ended.expect_success(name)?;
     Ok(ended)
 }

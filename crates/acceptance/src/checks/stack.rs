@@ -7,9 +7,9 @@ use anyhow::{Context as _, ensure};
 use contract::Phase;
 use serde::Deserialize;
 
-use crate::case::Case;
 use crate::check::{Check, Need};
 use crate::model::{BootTimeline, PhaseTime};
+use crate::test_context::TestContext;
 use testbed::api::Api;
 use testbed::cmd::Cmd;
 use testbed::engine::Engine;
@@ -21,12 +21,12 @@ pub(crate) const CHECKS: &[Check] = &[Check {
     promise: "`cargo xtask dev-reset` creates a new development stack and prints a valid login, and `down --volumes` \
               removes it completely.",
     needs: Need::Nothing,
-    run: |case| Box::pin(dev_reset(case)),
+    run: |test| Box::pin(dev_reset(test)),
 }];
 
 /// The output of `dev-reset --json`, as far as it is checked.
 #[derive(Debug, Deserialize)]
-struct Report {
+struct StackReport {
     url: String,
     email: String,
     password: String,
@@ -43,34 +43,34 @@ struct Done {
     ms: u64,
 }
 
-async fn dev_reset(case: &mut Case) -> anyhow::Result<()> {
-    let engine = case.setting.engine.clone();
+async fn dev_reset(test: &mut TestContext) -> anyhow::Result<()> {
+    let engine = test.suite.engine.clone();
     // If this check does not finish, the run removes the compose project that has its id.
-    let (project, image) = (case.setting.session.id().to_owned(), case.setting.subject.image.clone());
+    let (project, image) = (test.suite.session.id().to_owned(), test.suite.subject.image.clone());
     let result = xtask(&["dev-reset", "--no-image", "--tag", &image, "--json", "--project", &project]).read().await?;
-    let report: Report =
+    let report: StackReport =
         serde_json::from_str(&result).with_context(|| format!("stdout is not a JSON line: {result}"))?;
     ensure!(report.project == project && report.image == image, "not the requested stack: {report:?}");
     let phases: Vec<&str> = report.phases.iter().map(|done| done.phase.as_str()).collect();
     ensure!(phases == Phase::ALL.map(Phase::name), "the boot's phases were {phases:?}");
-    case.figure("dev-reset", format!("{:.1} s, of which {:.1} s booting", report.seconds, report.boot_seconds));
+    test.figure("dev-reset", format!("{:.1} s, of which {:.1} s booting", report.seconds, report.boot_seconds));
     let phases =
         report.phases.iter().map(|done| PhaseTime { phase: done.phase.clone(), ms: done.ms, message: String::new() });
-    case.evidence.boots.push(BootTimeline { name: "dev-reset".to_owned(), phases: phases.collect(), ready_ms: None });
+    test.evidence.boots.push(BootTimeline { name: "dev-reset".to_owned(), phases: phases.collect(), ready_ms: None });
 
     let api = Api::login(report.url.clone(), &report.email, &report.password).await?;
     let differences = DataModel::snapshot()?.differences(&DataModel::live(&api).await?);
     ensure!(differences.is_empty(), "the schema differs from the snapshot: {}", differences.join("; "));
-    case.figure("login", format!("{} at {}", report.email, report.url));
+    test.figure("login", format!("{} at {}", report.email, report.url));
     let before = resources(&engine, &project).await?;
     ensure!(before["containers"] == 2, "the stack has {} containers, not 2", before["containers"]);
 
     let began = Instant::now();
     xtask(&["down", "--volumes", "--project", &project]).read().await?;
-    case.figure("down --volumes", ui::seconds(began.elapsed()));
+    test.figure("down --volumes", ui::seconds(began.elapsed()));
     let after = resources(&engine, &project).await?;
     ensure!(after.values().all(|count| *count == 0), "`down --volumes` leaves {}", list(&after));
-    case.figure("stack", format!("{} before; {} after", list(&before), list(&after)));
+    test.figure("stack", format!("{} before; {} after", list(&before), list(&after)));
     Ok(())
 }
 

@@ -3,25 +3,25 @@
 use anyhow::Context as _;
 use contract::Phase;
 
-use crate::case::Case;
 use crate::check::{Check, Need};
-use crate::container::Ended;
-use crate::database::Database;
-use crate::rows;
+use crate::container::EndedContainer;
+use crate::data_integrity;
+use crate::database::TestDatabase;
 use crate::sample::Sample;
+use crate::test_context::TestContext;
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "versions",
         promise: "Snapshots of Directus 10.13 to 12.4 boot on an empty database, and the second boot has no changes.",
         needs: Need::Nothing,
-        run: |case| Box::pin(on_empty_databases(case)),
+        run: |test| Box::pin(on_empty_databases(test)),
     },
     Check {
         name: "versions-with-rows",
         promise: "Snapshots of Directus 10.13 to 12.4 boot on a database with rows in every table, and keep every row.",
         needs: Need::Nothing,
-        run: |case| Box::pin(on_databases_with_rows(case)),
+        run: |test| Box::pin(on_databases_with_rows(test)),
     },
 ];
 
@@ -40,46 +40,57 @@ const VERSIONS: &[(&str, &str)] = &[
 /// At least two rows for every table of the model.
 const ROWS: &str = include_str!("../versions/rows.sql");
 
-async fn on_empty_databases(case: &mut Case) -> anyhow::Result<()> {
+async fn on_empty_databases(test: &mut TestContext) -> anyhow::Result<()> {
     for (version, snapshot) in VERSIONS {
-        let database = case.empty_database(version).await?;
-        let ended = boots_twice(case, version, snapshot, &database).await?;
-        case.line(format!("{version}: {}", ended.schema_message()));
+        let database = test.empty_database(version).await?;
+        let ended = boots_twice(test, version, snapshot, &database).await?;
+        test.line(format!("{version}: {}", ended.schema_message()));
         database.execute(ROWS).await.with_context(|| format!("{version}: the model is incomplete"))?;
         database.remove().await?;
     }
-    case.figure("versions", VERSIONS.len().to_string());
+    test.figure("versions", VERSIONS.len().to_string());
     Ok(())
 }
 
-async fn on_databases_with_rows(case: &mut Case) -> anyhow::Result<()> {
+async fn on_databases_with_rows(test: &mut TestContext) -> anyhow::Result<()> {
     let [(own, snapshot), others @ ..] = VERSIONS else { unreachable!("there are several versions") };
-    let source = case.empty_database(own).await?;
-    boots_twice(case, own, snapshot, &source).await?;
+    let source = test.empty_database(own).await?;
+    boots_twice(test, own, snapshot, &source).await?;
     source.execute(ROWS).await?;
-    let before = rows::fingerprints(&source).await?;
+    let before = data_integrity::fingerprints(&source).await?;
     for (version, snapshot) in others {
         let database = source.copy(&format!("rows-{version}")).await?;
-        let ended = boots_twice(case, version, snapshot, &database).await?;
-        case.line(format!("{version}: {}", ended.schema_message()));
-        rows::unchanged(&before, &rows::fingerprints(&database).await?).with_context(|| (*version).to_owned())?;
+        let ended = boots_twice(test, version, snapshot, &database).await?;
+        test.line(format!("{version}: {}", ended.schema_message()));
+        data_integrity::unchanged(&before, &data_integrity::fingerprints(&database).await?)
+            .with_context(|| (*version).to_owned())?;
         database.remove().await?;
     }
-    case.figure("kept", rows::describe(&before));
+    test.figure("kept", data_integrity::describe(&before));
     Ok(())
 }
 
 /// Boots twice; the second boot must have no changes. Returns the end of the first.
-async fn boots_twice(case: &mut Case, version: &str, snapshot: &str, database: &Database) -> anyhow::Result<Ended> {
-    let first = boot(case, version, snapshot, database).await?;
-    let again = boot(case, &format!("{version}-again"), snapshot, database).await?;
+async fn boots_twice(
+    test: &mut TestContext,
+    version: &str,
+    snapshot: &str,
+    database: &TestDatabase,
+) -> anyhow::Result<EndedContainer> {
+    let first = boot(test, version, snapshot, database).await?;
+    let again = boot(test, &format!("{version}-again"), snapshot, database).await?;
     again.expect(Phase::Schema, "no changes").with_context(|| format!("{version}, second boot"))?;
     Ok(first)
 }
 
-async fn boot(case: &mut Case, name: &str, snapshot: &str, database: &Database) -> anyhow::Result<Ended> {
-    let spec = Sample::new()?.snapshot(snapshot).boot(case, name, database);
-    let ended = case.run(spec).await?;
+async fn boot(
+    test: &mut TestContext,
+    name: &str,
+    snapshot: &str,
+    database: &TestDatabase,
+) -> anyhow::Result<EndedContainer> {
+    let spec = Sample::new()?.snapshot(snapshot).boot(test, name, database);
+    let ended = test.run(spec).await?;
     ended.expect_success(name)?;
     Ok(ended)
 }

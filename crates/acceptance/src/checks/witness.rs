@@ -6,13 +6,13 @@ use anyhow::{Context as _, ensure};
 use contract::{BINARY, ExitCode, LOCK_KEY, Phase};
 use serde_json::{Value, json};
 
-use crate::case::Case;
 use crate::check::{Check, Need};
-use crate::database::Database;
-use crate::hold::IN_SLOW_FILE;
-use crate::rows;
+use crate::data_integrity;
+use crate::database::TestDatabase;
+use crate::failpoint::IN_SLOW_FILE;
 use crate::sample::{self, Sample, entry};
-use crate::setting::PATIENCE;
+use crate::suite_context::PATIENCE;
+use crate::test_context::TestContext;
 use testbed::ui;
 
 pub(crate) const CHECKS: &[Check] = &[
@@ -20,25 +20,25 @@ pub(crate) const CHECKS: &[Check] = &[
         name: "undeclared-loss",
         promise: "An SQL file that destroys data fails the boot and is rolled back, unless it declares the loss.",
         needs: Need::Nothing,
-        run: |case| Box::pin(undeclared_loss(case)),
+        run: |test| Box::pin(undeclared_loss(test)),
     },
     Check {
         name: "rolled-back-apply",
         promise: "A schema apply that is incomplete or loses unannounced data is rolled back completely.",
         needs: Need::Nothing,
-        run: |case| Box::pin(rolled_back_apply(case)),
+        run: |test| Box::pin(rolled_back_apply(test)),
     },
     Check {
         name: "lock-is-kept",
         promise: "No SQL file can release the boot lock, and a boot that loses it rolls back.",
         needs: Need::Nothing,
-        run: |case| Box::pin(lock_is_kept(case)),
+        run: |test| Box::pin(lock_is_kept(test)),
     },
     Check {
         name: "rehearse",
         promise: "A plan waits for no reader, a rehearsal reports real losses and locks, and neither changes anything.",
         needs: Need::Nothing,
-        run: |case| Box::pin(rehearse(case)),
+        run: |test| Box::pin(rehearse(test)),
     },
 ];
 
@@ -71,31 +71,31 @@ const HARMLESS: &str = "update sponsors set name = name || ' Ltd' where id <= 2;
     create table moved as select * from visits;
     drop table moved;";
 
-async fn undeclared_loss(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.empty_database("main").await?;
-    case.run(Sample::new()?.boot(case, "first", &database)).await?.expect_success("the first boot")?;
-    let before = case.dump(&database).await?;
+async fn undeclared_loss(test: &mut TestContext) -> anyhow::Result<()> {
+    let database = test.empty_database("main").await?;
+    test.run(Sample::new()?.boot(test, "first", &database)).await?.expect_success("the first boot")?;
+    let before = test.dump(&database).await?;
     for (number, (statement, directive, loss)) in LOSSES.iter().enumerate() {
         let name = file_name(number);
         let sample = Sample::new()?.file(&name, statement);
-        let ended = case.run(sample.boot(case, &format!("undeclared-{number}"), &database)).await?;
+        let ended = test.run(sample.boot(test, &format!("undeclared-{number}"), &database)).await?;
         let words = [name.as_str(), loss, &format!("`-- destroys: {directive}`"), "rolled back"];
         ended
             .expect_failure(Phase::DbInit, ExitCode::SchemaRefused, &words)
             .with_context(|| (*statement).to_owned())?;
-        ensure!(case.dump(&database).await? == before, "refused, but pg_dump differs: {statement}");
-        case.line(ended.last_line());
+        ensure!(test.dump(&database).await? == before, "refused, but pg_dump differs: {statement}");
+        test.line(ended.last_line());
     }
-    case.figure("refused with pg_dump identical", LOSSES.len().to_string());
+    test.figure("refused with pg_dump identical", LOSSES.len().to_string());
 
     for (number, (sql, words)) in REFUSED.iter().enumerate() {
         let sample = Sample::new()?.file("020_refused.sql", sql);
-        let ended = case.run(sample.boot(case, &format!("refused-{number}"), &database)).await?;
+        let ended = test.run(sample.boot(test, &format!("refused-{number}"), &database)).await?;
         let code = i64::from(ExitCode::MigrationsInvalid.code());
         ensure!(ended.code == code, "the exit code is {}, not {code}: {sql}: {}", ended.code, ended.last_line());
         ensure!(ended.last_line().contains(words), "the last line does not contain `{words}`: {}", ended.last_line());
-        ensure!(case.dump(&database).await? == before, "refused, but pg_dump differs: {sql}");
-        case.line(ended.last_line());
+        ensure!(test.dump(&database).await? == before, "refused, but pg_dump differs: {sql}");
+        test.line(ended.last_line());
     }
 
     let mut sample = Sample::new()?.file("010_harmless.sql", HARMLESS);
@@ -103,12 +103,12 @@ async fn undeclared_loss(case: &mut Case) -> anyhow::Result<()> {
         sample = sample.file(&file_name(number), &format!("-- destroys: {directive}\n{statement}"));
     }
     let sample = sample.file("990_idle.sql", "-- destroys: table sponsors, rows of empty\nselect 1");
-    let ended = case.run(sample.boot(case, "declared", &database)).await?;
+    let ended = test.run(sample.boot(test, "declared", &database)).await?;
     ended.expect_success("the declared losses")?;
     ended.expect(Phase::DbInit, &format!("{} applied", LOSSES.len() + 2))?;
-    case.line_with(&ended.lines, "010_harmless.sql: updated 2 rows of sponsors")?;
+    test.line_with(&ended.lines, "010_harmless.sql: updated 2 rows of sponsors")?;
     for idle in ["table sponsors", "rows of empty"] {
-        case.line_with(&ended.lines, &format!("warning: 990_idle.sql: it declares `-- destroys: {idle}`"))?;
+        test.line_with(&ended.lines, &format!("warning: 990_idle.sql: it declares `-- destroys: {idle}`"))?;
     }
     let left =
         database.value("select format('%s, %s', to_regclass('sponsors'), (select count(*) from visits))").await?;
@@ -151,54 +151,55 @@ const TRAPPED: &[&str] = &[
     "rows of laps (4 rows)",
 ];
 
-async fn rolled_back_apply(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.empty_database("main").await?;
-    case.run(Sample::new()?.boot(case, "first", &database)).await?.expect_success("the first boot")?;
+async fn rolled_back_apply(test: &mut TestContext) -> anyhow::Result<()> {
+    let database = test.empty_database("main").await?;
+    test.run(Sample::new()?.boot(test, "first", &database)).await?.expect_success("the first boot")?;
     database.execute(sample::ROWS).await?;
     let sample = Sample::new()?.snapshot(with_wind()?);
 
     let trapped = database.copy(&format!("{}-trapped", database.name)).await?;
     trapped.execute(&trap(TRAP)).await?;
-    let (before, rows_before) = (content(case, &trapped).await?, rows::fingerprints(&trapped).await?);
-    let ended = case.run(sample.boot(case, "unannounced", &trapped)).await?;
-    rows::unchanged(&rows_before, &rows::fingerprints(&trapped).await?).context("after unannounced losses")?;
+    let (before, rows_before) = (content(test, &trapped).await?, data_integrity::fingerprints(&trapped).await?);
+    let ended = test.run(sample.boot(test, "unannounced", &trapped)).await?;
+    data_integrity::unchanged(&rows_before, &data_integrity::fingerprints(&trapped).await?)
+        .context("after unannounced losses")?;
     let words = [TRAPPED, &["rolled back", "SCHEMA_ALLOW_DESTRUCTIVE="]].concat();
     ended.expect_failure(Phase::Schema, ExitCode::SchemaRefused, &words).context("unannounced losses")?;
-    case.line(ended.last_line());
-    ensure!(content(case, &trapped).await? == before, "unannounced losses: refused, but pg_dump differs");
-    case.figure("unannounced losses rolled back", TRAPPED.join(", "));
+    test.line(ended.last_line());
+    ensure!(content(test, &trapped).await? == before, "unannounced losses: refused, but pg_dump differs");
+    test.figure("unannounced losses rolled back", TRAPPED.join(", "));
 
     let digest = ended.digest()?;
-    let allowed = sample.boot(case, "allowed", &trapped).variable("SCHEMA_ALLOW_DESTRUCTIVE", &digest);
-    case.run(allowed).await?.expect_success(&format!("allowed by {digest}, the losses"))?;
+    let allowed = sample.boot(test, "allowed", &trapped).variable("SCHEMA_ALLOW_DESTRUCTIVE", &digest);
+    test.run(allowed).await?.expect_success(&format!("allowed by {digest}, the losses"))?;
     let left = trapped.value("select format('%s %s', to_regclass('visits'), (select count(*) from laps))").await?;
     ensure!(left == " 8", "allowed by {digest}, the table visits and the rows of laps are `{left}`");
 
     // The row for the new field is never inserted.
     database.execute(&trap("if new.field = 'wind' then return null; end if; return new;")).await?;
-    let before = content(case, &database).await?;
-    let ended = case.run(sample.boot(case, "diverged", &database)).await?;
+    let before = content(test, &database).await?;
+    let ended = test.run(sample.boot(test, "diverged", &database)).await?;
     let words = ["laps.wind", "rolled back"];
     ended.expect_failure(Phase::Schema, ExitCode::SchemaDiverged, &words)?;
-    case.line(ended.last_line());
-    ensure!(content(case, &database).await? == before, "not applied as planned, but pg_dump differs");
-    case.figure("exit code 44", "pg_dump identical before and after");
-    lossy_installation(case).await
+    test.line(ended.last_line());
+    ensure!(content(test, &database).await? == before, "not applied as planned, but pg_dump differs");
+    test.figure("exit code 44", "pg_dump identical before and after");
+    lossy_installation(test).await
 }
 
 /// Directus' installation destroys a table that does not belong to Directus.
-async fn lossy_installation(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.empty_database("installation").await?;
+async fn lossy_installation(test: &mut TestContext) -> anyhow::Result<()> {
+    let database = test.empty_database("installation").await?;
     let trap = "create function trap() returns event_trigger language plpgsql as $trap$ begin
             if to_regclass('public.directus_settings') is not null then drop table if exists sponsors; end if;
         end $trap$;
         create event trigger trap on ddl_command_end when tag in ('CREATE TABLE') execute function trap()";
     let sample = Sample::new()?.file("002_trap.sql", trap);
     for name in ["installation", "installation-again"] {
-        let ended = case.run(sample.boot(case, name, &database)).await?;
+        let ended = test.run(sample.boot(test, name, &database)).await?;
         let words = ["table sponsors (7 rows)", "rolled back"];
         ended.expect_failure(Phase::Bootstrap, ExitCode::SchemaRefused, &words)?;
-        case.line(ended.last_line());
+        test.line(ended.last_line());
         let left = "select format('%s %s', (select count(*) from sponsors), to_regclass('directus_settings'))";
         let left = database.value(left).await?;
         ensure!(left == "7 ", "after {name}, rows of sponsors and Directus' settings are `{left}`");
@@ -222,8 +223,8 @@ fn with_wind() -> anyhow::Result<Value> {
 }
 
 /// A dump without the state of sequences, which a rollback does not reset.
-async fn content(case: &Case, database: &Database) -> anyhow::Result<String> {
-    let dump = case.dump(database).await?;
+async fn content(test: &TestContext, database: &TestDatabase) -> anyhow::Result<String> {
+    let dump = test.dump(database).await?;
     Ok(dump.lines().filter(|line| !line.starts_with("SELECT pg_catalog.setval(")).collect::<Vec<_>>().join("\n"))
 }
 
@@ -236,18 +237,18 @@ const RELEASES: [(&str, &str); 2] = [
     ),
 ];
 
-async fn lock_is_kept(case: &mut Case) -> anyhow::Result<()> {
+async fn lock_is_kept(test: &mut TestContext) -> anyhow::Result<()> {
     for (index, (name, sql)) in RELEASES.into_iter().enumerate() {
-        let database = case.empty_database(&index.to_string()).await?;
+        let database = test.empty_database(&index.to_string()).await?;
         let first = Sample::new()?.file("002_releases.sql", sql);
-        let first = case.start(first.boot(case, &format!("first-{index}"), &database)).await?;
+        let first = test.start(first.boot(test, &format!("first-{index}"), &database)).await?;
         first.wait_until(&database, IN_SLOW_FILE).await.with_context(|| name.to_owned())?;
-        let second = Sample::new()?.file("002_quick.sql", "select 1").boot(case, &format!("second-{index}"), &database);
-        let ended = case.run(second.variable("BOOT_LOCK_TIMEOUT", "1")).await?;
+        let second = Sample::new()?.file("002_quick.sql", "select 1").boot(test, &format!("second-{index}"), &database);
+        let ended = test.run(second.variable("BOOT_LOCK_TIMEOUT", "1")).await?;
         ended
             .expect_failure(Phase::Lock, ExitCode::LockTimeout, &["another boot"])
             .with_context(|| format!("{name}, a second boot"))?;
-        case.line(format!("{name}: {}", ended.last_line()));
+        test.line(format!("{name}: {}", ended.last_line()));
 
         let began = Instant::now();
         let killed = database.value(&terminate_holder()).await?;
@@ -256,8 +257,8 @@ async fn lock_is_kept(case: &mut Case) -> anyhow::Result<()> {
         ended
             .expect_failure(Phase::DbInit, ExitCode::DatabaseLost, &["lock"])
             .with_context(|| format!("{name}, without its lock"))?;
-        case.line(ended.last_line());
-        case.figure(format!("{name}: lock lost to exit"), ui::seconds(began.elapsed()));
+        test.line(ended.last_line());
+        test.figure(format!("{name}: lock lost to exit"), ui::seconds(began.elapsed()));
         let half = database.value("select to_regclass('half')").await?;
         let recorded =
             database.value("select count(*) from boot.migrations where filename = '002_releases.sql'").await?;
@@ -278,9 +279,9 @@ fn terminate_holder() -> String {
 /// Time limit of a plan while a reader's transaction is open.
 const PLAN: Duration = Duration::from_secs(30);
 
-async fn rehearse(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.empty_database("main").await?;
-    case.run(Sample::new()?.boot(case, "first", &database)).await?.expect_success("the first boot")?;
+async fn rehearse(test: &mut TestContext) -> anyhow::Result<()> {
+    let database = test.empty_database("main").await?;
+    test.run(Sample::new()?.boot(test, "first", &database)).await?.expect_success("the first boot")?;
     database.execute(sample::ROWS).await?;
     let mut snapshot = with_wind()?;
     snapshot["fields"].as_array_mut().context("the snapshot has no fields")?.retain(|field| field["field"] != "notes");
@@ -289,8 +290,8 @@ async fn rehearse(case: &mut Case) -> anyhow::Result<()> {
         .file("003_loss.sql", "delete from sponsors where id > 4")
         .file("004_apart.sql", "-- no-transaction\nvacuum sponsors")
         .snapshot(snapshot);
-    let container = case.start(sample.container(case, "rehearsal", &database).command(["sleep", "600"])).await?;
-    let before = content(case, &database).await?;
+    let container = test.start(sample.container(test, "rehearsal", &database).command(["sleep", "600"])).await?;
+    let before = content(test, &database).await?;
 
     let mut reader = database.connect().await?;
     let reading = reader.transaction().await?;
@@ -299,13 +300,13 @@ async fn rehearse(case: &mut Case) -> anyhow::Result<()> {
     let plan = tokio::time::timeout(PLAN, container.json(&["plan", "--json"])).await;
     let (code, document) = plan.context("plan waits for a reader's transaction")??;
     ensure!(code == i64::from(ExitCode::SchemaRefused.code()), "plan ended with {code}: {document}");
-    case.figure("plan during a reader's open transaction", ui::seconds(began.elapsed()));
-    ensure!(content(case, &database).await? == before, "plan has changed the database");
+    test.figure("plan during a reader's open transaction", ui::seconds(began.elapsed()));
+    ensure!(content(test, &database).await? == before, "plan has changed the database");
     drop(reading);
 
     let rehearsal = ["plan", "--rehearse", "--timeout", "60", "--json"];
     let (code, document) = container.json(&rehearsal).await?;
-    ensure!(content(case, &database).await? == before, "the rehearsal has changed the database");
+    ensure!(content(test, &database).await? == before, "the rehearsal has changed the database");
     ensure!(code == i64::from(ExitCode::SchemaRefused.code()), "the rehearsal ended with {code}: {document}");
     for (list, words) in [
         ("losses", "table visits"),
@@ -318,19 +319,19 @@ async fn rehearse(case: &mut Case) -> anyhow::Result<()> {
         let lines = document[list].as_array().with_context(|| format!("the rehearsal has no {list}: {document}"))?;
         let line = lines.iter().filter_map(Value::as_str).find(|line| line.starts_with(words));
         let line = line.with_context(|| format!("the rehearsal's {list} do not contain {words}: {document}"))?;
-        case.line(format!("{list}: {line}"));
+        test.line(format!("{list}: {line}"));
     }
 
     let slow = Sample::new()?.file("002_slow.sql", "create table slow (id int);\nselect pg_sleep(600)");
-    let container = case.start(slow.container(case, "slow", &database).command(["sleep", "600"])).await?;
+    let container = test.start(slow.container(test, "slow", &database).command(["sleep", "600"])).await?;
     let began = Instant::now();
     let (code, output) = container.exec(&[BINARY, "plan", "--rehearse", "--timeout", "3"]).await?;
     let took = began.elapsed();
     ensure!(code == i64::from(ExitCode::SchemaFailed.code()), "the endless rehearsal ended with {code}: {output}");
     ensure!(took < Duration::from_secs(20), "with --timeout 3 the rehearsal took {}", ui::seconds(took));
     database.wait_until(&format!("not {IN_SLOW_FILE}")).await?;
-    ensure!(content(case, &database).await? == before, "the interrupted rehearsal has changed the database");
-    case.figure("a rehearsal with --timeout 3", ui::seconds(took));
+    ensure!(content(test, &database).await? == before, "the interrupted rehearsal has changed the database");
+    test.figure("a rehearsal with --timeout 3", ui::seconds(took));
     Ok(())
 }
 

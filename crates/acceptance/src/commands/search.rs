@@ -11,9 +11,9 @@ use testbed::ui;
 use testbed::workspace;
 
 /// Runs `search`.
-pub async fn run(flags: &grammar::Search) -> anyhow::Result<ExitCode> {
+pub async fn run(flags: &grammar::SearchFlags) -> anyhow::Result<ExitCode> {
     let engine = Engine::connect().await?;
-    let selection = search::Selection {
+    let selection = search::CaseSelection {
         seed: flags.seed,
         cases: if flags.case.is_some() { 1 } else { flags.cases },
         first: flags.case.unwrap_or(0),

@@ -5,16 +5,16 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use crate::sweep;
-use grammar::{Scenario, ValueEnum as _};
+use grammar::{SweepScenario, ValueEnum as _};
 use testbed::engine::Engine;
 use testbed::ui;
 use testbed::workspace;
 
 /// Runs `sweep`.
-pub async fn run(flags: &grammar::Sweep) -> anyhow::Result<ExitCode> {
+pub async fn run(flags: &grammar::SweepFlags) -> anyhow::Result<ExitCode> {
     let engine = Engine::connect().await?;
-    let density = if flags.full { sweep::Density::Full } else { sweep::Density::Sample(flags.sample) };
-    let scenarios = flags.only.as_ref().map_or(Scenario::value_variants(), std::slice::from_ref);
+    let density = if flags.full { sweep::SweepDensity::Full } else { sweep::SweepDensity::Sample(flags.sample) };
+    let scenarios = flags.only.as_ref().map_or(SweepScenario::value_variants(), std::slice::from_ref);
     let report = crate::sweep_all(&engine, &flags.image, scenarios, density, flags.jobs).await?;
     let folder = workspace::target_dir().join("sweep");
     std::fs::create_dir_all(&folder).with_context(|| format!("failed to create {folder}"))?;

@@ -3,19 +3,19 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use crate::{Check, Selection, Status};
+use crate::{Check, CheckSelection, CheckStatus};
 use testbed::engine::Engine;
 use testbed::ui;
 
 use testbed::image::{self, BuildOptions};
 
 /// Runs `verify`.
-pub async fn run(flags: &grammar::Verify) -> anyhow::Result<ExitCode> {
+pub async fn run(flags: &grammar::VerifyFlags) -> anyhow::Result<ExitCode> {
     if flags.list {
         ui::result(&crate::list());
         return Ok(ExitCode::SUCCESS);
     }
-    let checks = Selection { only: flags.only.clone(), skip: flags.skip.clone() }.checks()?;
+    let checks = CheckSelection { only: flags.only.clone(), skip: flags.skip.clone() }.checks()?;
     let engine = Engine::connect().await?;
     let tag = flags.image.as_deref().unwrap_or(grammar::DEFAULT_TAG);
     let began = Instant::now();
@@ -24,11 +24,11 @@ pub async fn run(flags: &grammar::Verify) -> anyhow::Result<ExitCode> {
         None => Some(crate::judge_build(&image::build(&engine, tag, BuildOptions::default()).await, began.elapsed())),
     };
     let report = match build {
-        Some(build) if build.status == Status::Fail => {
+        Some(build) if build.status == CheckStatus::Fail => {
             ui::error(&format!("the image does not build: {}", build.reason.as_deref().unwrap_or_default()));
             crate::without_image(&engine, tag, &checks, build).await?
         }
-        _ if flags.negative => return negative(flags, &engine, tag, &checks).await,
+        _ if flags.mutants => return mutants(flags, &engine, tag, &checks).await,
         build => crate::verify(&engine, tag, &checks, (flags.jobs, flags.keep), build).await?,
     };
     let folder = crate::folder();
@@ -50,20 +50,20 @@ pub async fn run(flags: &grammar::Verify) -> anyhow::Result<ExitCode> {
         );
         ui::result(&text);
     }
-    let strict = flags.strict && report.checks.iter().any(|check| check.status == Status::NotRun);
+    let strict = flags.strict && report.checks.iter().any(|check| check.status == CheckStatus::NotRun);
     Ok(if report.ok && !strict { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Runs the checks on images that are broken on purpose: each check must fail.
-async fn negative(
-    flags: &grammar::Verify,
+async fn mutants(
+    flags: &grammar::VerifyFlags,
     engine: &Engine,
     tag: &str,
     checks: &[&'static Check],
 ) -> anyhow::Result<ExitCode> {
-    let report = crate::negative(engine, tag, checks, flags.jobs).await?;
+    let report = crate::test_mutants(engine, tag, checks, flags.jobs).await?;
     let folder = crate::folder();
-    report.write(&folder.join("negative.json"))?;
+    report.write(&folder.join("mutants.json"))?;
     if flags.json {
         ui::json_result(&report)?;
     } else {

@@ -6,16 +6,16 @@ use std::io::Write as _;
 use anyhow::Context as _;
 
 use super::text;
-use crate::model::{CheckReport, Report, Status};
+use crate::model::{CheckReport, CheckStatus, VerifyReport};
 
 /// Maximum number of characters of a reason: GitHub truncates annotations at 4 kB. The report has the full text.
 const LONGEST: usize = 1_500;
 
 /// Writes annotations and the summary if this runs on a CI server.
-pub(crate) fn announce(report: &Report) -> anyhow::Result<()> {
+pub(crate) fn announce(report: &VerifyReport) -> anyhow::Result<()> {
     if ["GITHUB_ACTIONS", "GITEA_ACTIONS"].iter().any(|name| std::env::var(name).is_ok_and(|value| value == "true")) {
         // Runners read both streams; standard output is for results only.
-        eprint!("{}", annotations(report));
+        eprint!("{}", workflow_commands(report));
     }
     let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) else { return Ok(()) };
     let written = std::fs::OpenOptions::new().create(true).append(true).open(&path).and_then(|mut file| {
@@ -26,15 +26,15 @@ pub(crate) fn announce(report: &Report) -> anyhow::Result<()> {
 }
 
 /// A line for each check that did not pass.
-fn annotations(report: &Report) -> String {
+fn workflow_commands(report: &VerifyReport) -> String {
     report.checks.iter().filter_map(annotation).collect()
 }
 
 fn annotation(check: &CheckReport) -> Option<String> {
     let level = match check.status {
-        Status::Pass => return None,
-        Status::Fail => "error",
-        Status::NotRun => "warning",
+        CheckStatus::Pass => return None,
+        CheckStatus::Fail => "error",
+        CheckStatus::NotRun => "warning",
     };
     let title = property(&format!("{} {}", check.name, text::word(check.status)));
     let reason = text::plain(check.reason.as_deref().unwrap_or("no reason was given"));
@@ -54,7 +54,7 @@ fn property(text: &str) -> String {
 }
 
 /// The job's summary, in Markdown.
-fn summary(report: &Report) -> String {
+fn summary(report: &VerifyReport) -> String {
     let subject = &report.subject;
     let counts = report.summary;
     let sign = if report.ok { "✅" } else { "❌" };
@@ -72,7 +72,7 @@ fn summary(report: &Report) -> String {
         text += &format!("> {}\n\n", markdown(&text::capital(&note)));
     }
     text += "| | check | promise or reason | time |\n| --- | --- | --- | ---: |\n";
-    for status in [Status::Fail, Status::NotRun, Status::Pass] {
+    for status in [CheckStatus::Fail, CheckStatus::NotRun, CheckStatus::Pass] {
         for check in report.checks.iter().filter(|check| check.status == status) {
             let reason = text::first_line(check.reason.as_deref().unwrap_or(check.promise));
             let (name, reason) = (markdown(check.name), markdown(&reason));
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_failed_check_is_an_error_and_a_check_that_was_not_run_is_a_warning() {
-        let text = annotations(&fixture::report());
+        let text = workflow_commands(&fixture::report());
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 2, "{text}");
         assert!(lines[0].starts_with("::error title=postgres-killed failed::A boot whose PostgreSQL"), "{text}");

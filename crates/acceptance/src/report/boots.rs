@@ -2,16 +2,16 @@
 
 use maud::{Markup, html};
 
-use super::bars::{Boot, class, picture};
-use crate::model::{BootTimeline, Report};
+use super::timeline::{BootBar, class, picture};
+use crate::model::{BootTimeline, VerifyReport};
 
 /// The section; `None` if the report has no boot.
-pub(super) fn section(report: &Report) -> Option<Markup> {
+pub(super) fn section(report: &VerifyReport) -> Option<Markup> {
     let all = report
         .checks
         .iter()
-        .flat_map(|check| check.evidence.boots.iter().map(|timeline| Boot { check: check.name, timeline }));
-    let (mut main, mut others): (Vec<Boot<'_>>, Vec<_>) =
+        .flat_map(|check| check.evidence.boots.iter().map(|timeline| BootBar { check: check.name, timeline }));
+    let (mut main, mut others): (Vec<BootBar<'_>>, Vec<_>) =
         all.filter(|boot| !boot.timeline.phases.is_empty()).partition(|boot| is_plain(boot.timeline));
     if main.is_empty() {
         std::mem::swap(&mut main, &mut others);
@@ -45,7 +45,7 @@ fn is_plain(boot: &BootTimeline) -> bool {
 }
 
 /// The same boots as a table, which is also the legend and has the phases that are too short for a label.
-fn table(boots: &[Boot<'_>]) -> Markup {
+fn table(boots: &[BootBar<'_>]) -> Markup {
     let mut phases: Vec<&str> = Vec::new();
     for phase in boots.iter().flat_map(|boot| &boot.timeline.phases) {
         if !phases.contains(&phase.phase.as_str()) {
@@ -79,7 +79,7 @@ fn table(boots: &[Boot<'_>]) -> Markup {
 }
 
 /// Duration of a phase in milliseconds, if the boot completed it.
-fn duration(boot: &Boot<'_>, phase: &str) -> Option<u64> {
+fn duration(boot: &BootBar<'_>, phase: &str) -> Option<u64> {
     boot.timeline.phases.iter().find(|done| done.phase == phase).map(|done| done.ms)
 }
 

@@ -3,22 +3,22 @@
 use maud::{Markup, html};
 
 use super::text;
-use crate::model::{BootTimeline, CheckReport, Evidence, LogExcerpt, Status};
+use crate::model::{BootTimeline, CheckReport, CheckStatus, Evidence, LogExcerpt};
 
 /// The details of a check, which are folded unless it failed.
 pub(super) fn details(check: &CheckReport) -> Markup {
     let Evidence { figures, lines, boots, pictures } = &check.evidence;
     html! {
-        details.check .(class(check.status)) #(format!("check-{}", check.name)) open[check.status == Status::Fail] {
+        details.check .(class(check.status)) #(format!("check-{}", check.name)) open[check.status == CheckStatus::Fail] {
             summary {
                 (badge(check.status)) " "
                 span.name { (check.name) } " "
                 span.took { (text::seconds(check.seconds)) }
                 span.promise { (check.promise) }
-                @if check.status == Status::NotRun { (first_line(check)) }
+                @if check.status == CheckStatus::NotRun { (first_line(check)) }
             }
             div.body {
-                @if check.status != Status::NotRun { (first_line(check)) }
+                @if check.status != CheckStatus::NotRun { (first_line(check)) }
                 (other_lines(check))
                 @if !figures.is_empty() {
                     div.scroll { table {
@@ -49,7 +49,7 @@ pub(super) fn details(check: &CheckReport) -> Markup {
 }
 
 /// The verdict as a colour, a sign and a word.
-pub(super) fn badge(status: Status) -> Markup {
+pub(super) fn badge(status: CheckStatus) -> Markup {
     html! { span.badge .(class(status)) { (text::sign(status)) " " (text::word(status)) } }
 }
 
@@ -90,11 +90,11 @@ fn log(lines: &[String]) -> Markup {
     html! { pre tabindex="0" { (text::plain(&lines.join("\n"))) } }
 }
 
-fn class(status: Status) -> &'static str {
+fn class(status: CheckStatus) -> &'static str {
     match status {
-        Status::Pass => "pass",
-        Status::Fail => "fail",
-        Status::NotRun => "not-run",
+        CheckStatus::Pass => "pass",
+        CheckStatus::Fail => "fail",
+        CheckStatus::NotRun => "not-run",
     }
 }
 

@@ -1,9 +1,9 @@
 //! A report with everything that can go wrong when it is rendered.
 
-use crate::critical_path::critical_path;
+use crate::critical_path::longest_chain;
 use crate::model::{
-    BootTimeline, CheckReport, Evidence, Figure, LogExcerpt, Machine, PhaseTime, Picture, Report, Status, Subject,
-    Summary,
+    BootTimeline, CheckReport, CheckStatus, EngineMachine, Evidence, EvidenceFigure, LogExcerpt, PhaseTime, Picture,
+    Summary, TestedImage, VerifyReport,
 };
 
 /// A picture of one pixel.
@@ -15,34 +15,34 @@ pub(super) const NASTY: &str =
     "it printed <script>alert(\"1\")</script>: 100% of a|b & \u{1b}[31mrot\u{1b}[0m\nand more";
 
 /// A report with passed, failed and skipped checks, nasty characters, three kinds of boots, and a picture.
-pub(crate) fn report() -> Report {
+pub(crate) fn report() -> VerifyReport {
     let cold = [0, 23, 1, 71, 5_072, 652, 13, 0];
     let warm = [0, 19, 1, 4, 1_310, 402, 5, 0];
     let checks = vec![
         check(
             "image",
-            Status::Pass,
+            CheckStatus::Pass,
             0.0,
             0.4,
             Evidence {
-                figures: vec![Figure::new("size", "713.2 MB"), Figure::new("over its base", "2.5 MB")],
+                figures: vec![EvidenceFigure::new("size", "713.2 MB"), EvidenceFigure::new("over its base", "2.5 MB")],
                 ..Evidence::default()
             },
         ),
         check(
             "fresh-boot",
-            Status::Pass,
+            CheckStatus::Pass,
             0.0,
             14.2,
             Evidence {
-                figures: vec![Figure::new("container start to healthy", "8.2 s")],
+                figures: vec![EvidenceFigure::new("container start to healthy", "8.2 s")],
                 boots: vec![boot("cold", &cold, Some(8_210))],
                 ..Evidence::default()
             },
         ),
         check(
             "warm-boot",
-            Status::Pass,
+            CheckStatus::Pass,
             0.41,
             21.9,
             Evidence { boots: vec![boot("warm", &warm, Some(4_100))], ..Evidence::default() },
@@ -59,11 +59,14 @@ pub(crate) fn report() -> Report {
             }],
             ..check(
                 "postgres-killed",
-                Status::Fail,
+                CheckStatus::Fail,
                 14.25,
                 48.3,
                 Evidence {
-                    figures: vec![Figure::new("exit code", "1"), Figure::new("<b>expected</b>", "23 & \"no\" other")],
+                    figures: vec![
+                        EvidenceFigure::new("exit code", "1"),
+                        EvidenceFigure::new("<b>expected</b>", "23 & \"no\" other"),
+                    ],
                     lines: vec!["[entrypoint] 4/8 db-init failed: the connection was lost (exit 23)".to_owned()],
                     boots: vec![boot("cut off", &cold[..4], None)],
                     ..Evidence::default()
@@ -74,7 +77,7 @@ pub(crate) fn report() -> Report {
             reason: Some("there is no Chromium: `cargo xtask setup --yes` installs it".to_owned()),
             ..check(
                 "admin-ui",
-                Status::NotRun,
+                CheckStatus::NotRun,
                 22.4,
                 0.0,
                 Evidence {
@@ -84,13 +87,13 @@ pub(crate) fn report() -> Report {
             )
         },
     ];
-    Report {
-        schema: Report::SCHEMA,
+    VerifyReport {
+        schema: VerifyReport::SCHEMA,
         run: "trm-run-verify-host-42".to_owned(),
         began: "2026-06-01T01:01:01Z".to_owned(),
         seconds: 63.1,
         ok: false,
-        subject: Subject {
+        subject: TestedImage {
             image: "trm-directus:dev".to_owned(),
             image_id: format!("sha256:{}", "0123456789abcdef".repeat(4)),
             image_digest: Some(format!("localhost:5000/trm@sha256:{}", "fedcba9876543210".repeat(4))),
@@ -101,14 +104,14 @@ pub(crate) fn report() -> Report {
             database: "trm-standin/timescaledb-ha:pg16.6-ts2.17.2-all".to_owned(),
             database_is_stand_in: true,
         },
-        machine: Machine { engine: "28.5.1".to_owned(), cores: 2, jobs: 2 },
+        machine: EngineMachine { engine: "28.5.1".to_owned(), cores: 2, jobs: 2 },
         summary: Summary::of(&checks),
-        critical_path: critical_path(&checks),
+        critical_path: longest_chain(&checks),
         checks,
     }
 }
 
-fn check(name: &'static str, status: Status, began: f64, seconds: f64, evidence: Evidence) -> CheckReport {
+fn check(name: &'static str, status: CheckStatus, began: f64, seconds: f64, evidence: Evidence) -> CheckReport {
     let promise = match name {
         "image" => "The image is at most 35 MB larger than its base.",
         "fresh-boot" => "A first boot applies every migration and the snapshot, and serves.",

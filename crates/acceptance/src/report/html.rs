@@ -2,24 +2,24 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{Pictures, boots, check, run, text};
-use crate::model::{CheckReport, Report, Status};
+use super::{Pictures, boots, check, schedule, text};
+use crate::model::{CheckReport, CheckStatus, VerifyReport};
 use testbed::ui;
 
 const STYLE: &str = include_str!("style.css");
 
 /// The page of a report.
-pub(super) fn page(report: &Report, pictures: &Pictures) -> String {
+pub(super) fn page(report: &VerifyReport, pictures: &Pictures) -> String {
     let verdict = text::verdict(report);
     let body = html! {
         (header(report, &verdict))
         main {
-            (group(report, Status::Fail, "Failed"))
-            (group(report, Status::NotRun, "Not run"))
+            (group(report, CheckStatus::Fail, "Failed"))
+            (group(report, CheckStatus::NotRun, "Not run"))
             @if let Some(section) = boots::section(report) { (section) }
             (screenshots(report, pictures))
-            (group(report, Status::Pass, "Passed"))
-            @if let Some(section) = run::section(report) { (section) }
+            (group(report, CheckStatus::Pass, "Passed"))
+            @if let Some(section) = schedule::section(report) { (section) }
         }
         footer { p { "Run " code { (report.run) } ", version " (report.schema) " of " code { "report.json" } "." } }
     };
@@ -44,9 +44,9 @@ pub(crate) fn document(title: &str, body: &Markup) -> String {
     page.into_string()
 }
 
-fn header(report: &Report, verdict: &str) -> Markup {
+fn header(report: &VerifyReport, verdict: &str) -> Markup {
     let (subject, machine, counts) = (&report.subject, &report.machine, report.summary);
-    let sign = if report.ok { text::sign(Status::Pass) } else { text::sign(Status::Fail) };
+    let sign = if report.ok { text::sign(CheckStatus::Pass) } else { text::sign(CheckStatus::Fail) };
     html! {
         header.(if report.ok { "pass" } else { "fail" }) {
             p.what { "Acceptance of " strong { (subject.image) } }
@@ -66,7 +66,7 @@ fn header(report: &Report, verdict: &str) -> Markup {
         }
         ul.counts aria-label="Checks by verdict" {
             @for (status, count) in
-                [(Status::Pass, counts.pass), (Status::Fail, counts.fail), (Status::NotRun, counts.not_run)] {
+                [(CheckStatus::Pass, counts.pass), (CheckStatus::Fail, counts.fail), (CheckStatus::NotRun, counts.not_run)] {
                 li { strong { (count) } " " (check::badge(status)) }
             }
         }
@@ -95,7 +95,7 @@ fn fact(name: &str, value: &str) -> Markup {
 }
 
 /// The checks with one status, in the order of the acceptance list.
-fn group(report: &Report, status: Status, title: &str) -> Markup {
+fn group(report: &VerifyReport, status: CheckStatus, title: &str) -> Markup {
     let checks: Vec<&CheckReport> = report.checks.iter().filter(|check| check.status == status).collect();
     let id = title.to_lowercase().replace(' ', "-");
     html! {
@@ -108,7 +108,7 @@ fn group(report: &Report, status: Status, title: &str) -> Markup {
     }
 }
 
-fn screenshots(report: &Report, pictures: &Pictures) -> Markup {
+fn screenshots(report: &VerifyReport, pictures: &Pictures) -> Markup {
     let named: Vec<_> = report.checks.iter().flat_map(|check| &check.evidence.pictures).collect();
     html! {
         @if !named.is_empty() {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Property, Report as Junit, TestCase, TestCaseStatus, TestSuite};
 
 use super::text;
-use crate::model::{CheckReport, Report, Status};
+use crate::model::{CheckReport, CheckStatus, VerifyReport};
 
 /// The report as JUnit XML.
-pub(super) fn junit(report: &Report) -> anyhow::Result<String> {
+pub(super) fn to_xml(report: &VerifyReport) -> anyhow::Result<String> {
     let subject = &report.subject;
     let mut suite = TestSuite::new("verify");
     suite.set_time(Duration::from_secs_f64(report.seconds));
@@ -34,14 +34,14 @@ pub(super) fn junit(report: &Report) -> anyhow::Result<String> {
 fn case(check: &CheckReport) -> TestCase {
     let reason = text::plain(check.reason.as_deref().unwrap_or_default());
     let mut status = match check.status {
-        Status::Pass => TestCaseStatus::success(),
-        Status::Fail => TestCaseStatus::non_success(NonSuccessKind::Failure),
-        Status::NotRun => TestCaseStatus::skipped(),
+        CheckStatus::Pass => TestCaseStatus::success(),
+        CheckStatus::Fail => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        CheckStatus::NotRun => TestCaseStatus::skipped(),
     };
-    if check.status != Status::Pass {
+    if check.status != CheckStatus::Pass {
         status.set_message(reason.clone());
     }
-    if check.status == Status::Fail {
+    if check.status == CheckStatus::Fail {
         status.set_type("broken promise").set_description(format!("{}\n{reason}", check.promise));
     }
     let mut case = TestCase::new(check.name, status);
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_failed_check_has_its_reason_and_logs_and_a_skipped_check_its_reason() {
-        let xml = junit(&fixture::report()).unwrap();
+        let xml = to_xml(&fixture::report()).unwrap();
         assert!(xml.contains("tests=\"5\" skipped=\"1\" errors=\"0\" failures=\"1\""), "{xml}");
         assert!(xml.contains(r#"<failure message="it printed &lt;script&gt;alert("#), "{xml}");
         assert!(xml.contains("--- last log lines of directus"), "{xml}");
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn the_xml_is_read_back_without_loss_and_has_no_forbidden_character() {
-        let xml = junit(&fixture::report()).unwrap();
+        let xml = to_xml(&fixture::report()).unwrap();
         assert!(xml.chars().all(|char| !char.is_control() || char == '\n'), "{xml}");
         let read = Junit::deserialize_from_str(&xml).unwrap();
         let cases = &read.test_suites[0].test_cases;

@@ -1,15 +1,15 @@
 //! The forms of a report: each module turns the report into text, and this one writes the files.
 
 mod annotations;
-mod bars;
 mod boots;
 mod check;
 #[cfg(test)]
 pub(super) mod fixture;
 mod html;
 mod junit;
-mod run;
+mod schedule;
 mod text;
+mod timeline;
 
 use std::collections::BTreeMap;
 
@@ -20,17 +20,17 @@ use camino::Utf8Path;
 pub(crate) use self::annotations::announce;
 pub(crate) use self::html::document;
 pub(crate) use self::text::waited_for;
-use super::model::Report;
+use super::model::VerifyReport;
 
 /// `data:` URIs of pictures, by the name of their file.
 type Pictures = BTreeMap<String, String>;
 
 /// Writes every form of the report into a folder.
-pub(crate) fn write(report: &Report, folder: &Utf8Path) -> anyhow::Result<()> {
+pub(crate) fn write(report: &VerifyReport, folder: &Utf8Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("failed to create {folder}"))?;
     for (name, content) in [
         ("report.json", format!("{}\n", serde_json::to_string_pretty(report)?)),
-        ("junit.xml", junit::junit(report)?),
+        ("junit.xml", junit::to_xml(report)?),
         ("report.html", html::page(report, &pictures(report, folder))),
     ] {
         let path = folder.join(name);
@@ -40,7 +40,7 @@ pub(crate) fn write(report: &Report, folder: &Utf8Path) -> anyhow::Result<()> {
 }
 
 /// The pictures whose files exist; the page names the missing ones.
-fn pictures(report: &Report, folder: &Utf8Path) -> Pictures {
+fn pictures(report: &VerifyReport, folder: &Utf8Path) -> Pictures {
     let named = report.checks.iter().flat_map(|check| &check.evidence.pictures);
     named
         .filter_map(|picture| {

@@ -1,6 +1,6 @@
 //! Texts and numbers that all forms of the report share.
 
-use crate::model::{Report, Status};
+use crate::model::{CheckStatus, VerifyReport};
 
 /// Strips terminal colours and all control characters except line breaks and tabs.
 pub(super) fn plain(text: &str) -> String {
@@ -9,25 +9,25 @@ pub(super) fn plain(text: &str) -> String {
 }
 
 /// The status in words.
-pub(super) fn word(status: Status) -> &'static str {
+pub(super) fn word(status: CheckStatus) -> &'static str {
     match status {
-        Status::Pass => "passed",
-        Status::Fail => "failed",
-        Status::NotRun => "not run",
+        CheckStatus::Pass => "passed",
+        CheckStatus::Fail => "failed",
+        CheckStatus::NotRun => "not run",
     }
 }
 
 /// The status as a sign, for readers who do not see colours.
-pub(super) fn sign(status: Status) -> &'static str {
+pub(super) fn sign(status: CheckStatus) -> &'static str {
     match status {
-        Status::Pass => "✓",
-        Status::Fail => "✗",
-        Status::NotRun => "–",
+        CheckStatus::Pass => "✓",
+        CheckStatus::Fail => "✗",
+        CheckStatus::NotRun => "–",
     }
 }
 
 /// The verdict in one line.
-pub(super) fn verdict(report: &Report) -> String {
+pub(super) fn verdict(report: &VerifyReport) -> String {
     let summary = report.summary;
     match (summary.fail, summary.not_run) {
         (0, 0) => format!("All {} checks passed", summary.pass),
@@ -37,7 +37,7 @@ pub(super) fn verdict(report: &Report) -> String {
 }
 
 /// The checks that the run waited for and their durations, in one line; `None` if all took less than 0.1 s.
-pub(crate) fn waited_for(report: &Report) -> Option<String> {
+pub(crate) fn waited_for(report: &VerifyReport) -> Option<String> {
     let checks = report.critical_path.iter().filter_map(|name| report.checks.iter().find(|check| check.name == *name));
     let long = checks.filter(|check| check.seconds >= 0.1);
     let path: Vec<String> = long.map(|check| format!("{} ({})", check.name, seconds(check.seconds))).collect();
@@ -45,7 +45,7 @@ pub(crate) fn waited_for(report: &Report) -> Option<String> {
 }
 
 /// A note about stand-ins, if there were any: the verdict does not hold for upstream's images then.
-pub(super) fn stand_ins(report: &Report) -> Option<String> {
+pub(super) fn stand_ins(report: &VerifyReport) -> Option<String> {
     let subject = &report.subject;
     let base = subject.base_is_stand_in.then(|| format!("the base image {}", subject.base));
     let database = subject.database_is_stand_in.then(|| format!("the database {}", subject.database));

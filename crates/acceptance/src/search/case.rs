@@ -32,7 +32,7 @@ impl List {
 /// The folder of a SQL file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Folder {
+pub(super) enum SqlFolder {
     DbInit,
     PostSchema,
 }
@@ -40,7 +40,7 @@ pub(super) enum Folder {
 /// One edit. Entries of a snapshot are named `articles` or `articles.title`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "edit", rename_all = "kebab-case")]
-pub(super) enum Edit {
+pub(super) enum SearchEdit {
     /// Sets a value in an entry of the snapshot and creates missing objects on the path.
     Set {
         list: List,
@@ -80,7 +80,7 @@ pub(super) enum Edit {
     },
     /// A new SQL file. `changes` names the columns whose values it changes without loss: `sites.name`, `sites.*`.
     Sql {
-        folder: Folder,
+        folder: SqlFolder,
         text: String,
         changes: Vec<String>,
     },
@@ -88,10 +88,10 @@ pub(super) enum Edit {
 
 /// Edits, and their origin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Case {
+pub(super) struct SearchCase {
     /// For example `seed 7, case 3`, or the name of a fixed case.
     pub(super) name: String,
-    pub(super) edits: Vec<Edit>,
+    pub(super) edits: Vec<SearchEdit>,
 }
 
 /// A SQL file of a case.
@@ -99,7 +99,7 @@ pub(super) struct Case {
 pub(super) struct File {
     /// Path relative to db-init.
     pub(super) path: String,
-    pub(super) folder: Folder,
+    pub(super) folder: SqlFolder,
     pub(super) text: String,
     pub(super) changes: Vec<String>,
 }
@@ -111,13 +111,13 @@ impl File {
     }
 }
 
-impl fmt::Display for Case {
+impl fmt::Display for SearchCase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&serde_json::to_string(self).unwrap_or_default())
     }
 }
 
-impl Case {
+impl SearchCase {
     /// Applies the edits to a copy of `base`. Edits of missing entries have no effect.
     ///
     /// # Errors
@@ -127,16 +127,16 @@ impl Case {
         for edit in &self.edits {
             edit.apply(&mut snapshot).with_context(|| format!("failed to apply {}", self.name))?;
         }
-        let wrapped = self.edits.contains(&Edit::Envelope);
+        let wrapped = self.edits.contains(&SearchEdit::Envelope);
         Ok(if wrapped { serde_json::json!({ "data": snapshot }) } else { snapshot })
     }
 
     /// Returns the SQL files, in the order in which a boot applies them.
     pub(super) fn files(&self) -> Vec<File> {
         let mut files = Vec::new();
-        for (folder, prefix) in [(Folder::DbInit, ""), (Folder::PostSchema, "post-schema/")] {
+        for (folder, prefix) in [(SqlFolder::DbInit, ""), (SqlFolder::PostSchema, "post-schema/")] {
             let of_folder = self.edits.iter().filter_map(|edit| match edit {
-                Edit::Sql { folder: of, text, changes } if *of == folder => Some((text, changes)),
+                SearchEdit::Sql { folder: of, text, changes } if *of == folder => Some((text, changes)),
                 _ => None,
             });
             for (index, (text, changes)) in of_folder.enumerate() {
@@ -149,12 +149,14 @@ impl Case {
 
     /// Returns the SQL to run before the boot.
     pub(super) fn live(&self) -> impl Iterator<Item = &str> {
-        self.edits.iter().filter_map(|edit| if let Edit::Live { sql, .. } = edit { Some(sql.as_str()) } else { None })
+        self.edits
+            .iter()
+            .filter_map(|edit| if let SearchEdit::Live { sql, .. } = edit { Some(sql.as_str()) } else { None })
     }
 
     /// Returns true if all edits are SQL files.
     pub(super) fn is_sql_only(&self) -> bool {
-        self.edits.iter().all(|edit| matches!(edit, Edit::Sql { .. }))
+        self.edits.iter().all(|edit| matches!(edit, SearchEdit::Sql { .. }))
     }
 }
 
@@ -182,10 +184,10 @@ fn retain(snapshot: &mut Value, list: List, keep: impl Fn(&Value) -> bool) {
     }
 }
 
-impl Edit {
+impl SearchEdit {
     fn apply(&self, snapshot: &mut Value) -> anyhow::Result<()> {
         match self {
-            Edit::Set { list, entry, path, value } => {
+            SearchEdit::Set { list, entry, path, value } => {
                 let Some(mut at) = find(snapshot, *list, entry) else { return Ok(()) };
                 for key in path {
                     if !at.is_object() && !at.is_array() {
@@ -201,7 +203,7 @@ impl Edit {
                 }
                 *at = value.clone();
             }
-            Edit::Remove { list, entry, path } => {
+            SearchEdit::Remove { list, entry, path } => {
                 let Some((last, parents)) = path.split_last() else {
                     retain(snapshot, *list, |other| name_of(other) != *entry);
                     return Ok(());
@@ -225,29 +227,29 @@ impl Edit {
                     other => drop(other.as_object_mut().and_then(|object| object.remove(last))),
                 }
             }
-            Edit::Add { list, value } => match list_mut(snapshot, *list) {
+            SearchEdit::Add { list, value } => match list_mut(snapshot, *list) {
                 // Two edits may add the same entry.
                 Some(entries) if entries.iter().any(|entry| name_of(entry) == name_of(value)) => {}
                 Some(entries) => entries.push(value.clone()),
                 None => {}
             },
-            Edit::RemoveList { list } => {
+            SearchEdit::RemoveList { list } => {
                 let Some(object) = snapshot.as_object_mut() else { bail!("the snapshot is not an object") };
                 object.remove(list.key());
             }
-            Edit::RemoveCollection { collection } => {
+            SearchEdit::RemoveCollection { collection } => {
                 retain(snapshot, List::Collections, |entry| entry["collection"] != **collection);
                 retain(snapshot, List::Fields, |entry| entry["collection"] != **collection);
                 retain(snapshot, List::Relations, |entry| {
                     entry["collection"] != **collection && entry["related_collection"] != **collection
                 });
             }
-            Edit::RemoveField { collection, field } => {
+            SearchEdit::RemoveField { collection, field } => {
                 let name = format!("{collection}.{field}");
                 retain(snapshot, List::Fields, |entry| name_of(entry) != name);
                 retain(snapshot, List::Relations, |entry| name_of(entry) != name);
             }
-            Edit::Envelope | Edit::Live { .. } | Edit::Sql { .. } => {}
+            SearchEdit::Envelope | SearchEdit::Live { .. } | SearchEdit::Sql { .. } => {}
         }
         Ok(())
     }
@@ -271,8 +273,8 @@ mod tests {
         })
     }
 
-    fn edited(edit: Edit) -> Value {
-        Case { name: String::new(), edits: vec![edit] }.snapshot(&base()).expect("a legal edit")
+    fn edited(edit: SearchEdit) -> Value {
+        SearchCase { name: String::new(), edits: vec![edit] }.snapshot(&base()).expect("a legal edit")
     }
 
     fn words(path: &[&str]) -> Vec<String> {
@@ -283,26 +285,29 @@ mod tests {
     fn values_are_set_and_keys_are_removed_at_any_depth() {
         let (list, entry) = (List::Collections, "laps".to_owned());
         let path = words(&["meta", "translations", "0", "plural"]);
-        let set = edited(Edit::Set { list, entry: entry.clone(), path, value: json!("Laps") });
+        let set = edited(SearchEdit::Set { list, entry: entry.clone(), path, value: json!("Laps") });
         assert_eq!(set["collections"][0]["meta"]["translations"][0]["plural"], "Laps");
         let path = words(&["meta", "translations", "0", "language"]);
-        let removed = edited(Edit::Remove { list, entry, path });
+        let removed = edited(SearchEdit::Remove { list, entry, path });
         assert_eq!(removed["collections"][0]["meta"]["translations"], json!([{}]));
     }
 
     #[test]
     fn a_field_is_removed_with_its_relation_and_a_collection_with_its_fields() {
-        let snapshot = edited(Edit::RemoveField { collection: "laps".to_owned(), field: "speed".to_owned() });
+        let snapshot = edited(SearchEdit::RemoveField { collection: "laps".to_owned(), field: "speed".to_owned() });
         assert_eq!((&snapshot["fields"], &snapshot["relations"]), (&json!([]), &json!([])));
-        let snapshot = edited(Edit::RemoveCollection { collection: "laps".to_owned() });
+        let snapshot = edited(SearchEdit::RemoveCollection { collection: "laps".to_owned() });
         assert_eq!((&snapshot["collections"], &snapshot["fields"]), (&json!([]), &json!([])));
     }
 
     #[test]
     fn a_case_survives_the_round_trip_through_json() {
-        let sql = Edit::Sql { folder: Folder::PostSchema, text: "select 1".to_owned(), changes: Vec::new() };
-        let case = Case { name: "one".to_owned(), edits: vec![Edit::RemoveList { list: List::SystemFields }, sql] };
-        assert_eq!(serde_json::from_str::<Case>(&case.to_string()).expect("its own form"), case);
+        let sql = SearchEdit::Sql { folder: SqlFolder::PostSchema, text: "select 1".to_owned(), changes: Vec::new() };
+        let case = SearchCase {
+            name: "one".to_owned(),
+            edits: vec![SearchEdit::RemoveList { list: List::SystemFields }, sql],
+        };
+        assert_eq!(serde_json::from_str::<SearchCase>(&case.to_string()).expect("its own form"), case);
         assert_eq!(case.files()[0].path, "post-schema/101_case.sql");
     }
 }

@@ -3,11 +3,16 @@
 use serde_json::Value;
 
 use super::case::{List, name_of, text};
-use super::state::{Row, State, Table};
+use super::state::{DatabaseState, Row, StateTable};
 
 /// Returns the properties of the snapshot that the database does not have, except for those that a warning in the log
 /// explains. `before` is the state without the boot's schema phase: keys that the snapshot lacks keep their value.
-pub(super) fn contradictions(snapshot: &Value, before: &State, after: &State, log: &[String]) -> Vec<String> {
+pub(super) fn contradictions(
+    snapshot: &Value,
+    before: &DatabaseState,
+    after: &DatabaseState,
+    log: &[String],
+) -> Vec<String> {
     let snapshot = snapshot.get("data").unwrap_or(snapshot);
     let mut found = Vec::new();
     for (list, table) in [
@@ -45,7 +50,7 @@ fn is_explained(log: &[String], name: &str) -> bool {
 }
 
 /// Returns Directus' row about an entry.
-fn row<'a>(state: &'a State, table: &str, name: &str) -> Option<&'a Row> {
+fn row<'a>(state: &'a DatabaseState, table: &str, name: &str) -> Option<&'a Row> {
     let keys: &[&str] = match table {
         "directus_collections" => &["collection"],
         "directus_fields" => &["collection", "field"],
@@ -58,7 +63,7 @@ fn row<'a>(state: &'a State, table: &str, name: &str) -> Option<&'a Row> {
 }
 
 /// Returns the differences between `meta` of an entry and its row, `new`, in a table of Directus.
-fn meta(entry: &Value, table: Option<&Table>, old: Option<&Row>, new: Option<&Row>) -> Vec<String> {
+fn meta(entry: &Value, table: Option<&StateTable>, old: Option<&Row>, new: Option<&Row>) -> Vec<String> {
     let name = name_of(entry);
     let wanted = entry.get("meta").and_then(Value::as_object);
     let Some(new) = new else {
@@ -87,7 +92,7 @@ fn meta(entry: &Value, table: Option<&Table>, old: Option<&Row>, new: Option<&Ro
     found
 }
 
-fn is_not_null(table: Option<&Table>, column: &str) -> bool {
+fn is_not_null(table: Option<&StateTable>, column: &str) -> bool {
     table.is_some_and(|table| table.columns.values().any(|other| other.name == column && other.not_null))
 }
 
@@ -112,7 +117,7 @@ fn unquoted(value: &Value) -> String {
 }
 
 /// Returns the differences between `schema` of a field and its column.
-fn column(field: &Value, after: &State) -> Vec<String> {
+fn column(field: &Value, after: &DatabaseState) -> Vec<String> {
     let schema = &field["schema"];
     let (collection, name) = (text(field, "collection"), text(field, "field"));
     let (Some(schema), Some(table)) = (schema.as_object(), after.table(collection)) else { return Vec::new() };
@@ -149,7 +154,7 @@ fn column(field: &Value, after: &State) -> Vec<String> {
 }
 
 /// Returns true if a unique constraint or index (`unique`), or an index that is not unique, covers this column alone.
-fn has_rule(state: &State, table: &Table, column: &str, unique: bool) -> bool {
+fn has_rule(state: &DatabaseState, table: &StateTable, column: &str, unique: bool) -> bool {
     state.rules.iter().any(|rule| {
         let is_unique = rule.kind == "u" || rule.definition.starts_with("CREATE UNIQUE");
         rule.table == table.name && rule.columns.len() == 1 && rule.columns[0] == column && is_unique == unique && ["u", "i"].contains(&rule.kind.as_str())
@@ -158,7 +163,7 @@ fn has_rule(state: &State, table: &Table, column: &str, unique: bool) -> bool {
     })
 }
 
-fn foreign_key(relation: &Value, after: &State) -> Option<String> {
+fn foreign_key(relation: &Value, after: &DatabaseState) -> Option<String> {
     let schema = relation["schema"].as_object()?;
     let target = relation["related_collection"].as_str()?;
     let (table, column) = (relation["collection"].as_str()?, relation["field"].as_str()?);

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 
-use super::case::Case;
+use super::case::SearchCase;
 
 const CASES: &[&str] = &[
     include_str!("cases/cast-and-declared-column.json"),
@@ -22,7 +22,7 @@ const CASES: &[&str] = &[
 ];
 
 /// Parses all fixed cases.
-pub(super) fn cases() -> anyhow::Result<Vec<Case>> {
+pub(super) fn cases() -> anyhow::Result<Vec<SearchCase>> {
     CASES.iter().map(|text| serde_json::from_str(text).context("failed to parse a fixed case")).collect()
 }
 

@@ -4,26 +4,26 @@ use anyhow::{Context as _, bail, ensure};
 use contract::{Event, ExitCode, LogLine, Phase};
 use serde_json::Value;
 
-use super::case::{Case, File, Folder};
+use super::case::{File, SearchCase, SqlFolder};
 use super::described;
-use super::oracle::{By, Lost, canonical, losses};
+use super::oracle::{By, StateLoss, canonical, losses};
 use super::permits::Permits;
-use super::state::{Row, State};
-use crate::container::Ended;
+use super::state::{DatabaseState, Row};
+use crate::container::EndedContainer;
 
 /// The case, and the states that a boot's result is compared with.
 pub(super) struct Judge<'a> {
-    pub(super) case: &'a Case,
+    pub(super) case: &'a SearchCase,
     pub(super) snapshot: &'a Value,
     pub(super) files: &'a [File],
     /// State immediately before the boot.
-    pub(super) before: &'a State,
+    pub(super) before: &'a DatabaseState,
     /// State after each SQL file when PostgreSQL alone runs it, or its error. The list ends with the first error.
-    pub(super) steps: &'a [Result<State, String>],
+    pub(super) steps: &'a [Result<DatabaseState, String>],
 }
 
 /// The end of a boot.
-pub(super) struct Verdict {
+pub(super) struct BootVerdict {
     pub(super) exit: ExitCode,
     pub(super) phase: Phase,
     pub(super) message: String,
@@ -33,13 +33,13 @@ pub(super) struct Verdict {
 ///
 /// # Errors
 /// If the last line does not agree with the exit code, or no case may end with this code.
-pub(super) fn verdict(ended: &Ended) -> anyhow::Result<Verdict> {
+pub(super) fn verdict(ended: &EndedContainer) -> anyhow::Result<BootVerdict> {
     let exit = ExitCode::from_code(ended.code)
         .with_context(|| format!("unknown exit code {}: {}", ended.code, ended.last_line()))?;
     let mut lines = ended.lines.iter().filter_map(|line| LogLine::parse(line));
     if exit == ExitCode::Ok {
         ensure!(!lines.any(|line| matches!(line.event, Event::Failed(_))), "exit code 0, but a phase failed");
-        return Ok(Verdict { exit, phase: Phase::PostSchema, message: String::new() });
+        return Ok(BootVerdict { exit, phase: Phase::PostSchema, message: String::new() });
     }
     let line = lines.next_back().context("the boot logged no line")?;
     ensure!(
@@ -58,7 +58,7 @@ pub(super) fn verdict(ended: &Ended) -> anyhow::Result<Verdict> {
             | ExitCode::SchemaDiverged
     );
     ensure!(is_known, "{exit:?} ({}): {}", ended.code, line.message);
-    Ok(Verdict { exit, phase: line.phase, message: line.message })
+    Ok(BootVerdict { exit, phase: line.phase, message: line.message })
 }
 
 impl Judge<'_> {
@@ -66,14 +66,14 @@ impl Judge<'_> {
     ///
     /// # Errors
     /// If the ledger contains a file but not the one before it.
-    pub(super) fn applied(&self, after: &State) -> anyhow::Result<usize> {
+    pub(super) fn applied(&self, after: &DatabaseState) -> anyhow::Result<usize> {
         let count = self.files.iter().take_while(|file| is_in_ledger(file, after)).count();
         ensure!(!self.files[count..].iter().any(|file| is_in_ledger(file, after)), "the ledger skips a file");
         Ok(count)
     }
 
     /// Returns the state after a number of files when PostgreSQL alone runs them.
-    fn plain(&self, files: usize) -> anyhow::Result<&State> {
+    fn plain(&self, files: usize) -> anyhow::Result<&DatabaseState> {
         let Some(last) = files.checked_sub(1) else { return Ok(self.before) };
         match self.steps.get(last) {
             Some(Ok(state)) => Ok(state),
@@ -83,7 +83,7 @@ impl Judge<'_> {
     }
 
     /// Returns the data that a file destroys without declaring it, by PostgreSQL's numbers and by names.
-    fn undeclared(&self, index: usize) -> anyhow::Result<[Vec<Lost>; 2]> {
+    fn undeclared(&self, index: usize) -> anyhow::Result<[Vec<StateLoss>; 2]> {
         let (from, to, file) = (self.plain(index)?, self.plain(index + 1)?, &self.files[index]);
         let directives = directives(&file.text);
         Ok([By::Number, By::Name].map(|by| {
@@ -98,11 +98,16 @@ impl Judge<'_> {
     fn casts_back(&self, index: usize) -> anyhow::Result<bool> {
         let lost = losses(self.plain(index)?, self.plain(index + 1)?, By::Number);
         let changes = &self.files[index].changes;
-        Ok(lost.iter().any(|lost| matches!(lost, Lost::Values { retyped: false, .. }) && !lost.is_change(changes)))
+        Ok(lost.iter().any(|lost| matches!(lost, StateLoss::Values { retyped: false, .. }) && !lost.is_change(changes)))
     }
 
     /// Checks the database after a failed boot: it must be in the state after the files in the ledger.
-    pub(super) fn unchanged(&self, verdict: &Verdict, after: &State, permits: &Permits) -> anyhow::Result<()> {
+    pub(super) fn unchanged(
+        &self,
+        verdict: &BootVerdict,
+        after: &DatabaseState,
+        permits: &Permits,
+    ) -> anyhow::Result<()> {
         let applied = self.applied(after)?;
         let expected = self.plain(applied)?;
         if matches!(verdict.exit, ExitCode::SnapshotInvalid | ExitCode::MigrationsInvalid) {
@@ -123,7 +128,7 @@ impl Judge<'_> {
 
     /// Checks the reason for which a SQL file failed or was refused: it must also hold when PostgreSQL alone runs the
     /// file.
-    pub(super) fn file_failed(&self, verdict: &Verdict, after: &State) -> anyhow::Result<()> {
+    pub(super) fn file_failed(&self, verdict: &BootVerdict, after: &DatabaseState) -> anyhow::Result<()> {
         let index = self.applied(after)?;
         let is_pure = self.case.is_sql_only() || verdict.phase == Phase::DbInit;
         match (verdict.exit, self.steps.get(index)) {
@@ -144,7 +149,12 @@ impl Judge<'_> {
     }
 
     /// Checks the database after a boot with exit code 0.
-    pub(super) fn succeeded(&self, ended: &Ended, after: &State, permits: &Permits) -> anyhow::Result<()> {
+    pub(super) fn succeeded(
+        &self,
+        ended: &EndedContainer,
+        after: &DatabaseState,
+        permits: &Permits,
+    ) -> anyhow::Result<()> {
         let applied = self.applied(after)?;
         ensure!(
             applied == self.files.len(),
@@ -175,7 +185,7 @@ impl Judge<'_> {
         }
         let mut found = described::contradictions(self.snapshot, expected, after, &ended.lines);
         // Post-schema files run after the schema phase and may contradict the snapshot.
-        if self.files.iter().any(|file| file.folder == Folder::PostSchema) {
+        if self.files.iter().any(|file| file.folder == SqlFolder::PostSchema) {
             let before = described::contradictions(self.snapshot, expected, self.before, &ended.lines);
             let by_files = described::contradictions(self.snapshot, expected, expected, &ended.lines);
             found.retain(|one| before.contains(one) || !by_files.contains(one));
@@ -185,12 +195,13 @@ impl Judge<'_> {
     }
 
     /// Checks that everything in `expected` still exists, except for permitted losses.
-    fn kept(&self, expected: &State, after: &State, permits: &Permits) -> anyhow::Result<()> {
+    fn kept(&self, expected: &DatabaseState, after: &DatabaseState, permits: &Permits) -> anyhow::Result<()> {
         let mut lost = losses(expected, after, By::Name);
         let since_before = losses(self.before, after, By::Name);
         lost.retain(|lost| {
             // A file changed a property that the snapshot describes, and the boot reset it.
-            let is_described = matches!(lost, Lost::Default { .. } | Lost::NotNull { .. } | Lost::Type { .. });
+            let is_described =
+                matches!(lost, StateLoss::Default { .. } | StateLoss::NotNull { .. } | StateLoss::Type { .. });
             let is_reset = is_described && !since_before.contains(lost);
             !permits.allow(lost) && !is_reset
         });
@@ -199,7 +210,7 @@ impl Judge<'_> {
     }
 
     /// Checks that the attic contains the data that a file declared and destroyed.
-    fn ensure_kept_in_attic(&self, index: usize, after: &State) -> anyhow::Result<()> {
+    fn ensure_kept_in_attic(&self, index: usize, after: &DatabaseState) -> anyhow::Result<()> {
         let file = &self.files[index];
         let directives = directives(&file.text);
         for loss in losses(self.plain(index)?, self.plain(index + 1)?, By::Number) {
@@ -212,17 +223,17 @@ impl Judge<'_> {
 }
 
 /// Returns true if a loss is data, and the file does not change it on purpose.
-fn is_destroyed(lost: &Lost, file: &File) -> bool {
+fn is_destroyed(lost: &StateLoss, file: &File) -> bool {
     lost.is_data() && !lost.is_change(&file.changes)
 }
 
-fn is_in_ledger(file: &File, after: &State) -> bool {
-    let phase = if file.folder == Folder::DbInit { Phase::DbInit } else { Phase::PostSchema };
+fn is_in_ledger(file: &File, after: &DatabaseState) -> bool {
+    let phase = if file.folder == SqlFolder::DbInit { Phase::DbInit } else { Phase::PostSchema };
     after.ledger.contains(&format!("{}/{}", phase.name(), file.filename()))
 }
 
-fn words(lost: &[Lost]) -> String {
-    lost.iter().map(Lost::to_string).collect::<Vec<_>>().join("; ")
+fn words(lost: &[StateLoss]) -> String {
+    lost.iter().map(StateLoss::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// Returns the items of all `-- destroys:` lines.
@@ -232,14 +243,14 @@ pub(super) fn directives(text: &str) -> Vec<String> {
 }
 
 /// Checks that the attic contains lost data; if `whole`, with every value.
-fn in_attic(lost: &Lost, after: &State, whole: bool) -> anyhow::Result<()> {
+fn in_attic(lost: &StateLoss, after: &DatabaseState, whole: bool) -> anyhow::Result<()> {
     let mut of_table = after.attic.iter().filter(|kept| kept.table == lost.table());
     let is_kept = match lost {
-        Lost::Table { rows, .. } | Lost::Rows { rows, .. } => {
+        StateLoss::Table { rows, .. } | StateLoss::Rows { rows, .. } => {
             let kept: Vec<&Row> = of_table.filter(|kept| kept.column.is_none()).flat_map(|kept| &kept.rows).collect();
             if whole { rows.iter().all(|row| kept.iter().any(|other| holds(other, row))) } else { !kept.is_empty() }
         }
-        Lost::Column { column, values, .. } | Lost::Values { column, number: values, .. } => {
+        StateLoss::Column { column, values, .. } | StateLoss::Values { column, number: values, .. } => {
             of_table.any(|kept| kept.column.as_ref().is_none_or(|name| name == column) && kept.rows.len() >= *values)
         }
         _ => true,

@@ -25,14 +25,14 @@ use futures_util::StreamExt as _;
 
 use testbed::ui;
 
-use self::case::{Case, Edit};
-pub(crate) use self::report::Report;
-use self::report::Result;
-pub(crate) use self::trial::Lab;
+use self::case::{SearchCase, SearchEdit};
+use self::report::CaseResult;
+pub(crate) use self::report::SearchReport;
+pub(crate) use self::trial::SearchHarness;
 
 /// Selection of the cases to try.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Selection {
+pub(crate) struct CaseSelection {
     pub(crate) seed: u64,
     /// Number of random cases.
     pub(crate) cases: u64,
@@ -48,14 +48,18 @@ pub(crate) struct Selection {
 }
 
 /// Tries cases, up to `jobs` at once, and minimises those that fail.
-pub(crate) async fn search(lab: &Lab, selection: Selection, jobs: usize) -> anyhow::Result<Report> {
+pub(crate) async fn try_cases(
+    harness: &SearchHarness,
+    selection: CaseSelection,
+    jobs: usize,
+) -> anyhow::Result<SearchReport> {
     let began = Instant::now();
-    let Selection { seed, cases, first, only, fixed, most_failures, limit } = selection;
-    let mut all: Vec<Case> = if fixed { fixed::cases()? } else { Vec::new() };
-    all.extend((first..first + cases).map(|number| generate::generate(&lab.model, seed, number, only)));
+    let CaseSelection { seed, cases, first, only, fixed, most_failures, limit } = selection;
+    let mut all: Vec<SearchCase> = if fixed { fixed::cases()? } else { Vec::new() };
+    all.extend((first..first + cases).map(|number| generate::random_case(&harness.model, seed, number, only)));
     let (count, spinner) = (all.len(), ui::Spinner::start());
     let tries = all.into_iter().enumerate().take_while(|_| began.elapsed() < limit);
-    let tries = tries.map(|(index, case)| try_and_minimise(lab, case, index));
+    let tries = tries.map(|(index, case)| try_and_minimise(harness, case, index));
     let mut running = futures_util::stream::iter(tries).buffer_unordered(jobs.max(1));
     let mut results = Vec::new();
     while let Some(result) = running.next().await {
@@ -69,20 +73,20 @@ pub(crate) async fn search(lab: &Lab, selection: Selection, jobs: usize) -> anyh
         }
     }
     results.sort_by_key(|result| result.index);
-    Ok(Report::new(seed, began.elapsed(), results))
+    Ok(SearchReport::new(seed, began.elapsed(), results))
 }
 
-async fn try_and_minimise(lab: &Lab, case: Case, index: usize) -> Result {
-    let mut tried = lab.try_case(&case).await;
+async fn try_and_minimise(harness: &SearchHarness, case: SearchCase, index: usize) -> CaseResult {
+    let mut tried = harness.try_case(&case).await;
     let mut smallest = case;
     let mut boots = tried.boots;
     // Drop edits one by one while the case still fails.
     let mut at = 0;
     while tried.failure.is_some() && smallest.edits.len() > 1 && at < smallest.edits.len() {
-        let edits: Vec<Edit> =
+        let edits: Vec<SearchEdit> =
             smallest.edits.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, edit)| edit.clone()).collect();
-        let smaller = Case { name: smallest.name.clone(), edits };
-        let again = lab.try_case(&smaller).await;
+        let smaller = SearchCase { name: smallest.name.clone(), edits };
+        let again = harness.try_case(&smaller).await;
         boots += again.boots;
         if again.failure.is_some() {
             (smallest, tried) = (smaller, again);
@@ -90,7 +94,7 @@ async fn try_and_minimise(lab: &Lab, case: Case, index: usize) -> Result {
             at += 1;
         }
     }
-    Result {
+    CaseResult {
         index,
         name: smallest.name.clone(),
         code: tried.code,

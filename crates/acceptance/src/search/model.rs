@@ -5,8 +5,8 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::case::List;
-use crate::columns::Column;
-use crate::database::Database;
+use crate::columns::TableColumn;
+use crate::database::TestDatabase;
 
 const SNAPSHOT: &str = include_str!("../versions/11.17.4.yaml");
 /// SQL file for db-init, before the schema.
@@ -46,19 +46,19 @@ impl Model {
 }
 
 /// Inserts rows into every table of a booted database.
-pub(super) async fn fill(database: &Database, model: &Model) -> anyhow::Result<()> {
+pub(super) async fn fill(database: &TestDatabase, model: &Model) -> anyhow::Result<()> {
     database.execute(FILL).await?;
     let client = database.connect().await?;
-    let columns = Column::all(&client).await?;
+    let columns = TableColumn::all(&client).await?;
     let mut references = Vec::new();
     for table in model.tables() {
         let (mut names, mut values) = (Vec::new(), Vec::new());
-        let own: Vec<&Column> = columns.iter().filter(|column| column.table == table).collect();
+        let own: Vec<&TableColumn> = columns.iter().filter(|column| column.table == table).collect();
         let key = own.iter().find(|column| column.is_key).map_or("id", |column| column.name.as_str());
         for column in own {
             let value = match &column.target {
                 // Set below, once the target has rows; a default might refer to a missing row.
-                Some((target, id)) if !column.is_needed => {
+                Some((target, id)) if !column.is_required => {
                     references.push((table, key, column.name.as_str(), target.as_str(), id.as_str()));
                     Some("null".to_owned())
                 }

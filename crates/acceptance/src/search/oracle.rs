@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::state::{Column, Row, Rule, State, Table};
+use super::state::{DatabaseState, Row, StateColumn, StateRule, StateTable};
 
 /// The key by which tables and columns of two states are matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(super) enum By {
 
 /// Something that exists in the first state only.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Lost {
+pub(super) enum StateLoss {
     Table {
         table: String,
         rows: Vec<Row>,
@@ -52,17 +52,17 @@ pub(super) enum Lost {
         table: String,
         column: String,
     },
-    Rule(Rule),
+    Rule(StateRule),
     Object(String),
 }
 
-impl Lost {
+impl StateLoss {
     /// Returns true if data is lost, not only structure.
     pub(super) fn is_data(&self) -> bool {
         match self {
-            Lost::Table { rows, .. } => !rows.is_empty(),
-            Lost::Column { values, .. } => *values > 0,
-            Lost::Rows { .. } | Lost::Values { .. } => true,
+            StateLoss::Table { rows, .. } => !rows.is_empty(),
+            StateLoss::Column { values, .. } => *values > 0,
+            StateLoss::Rows { .. } | StateLoss::Values { .. } => true,
             _ => false,
         }
     }
@@ -70,25 +70,25 @@ impl Lost {
     /// Returns the table of the loss; empty for an object.
     pub(super) fn table(&self) -> &str {
         match self {
-            Lost::Table { table, .. }
-            | Lost::Rows { table, .. }
-            | Lost::Column { table, .. }
-            | Lost::Values { table, .. }
-            | Lost::Type { table, .. }
-            | Lost::NotNull { table, .. }
-            | Lost::Default { table, .. } => table,
-            Lost::Rule(rule) => &rule.table,
-            Lost::Object(_) => "",
+            StateLoss::Table { table, .. }
+            | StateLoss::Rows { table, .. }
+            | StateLoss::Column { table, .. }
+            | StateLoss::Values { table, .. }
+            | StateLoss::Type { table, .. }
+            | StateLoss::NotNull { table, .. }
+            | StateLoss::Default { table, .. } => table,
+            StateLoss::Rule(rule) => &rule.table,
+            StateLoss::Object(_) => "",
         }
     }
 
     pub(super) fn column(&self) -> Option<&str> {
         match self {
-            Lost::Column { column, .. }
-            | Lost::Values { column, .. }
-            | Lost::Type { column, .. }
-            | Lost::NotNull { column, .. }
-            | Lost::Default { column, .. } => Some(column),
+            StateLoss::Column { column, .. }
+            | StateLoss::Values { column, .. }
+            | StateLoss::Type { column, .. }
+            | StateLoss::NotNull { column, .. }
+            | StateLoss::Default { column, .. } => Some(column),
             _ => None,
         }
     }
@@ -98,7 +98,7 @@ impl Lost {
         let table = self.table();
         let mut accepted = vec![format!("table {table}")];
         accepted.extend(self.column().map(|column| format!("column {table}.{column}")));
-        if !matches!(self, Lost::Table { .. } | Lost::Column { .. }) {
+        if !matches!(self, StateLoss::Table { .. } | StateLoss::Column { .. }) {
             accepted.push(format!("rows of {table}"));
         }
         accepted.iter().any(|item| directives.contains(item))
@@ -108,8 +108,8 @@ impl Lost {
     pub(super) fn is_change(&self, changes: &[String]) -> bool {
         let whole_table = changes.contains(&format!("{}.*", self.table()));
         match self {
-            Lost::Rows { .. } => whole_table,
-            Lost::Values { table, column, retyped, .. } => {
+            StateLoss::Rows { .. } => whole_table,
+            StateLoss::Values { table, column, retyped, .. } => {
                 whole_table || !retyped && changes.contains(&format!("{table}.{column}"))
             }
             _ => false,
@@ -117,24 +117,26 @@ impl Lost {
     }
 }
 
-impl fmt::Display for Lost {
+impl fmt::Display for StateLoss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Lost::Table { table, rows } => write!(f, "table {table} ({} rows)", rows.len()),
-            Lost::Rows { table, rows } => write!(f, "{} rows of {table}", rows.len()),
-            Lost::Column { table, column, values } => write!(f, "column {table}.{column} ({values} values)"),
-            Lost::Values { table, column, number, .. } => write!(f, "{number} values of {table}.{column} have changed"),
-            Lost::Type { table, column, from, to } => write!(f, "{table}.{column} is {to}, was {from}"),
-            Lost::NotNull { table, column } => write!(f, "NOT NULL of {table}.{column} has changed"),
-            Lost::Default { table, column } => write!(f, "the default of {table}.{column} has changed"),
-            Lost::Rule(rule) => write!(f, "{} on {}", rule.definition, rule.table),
-            Lost::Object(object) => f.write_str(object),
+            StateLoss::Table { table, rows } => write!(f, "table {table} ({} rows)", rows.len()),
+            StateLoss::Rows { table, rows } => write!(f, "{} rows of {table}", rows.len()),
+            StateLoss::Column { table, column, values } => write!(f, "column {table}.{column} ({values} values)"),
+            StateLoss::Values { table, column, number, .. } => {
+                write!(f, "{number} values of {table}.{column} have changed")
+            }
+            StateLoss::Type { table, column, from, to } => write!(f, "{table}.{column} is {to}, was {from}"),
+            StateLoss::NotNull { table, column } => write!(f, "NOT NULL of {table}.{column} has changed"),
+            StateLoss::Default { table, column } => write!(f, "the default of {table}.{column} has changed"),
+            StateLoss::Rule(rule) => write!(f, "{} on {}", rule.definition, rule.table),
+            StateLoss::Object(object) => f.write_str(object),
         }
     }
 }
 
 /// Returns everything that `before` has and `after` lacks.
-pub(super) fn losses(before: &State, after: &State, by: By) -> Vec<Lost> {
+pub(super) fn losses(before: &DatabaseState, after: &DatabaseState, by: By) -> Vec<StateLoss> {
     let mut found = Vec::new();
     for (number, table) in &before.tables {
         let now = match by {
@@ -142,19 +144,19 @@ pub(super) fn losses(before: &State, after: &State, by: By) -> Vec<Lost> {
             By::Name => after.table(&table.name),
         };
         match now {
-            None => found.push(Lost::Table { table: table.name.clone(), rows: table.rows.clone() }),
+            None => found.push(StateLoss::Table { table: table.name.clone(), rows: table.rows.clone() }),
             Some(now) => compare_table(table, now, by, &before.rules, &mut found),
         }
     }
     // Constraints of a lost table are lost with it; those of a renamed table have its new name.
     let rules = before.rules.difference(&after.rules).filter(|rule| after.table(&rule.table).is_some());
-    found.extend(rules.cloned().map(Lost::Rule));
-    found.extend(before.objects.difference(&after.objects).cloned().map(Lost::Object));
+    found.extend(rules.cloned().map(StateLoss::Rule));
+    found.extend(before.objects.difference(&after.objects).cloned().map(StateLoss::Object));
     found
 }
 
 /// Pairs the columns of a table with the same columns in the other state, if they exist there.
-fn matched<'a>(table: &'a Table, now: &'a Table, by: By) -> Vec<(&'a Column, Option<&'a Column>)> {
+fn matched<'a>(table: &'a StateTable, now: &'a StateTable, by: By) -> Vec<(&'a StateColumn, Option<&'a StateColumn>)> {
     let mut pairs = Vec::new();
     for (number, column) in &table.columns {
         let other = match by {
@@ -166,46 +168,52 @@ fn matched<'a>(table: &'a Table, now: &'a Table, by: By) -> Vec<(&'a Column, Opt
     pairs
 }
 
-fn compare_table(before: &Table, now: &Table, by: By, rules: &BTreeSet<Rule>, found: &mut Vec<Lost>) {
+fn compare_table(
+    before: &StateTable,
+    now: &StateTable,
+    by: By,
+    rules: &BTreeSet<StateRule>,
+    found: &mut Vec<StateLoss>,
+) {
     let mut kept = Vec::new();
     for (column, other) in matched(before, now, by) {
         let (table, name) = (before.name.clone(), column.name.clone());
         let Some(other) = other else {
             let values = before.rows.iter().filter(|row| !is_null(row.get(&name))).count();
-            found.push(Lost::Column { table, column: name, values });
+            found.push(StateLoss::Column { table, column: name, values });
             continue;
         };
         if column.data_type != other.data_type {
             let (from, to) = (column.data_type.clone(), other.data_type.clone());
-            found.push(Lost::Type { table: table.clone(), column: name.clone(), from, to });
+            found.push(StateLoss::Type { table: table.clone(), column: name.clone(), from, to });
         }
         if column.not_null != other.not_null {
-            found.push(Lost::NotNull { table: table.clone(), column: name.clone() });
+            found.push(StateLoss::NotNull { table: table.clone(), column: name.clone() });
         }
         if column.default != other.default {
-            found.push(Lost::Default { table, column: name });
+            found.push(StateLoss::Default { table, column: name });
         }
         kept.push((column, other));
     }
-    let rows = Rows { kept: &kept };
+    let rows = RowComparison { kept: &kept };
     let (lost, changed) = match rows.by_key(before, now) {
         Some(compared) => compared,
         None => rows.as_a_bag(before, now),
     };
     if !lost.is_empty() {
-        found.push(Lost::Rows { table: before.name.clone(), rows: lost });
+        found.push(StateLoss::Rows { table: before.name.clone(), rows: lost });
     }
     for (column, number) in changed {
         let pair = kept.iter().find(|(one, _)| one.name == column);
         let retyped = pair.is_some_and(|(one, other)| one.data_type != other.data_type);
         // A foreign key may set its column when the referenced row is deleted.
         if !is_foreign_key(rules, &before.name, &column) {
-            found.push(Lost::Values { table: before.name.clone(), column, number, retyped });
+            found.push(StateLoss::Values { table: before.name.clone(), column, number, retyped });
         }
     }
 }
 
-fn is_foreign_key(rules: &BTreeSet<Rule>, table: &str, column: &String) -> bool {
+fn is_foreign_key(rules: &BTreeSet<StateRule>, table: &str, column: &String) -> bool {
     rules.iter().any(|rule| rule.kind == "f" && rule.table == table && rule.columns.contains(column))
 }
 
@@ -213,13 +221,13 @@ fn is_foreign_key(rules: &BTreeSet<Rule>, table: &str, column: &String) -> bool 
 type Compared = (Vec<Row>, BTreeMap<String, usize>);
 
 /// Compares the rows of a table by the columns that both states have.
-struct Rows<'a> {
-    kept: &'a [(&'a Column, &'a Column)],
+struct RowComparison<'a> {
+    kept: &'a [(&'a StateColumn, &'a StateColumn)],
 }
 
-impl Rows<'_> {
+impl RowComparison<'_> {
     /// Compares row by row; `None` without a primary key, or if a column of it is lost.
-    fn by_key(&self, table: &Table, now: &Table) -> Option<Compared> {
+    fn by_key(&self, table: &StateTable, now: &StateTable) -> Option<Compared> {
         let key: Option<Vec<_>> =
             table.key.iter().map(|name| self.kept.iter().find(|(column, _)| column.name == *name)).collect();
         let key = key.filter(|key| !key.is_empty())?;
@@ -246,7 +254,7 @@ impl Rows<'_> {
     }
 
     /// Compares the rows as a bag: with fewer rows than before, rows are lost; otherwise values have changed.
-    fn as_a_bag(&self, table: &Table, now: &Table) -> Compared {
+    fn as_a_bag(&self, table: &StateTable, now: &StateTable) -> Compared {
         let mut bag: BTreeMap<Vec<String>, usize> = BTreeMap::new();
         for row in &now.rows {
             *bag.entry(self.kept.iter().map(|(_, now)| canonical(row.get(&now.name))).collect()).or_default() += 1;
@@ -307,60 +315,60 @@ mod tests {
 
     use super::*;
 
-    fn integer(name: &str) -> Column {
-        Column { name: name.to_owned(), data_type: "integer".to_owned(), ..Column::default() }
+    fn integer(name: &str) -> StateColumn {
+        StateColumn { name: name.to_owned(), data_type: "integer".to_owned(), ..StateColumn::default() }
     }
 
-    fn state() -> State {
+    fn state() -> DatabaseState {
         let rows = json!([{ "id": 1, "speed": 3 }, { "id": 2, "speed": 4 }]);
-        let table = Table {
+        let table = StateTable {
             name: "laps".to_owned(),
             columns: BTreeMap::from([(1, integer("id")), (2, integer("speed"))]),
             key: vec!["id".to_owned()],
             rows: serde_json::from_value(rows).expect("rows"),
         };
-        let rule = Rule {
+        let rule = StateRule {
             table: "laps".to_owned(),
             kind: "c".to_owned(),
             columns: vec!["speed".to_owned()],
             definition: "CHECK (speed > 0)".to_owned(),
         };
-        State {
+        DatabaseState {
             tables: BTreeMap::from([(10, table)]),
             rules: BTreeSet::from([rule]),
             objects: BTreeSet::from(["view fast".to_owned()]),
-            ..State::default()
+            ..DatabaseState::default()
         }
     }
 
-    fn found(by: By, change: impl FnOnce(&mut State)) -> Vec<String> {
+    fn found(by: By, change: impl FnOnce(&mut DatabaseState)) -> Vec<String> {
         let mut after = state();
         change(&mut after);
-        losses(&state(), &after, by).iter().map(Lost::to_string).collect()
+        losses(&state(), &after, by).iter().map(StateLoss::to_string).collect()
     }
 
-    fn laps(state: &mut State) -> &mut Table {
+    fn laps(state: &mut DatabaseState) -> &mut StateTable {
         state.tables.get_mut(&10).expect("laps")
     }
 
-    fn speed(state: &mut State) -> &mut Column {
+    fn speed(state: &mut DatabaseState) -> &mut StateColumn {
         laps(state).columns.get_mut(&2).expect("speed")
     }
 
-    fn set_speeds(state: &mut State, speeds: [Value; 2]) {
+    fn set_speeds(state: &mut DatabaseState, speeds: [Value; 2]) {
         for (row, value) in laps(state).rows.iter_mut().zip(speeds) {
             row.insert("speed".to_owned(), value);
         }
     }
 
-    fn keyless(rows: Value) -> State {
+    fn keyless(rows: Value) -> DatabaseState {
         let mut state = state();
         laps(&mut state).key.clear();
         laps(&mut state).rows = serde_json::from_value(rows).expect("rows");
         state
     }
 
-    fn announces(directive: &str, loss: &Lost) -> bool {
+    fn announces(directive: &str, loss: &StateLoss) -> bool {
         loss.is_announced(&[directive.to_owned()])
     }
 
@@ -402,16 +410,16 @@ mod tests {
         ];
         for (rows, expected) in cases {
             let lost = losses(&before, &keyless(rows), By::Name);
-            assert_eq!(lost.iter().map(Lost::to_string).collect::<Vec<_>>(), expected);
+            assert_eq!(lost.iter().map(StateLoss::to_string).collect::<Vec<_>>(), expected);
         }
     }
 
     #[test]
     fn a_directive_announces_the_loss_that_it_names() {
-        let rows = Lost::Rows { table: "laps".to_owned(), rows: Vec::new() };
+        let rows = StateLoss::Rows { table: "laps".to_owned(), rows: Vec::new() };
         assert!(announces("rows of laps", &rows) && announces("table laps", &rows));
         assert!(!announces("rows of cars", &rows));
-        let column = Lost::Column { table: "laps".to_owned(), column: "speed".to_owned(), values: 1 };
+        let column = StateLoss::Column { table: "laps".to_owned(), column: "speed".to_owned(), values: 1 };
         assert!(announces("column laps.speed", &column) && !announces("rows of laps", &column));
     }
 }

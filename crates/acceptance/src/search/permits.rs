@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::case::{Case, Edit, List, name_of};
-use super::oracle::Lost;
-use super::state::State;
+use super::case::{List, SearchCase, SearchEdit, name_of};
+use super::oracle::StateLoss;
+use super::state::DatabaseState;
 
 /// Directus' tables about the schema; their rows are compared with the snapshot, not with the rows before.
 pub(super) const METADATA: [&str; 3] = ["directus_collections", "directus_fields", "directus_relations"];
@@ -26,7 +26,7 @@ pub(super) struct Permits {
 
 impl Permits {
     /// Returns the changes that follow from the edits of a case.
-    pub(super) fn of(case: &Case) -> Permits {
+    pub(super) fn of(case: &SearchCase) -> Permits {
         let mut permits = Permits::default();
         for edit in &case.edits {
             permits.add_edit(edit);
@@ -34,22 +34,24 @@ impl Permits {
         permits
     }
 
-    fn add_edit(&mut self, edit: &Edit) {
+    fn add_edit(&mut self, edit: &SearchEdit) {
         match edit {
-            Edit::Set { list: List::Fields, entry, path, .. } => {
+            SearchEdit::Set { list: List::Fields, entry, path, .. } => {
                 match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
                     ["schema", key] => self.touch(entry, key),
                     ["type"] => self.touch(entry, "data_type"),
                     _ => {}
                 }
             }
-            Edit::Set { list: List::Relations, entry, path, .. } if path.first().is_some_and(|key| key != "meta") => {
+            SearchEdit::Set { list: List::Relations, entry, path, .. }
+                if path.first().is_some_and(|key| key != "meta") =>
+            {
                 self.touch(entry, "relation")
             }
-            Edit::Set { list: List::SystemFields, entry, .. }
-            | Edit::Remove { list: List::SystemFields, entry, .. } => self.touch(entry, "is_indexed"),
-            Edit::Add { list: List::SystemFields, value } => self.touch(&name_of(value), "is_indexed"),
-            Edit::Live { touches, .. } => touches.iter().for_each(|entry| self.touch(entry, "*")),
+            SearchEdit::Set { list: List::SystemFields, entry, .. }
+            | SearchEdit::Remove { list: List::SystemFields, entry, .. } => self.touch(entry, "is_indexed"),
+            SearchEdit::Add { list: List::SystemFields, value } => self.touch(&name_of(value), "is_indexed"),
+            SearchEdit::Live { touches, .. } => touches.iter().for_each(|entry| self.touch(entry, "*")),
             _ => {}
         }
     }
@@ -88,7 +90,7 @@ impl Permits {
 
     /// Returns the announced deletions of entries that the snapshot contains. Tables that a SQL file dropped do not
     /// count: Directus' rows about them remain.
-    pub(super) fn contradictions(&self, snapshot: &Value, state: &State) -> Vec<String> {
+    pub(super) fn contradictions(&self, snapshot: &Value, state: &DatabaseState) -> Vec<String> {
         let tables = self.tables.iter().filter(|name| state.table(name).is_some() && keeps_table(snapshot, name));
         let columns = self.columns.iter().filter(|name| {
             let table = name.split('.').next().unwrap_or_default();
@@ -109,21 +111,21 @@ impl Permits {
     }
 
     /// Returns true if the boot may cause this loss.
-    pub(super) fn allow(&self, lost: &Lost) -> bool {
+    pub(super) fn allow(&self, lost: &StateLoss) -> bool {
         let table = lost.table();
         let name = format!("{table}.{}", lost.column().unwrap_or_default());
         match lost {
-            Lost::Rows { .. } | Lost::Values { .. } if METADATA.contains(&table) => true,
-            Lost::Rows { .. } if ABOUT_ITEMS.contains(&table) => !self.tables.is_empty(),
-            Lost::Table { table, .. } => self.tables.contains(table),
-            Lost::Rows { .. } => false,
-            Lost::Column { .. } => self.columns.contains(&name),
+            StateLoss::Rows { .. } | StateLoss::Values { .. } if METADATA.contains(&table) => true,
+            StateLoss::Rows { .. } if ABOUT_ITEMS.contains(&table) => !self.tables.is_empty(),
+            StateLoss::Table { table, .. } => self.tables.contains(table),
+            StateLoss::Rows { .. } => false,
+            StateLoss::Column { .. } => self.columns.contains(&name),
             _ if self.narrowed.contains(&name) => true,
-            Lost::Values { .. } => false,
-            Lost::Type { .. } => self.is_touched(&name, &["max_length", "numeric_precision", "numeric_scale"]),
-            Lost::NotNull { .. } => self.is_touched(&name, &["is_nullable"]),
-            Lost::Default { .. } => self.is_touched(&name, &["default_value", "max_length"]),
-            Lost::Rule(rule) => {
+            StateLoss::Values { .. } => false,
+            StateLoss::Type { .. } => self.is_touched(&name, &["max_length", "numeric_precision", "numeric_scale"]),
+            StateLoss::NotNull { .. } => self.is_touched(&name, &["is_nullable"]),
+            StateLoss::Default { .. } => self.is_touched(&name, &["default_value", "max_length"]),
+            StateLoss::Rule(rule) => {
                 let keys: &[&str] = match rule.kind.as_str() {
                     "u" => &["is_unique"],
                     "i" => &["is_indexed", "is_unique"],
@@ -144,7 +146,7 @@ impl Permits {
                 relation_changes || target_is_deleted || column_is_narrowed || column_is_deleted || column_is_touched
             }
             // Sequences, triggers and policies are deleted with their table or column.
-            Lost::Object(object) => {
+            StateLoss::Object(object) => {
                 let gone = self
                     .tables
                     .iter()

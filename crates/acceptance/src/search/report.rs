@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::case::Case;
+use super::case::SearchCase;
 use testbed::ui;
 
 /// One case and its result; failed cases are minimised.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Result {
+pub(crate) struct CaseResult {
     #[serde(skip)]
     pub(super) index: usize,
     pub(crate) name: String,
@@ -19,13 +19,13 @@ pub(crate) struct Result {
     pub(super) message: String,
     pub(super) boots: usize,
     pub(crate) failure: Option<String>,
-    pub(super) case: Case,
+    pub(super) case: SearchCase,
     pub(super) log: Vec<String>,
 }
 
 /// Results of a whole search.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct SearchReport {
     schema: u32,
     seed: u64,
     seconds: f64,
@@ -34,22 +34,22 @@ pub(crate) struct Report {
     pub(crate) boots: usize,
     /// Number of cases by exit code of the first boot; `-` for cases that PostgreSQL rejects.
     pub(crate) codes: BTreeMap<String, usize>,
-    pub(crate) cases: Vec<Result>,
+    pub(crate) cases: Vec<CaseResult>,
 }
 
-impl Report {
-    pub(super) fn new(seed: u64, took: Duration, cases: Vec<Result>) -> Report {
+impl SearchReport {
+    pub(super) fn new(seed: u64, took: Duration, cases: Vec<CaseResult>) -> SearchReport {
         let mut codes = BTreeMap::new();
         for case in &cases {
             *codes.entry(case.code.map_or_else(|| "-".to_owned(), |code| code.to_string())).or_default() += 1;
         }
         let ok = cases.iter().all(|case| case.failure.is_none());
         let boots = cases.iter().map(|case| case.boots).sum();
-        Report { schema: 1, seed, seconds: ui::json_seconds(took), ok, boots, codes, cases }
+        SearchReport { schema: 1, seed, seconds: ui::json_seconds(took), ok, boots, codes, cases }
     }
 
     /// Returns the failed cases.
-    pub(crate) fn failures(&self) -> impl Iterator<Item = &Result> {
+    pub(crate) fn failures(&self) -> impl Iterator<Item = &CaseResult> {
         self.cases.iter().filter(|case| case.failure.is_some())
     }
 

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Context as _;
 use serde_json::{Map, Value};
 
-use crate::database::Database;
+use crate::database::TestDatabase;
 
 /// A row: values by column name.
 pub(super) type Row = Map<String, Value>;
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Column {
+pub(super) struct StateColumn {
     pub(super) name: String,
     pub(super) data_type: String,
     pub(super) not_null: bool,
@@ -21,11 +21,11 @@ pub(super) struct Column {
 
 /// A table; rows of its partitions count as its own, and partitions are not listed as tables.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Table {
+pub(super) struct StateTable {
     /// `sites`, or `archive.sites` outside of `public`.
     pub(super) name: String,
     /// Columns by PostgreSQL's number (`attnum`).
-    pub(super) columns: BTreeMap<i16, Column>,
+    pub(super) columns: BTreeMap<i16, StateColumn>,
     /// Names of the primary key's columns.
     pub(super) key: Vec<String>,
     pub(super) rows: Vec<Row>,
@@ -33,7 +33,7 @@ pub(super) struct Table {
 
 /// A constraint or index.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Rule {
+pub(super) struct StateRule {
     pub(super) table: String,
     /// `contype` of the constraint (`u`, `f`, `p`, `c`, `x`), or `i` for an index without a constraint.
     pub(super) kind: String,
@@ -52,10 +52,10 @@ pub(super) struct AtticEntry {
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct State {
+pub(super) struct DatabaseState {
     /// Tables by OID; a copy of a database has the same OIDs.
-    pub(super) tables: BTreeMap<u32, Table>,
-    pub(super) rules: BTreeSet<Rule>,
+    pub(super) tables: BTreeMap<u32, StateTable>,
+    pub(super) rules: BTreeSet<StateRule>,
     /// Descriptions of views, partitions, triggers, policies, sequences, types and functions.
     pub(super) objects: BTreeSet<String>,
     pub(super) attic: Vec<AtticEntry>,
@@ -111,11 +111,11 @@ select jsonb_agg(x.entry)::text from (
 const ATTIC: &str = "select coalesce(jsonb_agg(jsonb_build_array(kind, case schema_name when 'public' then table_name else schema_name || '.' || table_name end,
     column_name, stored)), '[]')::text from boot.attic where purged_at is null";
 
-impl State {
+impl DatabaseState {
     /// Reads the state of a database.
-    pub(super) async fn of(database: &Database) -> anyhow::Result<State> {
+    pub(super) async fn of(database: &TestDatabase) -> anyhow::Result<DatabaseState> {
         let client = database.connect().await?;
-        let mut state = State::default();
+        let mut state = DatabaseState::default();
         let mut selects = Vec::new();
         let catalog = client.query_one(CATALOG, &[]).await.context("failed to read the catalog")?;
         for entry in &parse(&catalog)? {
@@ -168,7 +168,7 @@ impl State {
                 ));
             }
             "column" => {
-                let column = Column {
+                let column = StateColumn {
                     name: text(entry, 3),
                     data_type: text(entry, 4),
                     not_null: entry[5] == true,
@@ -178,7 +178,7 @@ impl State {
                 self.tables.entry(oid).or_default().columns.insert(text(entry, 2).parse().unwrap_or(0), column);
             }
             "rule" => {
-                self.rules.insert(Rule {
+                self.rules.insert(StateRule {
                     table: text(entry, 1),
                     kind: text(entry, 2),
                     definition: text(entry, 3),
@@ -194,12 +194,12 @@ impl State {
         }
     }
 
-    pub(super) fn table(&self, name: &str) -> Option<&Table> {
+    pub(super) fn table(&self, name: &str) -> Option<&StateTable> {
         self.tables.values().find(|table| table.name == name)
     }
 
     /// Describes the differences of two states, except for PostgreSQL's numbers, the ledger and the attic.
-    pub(super) fn differences(&self, other: &State) -> Vec<String> {
+    pub(super) fn differences(&self, other: &DatabaseState) -> Vec<String> {
         let mut found = Vec::new();
         let (mine, theirs) = (self.by_name(), other.by_name());
         let names: BTreeSet<&String> = mine.keys().chain(theirs.keys()).collect();
@@ -225,7 +225,7 @@ impl State {
         found
     }
 
-    fn by_name(&self) -> BTreeMap<String, (BTreeMap<&String, &Column>, &Vec<Row>)> {
+    fn by_name(&self) -> BTreeMap<String, (BTreeMap<&String, &StateColumn>, &Vec<Row>)> {
         self.tables
             .values()
             .map(|table| {

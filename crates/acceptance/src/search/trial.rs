@@ -8,15 +8,15 @@ use anyhow::{Context as _, bail, ensure};
 use contract::{BINARY, ExitCode, LogLine, Phase};
 use serde_json::Value;
 
-use super::case::{Case, File};
-use super::judge::{Judge, Verdict, directives, verdict};
+use super::case::{File, SearchCase};
+use super::judge::{BootVerdict, Judge, directives, verdict};
 use super::model::{BASE_POST_SQL, BASE_SQL, Model, fill};
 use super::permits::Permits;
-use super::state::State;
-use crate::container::{BootSpec, Container, Ended};
-use crate::database::Database;
+use super::state::DatabaseState;
+use crate::container::{BootSpec, Container, EndedContainer};
+use crate::database::TestDatabase;
 use crate::servers::Servers;
-use crate::setting::{PATIENCE, Setting};
+use crate::suite_context::{PATIENCE, SuiteContext};
 
 /// Folder in the container with one folder per boot.
 const FOLDER: &str = "/search";
@@ -36,44 +36,44 @@ pub(super) struct Tried {
 }
 
 /// The filled database that every case copies, and a container of the image that boots the copies.
-pub(crate) struct Lab {
-    setting: Rc<Setting>,
+pub(crate) struct SearchHarness {
+    suite: Rc<SuiteContext>,
     pub(super) model: Model,
-    template: Database,
+    template: TestDatabase,
     container: Container,
     name: String,
     /// Number of cases tried so far; names the folder and the database of the next one.
     tried: Cell<usize>,
 }
 
-impl Lab {
+impl SearchHarness {
     /// Boots the model once, and fills its database.
     pub(crate) async fn prepare(
-        setting: &Rc<Setting>,
+        suite: &Rc<SuiteContext>,
         servers: &Servers,
         network: &str,
         name: &str,
-    ) -> anyhow::Result<Lab> {
+    ) -> anyhow::Result<SearchHarness> {
         let model = Model::new()?;
         let template = servers.empty(network, name).await?;
         // The root file system must be writable for the files of the cases.
-        let spec = BootSpec::new(setting, name, &template).with(|spec| {
+        let spec = BootSpec::new(suite, name, &template).with(|spec| {
             spec.hardened = false;
             spec.command = Some(["sleep", "86400"].map(str::to_owned).to_vec());
         });
-        let container = spec.start(setting, Some(network.to_owned())).await?;
-        let lab = Lab {
-            setting: Rc::clone(setting),
+        let container = spec.start(suite, Some(network.to_owned())).await?;
+        let harness = SearchHarness {
+            suite: Rc::clone(suite),
             model,
             template,
             container,
             name: name.to_owned(),
             tried: Cell::default(),
         };
-        let ended = lab.boot("base", &lab.template, &lab.model.snapshot, &[], None).await?;
+        let ended = harness.boot("base", &harness.template, &harness.model.snapshot, &[], None).await?;
         ensure!(ended.code == 0, "the boot of the model ended with {}:\n{}", ended.code, ended.lines.join("\n"));
-        fill(&lab.template, &lab.model).await?;
-        Ok(lab)
+        fill(&harness.template, &harness.model).await?;
+        Ok(harness)
     }
 
     /// Returns the container; the caller removes it.
@@ -82,7 +82,7 @@ impl Lab {
     }
 
     /// Tries a case.
-    pub(super) async fn try_case(&self, case: &Case) -> Tried {
+    pub(super) async fn try_case(&self, case: &SearchCase) -> Tried {
         let mut tried = Tried { code: None, message: String::new(), boots: 0, failure: None, log: Vec::new() };
         self.tried.set(self.tried.get() + 1);
         let name = format!("{}-{}", self.name, self.tried.get());
@@ -91,7 +91,7 @@ impl Lab {
         tried
     }
 
-    async fn try_on(&self, case: &Case, name: &str, tried: &mut Tried) -> anyhow::Result<()> {
+    async fn try_on(&self, case: &SearchCase, name: &str, tried: &mut Tried) -> anyhow::Result<()> {
         let Some(database) = self.copy(case, name).await? else { return Ok(()) };
         let steps = self.plain(case, &format!("{name}-plain")).await;
         let result = match steps {
@@ -103,7 +103,7 @@ impl Lab {
     }
 
     /// Copies the database and applies the case's live edits; `None` if PostgreSQL rejects them.
-    async fn copy(&self, case: &Case, name: &str) -> anyhow::Result<Option<Database>> {
+    async fn copy(&self, case: &SearchCase, name: &str) -> anyhow::Result<Option<TestDatabase>> {
         let database = self.template.copy(name).await?;
         for sql in case.live() {
             if database.execute(sql).await.is_err() {
@@ -115,7 +115,7 @@ impl Lab {
     }
 
     /// Returns the state after each SQL file when PostgreSQL alone runs it.
-    async fn plain(&self, case: &Case, name: &str) -> anyhow::Result<Vec<Result<State, String>>> {
+    async fn plain(&self, case: &SearchCase, name: &str) -> anyhow::Result<Vec<Result<DatabaseState, String>>> {
         let files = case.files();
         let mut steps = Vec::new();
         if files.is_empty() {
@@ -125,7 +125,7 @@ impl Lab {
         for file in files {
             let step = run(&database, &file).await;
             let state = match step {
-                Ok(()) => Ok(State::of(&database).await?),
+                Ok(()) => Ok(DatabaseState::of(&database).await?),
                 Err(error) => Err(error),
             };
             steps.push(state);
@@ -139,14 +139,14 @@ impl Lab {
 
     async fn boots(
         &self,
-        case: &Case,
+        case: &SearchCase,
         name: &str,
-        database: &Database,
-        steps: &[Result<State, String>],
+        database: &TestDatabase,
+        steps: &[Result<DatabaseState, String>],
         tried: &mut Tried,
     ) -> anyhow::Result<()> {
         let snapshot = case.snapshot(&self.model.snapshot)?;
-        let before = State::of(database).await?;
+        let before = DatabaseState::of(database).await?;
         let mut files = case.files();
         let mut permits = Permits::of(case);
         let mut digest: Option<String> = None;
@@ -165,7 +165,7 @@ impl Lab {
                 tried.code = Some(ended.code);
                 tried.message = verdict.as_ref().map_or_else(|_| String::new(), |verdict| verdict.message.clone());
             }
-            let (verdict, after) = (verdict?, State::of(database).await?);
+            let (verdict, after) = (verdict?, DatabaseState::of(database).await?);
             let judge = Judge { case, snapshot: &snapshot, files: &files, before: &before, steps };
             match (verdict.exit, verdict.phase) {
                 (ExitCode::Ok, _) => {
@@ -201,7 +201,7 @@ impl Lab {
     async fn once_more(
         &self,
         name: &str,
-        database: &Database,
+        database: &TestDatabase,
         snapshot: &Value,
         files: &[File],
         tried: &mut Tried,
@@ -222,11 +222,11 @@ impl Lab {
     async fn boot(
         &self,
         folder: &str,
-        database: &Database,
+        database: &TestDatabase,
         snapshot: &Value,
         files: &[File],
         digest: Option<&str>,
-    ) -> anyhow::Result<Ended> {
+    ) -> anyhow::Result<EndedContainer> {
         let folder = format!("{FOLDER}/{folder}");
         let (sql, schema) = (format!("{folder}/db-init"), format!("{folder}/schema.json"));
         let mut content = vec![
@@ -235,18 +235,18 @@ impl Lab {
             (format!("{sql}/post-schema/001_base.sql"), BASE_POST_SQL.into()),
         ];
         content.extend(files.iter().map(|file| (format!("{sql}/{}", file.path), file.text.clone().into_bytes())));
-        self.setting.engine.upload(&self.container.id, &content).await?;
+        self.suite.engine.upload(&self.container.id, &content).await?;
         let mut variables =
             vec![("DB_DATABASE", database.name.as_str()), ("BOOT_DB_INIT_DIR", &sql), ("BOOT_SNAPSHOT_FILE", &schema)];
         variables.extend(digest.map(|digest| ("SCHEMA_ALLOW_DESTRUCTIVE", digest)));
-        let boot = self.setting.engine.exec_with(&self.container.id, &variables, &[BINARY, "boot"]);
+        let boot = self.suite.engine.exec_with(&self.container.id, &variables, &[BINARY, "boot"]);
         let (code, output) = tokio::time::timeout(PATIENCE, boot).await.context("the boot did not end in time")??;
-        Ok(Ended { code, lines: output.lines().map(str::to_owned).collect() })
+        Ok(EndedContainer { code, lines: output.lines().map(str::to_owned).collect() })
     }
 }
 
 /// Runs a file as `psql --single-transaction` would.
-async fn run(database: &Database, file: &File) -> Result<(), String> {
+async fn run(database: &TestDatabase, file: &File) -> Result<(), String> {
     let client = database.connect().await.map_err(|error| format!("{error:#}"))?;
     if file.text.contains("-- no-transaction") {
         // Statements run one by one; a block of PL/pgSQL is one statement.
@@ -267,9 +267,9 @@ fn describe(error: tokio_postgres::Error) -> String {
 
 /// Returns the digest that a refusal offers. Its list of losses must not contradict the snapshot.
 fn accept(
-    verdict: &Verdict,
+    verdict: &BootVerdict,
     permits: &mut Permits,
-    (snapshot, state): (&Value, &State),
+    (snapshot, state): (&Value, &DatabaseState),
     offered: &mut BTreeSet<String>,
 ) -> anyhow::Result<String> {
     let message = &verdict.message;
@@ -285,7 +285,7 @@ fn accept(
 }
 
 /// Adds the directives that a refusal offers to a file.
-fn declare(file: &mut File, verdict: &Verdict) -> anyhow::Result<()> {
+fn declare(file: &mut File, verdict: &BootVerdict) -> anyhow::Result<()> {
     let message = &verdict.message;
     let offer = message.split_once("`-- destroys: ").and_then(|(_, rest)| rest.split_once('`'));
     let (offer, _) = offer.with_context(|| format!("the refusal offers no directive: {message}"))?;

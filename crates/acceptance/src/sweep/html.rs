@@ -3,13 +3,13 @@
 use maud::{Markup, html};
 
 use super::super::report::document;
-use super::found::{Figures, HEADS, Messages, Outcome, Report, Scenario};
+use super::report::{HEADS, Messages, PointOutcome, ScenarioReport, SweepFigures, SweepResults};
 
 /// Height of the picture in pixels, without the labels below it.
 const HEIGHT: usize = 150;
 
 /// Renders the whole page.
-pub(crate) fn page(report: &Report) -> String {
+pub(crate) fn page(report: &SweepResults) -> String {
     let verdict = report.verdict();
     let class = if report.ok { "pass" } else { "fail" };
     let body = html! {
@@ -28,7 +28,7 @@ pub(crate) fn page(report: &Report) -> String {
             }
             h2 { "By scenario" }
             (table(report.scenarios.iter().map(|scenario| {
-                (scenario.name.to_owned(), Figures::of(&scenario.points, report.bound_seconds))
+                (scenario.name.to_owned(), SweepFigures::of(&scenario.points, report.bound_seconds))
             })))
             h2 { "By fault" }
             (table(report.by(|outcome| outcome.kind.words().to_owned())))
@@ -43,7 +43,7 @@ pub(crate) fn page(report: &Report) -> String {
     document(&format!("{verdict}: {}", report.image), &body)
 }
 
-fn table(rows: impl IntoIterator<Item = (String, Figures)>) -> Markup {
+fn table(rows: impl IntoIterator<Item = (String, SweepFigures)>) -> Markup {
     html! {
         div.scroll { table.numbers {
             thead { tr { th {} @for head in HEADS { th { (head) } } } }
@@ -56,7 +56,7 @@ fn table(rows: impl IntoIterator<Item = (String, Figures)>) -> Markup {
     }
 }
 
-fn failure(scenario: &str, outcome: &Outcome) -> Markup {
+fn failure(scenario: &str, outcome: &PointOutcome) -> Markup {
     html! {
         details.check.fail open {
             summary {
@@ -71,7 +71,7 @@ fn failure(scenario: &str, outcome: &Outcome) -> Markup {
 }
 
 /// Returns the horizontal position in percent. Each direction has its own numbers and fills the whole width.
-fn x(outcome: &Outcome, messages: Messages) -> f64 {
+fn x(outcome: &PointOutcome, messages: Messages) -> f64 {
     let all = if outcome.direction == "to-server" { messages.to_server } else { messages.to_client };
     outcome.n as f64 / all.max(1) as f64 * 100.0
 }
@@ -82,7 +82,7 @@ fn y(seconds: f64, bound: f64) -> f64 {
 }
 
 /// Draws the points of a scenario: time from the fault to the end of the boot, by message.
-fn picture(scenario: &Scenario, bound: u64) -> Markup {
+fn picture(scenario: &ScenarioReport, bound: u64) -> Markup {
     let (messages, limit) = (scenario.messages, bound as f64);
     html! {
         h2 { "The " (scenario.name) " boot, from its first message to its last" }
@@ -107,7 +107,7 @@ fn picture(scenario: &Scenario, bound: u64) -> Markup {
     }
 }
 
-fn list(scenario: &Scenario) -> Markup {
+fn list(scenario: &ScenarioReport) -> Markup {
     html! {
         details {
             summary { "All " (scenario.points.len()) " points of the " (scenario.name) " boot" }
@@ -116,11 +116,11 @@ fn list(scenario: &Scenario) -> Markup {
                 tbody { @for outcome in &scenario.points { tr {
                     td { (outcome.point()) @if outcome.hit.is_none() { " (not reached)" } }
                     td { (outcome.words()) }
-                    td { @match outcome.healed {
+                    td { @match outcome.next_boot_seconds {
                         Some(seconds) if outcome.converged => { (format!("converged after {seconds:.1} s")) }
                         _ => "did not converge",
                     } }
-                    td { (console::strip_ansi_codes(&outcome.said)) }
+                    td { (console::strip_ansi_codes(&outcome.last_line)) }
                 } } }
             } } }
         }
@@ -129,7 +129,7 @@ fn list(scenario: &Scenario) -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use super::super::found::fixture;
+    use super::super::report::fixture;
     use super::page;
     use testbed::workspace;
 

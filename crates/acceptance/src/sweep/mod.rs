@@ -4,9 +4,9 @@
 //!
 //! [`point`] chooses the fault points, [`found`] holds the results, [`html`] renders them.
 
-mod found;
+mod fault_point;
 mod html;
-mod point;
+mod report;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -16,25 +16,25 @@ use std::time::Instant;
 use anyhow::{Context as _, bail, ensure};
 use contract::{DB_INIT_DIR, Event, ExitCode, LogLine, SNAPSHOT_FILE};
 use futures_util::StreamExt as _;
-use grammar::Scenario;
+use grammar::SweepScenario;
 use pg_fault_proxy::{Action, Direction, Fault, Position, Proxy, Trace};
 use serde_json::{Value, json};
 use testbed::schema::DataModel;
 use tokio::sync::oneshot;
 
-use super::database::Database;
+use super::data_integrity::{self, Fingerprint};
+use super::database::TestDatabase;
 use super::end_state::EndState;
-use super::rows::{self, Fingerprint};
-use crate::container::{BootSpec, Container, Ended};
+use crate::container::{BootSpec, Container, EndedContainer};
 use crate::servers::Servers;
-use crate::setting::{PATIENCE, Setting};
+use crate::suite_context::{PATIENCE, SuiteContext};
 use testbed::ui;
 
-use self::found::{BOUND, Messages, Scenario as Swept};
-pub(crate) use self::found::{Outcome, Report};
+use self::fault_point::SweepPoint;
+pub(crate) use self::fault_point::{SweepDensity, SweepFault, fault_points};
 pub(crate) use self::html::page;
-use self::point::FaultPoint;
-pub(crate) use self::point::{Density, Kind, points};
+use self::report::{BOUND, Messages, ScenarioReport};
+pub(crate) use self::report::{PointOutcome, SweepResults};
 
 /// `BOOT_DATABASE_TIMEOUT` of the boots, in seconds.
 const ANSWER: u64 = 3;
@@ -43,21 +43,20 @@ const INCOMPLETE: &str = "it ended with 0, but the database is incomplete";
 const KILL_NODE: &str = r#"for p in /proc/[0-9]*; do if grep -qa 'bridge[.]mjs' $p/cmdline 2>/dev/null; then kill -9 ${p#/proc/}; fi; done"#;
 
 /// Sweeps scenarios one after the other, and reports each point as it ends.
-pub(crate) async fn sweep(
-    setting: &Rc<Setting>,
+pub(crate) async fn sweep_scenarios(
+    suite: &Rc<SuiteContext>,
     servers: &Rc<Servers>,
-    scenarios: &[Scenario],
-    density: Density,
+    scenarios: &[SweepScenario],
+    density: SweepDensity,
     jobs: usize,
-) -> anyhow::Result<Vec<Swept>> {
-    let network =
-        setting.engine.create_network(&format!("{}-net", setting.session.id()), setting.session.labels()).await?;
-    let mut swept = Vec::new();
+) -> anyhow::Result<Vec<ScenarioReport>> {
+    let network = suite.engine.create_network(&format!("{}-net", suite.session.id()), suite.session.labels()).await?;
+    let mut reports = Vec::new();
     for scenario in scenarios {
         let name = scenario.name();
         ui::status("Preparing", &format!("the {name} boot"));
-        let sweep = Sweep::prepare(setting, servers, &network, *scenario).await?;
-        let points = points(&sweep.trace, density, &Kind::ALL);
+        let sweep = Sweep::prepare(suite, servers, &network, *scenario).await?;
+        let points = fault_points(&sweep.trace, density, &SweepFault::ALL);
         ui::status("Sweeping", &format!("{} points of {} messages", points.len(), sweep.trace.messages.len()));
         let spinner = ui::Spinner::start();
         let mut done = 0;
@@ -77,20 +76,20 @@ pub(crate) async fn sweep(
             to_client: sweep.trace.count(Direction::ToClient),
             connections: sweep.trace.connections(),
         };
-        swept.push(Swept { name, messages, points: outcomes });
+        reports.push(ScenarioReport { name, messages, points: outcomes });
     }
-    Ok(swept)
+    Ok(reports)
 }
 
 /// A scenario, with the database before each of its boots and the expected result.
 pub(crate) struct Sweep {
-    setting: Rc<Setting>,
+    suite: Rc<SuiteContext>,
     servers: Rc<Servers>,
     network: String,
     gateway: SocketAddr,
-    scenario: Scenario,
+    scenario: SweepScenario,
     /// Template: every boot gets a copy of this database.
-    start: Database,
+    start: TestDatabase,
     undisturbed: Content,
     /// Messages of an undisturbed boot.
     pub(crate) trace: Trace,
@@ -104,13 +103,13 @@ struct Content {
 }
 
 impl Content {
-    async fn of(database: &Database) -> anyhow::Result<Content> {
-        Ok(Content { state: EndState::of(database).await?, rows: rows::fingerprints(database).await? })
+    async fn of(database: &TestDatabase) -> anyhow::Result<Content> {
+        Ok(Content { state: EndState::of(database).await?, rows: data_integrity::fingerprints(database).await? })
     }
 
     fn ensure_same_as(&self, undisturbed: &Content) -> anyhow::Result<()> {
         self.state.ensure_same_as(&undisturbed.state)?;
-        rows::unchanged(&undisturbed.rows, &self.rows)
+        data_integrity::unchanged(&undisturbed.rows, &self.rows)
     }
 }
 
@@ -120,43 +119,43 @@ impl Sweep {
     /// # Errors
     /// If that boot failed, or this machine is not in the engine's networks ([`NoGateway`]).
     pub(crate) async fn prepare(
-        setting: &Rc<Setting>,
+        suite: &Rc<SuiteContext>,
         servers: &Rc<Servers>,
         network: &str,
-        scenario: Scenario,
+        scenario: SweepScenario,
     ) -> anyhow::Result<Sweep> {
-        let gateway = SocketAddr::from((setting.engine.gateway(network).await?, 0));
+        let gateway = SocketAddr::from((suite.engine.gateway(network).await?, 0));
         std::net::TcpListener::bind(gateway).map_err(|error| NoGateway(gateway, error))?;
         let name = name(network, scenario);
         let start = match scenario {
-            Scenario::Cold => servers.empty(network, &name).await?,
-            Scenario::Upgrade => {
+            SweepScenario::Cold => servers.empty(network, &name).await?,
+            SweepScenario::Upgrade => {
                 let start = servers.booted(network, &name).await?;
-                rows::fill(&start).await?;
+                data_integrity::fill(&start).await?;
                 start
             }
         };
         let database = start.copy(&format!("{name}-undisturbed")).await?;
         let proxy = Proxy::start(gateway, database.address(), None)?;
-        let boot = with_files(BootSpec::new(setting, "undisturbed", &database), scenario)?;
-        let boot = through(boot, proxy.address()).start(setting, Some(network.to_owned())).await?;
+        let boot = with_files(BootSpec::new(suite, "undisturbed", &database), scenario)?;
+        let boot = through(boot, proxy.address()).start(suite, Some(network.to_owned())).await?;
         let ended = boot.ended(PATIENCE).await?;
-        setting.engine.remove(&boot.id).await?;
+        suite.engine.remove(&boot.id).await?;
         ensure!(ended.code == 0, "the undisturbed boot ended with {}: {}", ended.code, ended.last_line());
         let undisturbed = Content::of(&database).await?;
         database.remove().await?;
-        let (setting, servers, network, trace) =
-            (Rc::clone(setting), Rc::clone(servers), network.to_owned(), proxy.trace());
-        Ok(Sweep { setting, servers, network, gateway, scenario, start, undisturbed, trace })
+        let (suite, servers, network, trace) =
+            (Rc::clone(suite), Rc::clone(servers), network.to_owned(), proxy.trace());
+        Ok(Sweep { suite, servers, network, gateway, scenario, start, undisturbed, trace })
     }
 
     /// Tries points, up to `jobs` at once, and calls `report` for each as it ends.
     pub(crate) async fn run(
         &self,
-        points: &[FaultPoint],
+        points: &[SweepPoint],
         jobs: usize,
-        mut report: impl FnMut(&Outcome),
-    ) -> Vec<Outcome> {
+        mut report: impl FnMut(&PointOutcome),
+    ) -> Vec<PointOutcome> {
         let tries = points.iter().enumerate().map(|(index, point)| self.try_point(index, *point));
         let mut running = futures_util::stream::iter(tries).buffer_unordered(jobs);
         let mut outcomes = Vec::new();
@@ -167,8 +166,8 @@ impl Sweep {
         outcomes
     }
 
-    async fn try_point(&self, index: usize, point: FaultPoint) -> Outcome {
-        let mut outcome = Outcome::of(point);
+    async fn try_point(&self, index: usize, point: SweepPoint) -> PointOutcome {
+        let mut outcome = PointOutcome::of(point);
         let result = self.try_on_a_database(index, point, &mut outcome).await;
         outcome.failure = result.err().map(|error| format!("{error:#}"));
         if outcome.failure.is_none() {
@@ -177,23 +176,28 @@ impl Sweep {
         outcome
     }
 
-    async fn try_on_a_database(&self, index: usize, point: FaultPoint, outcome: &mut Outcome) -> anyhow::Result<()> {
+    async fn try_on_a_database(
+        &self,
+        index: usize,
+        point: SweepPoint,
+        outcome: &mut PointOutcome,
+    ) -> anyhow::Result<()> {
         let name = format!("{}-{index}", name(&self.network, self.scenario));
-        if point.kind != Kind::ServerKilled {
+        if point.kind != SweepFault::ServerKilled {
             let database = self.start.copy(&name).await?;
             let result = self.disturb_and_boot_again(point, &database, None, &self.undisturbed, outcome).await;
             database.remove().await?;
             return result;
         }
-        let (engine, servers) = (&self.setting.engine, &self.servers);
+        let (engine, servers) = (&self.suite.engine, &self.servers);
         let (server, database) = servers.start(Some((self.network.clone(), name))).await?;
         let result = async {
-            if self.scenario == Scenario::Upgrade {
-                self.boot(BootSpec::new(&self.setting, "first", &database)).await?;
-                rows::fill(&database).await?;
+            if self.scenario == SweepScenario::Upgrade {
+                self.boot(BootSpec::new(&self.suite, "first", &database)).await?;
+                data_integrity::fill(&database).await?;
             }
             // Some of these rows contain their creation time, so they differ from those of the undisturbed boot.
-            let mut rows = rows::fingerprints(&database).await?;
+            let mut rows = data_integrity::fingerprints(&database).await?;
             for (table, fingerprint) in &self.undisturbed.rows {
                 rows.entry(table.clone()).or_insert_with(|| fingerprint.clone());
             }
@@ -207,11 +211,11 @@ impl Sweep {
 
     async fn disturb_and_boot_again(
         &self,
-        point: FaultPoint,
-        database: &Database,
+        point: SweepPoint,
+        database: &TestDatabase,
         server: Option<&str>,
         undisturbed: &Content,
-        outcome: &mut Outcome,
+        outcome: &mut PointOutcome,
     ) -> anyhow::Result<()> {
         let ended = self.disturbed(point, database, server, outcome).await?;
         outcome.log.clone_from(&ended.lines);
@@ -219,11 +223,11 @@ impl Sweep {
         let mut database = database.clone();
         if let Some(server) = server {
             // The server is still running if the boot did not reach the message.
-            self.setting.engine.start(server).await?;
-            database = database.at(self.setting.engine.published_port(server, 5432).await?);
+            self.suite.engine.start(server).await?;
+            database = database.at(self.suite.engine.published_port(server, 5432).await?);
             database.answers().await?;
         }
-        judge(point, &ended)?;
+        check_exit(point, &ended)?;
         if ended.code == 0 {
             let content = Content::of(&database).await.context(INCOMPLETE)?;
             content.ensure_same_as(undisturbed).context(INCOMPLETE)?;
@@ -234,9 +238,9 @@ impl Sweep {
             bail!("it ended {took:.1} s after the fault; the bound is {} s", BOUND.as_secs());
         }
         let began = Instant::now();
-        let boot = with_files(BootSpec::new(&self.setting, "next", &database), self.scenario)?;
+        let boot = with_files(BootSpec::new(&self.suite, "next", &database), self.scenario)?;
         let next = self.boot(boot).await.context("the next boot")?;
-        outcome.healed = Some(ui::json_seconds(began.elapsed()));
+        outcome.next_boot_seconds = Some(ui::json_seconds(began.elapsed()));
         outcome.log.extend(next.lines);
         Content::of(&database).await?.ensure_same_as(undisturbed).context("after the next boot")?;
         outcome.converged = true;
@@ -246,18 +250,18 @@ impl Sweep {
     /// Boots with the fault.
     async fn disturbed(
         &self,
-        point: FaultPoint,
-        database: &Database,
+        point: SweepPoint,
+        database: &TestDatabase,
         server: Option<&str>,
-        outcome: &mut Outcome,
-    ) -> anyhow::Result<Ended> {
+        outcome: &mut PointOutcome,
+    ) -> anyhow::Result<EndedContainer> {
         let (reach, reached) = oneshot::channel();
         let (done, wait) = mpsc::channel();
         let (action, position) = match point.kind {
-            Kind::Cut => (Action::Reset, Position::Before),
-            Kind::CutInside => (Action::Close, Position::Middle),
-            Kind::Frozen => (Action::Freeze, Position::Before),
-            Kind::BootKilled | Kind::NodeKilled | Kind::ServerKilled => {
+            SweepFault::Cut => (Action::Reset, Position::Before),
+            SweepFault::CutInside => (Action::Close, Position::Middle),
+            SweepFault::Frozen => (Action::Freeze, Position::Before),
+            SweepFault::BootKilled | SweepFault::NodeKilled | SweepFault::ServerKilled => {
                 // All messages wait until the fault is injected. After the end of the boot the receiver is gone.
                 let call = Action::Call(Box::new(move || {
                     if reach.send(()).is_ok() {
@@ -269,8 +273,8 @@ impl Sweep {
         };
         let fault = Fault { direction: point.direction, n: point.n, position, action };
         let proxy = Proxy::start(self.gateway, database.address(), Some(fault))?;
-        let boot = through(BootSpec::new(&self.setting, "disturbed", database), proxy.address());
-        let boot = with_files(boot, self.scenario)?.start(&self.setting, Some(self.network.clone())).await?;
+        let boot = through(BootSpec::new(&self.suite, "disturbed", database), proxy.address());
+        let boot = with_files(boot, self.scenario)?.start(&self.suite, Some(self.network.clone())).await?;
         let ends = boot.ended(PATIENCE);
         tokio::pin!(ends);
         let ended = tokio::select! {
@@ -285,7 +289,7 @@ impl Sweep {
             }
         };
         let now = Instant::now();
-        self.setting.engine.remove(&boot.id).await?;
+        self.suite.engine.remove(&boot.id).await?;
         if let Some(hit) = proxy.hit() {
             outcome.hit = Some(hit.message.kind);
             outcome.seconds = Some(ui::json_seconds(now.duration_since(hit.at)));
@@ -293,20 +297,20 @@ impl Sweep {
         ended
     }
 
-    async fn inject(&self, kind: Kind, boot: &Container, server: Option<&str>) -> anyhow::Result<()> {
+    async fn inject(&self, kind: SweepFault, boot: &Container, server: Option<&str>) -> anyhow::Result<()> {
         match kind {
-            Kind::BootKilled => boot.kill("KILL").await,
+            SweepFault::BootKilled => boot.kill("KILL").await,
             // If Node is not running at this message, the boot continues.
-            Kind::NodeKilled => boot.exec(&["sh", "-c", KILL_NODE]).await.map(drop),
-            _ => self.setting.engine.kill(server.context("this fault needs a separate server")?, "KILL").await,
+            SweepFault::NodeKilled => boot.exec(&["sh", "-c", KILL_NODE]).await.map(drop),
+            _ => self.suite.engine.kill(server.context("this fault needs a separate server")?, "KILL").await,
         }
     }
 
     /// Boots without a fault.
-    async fn boot(&self, spec: BootSpec) -> anyhow::Result<Ended> {
-        let boot = spec.command(["boot"]).start(&self.setting, Some(self.network.clone())).await?;
+    async fn boot(&self, spec: BootSpec) -> anyhow::Result<EndedContainer> {
+        let boot = spec.command(["boot"]).start(&self.suite, Some(self.network.clone())).await?;
         let ended = boot.ended(PATIENCE).await;
-        self.setting.engine.remove(&boot.id).await?;
+        self.suite.engine.remove(&boot.id).await?;
         let ended = ended?;
         ensure!(ended.code == 0, "it ended with {}: {}", ended.code, ended.last_line());
         Ok(ended)
@@ -332,9 +336,9 @@ impl std::fmt::Display for NoGateway {
 impl std::error::Error for NoGateway {}
 
 /// Checks the exit code and the last line of a disturbed boot.
-fn judge(point: FaultPoint, ended: &Ended) -> anyhow::Result<()> {
+fn check_exit(point: SweepPoint, ended: &EndedContainer) -> anyhow::Result<()> {
     let last = ended.last_line();
-    if ended.code == 0 || (point.kind == Kind::BootKilled && ended.code == 137) {
+    if ended.code == 0 || (point.kind == SweepFault::BootKilled && ended.code == 137) {
         return Ok(());
     }
     let line = LogLine::parse(last).with_context(|| format!("the last line is not from the boot: {last}"))?;
@@ -354,8 +358,8 @@ fn through(boot: BootSpec, proxy: SocketAddr) -> BootSpec {
 }
 
 /// Adds the files of an upgrade: a SQL file, and a snapshot with one more field.
-fn with_files(boot: BootSpec, scenario: Scenario) -> anyhow::Result<BootSpec> {
-    if scenario == Scenario::Cold {
+fn with_files(boot: BootSpec, scenario: SweepScenario) -> anyhow::Result<BootSpec> {
+    if scenario == SweepScenario::Cold {
         return Ok(boot);
     }
     let migration = "create table public.swept (id integer primary key, note text);\n\
@@ -389,7 +393,7 @@ fn with_one_more_field(mut snapshot: Value) -> anyhow::Result<Value> {
 const NEW_FIELD: &str = "swept";
 
 /// Returns the prefix of a scenario's databases. Two sweeps may share a server, but not a network.
-fn name(network: &str, scenario: Scenario) -> String {
+fn name(network: &str, scenario: SweepScenario) -> String {
     format!("sweep-{}-{}", scenario.name(), network.chars().take(8).collect::<String>())
 }
 
@@ -406,24 +410,24 @@ mod tests {
         assert_eq!((&field["field"], &field["schema"]["name"]), (&json!("swept"), &json!("swept")));
     }
 
-    fn ended(code: i64, line: &str) -> Ended {
-        Ended { code, lines: vec![line.to_owned()] }
+    fn ended(code: i64, line: &str) -> EndedContainer {
+        EndedContainer { code, lines: vec![line.to_owned()] }
     }
 
-    const CUT: FaultPoint = FaultPoint { kind: Kind::Cut, direction: Direction::ToServer, n: 1 };
+    const CUT: SweepPoint = SweepPoint { kind: SweepFault::Cut, direction: Direction::ToServer, n: 1 };
 
     fn error_after_a_cut(code: i64, line: &str) -> String {
-        judge(CUT, &ended(code, line)).unwrap_err().to_string()
+        check_exit(CUT, &ended(code, line)).unwrap_err().to_string()
     }
 
     #[test]
     fn the_last_line_must_name_the_phase_and_the_exit_code() {
         let lost = "[entrypoint] 5/8 bootstrap failed: the connection to PostgreSQL was lost: gone (exit 23)";
-        assert!(judge(CUT, &ended(23, lost)).is_ok());
+        assert!(check_exit(CUT, &ended(23, lost)).is_ok());
         assert!(error_after_a_cut(22, lost).contains("does not report"));
         let internal = "[entrypoint] 5/8 bootstrap failed: x (exit 1)";
         assert!(error_after_a_cut(1, internal).contains("is wrong in bootstrap"));
         assert!(error_after_a_cut(137, "Killed").contains("is not from the boot"));
-        assert!(judge(FaultPoint { kind: Kind::BootKilled, ..CUT }, &ended(137, "anything")).is_ok());
+        assert!(check_exit(SweepPoint { kind: SweepFault::BootKilled, ..CUT }, &ended(137, "anything")).is_ok());
     }
 }

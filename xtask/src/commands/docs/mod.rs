@@ -26,7 +26,7 @@ struct Page {
 }
 
 /// Runs `docs`.
-pub(crate) fn run(flags: &grammar::Docs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(flags: &grammar::DocsFlags) -> anyhow::Result<ExitCode> {
     if flags.record {
         record::record(&flags.image, flags.check)?;
     }

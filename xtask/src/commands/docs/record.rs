@@ -12,7 +12,7 @@ use contract::{DB_INIT_DIR, Event, LogLine, Phase, SNAPSHOT_FILE};
 use xshell::{Shell, cmd};
 
 use super::samples::FOLDER;
-use super::scenarios::{Action, Edit, Meanwhile, SCENARIOS, Scenario, Start};
+use super::scenarios::{FileEdit, Meanwhile, SCENARIOS, SampleAction, SampleScenario, Start};
 use crate::workspace;
 
 const POSTGRES: &str = "timescale/timescaledb-ha:pg16.6-ts2.17.2-all";
@@ -102,7 +102,7 @@ impl<'a> Recorder<'a> {
         .run()?;
         wait_until(|| recorder.sql("postgres", "select true").is_ok())?;
         recorder.sql("postgres", "create database booted")?;
-        let booted = Scenario { name: "booted", start: Start::Empty, ..Scenario::NONE };
+        let booted = SampleScenario { name: "booted", start: Start::Empty, ..SampleScenario::NONE };
         recorder.create("boot", "booted", &booted, booted.command, &[])?;
         let (lines, code) = recorder.attend("booted", None)?;
         ensure!(code == 0, "the first boot failed:\n{}", lines.join("\n"));
@@ -113,7 +113,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// Runs a scenario and returns the lines to keep; `None` if this machine lacks its pooler.
-    fn play(&self, scenario: &Scenario) -> anyhow::Result<Option<String>> {
+    fn play(&self, scenario: &SampleScenario) -> anyhow::Result<Option<String>> {
         let database = scenario.name.replace('-', "_");
         match scenario.start {
             Start::Nothing => {}
@@ -150,7 +150,7 @@ impl<'a> Recorder<'a> {
         }
         let expected = scenario.name.split('-').next().and_then(|code| code.parse().ok());
         // A server is killed once its boot is over.
-        let killed = matches!(scenario.action, Some((_, Action::Kill)));
+        let killed = matches!(scenario.action, Some((_, SampleAction::Kill)));
         ensure!(killed || Some(code) == expected, "exit code {code}:\n{}", lines.join("\n"));
         Ok(Some(kept(&lines).join("\n") + "\n"))
     }
@@ -160,9 +160,9 @@ impl<'a> Recorder<'a> {
         &self,
         name: &str,
         database: &str,
-        scenario: &Scenario,
+        scenario: &SampleScenario,
         command: &[&str],
-        files: &[(&str, Edit)],
+        files: &[(&str, FileEdit)],
     ) -> anyhow::Result<String> {
         leave_it_to_the_signal();
         let (shell, image, id) = (self.shell, self.image, &self.id);
@@ -200,7 +200,7 @@ impl<'a> Recorder<'a> {
 
     /// Starts the created container, acts when a line of its log has the action's words, and returns all lines and the
     /// exit code.
-    fn attend(&self, database: &str, action: Option<&(&str, Action)>) -> anyhow::Result<(Vec<String>, i32)> {
+    fn attend(&self, database: &str, action: Option<&(&str, SampleAction)>) -> anyhow::Result<(Vec<String>, i32)> {
         let shell = self.shell;
         let name = format!("{}-boot", self.id);
         let output = duct::cmd!("docker", "start", "--attach", &name).stderr_to_stdout().unchecked();
@@ -240,25 +240,25 @@ impl<'a> Recorder<'a> {
         drop(removal.run());
     }
 
-    fn act(&self, action: &Action, name: &str, database: &str) -> anyhow::Result<()> {
+    fn act(&self, action: &SampleAction, name: &str, database: &str) -> anyhow::Result<()> {
         let shell = self.shell;
         match action {
-            Action::Kill => cmd!(shell, "docker kill {name}").quiet().ignore_stdout().run()?,
-            Action::SignalInSql(signal) => {
+            SampleAction::Kill => cmd!(shell, "docker kill {name}").quiet().ignore_stdout().run()?,
+            SampleAction::SignalInSql(signal) => {
                 wait_until(|| self.sql("postgres", SLEEPS).is_ok_and(|answer| answer == "t"))?;
                 cmd!(shell, "docker kill --signal {signal} {name}").quiet().ignore_stdout().run()?;
             }
-            Action::Sql(sql) => wait_until(|| self.sql(database, sql).is_ok_and(|answer| answer == "t"))?,
+            SampleAction::Sql(sql) => wait_until(|| self.sql(database, sql).is_ok_and(|answer| answer == "t"))?,
         }
         Ok(())
     }
 
     /// Puts a file into a container that is not started.
-    fn put(&self, container: &str, path: &str, edit: &Edit) -> anyhow::Result<()> {
+    fn put(&self, container: &str, path: &str, edit: &FileEdit) -> anyhow::Result<()> {
         let shell = self.shell;
         let text = match edit {
-            Edit::Text(text) => (*text).to_owned(),
-            Edit::Append(text) => read(path)? + text,
+            FileEdit::Text(text) => (*text).to_owned(),
+            FileEdit::Append(text) => read(path)? + text,
         };
         let folder = shell.create_temp_dir()?;
         let file = folder.path().join("file");

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::case::OWN_SERVER;
+use crate::test_context::OWN_SERVER;
 
 /// A server, the variables of both clients, and the outcome that keeps the promise.
 #[derive(Debug, Serialize)]
@@ -205,10 +205,10 @@ const SHOWN: [(&str, &str); 47] = [
 ];
 
 /// Options of tls.createServer.
-type Options = Vec<(&'static str, Value)>;
+type ServerOptions = Vec<(&'static str, Value)>;
 
 /// Options of the server that narrow what it agrees to.
-fn narrow() -> [(&'static str, &'static str, Options); 11] {
+fn narrow() -> [(&'static str, &'static str, ServerOptions); 11] {
     let version = |version: &str| vec![("minVersion", json!(version)), ("maxVersion", json!(version))];
     let suite = |suite: &str| vec![("maxVersion", json!("TLSv1.2")), ("ciphers", json!(suite))];
     let curve = |curve: &str| vec![("ecdhCurve", json!(curve))];

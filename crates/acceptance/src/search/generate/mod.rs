@@ -5,7 +5,7 @@ mod snapshot;
 mod sql;
 mod values;
 
-use super::case::Case;
+use super::case::SearchCase;
 use super::model::Model;
 use super::rng::Rng;
 use grammar::{EditKind, ValueEnum as _};
@@ -14,7 +14,7 @@ use grammar::{EditKind, ValueEnum as _};
 const MOST: usize = 4;
 
 /// Returns the case with a number; always the same for the same seed.
-pub(super) fn generate(model: &Model, seed: u64, number: u64, only: Option<EditKind>) -> Case {
+pub(super) fn random_case(model: &Model, seed: u64, number: u64, only: Option<EditKind>) -> SearchCase {
     let mut rng = Rng::new(seed, number);
     // Half of the cases have one edit: their failures are the easiest to understand.
     let count = if rng.chance(50) { 1 } else { 2 + rng.below(MOST - 1) };
@@ -28,23 +28,23 @@ pub(super) fn generate(model: &Model, seed: u64, number: u64, only: Option<EditK
             other => snapshot::edit(&mut rng, model, other),
         });
     }
-    Case { name: format!("seed {seed}, case {number}"), edits }
+    SearchCase { name: format!("seed {seed}, case {number}"), edits }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::case::Edit;
+    use super::super::case::SearchEdit;
     use super::*;
 
     #[test]
     fn generation_is_deterministic() {
         let model = Model::new().expect("the model");
         for number in 0..50 {
-            assert_eq!(generate(&model, 1, number, None), generate(&model, 1, number, None));
+            assert_eq!(random_case(&model, 1, number, None), random_case(&model, 1, number, None));
         }
-        assert_ne!(generate(&model, 1, 1, None).edits, generate(&model, 2, 1, None).edits);
+        assert_ne!(random_case(&model, 1, 1, None).edits, random_case(&model, 2, 1, None).edits);
     }
 
     #[test]
@@ -52,7 +52,7 @@ mod tests {
         let model = Model::new().expect("the model");
         let mut seen = BTreeSet::new();
         for number in 0..400 {
-            let case = generate(&model, 1, number, None);
+            let case = random_case(&model, 1, number, None);
             assert!(!case.edits.is_empty() && case.edits.len() <= 2 * MOST, "{case}");
             case.snapshot(&model.snapshot).expect("a legal case");
             for edit in &case.edits {
@@ -63,9 +63,9 @@ mod tests {
             ["add", "envelope", "live", "remove", "remove-collection", "remove-field", "remove-list", "set", "sql"];
         assert_eq!(seen, all.map(str::to_owned).into());
         for &kind in EditKind::value_variants() {
-            let mut edits = (0..40).flat_map(|number| generate(&model, 3, number, Some(kind)).edits);
+            let mut edits = (0..40).flat_map(|number| random_case(&model, 3, number, Some(kind)).edits);
             let is_sql = kind == EditKind::Sql;
-            assert!(edits.all(|edit| matches!(edit, Edit::Sql { .. }) == is_sql), "{}", kind.name());
+            assert!(edits.all(|edit| matches!(edit, SearchEdit::Sql { .. }) == is_sql), "{}", kind.name());
         }
     }
 

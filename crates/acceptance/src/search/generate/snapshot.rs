@@ -3,7 +3,7 @@
 use grammar::EditKind;
 use serde_json::{Value, json};
 
-use super::super::case::{Edit, List, name_of, text};
+use super::super::case::{List, SearchEdit, name_of, text};
 use super::super::model::Model;
 use super::super::rng::Rng;
 use super::values::{TYPES, default, meta};
@@ -12,7 +12,7 @@ use super::values::{TYPES, default, meta};
 const WITH_META: [List; 3] = [List::Collections, List::Fields, List::Relations];
 
 /// Returns one edit of a kind, or several that belong together.
-pub(super) fn edit(rng: &mut Rng, model: &Model, kind: EditKind) -> Vec<Edit> {
+pub(super) fn edit(rng: &mut Rng, model: &Model, kind: EditKind) -> Vec<SearchEdit> {
     match kind {
         EditKind::Live => vec![live(rng, model)],
         EditKind::Meta | EditKind::Sql => vec![edit_meta(rng, model)],
@@ -27,11 +27,11 @@ fn words<const N: usize>(path: [&str; N]) -> Vec<String> {
     path.map(str::to_owned).to_vec()
 }
 
-fn set<const N: usize>(list: List, entry: &str, path: [&str; N], value: Value) -> Edit {
-    Edit::Set { list, entry: entry.to_owned(), path: words(path), value }
+fn set<const N: usize>(list: List, entry: &str, path: [&str; N], value: Value) -> SearchEdit {
+    SearchEdit::Set { list, entry: entry.to_owned(), path: words(path), value }
 }
 
-fn set_schema(field: &str, key: &str, value: Value) -> Edit {
+fn set_schema(field: &str, key: &str, value: Value) -> SearchEdit {
     set(List::Fields, field, ["schema", key], value)
 }
 
@@ -39,7 +39,7 @@ fn entry<'a>(rng: &mut Rng, model: &'a Model, list: List) -> &'a Value {
     rng.pick(model.entries(list))
 }
 
-fn edit_meta(rng: &mut Rng, model: &Model) -> Edit {
+fn edit_meta(rng: &mut Rng, model: &Model) -> SearchEdit {
     let list = *rng.pick(&[List::Collections, List::Fields, List::Fields, List::Relations]);
     let name = name_of(entry(rng, model, list));
     let (key, value) = meta(rng, list);
@@ -61,10 +61,10 @@ fn paths(value: &Value, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
     }
 }
 
-fn edit_key(rng: &mut Rng, model: &Model) -> Edit {
+fn edit_key(rng: &mut Rng, model: &Model) -> SearchEdit {
     match rng.below(20) {
-        0 => return Edit::RemoveList { list: *rng.pick(&List::ALL) },
-        1 => return Edit::Envelope,
+        0 => return SearchEdit::RemoveList { list: *rng.pick(&List::ALL) },
+        1 => return SearchEdit::Envelope,
         _ => {}
     }
     let list = *rng.pick(&[List::Collections, List::Fields, List::Fields, List::Relations]);
@@ -73,7 +73,7 @@ fn edit_key(rng: &mut Rng, model: &Model) -> Edit {
     match rng.below(10) {
         0 => {
             let key = *rng.pick(&["meta", "schema", "type", "related_collection"]);
-            Edit::Remove { list, entry: name, path: words([key]) }
+            SearchEdit::Remove { list, entry: name, path: words([key]) }
         }
         1 => {
             let (group, key) = *rng.pick(&[
@@ -94,15 +94,15 @@ fn edit_key(rng: &mut Rng, model: &Model) -> Edit {
             let pool = if kind < 5 && !nested.is_empty() { &nested } else { &found };
             let path = rng.pick(pool).clone();
             if rng.chance(70) {
-                Edit::Remove { list, entry: name, path }
+                SearchEdit::Remove { list, entry: name, path }
             } else {
-                Edit::Set { list, entry: name, path, value: Value::Null }
+                SearchEdit::Set { list, entry: name, path, value: Value::Null }
             }
         }
     }
 }
 
-fn edit_column(rng: &mut Rng, model: &Model) -> Vec<Edit> {
+fn edit_column(rng: &mut Rng, model: &Model) -> Vec<SearchEdit> {
     let columns = model.columns();
     let field = *rng.pick(&columns);
     let name = name_of(field);
@@ -152,23 +152,23 @@ fn new_field(rng: &mut Rng, collection: &str, field: &str) -> Value {
     entry
 }
 
-fn edit_entity(rng: &mut Rng, model: &Model) -> Vec<Edit> {
+fn edit_entity(rng: &mut Rng, model: &Model) -> Vec<SearchEdit> {
     let tables = model.tables();
     let table = *rng.pick(&tables);
     match rng.below(12) {
         0..=2 => {
             let field = format!("new_{}", rng.below(3));
             let collection = if rng.chance(15) { "directus_users" } else { table };
-            vec![Edit::Add { list: List::Fields, value: new_field(rng, collection, &field) }]
+            vec![SearchEdit::Add { list: List::Fields, value: new_field(rng, collection, &field) }]
         }
         3..=5 => {
             vec![remove_field(entry(rng, model, List::Fields))]
         }
-        6 => vec![Edit::RemoveCollection { collection: table.to_owned() }],
+        6 => vec![SearchEdit::RemoveCollection { collection: table.to_owned() }],
         7 => {
             // The fields of the removed entry stay: the snapshot contradicts itself.
             let list = *rng.pick(&WITH_META);
-            vec![Edit::Remove { list, entry: name_of(entry(rng, model, list)), path: Vec::new() }]
+            vec![SearchEdit::Remove { list, entry: name_of(entry(rng, model, list)), path: Vec::new() }]
         }
         8 => {
             let name = format!("new_collection_{}", rng.below(2));
@@ -178,9 +178,9 @@ fn edit_entity(rng: &mut Rng, model: &Model) -> Vec<Edit> {
             });
             let collection = json!({ "collection": name, "meta": { "collection": name, "icon": "flag" }, "schema": { "name": name } });
             vec![
-                Edit::Add { list: List::Collections, value: collection },
-                Edit::Add { list: List::Fields, value: key },
-                Edit::Add { list: List::Fields, value: new_field(rng, &name, "title") },
+                SearchEdit::Add { list: List::Collections, value: collection },
+                SearchEdit::Add { list: List::Fields, value: key },
+                SearchEdit::Add { list: List::Fields, value: new_field(rng, &name, "title") },
             ]
         }
         9 => {
@@ -192,7 +192,7 @@ fn edit_entity(rng: &mut Rng, model: &Model) -> Vec<Edit> {
             renamed["field"] = json!(name);
             renamed["meta"]["field"] = json!(name);
             renamed["schema"]["name"] = json!(name);
-            vec![remove_field(field), Edit::Add { list: List::Fields, value: renamed }]
+            vec![remove_field(field), SearchEdit::Add { list: List::Fields, value: renamed }]
         }
         10 => {
             let folder = *rng.pick(&["editorial", "reference", "articles", "site"]);
@@ -204,9 +204,9 @@ fn edit_entity(rng: &mut Rng, model: &Model) -> Vec<Edit> {
             let system = entry(rng, model, List::SystemFields);
             let name = name_of(system);
             vec![match rng.below(3) {
-                0 => Edit::Remove { list: List::SystemFields, entry: name, path: Vec::new() },
+                0 => SearchEdit::Remove { list: List::SystemFields, entry: name, path: Vec::new() },
                 1 => set(List::SystemFields, &name, ["schema", "is_indexed"], json!(false)),
-                _ => Edit::Add {
+                _ => SearchEdit::Add {
                     list: List::SystemFields,
                     value: json!({ "collection": "directus_users", "field": "last_name", "schema": { "is_indexed": true } }),
                 },
@@ -215,11 +215,11 @@ fn edit_entity(rng: &mut Rng, model: &Model) -> Vec<Edit> {
     }
 }
 
-fn remove_field(field: &Value) -> Edit {
-    Edit::RemoveField { collection: text(field, "collection").to_owned(), field: text(field, "field").to_owned() }
+fn remove_field(field: &Value) -> SearchEdit {
+    SearchEdit::RemoveField { collection: text(field, "collection").to_owned(), field: text(field, "field").to_owned() }
 }
 
-fn edit_relation(rng: &mut Rng, model: &Model) -> Vec<Edit> {
+fn edit_relation(rng: &mut Rng, model: &Model) -> Vec<SearchEdit> {
     let relation = entry(rng, model, List::Relations);
     let name = name_of(relation);
     let relations = List::Relations;
@@ -227,8 +227,8 @@ fn edit_relation(rng: &mut Rng, model: &Model) -> Vec<Edit> {
     match rng.below(9) {
         0 | 1 => vec![set(relations, &name, ["schema", "on_delete"], json!(rng.pick(&actions)))],
         2 => vec![set(relations, &name, ["schema", "on_update"], json!(rng.pick(&actions)))],
-        3 => vec![Edit::Remove { list: relations, entry: name, path: Vec::new() }],
-        4 => vec![Edit::Remove {
+        3 => vec![SearchEdit::Remove { list: relations, entry: name, path: Vec::new() }],
+        4 => vec![SearchEdit::Remove {
             list: relations,
             entry: name,
             path: words([*rng.pick(&["schema", "meta", "related_collection"])]),
@@ -255,7 +255,7 @@ fn edit_relation(rng: &mut Rng, model: &Model) -> Vec<Edit> {
                 "schema": { "table": collection, "column": field, "foreign_key_table": target, "foreign_key_column": "id",
                     "on_update": "NO ACTION", "on_delete": "SET NULL", "constraint_name": null },
             });
-            vec![Edit::Add { list: relations, value }]
+            vec![SearchEdit::Add { list: relations, value }]
         }
         7 => {
             let (key, value) = meta(rng, relations);
@@ -268,7 +268,7 @@ fn edit_relation(rng: &mut Rng, model: &Model) -> Vec<Edit> {
                 "do $$ begin execute (select coalesce(min(format('alter table %s drop constraint %I', conrelid::regclass, conname)), 'select 1') from pg_constraint
                  where contype = 'f' and conrelid = '{table}'::regclass and conkey = array[(select attnum from pg_attribute where attrelid = conrelid and attname = '{column}')]); end $$"
             );
-            vec![Edit::Live { sql, touches: vec![name] }]
+            vec![SearchEdit::Live { sql, touches: vec![name] }]
         }
     }
 }
@@ -284,7 +284,7 @@ fn literal(value: &Value) -> String {
 }
 
 /// Returns an edit of the running database, as in the admin app; the snapshot does not contain it.
-fn live(rng: &mut Rng, model: &Model) -> Edit {
+fn live(rng: &mut Rng, model: &Model) -> SearchEdit {
     let list = *rng.pick(&WITH_META);
     let name = name_of(entry(rng, model, list));
     let (collection, field) = name.split_once('.').unwrap_or((&name, ""));
@@ -305,21 +305,24 @@ fn live(rng: &mut Rng, model: &Model) -> Edit {
             let sql = format!(
                 "alter table \"{table}\" add column live_{of} text default 'live'; insert into directus_fields (collection, field, special) values ('{table}', 'live_{of}', null)"
             );
-            Edit::Live { sql, touches: Vec::new() }
+            SearchEdit::Live { sql, touches: Vec::new() }
         }
-        1 => Edit::Live { sql: format!("alter table \"{table}\" alter column \"{of}\" drop not null"), touches },
-        2 => Edit::Live { sql: format!("alter table \"{table}\" alter column \"{of}\" drop default"), touches },
-        3 => Edit::Live { sql: format!("create index on \"{table}\" (\"{of}\", ctid)").replace(", ctid", ""), touches },
-        4 => Edit::Live {
+        1 => SearchEdit::Live { sql: format!("alter table \"{table}\" alter column \"{of}\" drop not null"), touches },
+        2 => SearchEdit::Live { sql: format!("alter table \"{table}\" alter column \"{of}\" drop default"), touches },
+        3 => SearchEdit::Live {
+            sql: format!("create index on \"{table}\" (\"{of}\", ctid)").replace(", ctid", ""),
+            touches,
+        },
+        4 => SearchEdit::Live {
             sql: format!("alter table \"{table}\" add column untracked_{of} text default 'unknown to Directus'"),
             touches: Vec::new(),
         },
         5 => {
             let sql = "create table live_table (id serial primary key, name text); insert into live_table (name) values ('one'), ('two');
                        insert into directus_collections (collection) values ('live_table') on conflict do nothing";
-            Edit::Live { sql: sql.replace("create table", "create table if not exists"), touches: Vec::new() }
+            SearchEdit::Live { sql: sql.replace("create table", "create table if not exists"), touches: Vec::new() }
         }
-        6 => Edit::Live { sql: format!("delete from {}", filter.replace(" set KEY", "")), touches: Vec::new() },
+        6 => SearchEdit::Live { sql: format!("delete from {}", filter.replace(" set KEY", "")), touches: Vec::new() },
         _ => {
             let (key, value) = meta(rng, list);
             // These columns store lists as text with commas.
@@ -332,7 +335,7 @@ fn live(rng: &mut Rng, model: &Model) -> Edit {
             let nullable = !["hidden", "readonly", "required", "searchable", "singleton", "versioning"].contains(&key);
             let text = if nullable || !value.is_null() { literal(&value) } else { "false".to_owned() };
             let key = format!("\"{key}\" = {text}");
-            Edit::Live { sql: format!("update {}", filter.replace("KEY", &key)), touches: Vec::new() }
+            SearchEdit::Live { sql: format!("update {}", filter.replace("KEY", &key)), touches: Vec::new() }
         }
     }
 }

@@ -1,10 +1,10 @@
 //! SQL files: statements that keep, change, move or destroy data, with and without the required directive.
 
-use super::super::case::{Edit, Folder};
+use super::super::case::{SearchEdit, SqlFolder};
 use super::super::rng::Rng;
 
 /// A table for statements to act on.
-struct Subject {
+struct EditSubject {
     table: &'static str,
     /// Column that statements compare: the first of the primary key, if there is one.
     key: &'static str,
@@ -16,19 +16,19 @@ struct Subject {
     dependents: &'static [&'static str],
 }
 
-const SUBJECTS: &[Subject] = &[
-    Subject { table: "sites", key: "id", text: "code", number: "ratio", dependents: &["site_visits", "site_days"] },
-    Subject { table: "site_visits", key: "id", text: "note", number: "amount", dependents: &[] },
-    Subject { table: "site_days", key: "site", text: "value", number: "site", dependents: &[] },
-    Subject { table: "readings", key: "value", text: "device", number: "value", dependents: &[] },
-    Subject { table: "measurements", key: "id", text: "value", number: "id", dependents: &[] },
-    Subject { table: "archive_base", key: "id", text: "note", number: "id", dependents: &["archive_child"] },
-    Subject { table: "rules", key: "id", text: "expression", number: "weight", dependents: &[] },
-    Subject { table: "notes", key: "id", text: "words", number: "number", dependents: &[] },
-    Subject { table: "types_unique", key: "id", text: "a_string", number: "an_integer", dependents: &[] },
-    Subject { table: "block_text", key: "id", text: "content", number: "id", dependents: &[] },
-    Subject { table: "letters", key: "id", text: "printed_at", number: "id", dependents: &[] },
-    Subject { table: "directus_presets", key: "id", text: "layout", number: "refresh_interval", dependents: &[] },
+const SUBJECTS: &[EditSubject] = &[
+    EditSubject { table: "sites", key: "id", text: "code", number: "ratio", dependents: &["site_visits", "site_days"] },
+    EditSubject { table: "site_visits", key: "id", text: "note", number: "amount", dependents: &[] },
+    EditSubject { table: "site_days", key: "site", text: "value", number: "site", dependents: &[] },
+    EditSubject { table: "readings", key: "value", text: "device", number: "value", dependents: &[] },
+    EditSubject { table: "measurements", key: "id", text: "value", number: "id", dependents: &[] },
+    EditSubject { table: "archive_base", key: "id", text: "note", number: "id", dependents: &["archive_child"] },
+    EditSubject { table: "rules", key: "id", text: "expression", number: "weight", dependents: &[] },
+    EditSubject { table: "notes", key: "id", text: "words", number: "number", dependents: &[] },
+    EditSubject { table: "types_unique", key: "id", text: "a_string", number: "an_integer", dependents: &[] },
+    EditSubject { table: "block_text", key: "id", text: "content", number: "id", dependents: &[] },
+    EditSubject { table: "letters", key: "id", text: "printed_at", number: "id", dependents: &[] },
+    EditSubject { table: "directus_presets", key: "id", text: "layout", number: "refresh_interval", dependents: &[] },
 ];
 
 /// Statements, with the data that they destroy and change.
@@ -62,7 +62,7 @@ impl Statements {
 }
 
 /// Returns one new SQL file.
-pub(super) fn edit(rng: &mut Rng) -> Vec<Edit> {
+pub(super) fn edit(rng: &mut Rng) -> Vec<SearchEdit> {
     let mut parts = vec![statements(rng)];
     if !parts[0].alone && rng.chance(25) {
         let second = statements(rng);
@@ -94,12 +94,12 @@ pub(super) fn edit(rng: &mut Rng) -> Vec<Edit> {
         text.push_str(&part.sql);
         text.push_str(";\n");
     }
-    let folder = if rng.chance(70) { Folder::DbInit } else { Folder::PostSchema };
-    vec![Edit::Sql { folder, text, changes }]
+    let folder = if rng.chance(70) { SqlFolder::DbInit } else { SqlFolder::PostSchema };
+    vec![SearchEdit::Sql { folder, text, changes }]
 }
 
 fn statements(rng: &mut Rng) -> Statements {
-    let Subject { table, key, text, number, dependents } = *rng.pick(SUBJECTS);
+    let EditSubject { table, key, text, number, dependents } = *rng.pick(SUBJECTS);
     match rng.below(4) {
         0 => removes_rows(rng, table, key, dependents),
         1 => changes_shape(rng, table, text, number),

@@ -7,14 +7,14 @@ pub(super) struct Mutant {
     pub(super) check: &'static str,
     /// Short description of the defect, without a full stop.
     pub(super) how: &'static str,
-    pub(super) change: Change,
+    pub(super) change: Mutation,
     /// Words that the reason of the check's failure must contain.
     pub(super) expect: &'static str,
 }
 
 /// A change to the image.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Change {
+pub(super) enum Mutation {
     /// Instructions of a Dockerfile, run as root after `FROM`.
     Image(&'static str),
     /// A shell script that replaces the boot binary, which is then at `$real`. Does not apply to health checks.
@@ -39,17 +39,17 @@ sql() {
 }
 "#;
 
-impl Change {
+impl Mutation {
     /// Returns the Dockerfile and the script that replaces the boot binary, if any.
     pub(super) fn context(self, image: &str) -> (String, Option<String>) {
         let script = match self {
-            Change::Image(_) => None,
-            Change::Binary(script) => Some(format!("{PROLOGUE}{script}\n")),
-            Change::Sql(sql) => Some(format!("{PROLOGUE}sql \"{sql}\"\nexec \"$real\" \"$@\"\n")),
+            Mutation::Image(_) => None,
+            Mutation::Binary(script) => Some(format!("{PROLOGUE}{script}\n")),
+            Mutation::Sql(sql) => Some(format!("{PROLOGUE}sql \"{sql}\"\nexec \"$real\" \"$@\"\n")),
         };
         let lines = match self {
-            Change::Image(lines) => lines,
-            Change::Binary(_) | Change::Sql(_) => {
+            Mutation::Image(lines) => lines,
+            Mutation::Binary(_) | Mutation::Sql(_) => {
                 "RUN mv /usr/local/bin/entrypoint /usr/local/bin/entrypoint.real\n\
                  COPY --chmod=0755 entrypoint /usr/local/bin/entrypoint"
             }
@@ -66,11 +66,11 @@ mod tests {
 
     #[test]
     fn a_mutant_runs_as_node_unless_its_change_sets_the_user() {
-        let (dockerfile, _) = Change::Image("RUN x").context("a:b");
+        let (dockerfile, _) = Mutation::Image("RUN x").context("a:b");
         assert_eq!(dockerfile, "FROM a:b\nUSER root\nRUN x\nUSER node\n");
-        let (dockerfile, _) = Change::Image("RUN x\nUSER root").context("a:b");
+        let (dockerfile, _) = Mutation::Image("RUN x\nUSER root").context("a:b");
         assert_eq!(dockerfile, "FROM a:b\nUSER root\nRUN x\nUSER root\n");
-        let (_, script) = Change::Sql("select 1").context("a:b");
+        let (_, script) = Mutation::Sql("select 1").context("a:b");
         assert!(script.is_some_and(|script| script.ends_with("sql \"select 1\"\nexec \"$real\" \"$@\"\n")));
     }
 }

@@ -6,12 +6,12 @@ use std::time::Instant;
 use anyhow::Context as _;
 use futures_util::future::{join_all, try_join_all};
 
-use crate::container::{BootSpec, Container, Ended};
-use crate::database::Database;
+use crate::container::{BootSpec, Container, EndedContainer};
+use crate::database::TestDatabase;
 use crate::end_state::EndState;
-use crate::model::{Evidence, Figure, LogExcerpt};
+use crate::model::{Evidence, EvidenceFigure, LogExcerpt};
 use crate::servers::Servers;
-use crate::setting::{PATIENCE, Setting};
+use crate::suite_context::{PATIENCE, SuiteContext};
 
 /// Host name of a check's own database server in its network; the shared server is `db`.
 pub const OWN_SERVER: &str = "own-db";
@@ -19,9 +19,9 @@ pub const OWN_SERVER: &str = "own-db";
 const EXCERPT: usize = 40;
 
 /// The context of one check.
-pub struct Case {
+pub struct TestContext {
     /// The context that all checks of a run share.
-    pub setting: Rc<Setting>,
+    pub suite: Rc<SuiteContext>,
     /// The database servers of the run.
     pub servers: Rc<Servers>,
     /// The evidence collected so far.
@@ -31,13 +31,13 @@ pub struct Case {
     containers: Vec<Container>,
 }
 
-impl Case {
+impl TestContext {
     /// Creates a context without a network, databases or containers.
-    pub fn new(setting: Rc<Setting>, servers: Rc<Servers>, name: &'static str) -> Case {
-        Case { setting, servers, evidence: Evidence::default(), name, network: None, containers: Vec::new() }
+    pub fn new(suite: Rc<SuiteContext>, servers: Rc<Servers>, name: &'static str) -> TestContext {
+        TestContext { suite, servers, evidence: Evidence::default(), name, network: None, containers: Vec::new() }
     }
 
-    /// The check's name, or, in the negative suite, that of the broken image; unique in the run.
+    /// The check's name, or, for a mutant, that of the broken image; unique in the run.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -49,7 +49,7 @@ impl Case {
 
     /// Adds a figure or fact to the evidence.
     pub fn figure(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        self.evidence.figures.push(Figure::new(name, value));
+        self.evidence.figures.push(EvidenceFigure::new(name, value));
     }
 
     /// Adds a line of a log to the evidence.
@@ -68,61 +68,61 @@ impl Case {
         if let Some(network) = &self.network {
             return Ok(network.clone());
         }
-        let Setting { engine, session, .. } = &*self.setting;
+        let SuiteContext { engine, session, .. } = &*self.suite;
         let network = engine.create_network(&format!("{}-{}", session.id(), self.name), session.labels()).await?;
         self.network = Some(network.clone());
         Ok(network)
     }
 
     /// Starts a separate server with an empty database, for checks that kill or freeze it.
-    pub async fn own_server(&mut self) -> anyhow::Result<(Container, Database)> {
+    pub async fn own_server(&mut self) -> anyhow::Result<(Container, TestDatabase)> {
         let network = self.network().await?;
         let (id, database) = self.servers.start(Some((network, OWN_SERVER.to_owned()))).await?;
-        let container = Container::of_server(id, OWN_SERVER, &self.setting);
+        let container = Container::of_server(id, OWN_SERVER, &self.suite);
         self.containers.push(container.clone());
         Ok((container, database))
     }
 
     /// Restarts a killed server, and returns its database with the new port.
-    pub async fn restart_server(&self, server: &Container, database: &Database) -> anyhow::Result<Database> {
+    pub async fn restart_server(&self, server: &Container, database: &TestDatabase) -> anyhow::Result<TestDatabase> {
         server.restart().await?;
-        let database = database.at(self.setting.engine.published_port(&server.id, 5432).await?);
+        let database = database.at(self.suite.engine.published_port(&server.id, 5432).await?);
         database.answers().await?;
         Ok(database)
     }
 
     /// Creates an empty database on the shared server; `name` is unique in the check.
-    pub async fn empty_database(&mut self, name: &str) -> anyhow::Result<Database> {
+    pub async fn empty_database(&mut self, name: &str) -> anyhow::Result<TestDatabase> {
         let network = self.network().await?;
         self.servers.empty(&network, &format!("{}-{name}", self.name)).await
     }
 
     /// Creates a booted database on the shared server; `name` is unique in the check.
-    pub async fn booted_database(&mut self, name: &str) -> anyhow::Result<Database> {
+    pub async fn booted_database(&mut self, name: &str) -> anyhow::Result<TestDatabase> {
         let network = self.network().await?;
         self.servers.booted(&network, &format!("{}-{name}", self.name)).await
     }
 
     /// The end state of an undisturbed boot of the image.
-    pub async fn undisturbed(&mut self) -> anyhow::Result<EndState> {
+    pub async fn undisturbed_state(&mut self) -> anyhow::Result<EndState> {
         let network = self.network().await?;
-        self.servers.undisturbed(&network).await
+        self.servers.undisturbed_state(&network).await
     }
 
     /// The output of `pg_dump` for a database on the shared server.
-    pub async fn dump(&self, database: &Database) -> anyhow::Result<String> {
+    pub async fn dump(&self, database: &TestDatabase) -> anyhow::Result<String> {
         self.servers.dump(database).await
     }
 
     /// The specification of a container of the image, configured as in production.
-    pub fn boot(&self, name: &str, database: &Database) -> BootSpec {
-        BootSpec::new(&self.setting, name, database)
+    pub fn boot(&self, name: &str, database: &TestDatabase) -> BootSpec {
+        BootSpec::new(&self.suite, name, database)
     }
 
     /// Starts a container of the image.
     pub async fn start(&mut self, spec: BootSpec) -> anyhow::Result<Container> {
         let network = self.network().await?;
-        let container = spec.start(&self.setting, Some(network)).await?;
+        let container = spec.start(&self.suite, Some(network)).await?;
         self.containers.push(container.clone());
         Ok(container)
     }
@@ -130,7 +130,7 @@ impl Case {
     /// Starts containers of the image at the same time: all of them are created before the first one is started.
     pub async fn start_all(&mut self, specs: Vec<BootSpec>) -> anyhow::Result<Vec<Container>> {
         let network = self.network().await?;
-        let created = specs.into_iter().map(|spec| spec.create(&self.setting, Some(network.clone())));
+        let created = specs.into_iter().map(|spec| spec.create(&self.suite, Some(network.clone())));
         let created = try_join_all(created).await?;
         self.containers.extend(created.iter().cloned());
         try_join_all(created.iter().map(Container::restart)).await?;
@@ -139,12 +139,12 @@ impl Case {
     }
 
     /// Starts a container and waits for its end, with any exit code.
-    pub async fn run(&mut self, spec: BootSpec) -> anyhow::Result<Ended> {
+    pub async fn run(&mut self, spec: BootSpec) -> anyhow::Result<EndedContainer> {
         self.start(spec).await?.ended(PATIENCE).await
     }
 
     /// Runs `entrypoint boot`, and adds its timeline to the evidence. A failed boot is an error.
-    pub async fn boot_once(&mut self, name: &str, database: &Database) -> anyhow::Result<Ended> {
+    pub async fn boot_once(&mut self, name: &str, database: &TestDatabase) -> anyhow::Result<EndedContainer> {
         let ended = self.run(self.boot(name, database).command(["boot"])).await?;
         self.evidence.boots.push(ended.timeline(name));
         ended.expect_success(name)?;
@@ -155,7 +155,7 @@ impl Case {
     pub async fn excerpts(&self) -> Vec<LogExcerpt> {
         let mut excerpts = Vec::new();
         for container in &self.containers {
-            let lines = self.setting.engine.last_lines(&container.id, EXCERPT).await.unwrap_or_default();
+            let lines = self.suite.engine.last_lines(&container.id, EXCERPT).await.unwrap_or_default();
             excerpts.push(LogExcerpt {
                 container: container.name.clone(),
                 lines: lines.lines().map(str::to_owned).collect(),
@@ -171,7 +171,7 @@ impl Case {
 
     /// Removes the containers and the network. Databases on the shared server are removed with that server.
     pub async fn remove(self) -> anyhow::Result<()> {
-        let engine = &self.setting.engine;
+        let engine = &self.suite.engine;
         let removed = join_all(self.containers.iter().map(|container| engine.remove(&container.id))).await;
         // Checked at the end, so that a failed removal does not keep the other containers.
         removed.into_iter().collect::<anyhow::Result<()>>()?;

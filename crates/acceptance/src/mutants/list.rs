@@ -1,7 +1,7 @@
 //! The mutants of every check, in the order of the acceptance list. Mutants that fail early are preferred.
 
-use super::breakage::Change::{Binary, Image, Sql};
-use super::breakage::Mutant;
+use super::mutant::Mutant;
+use super::mutant::Mutation::{Binary, Image, Sql};
 
 /// A boot binary that always exits with 0.
 const ALWAYS_SUCCEEDS: &str = r#""$real" "$@"; exit 0"#;
@@ -196,7 +196,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         change: Binary(r#"sql "truncate team_spreadsheet"; echo "[entrypoint] 6/8 schema: no changes (1 ms)""#),
         expect: "team_spreadsheet had 7 rows and has 0",
     },
-    // standing.rs
+    // reconcile.rs
     Mutant {
         check: "no-node",
         how: "a pending migration",

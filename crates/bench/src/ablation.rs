@@ -3,19 +3,19 @@
 use anyhow::Context as _;
 
 use acceptance::container::BootSpec;
-use acceptance::database::Database;
+use acceptance::database::TestDatabase;
 use testbed::cmd::Cmd;
 
 use super::baseline::Contender;
-use super::lab::Harness;
+use super::harness::Harness;
 use super::model::{Figures, Subject};
-use grammar::Part;
+use grammar::BenchPart;
 
-use super::{gate, names};
+use super::{metrics, startup};
 
 /// The optimisation that a variant of the image lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum Optimisation {
     None,
     /// Runs on the full upstream image.
     Slim,
@@ -27,75 +27,83 @@ enum Step {
     Fingerprint,
 }
 
-impl Step {
-    const ALL: [Step; 5] = [Step::None, Step::Slim, Step::Compiled, Step::Bundled, Step::Fingerprint];
+impl Optimisation {
+    const ALL: [Optimisation; 5] = [
+        Optimisation::None,
+        Optimisation::Slim,
+        Optimisation::Compiled,
+        Optimisation::Bundled,
+        Optimisation::Fingerprint,
+    ];
 
     fn subject(self) -> Subject {
         match self {
-            Step::None => Subject::Ours,
-            Step::Slim => Subject::OnUpstream,
-            Step::Compiled => Subject::Uncompiled,
-            Step::Bundled => Subject::Unbundled,
-            Step::Fingerprint => Subject::Planning,
+            Optimisation::None => Subject::Ours,
+            Optimisation::Slim => Subject::OnUpstream,
+            Optimisation::Compiled => Subject::Uncompiled,
+            Optimisation::Bundled => Subject::Unbundled,
+            Optimisation::Fingerprint => Subject::Planning,
         }
     }
 
     /// Returns the name of the Dockerfile of the variant, if it needs another image.
     fn dockerfile(self) -> Option<&'static str> {
         match self {
-            Step::Slim => Some("full"),
-            Step::Bundled => Some("unbundled"),
-            Step::None | Step::Compiled | Step::Fingerprint => None,
+            Optimisation::Slim => Some("full"),
+            Optimisation::Bundled => Some("unbundled"),
+            Optimisation::None | Optimisation::Compiled | Optimisation::Fingerprint => None,
         }
     }
 }
 
 /// Measures all variants in turns: on an empty database, then again on the same.
 pub(crate) async fn measure(harness: &Harness, figures: &mut Figures, runs: usize) -> anyhow::Result<()> {
-    for step in Step::ALL {
-        if let Some(dockerfile) = step.dockerfile() {
+    for optimisation in Optimisation::ALL {
+        if let Some(dockerfile) = optimisation.dockerfile() {
             build(harness, dockerfile).await?;
         }
     }
     for _ in 0..runs {
-        for step in Step::ALL {
-            let database = if step == Step::Fingerprint {
+        for optimisation in Optimisation::ALL {
+            let database = if optimisation == Optimisation::Fingerprint {
                 harness.booted(Contender::Ours).await?
             } else {
                 harness.empty().await?
             };
-            if step == Step::Fingerprint {
+            if optimisation == Optimisation::Fingerprint {
                 database.execute("update boot.snapshots set fingerprint = null").await?;
             } else {
-                let (ready, serving) = gate::start(harness, Contender::Ours, variant(harness, step, &database)).await?;
-                figures.seconds(Part::Steps, names::COLD_GATE, step.subject(), ready);
-                figures.seconds(Part::Steps, names::COLD_SERVE, step.subject(), serving);
+                let (ready, serving) =
+                    startup::start(harness, Contender::Ours, variant(harness, optimisation, &database)).await?;
+                figures.seconds(BenchPart::Ablation, metrics::COLD_START, optimisation.subject(), ready);
+                figures.seconds(BenchPart::Ablation, metrics::COLD_SERVE, optimisation.subject(), serving);
             }
-            let (ready, serving) = gate::start(harness, Contender::Ours, variant(harness, step, &database)).await?;
-            figures.seconds(Part::Steps, names::WARM_GATE, step.subject(), ready);
-            figures.seconds(Part::Steps, names::WARM_SERVE, step.subject(), serving);
+            let (ready, serving) =
+                startup::start(harness, Contender::Ours, variant(harness, optimisation, &database)).await?;
+            figures.seconds(BenchPart::Ablation, metrics::WARM_START, optimisation.subject(), ready);
+            figures.seconds(BenchPart::Ablation, metrics::WARM_SERVE, optimisation.subject(), serving);
             harness.drop_database(&database).await?;
         }
     }
     Ok(())
 }
 
-/// Returns a container of the variant without a step.
-fn variant(harness: &Harness, step: Step, database: &Database) -> BootSpec {
+/// Returns a container of the variant without an optimisation.
+fn variant(harness: &Harness, optimisation: Optimisation, database: &TestDatabase) -> BootSpec {
     let spec = harness.container(Contender::Ours, database);
-    let spec = match step.dockerfile() {
+    let spec = match optimisation.dockerfile() {
         Some(dockerfile) => spec.with(|spec| spec.image = tag(harness, dockerfile)),
         None => spec,
     };
-    if step == Step::Compiled { spec.variable("NODE_DISABLE_COMPILE_CACHE", "1") } else { spec }
+    if optimisation == Optimisation::Compiled { spec.variable("NODE_DISABLE_COMPILE_CACHE", "1") } else { spec }
 }
 
 fn tag(harness: &Harness, dockerfile: &str) -> String {
-    format!("{}:{dockerfile}", harness.setting.session.id())
+    format!("{}:{dockerfile}", harness.suite.session.id())
 }
 
 async fn build(harness: &Harness, dockerfile: &str) -> anyhow::Result<()> {
-    let folder = harness.tree.join("crates/bench/steps");
+    let folder = harness.tree.join("crates/bench/ablation");
     let docker = Cmd::new("docker")
         .args(["buildx", "build", "--load", "--quiet", "--provenance=false", "--tag", &tag(harness, dockerfile)])
         .args(["--label", &harness.label(), "--file", folder.join(format!("{dockerfile}.Dockerfile")).as_str()])
@@ -107,6 +115,6 @@ async fn build(harness: &Harness, dockerfile: &str) -> anyhow::Result<()> {
         .arg(&folder)
         .read()
         .await
-        .with_context(|| format!("failed to build crates/bench/steps/{dockerfile}.Dockerfile"))?;
+        .with_context(|| format!("failed to build crates/bench/ablation/{dockerfile}.Dockerfile"))?;
     Ok(())
 }

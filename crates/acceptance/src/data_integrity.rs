@@ -6,8 +6,8 @@ use anyhow::{Context as _, ensure};
 use testbed::api::Api;
 use testbed::schema::DataModel;
 
-use crate::columns::Column;
-use crate::database::Database;
+use crate::columns::TableColumn;
+use crate::database::TestDatabase;
 
 /// A table that is unknown to the migrations, the snapshot and Directus.
 pub(crate) const UNTRACKED: &str = "team_spreadsheet";
@@ -21,7 +21,7 @@ pub(crate) struct Fingerprint {
 }
 
 /// The fingerprint of every table except those of Directus.
-pub(crate) async fn fingerprints(database: &Database) -> anyhow::Result<BTreeMap<String, Fingerprint>> {
+pub(crate) async fn fingerprints(database: &TestDatabase) -> anyhow::Result<BTreeMap<String, Fingerprint>> {
     let client = database.connect().await?;
     let tables = client
         .query(
@@ -74,9 +74,9 @@ pub(crate) fn describe(tables: &BTreeMap<String, Fingerprint>) -> String {
 }
 
 /// Inserts rows into every table except those of Directus, and creates the table [`UNTRACKED`].
-pub(crate) async fn fill(database: &Database) -> anyhow::Result<()> {
+pub(crate) async fn fill(database: &TestDatabase) -> anyhow::Result<()> {
     let client = database.connect().await?;
-    let columns = Column::all(&client).await?;
+    let columns = TableColumn::all(&client).await?;
     for table in in_order(&columns) {
         let own = columns.iter().filter(|column| column.table == table);
         let (names, values): (Vec<_>, Vec<_>) =
@@ -104,7 +104,7 @@ pub(crate) async fn fill(database: &Database) -> anyhow::Result<()> {
 const ROWS: usize = 5;
 
 /// The tables, each after those that it references; a cycle is broken at its first table.
-fn in_order(columns: &[Column]) -> Vec<&str> {
+fn in_order(columns: &[TableColumn]) -> Vec<&str> {
     let mut waiting: BTreeSet<&str> = columns.iter().map(|column| column.table.as_str()).collect();
     let mut ordered = Vec::new();
     while let Some(first) = waiting.first().copied() {
@@ -116,13 +116,13 @@ fn in_order(columns: &[Column]) -> Vec<&str> {
 }
 
 /// Returns true if the table references no other table that is still waiting.
-fn is_ready(table: &str, columns: &[Column], waiting: &BTreeSet<&str>) -> bool {
+fn is_ready(table: &str, columns: &[TableColumn], waiting: &BTreeSet<&str>) -> bool {
     let targets = columns.iter().filter(|column| column.table == table).filter_map(|column| column.target.as_ref());
     targets.map(|(target, _)| target.trim_matches('"')).all(|target| target == table || !waiting.contains(target))
 }
 
 /// Checks that the API serves as many items of each collection as there are rows.
-pub(crate) async fn served(api: &Api, database: &Database) -> anyhow::Result<()> {
+pub(crate) async fn served(api: &Api, database: &TestDatabase) -> anyhow::Result<()> {
     for table in DataModel::snapshot()?.tables() {
         let rows = database.value(&format!("select count(*) from public.\"{table}\"")).await?;
         let items = api.get(&format!("/items/{table}?limit=-1")).await?;
@@ -136,7 +136,7 @@ pub(crate) async fn served(api: &Api, database: &Database) -> anyhow::Result<()>
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{Column, Fingerprint, in_order, unchanged};
+    use super::{Fingerprint, TableColumn, in_order, unchanged};
 
     fn tables(content: [(&str, i64, &str); 2]) -> BTreeMap<String, Fingerprint> {
         content.map(|(table, rows, hash)| (table.to_owned(), Fingerprint { rows, hash: hash.to_owned() })).into()
@@ -154,14 +154,14 @@ mod tests {
         }
     }
 
-    fn column(table: &str, target: Option<&str>) -> Column {
-        Column {
+    fn column(table: &str, target: Option<&str>) -> TableColumn {
+        TableColumn {
             table: table.to_owned(),
             name: "id".to_owned(),
             data_type: "uuid".to_owned(),
             is_enum: false,
             length: -5,
-            is_needed: false,
+            is_required: false,
             is_key: true,
             target: target.map(|table| (table.to_owned(), "id".to_owned())),
             position: 1,

@@ -14,10 +14,10 @@ use tokio::sync::OnceCell;
 
 use acceptance::container::BootSpec;
 use acceptance::container::Container;
-use acceptance::container::Ended;
-use acceptance::database::Database;
+use acceptance::container::EndedContainer;
+use acceptance::database::TestDatabase;
 use acceptance::servers::Servers;
-use acceptance::setting::Setting;
+use acceptance::suite_context::SuiteContext;
 use testbed::base_images::{BaseImage, Resolved};
 use testbed::cmd::Cmd;
 use testbed::engine::Engine;
@@ -28,7 +28,7 @@ use testbed::workspace;
 
 use super::baseline::{self, Contender};
 use super::model::Images;
-use super::moment::Timestamp;
+use super::timestamp::Timestamp;
 
 /// Time limit of every wait. Ten shells at once on two processors take minutes.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(900);
@@ -53,7 +53,7 @@ const PARTS: [&str; 12] = [
 ];
 
 pub(crate) struct Harness {
-    pub(crate) setting: Rc<Setting>,
+    pub(crate) suite: Rc<SuiteContext>,
     /// Base image of both images.
     pub(crate) base: Resolved,
     /// Image of the database server.
@@ -61,9 +61,9 @@ pub(crate) struct Harness {
     /// Copy of the checkout, which measurements may change.
     pub(crate) tree: Utf8PathBuf,
     network: String,
-    server: Database,
+    server: TestDatabase,
     probe: Vec<u8>,
-    booted: [OnceCell<Database>; 2],
+    booted: [OnceCell<TestDatabase>; 2],
     databases: Cell<usize>,
 }
 
@@ -103,7 +103,7 @@ impl Harness {
         let database = BaseImage::postgres().await?.resolve(engine).await?;
         let subject = acceptance::subject(engine, image, &database).await?;
         let session = Rc::new(EngineSession::start(engine, "bench").await?);
-        let setting = Rc::new(acceptance::setting(engine, Rc::clone(&session), subject, &database)?);
+        let suite = Rc::new(acceptance::suite_context(engine, Rc::clone(&session), subject, &database)?);
         let probe = build_probe().await?;
         let tree = workspace::target_dir().join("bench/tree");
         copy_checkout(&tree).context("failed to copy the checkout")?;
@@ -112,9 +112,9 @@ impl Harness {
         baseline::build_command(tree.as_str(), &shell_tag(&session), &label, &base, &database).read().await?;
         let network = engine.create_network(session.id(), session.labels()).await?;
         // Without options, PostgreSQL is as durable as in production.
-        let (_, server) = Servers::new(&setting).start_with(Some((network.clone(), SERVER.to_owned())), &[]).await?;
+        let (_, server) = Servers::new(&suite).start_with(Some((network.clone(), SERVER.to_owned())), &[]).await?;
         Ok(Harness {
-            setting,
+            suite,
             base,
             database,
             tree,
@@ -128,7 +128,7 @@ impl Harness {
 
     /// Describes the measured images.
     pub(crate) async fn images(&self) -> anyhow::Result<Images> {
-        let acceptance::model::Subject { image, image_id, version, .. } = self.setting.subject.clone();
+        let acceptance::model::TestedImage { image, image_id, version, .. } = self.suite.subject.clone();
         Ok(Images {
             image,
             image_id,
@@ -145,31 +145,31 @@ impl Harness {
     }
 
     async fn image_id(&self, name: &str) -> anyhow::Result<String> {
-        let image = self.setting.engine.image(name).await?;
+        let image = self.suite.engine.image(name).await?;
         Ok(image.with_context(|| format!("the image {name} does not exist"))?.id)
     }
 
     pub(crate) fn image(&self, who: Contender) -> String {
         match who {
-            Contender::Ours => self.setting.subject.image.clone(),
-            Contender::Shell => shell_tag(&self.setting.session),
+            Contender::Ours => self.suite.subject.image.clone(),
+            Contender::Shell => shell_tag(&self.suite.session),
         }
     }
 
     /// Returns the label of the session as `key=value`; images with it are removed with it.
     pub(crate) fn label(&self) -> String {
-        label(&self.setting.session)
+        label(&self.suite.session)
     }
 
     /// Creates an empty database.
-    pub(crate) async fn empty(&self) -> anyhow::Result<Database> {
+    pub(crate) async fn empty(&self) -> anyhow::Result<TestDatabase> {
         let database = self.next_database();
         self.server.execute(&format!("create database {}", database.name)).await?;
         Ok(database)
     }
 
     /// Creates a database in the state after a first boot.
-    pub(crate) async fn booted(&self, who: Contender) -> anyhow::Result<Database> {
+    pub(crate) async fn booted(&self, who: Contender) -> anyhow::Result<TestDatabase> {
         let boot = async {
             let database = self.empty().await?;
             let container = self.start(self.boot_only(who, &database)).await?;
@@ -185,20 +185,20 @@ impl Harness {
         Ok(database)
     }
 
-    fn next_database(&self) -> Database {
+    fn next_database(&self) -> TestDatabase {
         self.databases.set(self.databases.get() + 1);
         self.server.other(&format!("bench_{}", self.databases.get()))
     }
 
     /// Drops a database and terminates its sessions.
-    pub(crate) async fn drop_database(&self, database: &Database) -> anyhow::Result<()> {
+    pub(crate) async fn drop_database(&self, database: &TestDatabase) -> anyhow::Result<()> {
         self.server.execute(&format!("drop database {} with (force)", database.name)).await
     }
 
     /// Returns a container that boots on a database, with the image's own health check. Its root file system is
     /// writable, because the shell needs that.
-    pub(crate) fn container(&self, who: Contender, database: &Database) -> BootSpec {
-        BootSpec::new(&self.setting, "bench", database).with(|spec| {
+    pub(crate) fn container(&self, who: Contender, database: &TestDatabase) -> BootSpec {
+        BootSpec::new(&self.suite, "bench", database).with(|spec| {
             spec.image = self.image(who);
             spec.health_interval = None;
             spec.hardened = false;
@@ -206,26 +206,26 @@ impl Harness {
     }
 
     /// Returns the same container, which ends after the boot.
-    pub(crate) fn boot_only(&self, who: Contender, database: &Database) -> BootSpec {
+    pub(crate) fn boot_only(&self, who: Contender, database: &TestDatabase) -> BootSpec {
         self.container(who, database).with(|spec| spec.command = Some(vec![who.boot_only().to_owned()]))
     }
 
     pub(crate) async fn start(&self, spec: BootSpec) -> anyhow::Result<Container> {
-        spec.start(&self.setting, Some(self.network.clone())).await
+        spec.start(&self.suite, Some(self.network.clone())).await
     }
 
     /// Creates a container without starting it.
     pub(crate) async fn create(&self, spec: BootSpec) -> anyhow::Result<Container> {
-        spec.create(&self.setting, Some(self.network.clone())).await
+        spec.create(&self.suite, Some(self.network.clone())).await
     }
 
     pub(crate) async fn remove(&self, container: &Container) -> anyhow::Result<()> {
-        self.setting.engine.remove(&container.id).await
+        self.suite.engine.remove(&container.id).await
     }
 
     /// Returns the time at which the engine started a container.
     pub(crate) async fn started(&self, container: &Container) -> anyhow::Result<Timestamp> {
-        Timestamp::parse(&self.setting.engine.started_at(&container.id).await?)
+        Timestamp::parse(&self.suite.engine.started_at(&container.id).await?)
     }
 
     /// Waits for a line of a container's log, and returns its time; `None` if the container ends without it.
@@ -234,7 +234,7 @@ impl Harness {
         container: &Container,
         wanted: impl Fn(&str) -> bool,
     ) -> anyhow::Result<Option<Timestamp>> {
-        let mut log = pin!(self.setting.engine.timed_log(&container.id));
+        let mut log = pin!(self.suite.engine.timed_log(&container.id));
         let search = async {
             while let Some(line) = log.next().await {
                 let line = line?;
@@ -251,7 +251,7 @@ impl Harness {
     }
 
     /// Waits until a container ends. Follows its log, because polling the engine would disturb the measurement.
-    pub(crate) async fn ended(&self, container: &Container) -> anyhow::Result<Ended> {
+    pub(crate) async fn ended(&self, container: &Container) -> anyhow::Result<EndedContainer> {
         self.wait_for_line(container, |_| false).await?;
         container.ended(TIMEOUT).await
     }
@@ -269,7 +269,7 @@ impl Harness {
     }
 
     /// Starts an idle container with the probe and the variables of `psql`.
-    pub(crate) async fn idle(&self, who: Contender, database: &Database) -> anyhow::Result<Container> {
+    pub(crate) async fn idle(&self, who: Contender, database: &TestDatabase) -> anyhow::Result<Container> {
         let spec = self.with_probe(self.container(who, database)).with(|spec| {
             spec.entrypoint = Some(vec!["sleep".to_owned()]);
             // Without a server the health check can only fail, and it would disturb the measurement.
@@ -280,7 +280,7 @@ impl Harness {
             .variable("PGHOST", &database.host)
             .variable("PGDATABASE", &database.name)
             .variable("PGUSER", acceptance::database::USER)
-            .variable("PGPASSWORD", &self.setting.secrets.database);
+            .variable("PGPASSWORD", &self.suite.secrets.database);
         self.start(spec).await
     }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 /// A fault at a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Kind {
+pub(crate) enum SweepFault {
     /// The connection of the message is reset; other and new connections work.
     Cut,
     /// The connection is closed after half of the message.
@@ -22,19 +22,25 @@ pub(crate) enum Kind {
     Frozen,
 }
 
-impl Kind {
+impl SweepFault {
     /// All faults, in the order in which a sample uses them.
-    pub(crate) const ALL: [Kind; 6] =
-        [Kind::Cut, Kind::BootKilled, Kind::NodeKilled, Kind::CutInside, Kind::Frozen, Kind::ServerKilled];
+    pub(crate) const ALL: [SweepFault; 6] = [
+        SweepFault::Cut,
+        SweepFault::BootKilled,
+        SweepFault::NodeKilled,
+        SweepFault::CutInside,
+        SweepFault::Frozen,
+        SweepFault::ServerKilled,
+    ];
 
     pub(crate) fn words(self) -> &'static str {
         match self {
-            Kind::Cut => "connection cut",
-            Kind::CutInside => "cut in the middle",
-            Kind::BootKilled => "boot killed",
-            Kind::NodeKilled => "Node killed",
-            Kind::ServerKilled => "server killed",
-            Kind::Frozen => "server frozen",
+            SweepFault::Cut => "connection cut",
+            SweepFault::CutInside => "cut in the middle",
+            SweepFault::BootKilled => "boot killed",
+            SweepFault::NodeKilled => "Node killed",
+            SweepFault::ServerKilled => "server killed",
+            SweepFault::Frozen => "server frozen",
         }
     }
 
@@ -44,7 +50,7 @@ impl Kind {
             // The boot retries a connection that is cut during its startup; that fails only without a server.
             ExitCode::DatabaseUnreachable => {
                 // The lock phase opens a second connection, to detect a pooler.
-                phase <= Phase::Lock && matches!(self, Kind::ServerKilled | Kind::Frozen)
+                phase <= Phase::Lock && matches!(self, SweepFault::ServerKilled | SweepFault::Frozen)
             }
             ExitCode::DatabaseLost => phase > Phase::Database,
             // Directus reports the loss of its own connections. The last comparison of the schema belongs to
@@ -58,15 +64,15 @@ impl Kind {
 
 /// One fault at one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FaultPoint {
-    pub(crate) kind: Kind,
+pub(crate) struct SweepPoint {
+    pub(crate) kind: SweepFault,
     /// Direction of the counted messages.
     pub(crate) direction: Direction,
     /// Number of the message, from 1.
     pub(crate) n: usize,
 }
 
-impl std::fmt::Display for FaultPoint {
+impl std::fmt::Display for SweepPoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} at message {} {}", self.kind.words(), self.n, self.direction)
     }
@@ -74,7 +80,7 @@ impl std::fmt::Display for FaultPoint {
 
 /// Selection among the messages of an undisturbed boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Density {
+pub(crate) enum SweepDensity {
     /// A number of messages, spread evenly over the boot; the faults alternate.
     Sample(usize),
     /// A cut at every message, and every other fault at each twentieth.
@@ -85,7 +91,7 @@ pub(crate) enum Density {
 const OTHERS: usize = 20;
 
 /// Chooses the fault points for the messages of an undisturbed boot.
-pub(crate) fn points(trace: &Trace, density: Density, kinds: &[Kind]) -> Vec<FaultPoint> {
+pub(crate) fn fault_points(trace: &Trace, density: SweepDensity, kinds: &[SweepFault]) -> Vec<SweepPoint> {
     let mut seen = [0; 2];
     let numbered: Vec<(Direction, usize)> = trace
         .messages
@@ -98,18 +104,18 @@ pub(crate) fn points(trace: &Trace, density: Density, kinds: &[Kind]) -> Vec<Fau
         .collect();
     let mut points = Vec::new();
     match density {
-        Density::Sample(count) => {
+        SweepDensity::Sample(count) => {
             let count = count.min(numbered.len());
             for (index, &kind) in (0..count).zip(kinds.iter().cycle()) {
                 // The middle of the part, so that neither the first nor the last message is preferred.
                 let (direction, n) = numbered[(2 * index + 1) * numbered.len() / (2 * count)];
-                points.push(FaultPoint { kind, direction, n });
+                points.push(SweepPoint { kind, direction, n });
             }
         }
-        Density::Full => {
+        SweepDensity::Full => {
             for &kind in kinds {
-                let step = if kind == Kind::Cut { 1 } else { OTHERS };
-                points.extend(numbered.iter().step_by(step).map(|&(direction, n)| FaultPoint { kind, direction, n }));
+                let step = if kind == SweepFault::Cut { 1 } else { OTHERS };
+                points.extend(numbered.iter().step_by(step).map(|&(direction, n)| SweepPoint { kind, direction, n }));
             }
         }
     }
@@ -129,15 +135,15 @@ mod tests {
     }
 
     /// Returns the numbers of the messages at which connections are cut.
-    fn cuts(points: &[FaultPoint], direction: Direction) -> Vec<usize> {
-        let cuts = points.iter().filter(|point| point.kind == Kind::Cut && point.direction == direction);
+    fn cuts(points: &[SweepPoint], direction: Direction) -> Vec<usize> {
+        let cuts = points.iter().filter(|point| point.kind == SweepFault::Cut && point.direction == direction);
         cuts.map(|point| point.n).collect()
     }
 
     #[test]
     fn a_sample_is_spread_over_all_messages_with_alternating_faults() {
-        let points = points(&trace(90), Density::Sample(6), &Kind::ALL);
-        assert_eq!(points.iter().map(|point| point.kind).collect::<Vec<_>>(), Kind::ALL);
+        let points = fault_points(&trace(90), SweepDensity::Sample(6), &SweepFault::ALL);
+        assert_eq!(points.iter().map(|point| point.kind).collect::<Vec<_>>(), SweepFault::ALL);
         // Message 8 of 90 is the 5th to the client, message 82 the 55th.
         assert_eq!((points[0].direction, points[0].n), (Direction::ToClient, 5));
         assert_eq!((points[5].direction, points[5].n), (Direction::ToClient, 55));
@@ -145,26 +151,26 @@ mod tests {
 
     #[test]
     fn a_full_sweep_cuts_at_every_message_of_both_directions() {
-        let points = points(&trace(60), Density::Full, &Kind::ALL);
+        let points = fault_points(&trace(60), SweepDensity::Full, &SweepFault::ALL);
         assert!(cuts(&points, Direction::ToServer).into_iter().eq(1..=20));
         assert!(cuts(&points, Direction::ToClient).into_iter().eq(1..=40));
-        assert_eq!(points.iter().filter(|point| point.kind == Kind::Frozen).count(), 3);
+        assert_eq!(points.iter().filter(|point| point.kind == SweepFault::Frozen).count(), 3);
     }
 
     #[test]
     fn a_sample_larger_than_the_boot_takes_every_message() {
-        assert_eq!(points(&trace(4), Density::Sample(9), &[Kind::Cut]).len(), 4);
+        assert_eq!(fault_points(&trace(4), SweepDensity::Sample(9), &[SweepFault::Cut]).len(), 4);
     }
 
     #[test]
     fn internal_errors_and_codes_of_other_phases_are_not_allowed() {
-        for kind in Kind::ALL {
+        for kind in SweepFault::ALL {
             assert!(!kind.allows(Phase::Schema, ExitCode::Internal));
             assert!(!kind.allows(Phase::Schema, ExitCode::SchemaDiverged));
             assert!(!kind.allows(Phase::Schema, ExitCode::BootstrapFailed));
             assert!(!kind.allows(Phase::DbInit, ExitCode::MigrationFailed));
             assert!(kind.allows(Phase::DbInit, ExitCode::DatabaseLost));
         }
-        assert!(!Kind::Cut.allows(Phase::Database, ExitCode::DatabaseUnreachable));
+        assert!(!SweepFault::Cut.allows(Phase::Database, ExitCode::DatabaseUnreachable));
     }
 }

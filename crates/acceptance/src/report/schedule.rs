@@ -3,15 +3,15 @@
 use maud::{Markup, html};
 
 use super::text;
-use crate::model::{CheckReport, Report, Status};
+use crate::model::{CheckReport, CheckStatus, VerifyReport};
 
 /// Height in pixels of a check's bar with the text above it.
 const ROW: usize = 34;
 
 /// The section; `None` if no check was run.
-pub(super) fn section(report: &Report) -> Option<Markup> {
+pub(super) fn section(report: &VerifyReport) -> Option<Markup> {
     let mut checks: Vec<&CheckReport> =
-        report.checks.iter().filter(|check| check.status != Status::NotRun || check.seconds > 0.0).collect();
+        report.checks.iter().filter(|check| check.status != CheckStatus::NotRun || check.seconds > 0.0).collect();
     checks.sort_by(|a, b| a.began.total_cmp(&b.began));
     let total: f64 = checks.iter().map(|check| check.seconds).sum();
     (!checks.is_empty()).then(|| {
@@ -29,7 +29,7 @@ pub(super) fn section(report: &Report) -> Option<Markup> {
     })
 }
 
-fn picture(report: &Report, checks: &[&CheckReport]) -> Markup {
+fn picture(report: &VerifyReport, checks: &[&CheckReport]) -> Markup {
     let critical = &report.critical_path;
     let end = checks.iter().map(|check| check.end()).fold(report.seconds, f64::max).max(0.001);
     html! {

@@ -9,12 +9,12 @@ use acceptance::container::BootSpec;
 use acceptance::container::Container;
 
 use super::baseline::Contender;
-use super::lab::{Harness, TIMEOUT};
+use super::harness::{Harness, TIMEOUT};
 use super::model::Figures;
-use super::moment::Timestamp;
-use grammar::Part;
+use super::timestamp::Timestamp;
+use grammar::BenchPart;
 
-use super::names;
+use super::metrics;
 
 /// Interval between two pings of a server.
 const PING_INTERVAL: Duration = Duration::from_millis(20);
@@ -24,10 +24,12 @@ pub(crate) async fn measure(harness: &Harness, figures: &mut Figures, runs: usiz
     for _ in 0..runs {
         for who in Contender::BOTH {
             let database = harness.empty().await?;
-            for (gate, serve) in [(names::COLD_GATE, names::COLD_SERVE), (names::WARM_GATE, names::WARM_SERVE)] {
+            for (gate, serve) in
+                [(metrics::COLD_START, metrics::COLD_SERVE), (metrics::WARM_START, metrics::WARM_SERVE)]
+            {
                 let (ready, serving) = start(harness, who, harness.container(who, &database)).await?;
-                figures.seconds(Part::Gate, gate, who.subject(), ready);
-                figures.seconds(Part::Gate, serve, who.subject(), serving);
+                figures.seconds(BenchPart::Startup, gate, who.subject(), ready);
+                figures.seconds(BenchPart::Startup, serve, who.subject(), serving);
             }
             harness.drop_database(&database).await?;
         }
@@ -50,7 +52,7 @@ pub(crate) async fn start(harness: &Harness, who: Contender, spec: BootSpec) -> 
 /// # Errors
 /// If the container ends first.
 async fn serving(harness: &Harness, container: &Container) -> anyhow::Result<Timestamp> {
-    let port = harness.setting.engine.published_port(&container.id, DEFAULT_PORT).await?;
+    let port = harness.suite.engine.published_port(&container.id, DEFAULT_PORT).await?;
     let answers = async {
         while !testbed::api::ping(port).await {
             tokio::time::sleep(PING_INTERVAL).await;

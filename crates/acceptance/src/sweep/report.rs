@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::point::{FaultPoint, Kind};
-use crate::container::Ended;
+use super::fault_point::{SweepFault, SweepPoint};
+use crate::container::EndedContainer;
 use testbed::ui;
 
 /// Maximum time from a fault to the end of the boot. Directus itself gives up a lost connection within seconds.
@@ -14,7 +14,7 @@ pub(super) const BOUND: Duration = Duration::from_secs(15);
 
 /// Results of a whole sweep.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct SweepResults {
     /// Version of this format.
     pub(crate) schema: u32,
     pub(crate) image: String,
@@ -23,16 +23,16 @@ pub(crate) struct Report {
     pub(crate) seconds: f64,
     /// Maximum time from a fault to the end of the boot.
     pub(crate) bound_seconds: u64,
-    pub(crate) scenarios: Vec<Scenario>,
+    pub(crate) scenarios: Vec<ScenarioReport>,
 }
 
 /// Results of one scenario.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Scenario {
+pub(crate) struct ScenarioReport {
     pub(crate) name: &'static str,
     /// Messages of an undisturbed boot.
     pub(crate) messages: Messages,
-    pub(crate) points: Vec<Outcome>,
+    pub(crate) points: Vec<PointOutcome>,
 }
 
 /// Number of messages and connections of an undisturbed boot.
@@ -47,8 +47,8 @@ pub(crate) struct Messages {
 
 /// Result of one fault point.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Outcome {
-    pub(crate) kind: Kind,
+pub(crate) struct PointOutcome {
+    pub(crate) kind: SweepFault,
     /// Direction of the counted messages.
     pub(crate) direction: &'static str,
     /// Number of the message, from 1.
@@ -60,11 +60,13 @@ pub(crate) struct Outcome {
     /// Exit code; `None` if the boot did not end.
     pub(crate) exit: Option<i64>,
     /// Last line of the boot's log.
-    pub(crate) said: String,
+    #[serde(rename = "said")]
+    pub(crate) last_line: String,
     /// Time from the fault to the end of the boot.
     pub(crate) seconds: Option<f64>,
     /// Duration of the next boot in seconds.
-    pub(crate) healed: Option<f64>,
+    #[serde(rename = "healed")]
+    pub(crate) next_boot_seconds: Option<f64>,
     /// The next boot produced the same database as an undisturbed one.
     pub(crate) converged: bool,
     pub(crate) failure: Option<String>,
@@ -72,29 +74,29 @@ pub(crate) struct Outcome {
     pub(crate) log: Vec<String>,
 }
 
-impl Outcome {
+impl PointOutcome {
     /// Returns the outcome of a point that was not tried yet.
-    pub(super) fn of(point: FaultPoint) -> Outcome {
-        Outcome {
+    pub(super) fn of(point: SweepPoint) -> PointOutcome {
+        PointOutcome {
             kind: point.kind,
             direction: point.direction.name(),
             n: point.n,
             hit: None,
             phase: None,
             exit: None,
-            said: String::new(),
+            last_line: String::new(),
             seconds: None,
-            healed: None,
+            next_boot_seconds: None,
             converged: false,
             failure: None,
             log: Vec::new(),
         }
     }
 
-    pub(super) fn ended(&mut self, ended: &Ended) {
+    pub(super) fn ended(&mut self, ended: &EndedContainer) {
         self.phase = ended.last_phase().map(contract::Phase::name);
         self.exit = Some(ended.code);
-        ended.last_line().clone_into(&mut self.said);
+        ended.last_line().clone_into(&mut self.last_line);
     }
 
     /// Describes the fault point: `connection cut at message 417 to-server`.
@@ -115,7 +117,7 @@ impl Outcome {
 
 /// Totals over a group of fault points.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Figures {
+pub(crate) struct SweepFigures {
     pub(crate) points: usize,
     /// Number of points whose message the boot reached.
     pub(crate) hit: usize,
@@ -127,9 +129,9 @@ pub(crate) struct Figures {
     pub(crate) longest: f64,
 }
 
-impl Figures {
-    pub(crate) fn of<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>, bound: u64) -> Figures {
-        let mut figures = Figures::default();
+impl SweepFigures {
+    pub(crate) fn of<'a>(outcomes: impl IntoIterator<Item = &'a PointOutcome>, bound: u64) -> SweepFigures {
+        let mut figures = SweepFigures::default();
         for outcome in outcomes {
             figures.points += 1;
             figures.hit += usize::from(outcome.hit.is_some());
@@ -143,12 +145,12 @@ impl Figures {
 
     /// Returns the cells of a table row, in the order of [`HEADS`].
     pub(crate) fn cells(self) -> [String; 5] {
-        let Figures { points, hit, bounded, converged, longest } = self;
+        let SweepFigures { points, hit, bounded, converged, longest } = self;
         [points.to_string(), hit.to_string(), bounded.to_string(), converged.to_string(), format!("{longest:.1} s")]
     }
 }
 
-/// Column heads of [`Figures::cells`].
+/// Column heads of [`SweepFigures::cells`].
 pub(crate) const HEADS: [&str; 5] = ["points", "faults hit", "bounded exits", "converged", "longest exit"];
 
 fn row(name: &str, cells: [String; 5]) -> [String; 6] {
@@ -156,13 +158,13 @@ fn row(name: &str, cells: [String; 5]) -> [String; 6] {
     [name.to_owned(), a, b, c, d, e]
 }
 
-impl Report {
+impl SweepResults {
     /// Current version of the format.
     pub(crate) const SCHEMA: u32 = 1;
 
-    pub(crate) fn new(image: &str, took: std::time::Duration, scenarios: Vec<Scenario>) -> Report {
-        let mut report = Report {
-            schema: Report::SCHEMA,
+    pub(crate) fn new(image: &str, took: std::time::Duration, scenarios: Vec<ScenarioReport>) -> SweepResults {
+        let mut report = SweepResults {
+            schema: SweepResults::SCHEMA,
             image: image.to_owned(),
             ok: false,
             seconds: ui::json_seconds(took),
@@ -175,7 +177,7 @@ impl Report {
     }
 
     /// Returns the failed points, each with the name of its scenario.
-    pub(crate) fn failures(&self) -> impl Iterator<Item = (&'static str, &Outcome)> {
+    pub(crate) fn failures(&self) -> impl Iterator<Item = (&'static str, &PointOutcome)> {
         self.scenarios
             .iter()
             .flat_map(|scenario| scenario.points.iter().map(|outcome| (scenario.name, outcome)))
@@ -183,21 +185,21 @@ impl Report {
     }
 
     /// Groups the points of all scenarios by `key` and returns the totals of each group.
-    pub(crate) fn by(&self, key: impl Fn(&Outcome) -> String) -> Vec<(String, Figures)> {
-        let mut groups: BTreeMap<String, Vec<&Outcome>> = BTreeMap::new();
+    pub(crate) fn by(&self, key: impl Fn(&PointOutcome) -> String) -> Vec<(String, SweepFigures)> {
+        let mut groups: BTreeMap<String, Vec<&PointOutcome>> = BTreeMap::new();
         for outcome in self.scenarios.iter().flat_map(|scenario| &scenario.points) {
             groups.entry(key(outcome)).or_default().push(outcome);
         }
-        groups.into_iter().map(|(name, all)| (name, Figures::of(all, self.bound_seconds))).collect()
+        groups.into_iter().map(|(name, all)| (name, SweepFigures::of(all, self.bound_seconds))).collect()
     }
 
-    pub(crate) fn total(&self) -> Figures {
-        Figures::of(self.scenarios.iter().flat_map(|scenario| &scenario.points), self.bound_seconds)
+    pub(crate) fn total(&self) -> SweepFigures {
+        SweepFigures::of(self.scenarios.iter().flat_map(|scenario| &scenario.points), self.bound_seconds)
     }
 
     /// Returns the verdict in one line.
     pub(crate) fn verdict(&self) -> String {
-        let Figures { points, bounded, converged, longest, .. } = self.total();
+        let SweepFigures { points, bounded, converged, longest, .. } = self.total();
         let failures = self.failures().count();
         if failures > 0 {
             return format!("{failures} of {points} fault points failed");
@@ -211,7 +213,7 @@ impl Report {
     pub(crate) fn render(&self) -> String {
         let mut rows = vec![row("", HEADS.map(str::to_owned))];
         for scenario in &self.scenarios {
-            rows.push(row(scenario.name, Figures::of(&scenario.points, self.bound_seconds).cells()));
+            rows.push(row(scenario.name, SweepFigures::of(&scenario.points, self.bound_seconds).cells()));
         }
         let by_kind = self.by(|outcome| outcome.kind.words().to_owned());
         let by_phase = self.by(|outcome| format!("in {}", outcome.phase.unwrap_or("no phase")));
@@ -232,18 +234,19 @@ pub(super) mod fixture {
     use super::*;
 
     /// Returns a sweep with one good and one failed point.
-    pub(crate) fn report() -> Report {
-        let good = Outcome {
+    pub(crate) fn report() -> SweepResults {
+        let good = PointOutcome {
             hit: Some('Q'),
             phase: Some("bootstrap"),
             exit: Some(23),
-            said: "[entrypoint] 5/8 bootstrap failed: the connection to PostgreSQL was lost: gone (exit 23)".to_owned(),
+            last_line: "[entrypoint] 5/8 bootstrap failed: the connection to PostgreSQL was lost: gone (exit 23)"
+                .to_owned(),
             seconds: Some(1.25),
-            healed: Some(6.5),
+            next_boot_seconds: Some(6.5),
             converged: true,
-            ..Outcome::of(FaultPoint { kind: Kind::Cut, direction: Direction::ToServer, n: 417 })
+            ..PointOutcome::of(SweepPoint { kind: SweepFault::Cut, direction: Direction::ToServer, n: 417 })
         };
-        let bad = Outcome {
+        let bad = PointOutcome {
             hit: Some('D'),
             exit: Some(0),
             phase: Some("schema"),
@@ -251,16 +254,16 @@ pub(super) mod fixture {
             converged: false,
             failure: Some("it ended with 0, but the database is incomplete: fields `<1>`, not `<2>`".to_owned()),
             log: vec!["[entrypoint] 6/8 schema: \u{1b}[31mno changes\u{1b}[0m (1 ms)".to_owned()],
-            ..Outcome::of(FaultPoint { kind: Kind::NodeKilled, direction: Direction::ToClient, n: 88 })
+            ..PointOutcome::of(SweepPoint { kind: SweepFault::NodeKilled, direction: Direction::ToClient, n: 88 })
         };
         let messages = Messages { to_server: 900, to_client: 2100, connections: 3 };
-        Report {
-            schema: Report::SCHEMA,
+        SweepResults {
+            schema: SweepResults::SCHEMA,
             image: "trm-directus:dev".to_owned(),
             ok: false,
             seconds: 75.0,
             bound_seconds: 15,
-            scenarios: vec![Scenario { name: "cold", messages, points: vec![good, bad] }],
+            scenarios: vec![ScenarioReport { name: "cold", messages, points: vec![good, bad] }],
         }
     }
 }
@@ -272,7 +275,7 @@ mod tests {
     #[test]
     fn figures_count_bounded_exits_and_converged_points() {
         let total = fixture::report().total();
-        assert_eq!(total, Figures { points: 2, hit: 2, bounded: 1, converged: 1, longest: 16.0 });
+        assert_eq!(total, SweepFigures { points: 2, hit: 2, bounded: 1, converged: 1, longest: 16.0 });
     }
 
     #[test]

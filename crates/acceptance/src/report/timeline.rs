@@ -13,13 +13,13 @@ const WIDTHS: [(f64, &str); 3] = [(300.0, "fits-narrow"), (590.0, "fits-medium")
 
 /// A boot, and the name of the check that ran it.
 #[derive(Clone, Copy)]
-pub(super) struct Boot<'a> {
+pub(super) struct BootBar<'a> {
     pub(super) check: &'static str,
     pub(super) timeline: &'a BootTimeline,
 }
 
 /// The picture of boots that share a scale.
-pub(super) fn picture(boots: &[Boot<'_>]) -> Markup {
+pub(super) fn picture(boots: &[BootBar<'_>]) -> Markup {
     let longest = boots.iter().map(|boot| total(boot.timeline).max(boot.timeline.ready_ms.unwrap_or(0))).max();
     // Leaves room at the end for the last marker.
     let scale = longest.unwrap_or(0).max(1) as f64 * 1.02;
@@ -44,7 +44,7 @@ fn figures(boot: &BootTimeline) -> String {
     format!("{}{ready}", phases_in(boot))
 }
 
-fn bar(boot: &Boot<'_>, top: usize, scale: f64) -> Markup {
+fn bar(boot: &BootBar<'_>, top: usize, scale: f64) -> Markup {
     let timeline = boot.timeline;
     let mut phases = Vec::new();
     let mut end = 0;

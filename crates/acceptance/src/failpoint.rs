@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use contract::Phase;
 use tokio_postgres::Client;
 
-use super::database::Database;
+use super::database::TestDatabase;
 
 /// Key of the advisory lock that a stopped boot waits for; not the key of the boot lock.
 const KEY: i32 = 0x7665_7269;
@@ -28,19 +28,19 @@ pub(crate) const OTHERS: &str = "exists (select from pg_stat_activity where datn
 /// Stops Directus in the middle of a phase until it is lifted.
 ///
 /// It is an event trigger, because Directus runs DDL in these phases: Directus stops just after it has created a table.
-pub(crate) struct Hold {
-    database: Database,
+pub(crate) struct Failpoint {
+    database: TestDatabase,
     holder: Client,
 }
 
-impl Hold {
+impl Failpoint {
     /// A query that is true while a session is stopped.
-    pub(crate) const HOLDS: &str = "exists (select from pg_locks where locktype = 'advisory' and not granted
+    pub(crate) const STOPPED: &str = "exists (select from pg_locks where locktype = 'advisory' and not granted
         and database = (select oid from pg_database where datname = current_database()) and objid = 1986359913)";
 
     /// Stops a boot in `bootstrap` after thirty migrations of Directus, or in `schema` at the first table of the
     /// snapshot.
-    pub(crate) async fn in_phase(database: &Database, phase: Phase) -> anyhow::Result<Hold> {
+    pub(crate) async fn in_phase(database: &TestDatabase, phase: Phase) -> anyhow::Result<Failpoint> {
         let condition = match phase {
             Phase::Bootstrap => "(select count(*) from public.directus_migrations) >= 30",
             // Bootstrap creates the first user at its end.
@@ -65,8 +65,8 @@ impl Hold {
              create event trigger verify_hold on ddl_command_end when tag in ('CREATE TABLE')
                  execute function verify.hold();"
         );
-        holder.batch_execute(&statements).await.context("failed to set up the hold")?;
-        Ok(Hold { database: database.clone(), holder })
+        holder.batch_execute(&statements).await.context("failed to set up the failpoint")?;
+        Ok(Failpoint { database: database.clone(), holder })
     }
 
     /// Number of tables that the stopped session has locked exclusively in its open transaction.
@@ -78,7 +78,7 @@ impl Hold {
     }
 
     /// Lets the boot go on. `database` has the current port, because the server may have been restarted.
-    pub(crate) async fn lift(self, database: &Database) -> anyhow::Result<()> {
+    pub(crate) async fn lift(self, database: &TestDatabase) -> anyhow::Result<()> {
         // The trigger is dropped first: the stopped session must not fire it again once it gets the lock.
         let lifted = database.execute("drop event trigger verify_hold; drop schema verify cascade").await;
         drop(self.holder);
@@ -88,10 +88,10 @@ impl Hold {
 
 #[cfg(test)]
 mod tests {
-    use super::{Hold, KEY};
+    use super::{Failpoint, KEY};
 
     #[test]
     fn the_query_looks_for_the_key_of_the_lock() {
-        assert!(Hold::HOLDS.contains(&format!("objid = {KEY}")));
+        assert!(Failpoint::STOPPED.contains(&format!("objid = {KEY}")));
     }
 }

@@ -6,11 +6,11 @@ use anyhow::{Context as _, ensure};
 use contract::{DB_INIT_DIR, ExitCode, Phase, SNAPSHOT_FILE};
 use serde_json::{Value, json};
 
-use crate::case::Case;
 use crate::check::{Check, Need};
 use crate::container::{BootSpec, Container};
-use crate::database::Database;
-use crate::rows;
+use crate::data_integrity;
+use crate::database::TestDatabase;
+use crate::test_context::TestContext;
 use testbed::api::Api;
 use testbed::schema::DataModel;
 use testbed::ui;
@@ -20,133 +20,133 @@ pub(crate) const CHECKS: &[Check] = &[
         name: "no-node",
         promise: "A boot with nothing to do starts no Node process and waits for no lock.",
         needs: Need::Nothing,
-        run: |case| Box::pin(no_node(case)),
+        run: |test| Box::pin(no_node(test)),
     },
     Check {
         name: "live-edits",
         promise: "The next boot notices every live edit of the schema, and does not mistake changed rows for edits.",
         needs: Need::Nothing,
-        run: |case| Box::pin(live_edits(case)),
+        run: |test| Box::pin(live_edits(test)),
     },
     Check {
         name: "plan",
         promise: "`entrypoint plan` reports the next boot's changes with an exit code per kind, and changes nothing.",
         needs: Need::Nothing,
-        run: |case| Box::pin(plan(case)),
+        run: |test| Box::pin(plan(test)),
     },
     Check {
         name: "older-image",
         promise: "An older image applies nothing to a newer database and serves it, unless the newer one forbids it.",
         needs: Need::Nothing,
-        run: |case| Box::pin(older_image(case)),
+        run: |test| Box::pin(older_image(test)),
     },
 ];
 
-async fn no_node(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.booted_database("main").await?;
+async fn no_node(test: &mut TestContext) -> anyhow::Result<()> {
+    let database = test.booted_database("main").await?;
     let holder = database.connect().await?;
     holder.execute("select pg_advisory_lock($1)", &[&contract::LOCK_KEY]).await?;
     // With this PATH, the boot cannot find node.
-    let spec = case.boot("without-node", &database).variable("PATH", "/nowhere").command(["boot"]);
-    let ended = case.run(spec).await?;
+    let spec = test.boot("without-node", &database).variable("PATH", "/nowhere").command(["boot"]);
+    let ended = test.run(spec).await?;
     ended.expect_success("the boot")?;
     ended.expect(Phase::Lock, "not needed")?;
     ended.expect(Phase::Schema, "no changes")?;
-    case.line(ended.last_line());
-    case.evidence.boots.push(ended.timeline("without-node"));
+    test.line(ended.last_line());
+    test.evidence.boots.push(ended.timeline("without-node"));
     Ok(())
 }
 
 /// Live edits of a schema, through Directus or behind its back.
-const EDITS: &[(&str, Edit)] = &[
+const EDITS: &[(&str, LiveEdit)] = &[
     (
         "a collection is created",
-        Edit::Post(
+        LiveEdit::Post(
             "/collections",
             r#"{"collection": "live", "meta": {}, "schema": {}, "fields": [
         {"field": "id", "type": "integer", "meta": {}, "schema": {"is_primary_key": true, "has_auto_increment": true}}]}"#,
         ),
     ),
-    ("a folder is created", Edit::Post("/collections", r#"{"collection": "folder", "meta": {}, "schema": null}"#)),
-    ("a collection's note is changed", Edit::Patch("/collections/{a}", r#"{"meta": {"note": "edited"}}"#)),
-    ("a field is created", Edit::Post("/fields/{a}", r#"{"field": "live", "type": "string", "schema": {}}"#)),
+    ("a folder is created", LiveEdit::Post("/collections", r#"{"collection": "folder", "meta": {}, "schema": null}"#)),
+    ("a collection's note is changed", LiveEdit::Patch("/collections/{a}", r#"{"meta": {"note": "edited"}}"#)),
+    ("a field is created", LiveEdit::Post("/fields/{a}", r#"{"field": "live", "type": "string", "schema": {}}"#)),
     (
         "an alias field is created",
-        Edit::Post(
+        LiveEdit::Post(
             "/fields/{a}",
             r#"{"field": "line", "type": "alias", "meta": {"special": ["alias", "no-data"], "interface": "presentation-divider"}}"#,
         ),
     ),
-    ("a field's interface is changed", Edit::Patch("/fields/{a}/live", r#"{"meta": {"interface": "input-code"}}"#)),
-    ("a field is made longer", Edit::Patch("/fields/{a}/live", r#"{"schema": {"max_length": 300}}"#)),
-    ("a field is made required", Edit::Patch("/fields/{a}/live", r#"{"schema": {"is_nullable": false}}"#)),
-    ("a field gets a default", Edit::Patch("/fields/{a}/live", r#"{"schema": {"default_value": "x"}}"#)),
-    ("a field is made unique", Edit::Patch("/fields/{a}/live", r#"{"schema": {"is_unique": true}}"#)),
+    ("a field's interface is changed", LiveEdit::Patch("/fields/{a}/live", r#"{"meta": {"interface": "input-code"}}"#)),
+    ("a field is made longer", LiveEdit::Patch("/fields/{a}/live", r#"{"schema": {"max_length": 300}}"#)),
+    ("a field is made required", LiveEdit::Patch("/fields/{a}/live", r#"{"schema": {"is_nullable": false}}"#)),
+    ("a field gets a default", LiveEdit::Patch("/fields/{a}/live", r#"{"schema": {"default_value": "x"}}"#)),
+    ("a field is made unique", LiveEdit::Patch("/fields/{a}/live", r#"{"schema": {"is_unique": true}}"#)),
     (
         "a field for a foreign key is created",
-        Edit::Post("/fields/live", r#"{"field": "event", "type": "{key}", "meta": {}, "schema": {}}"#),
+        LiveEdit::Post("/fields/live", r#"{"field": "event", "type": "{key}", "meta": {}, "schema": {}}"#),
     ),
     (
         "a relation is created",
-        Edit::Post(
+        LiveEdit::Post(
             "/relations",
             r#"{"collection": "live", "field": "event", "related_collection": "{a}", "schema": {}, "meta": {}}"#,
         ),
     ),
-    ("a relation's rule is changed", Edit::Patch("/relations/live/event", r#"{"schema": {"on_delete": "CASCADE"}}"#)),
-    ("a relation is deleted", Edit::Delete("/relations/live/event")),
-    ("a field is deleted", Edit::Delete("/fields/{a}/live")),
-    ("a collection is deleted", Edit::Delete("/collections/live")),
+    ("a relation's rule is changed", LiveEdit::Patch("/relations/live/event", r#"{"schema": {"on_delete": "CASCADE"}}"#)),
+    ("a relation is deleted", LiveEdit::Delete("/relations/live/event")),
+    ("a field is deleted", LiveEdit::Delete("/fields/{a}/live")),
+    ("a collection is deleted", LiveEdit::Delete("/collections/live")),
     (
         "a field of a system collection is created",
-        Edit::Post("/fields/directus_users", r#"{"field": "badge", "type": "string", "schema": {}}"#),
+        LiveEdit::Post("/fields/directus_users", r#"{"field": "badge", "type": "string", "schema": {}}"#),
     ),
-    ("SQL: a column is added", Edit::Sql("alter table {b} add column behind int")),
-    ("SQL: a column's type is changed", Edit::Sql("alter table {b} alter column behind type bigint")),
-    ("SQL: a column is renamed", Edit::Sql("alter table {b} rename column behind to renamed")),
-    ("SQL: a column is commented on", Edit::Sql("comment on column {b}.renamed is 'seen'")),
+    ("SQL: a column is added", LiveEdit::Sql("alter table {b} add column behind int")),
+    ("SQL: a column's type is changed", LiveEdit::Sql("alter table {b} alter column behind type bigint")),
+    ("SQL: a column is renamed", LiveEdit::Sql("alter table {b} rename column behind to renamed")),
+    ("SQL: a column is commented on", LiveEdit::Sql("comment on column {b}.renamed is 'seen'")),
     (
         "SQL: a column becomes generated",
-        Edit::Sql("alter table {b} add column twice int generated always as (renamed * 2) stored"),
+        LiveEdit::Sql("alter table {b} add column twice int generated always as (renamed * 2) stored"),
     ),
-    ("SQL: an index is created", Edit::Sql("create index live_index on {b} (renamed)")),
-    ("SQL: an index is dropped", Edit::Sql("drop index live_index")),
-    ("SQL: a column is dropped", Edit::Sql("alter table {b} drop column renamed cascade")),
+    ("SQL: an index is created", LiveEdit::Sql("create index live_index on {b} (renamed)")),
+    ("SQL: an index is dropped", LiveEdit::Sql("drop index live_index")),
+    ("SQL: a column is dropped", LiveEdit::Sql("alter table {b} drop column renamed cascade")),
     (
         "SQL: a foreign key is dropped",
-        Edit::Sql(
+        LiveEdit::Sql(
             "do $$ begin execute (select format('alter table %s drop constraint %I', conrelid::regclass, conname)
          from pg_constraint join pg_class c on c.oid = conrelid
          where contype = 'f' and relnamespace = 'public'::regnamespace and relname not like 'directus%' limit 1); end $$",
         ),
     ),
-    ("SQL: a table is renamed", Edit::Sql("alter table {b} rename to renamed_table")),
+    ("SQL: a table is renamed", LiveEdit::Sql("alter table {b} rename to renamed_table")),
     (
         "SQL: a row of directus_fields is deleted",
-        Edit::Sql("delete from directus_fields where id = (select min(id) from directus_fields)"),
+        LiveEdit::Sql("delete from directus_fields where id = (select min(id) from directus_fields)"),
     ),
-    ("SQL: a table is renamed back", Edit::Sql("alter table renamed_table rename to {b}")),
-    ("SQL: a table is dropped", Edit::Sql("drop table {b} cascade")),
+    ("SQL: a table is renamed back", LiveEdit::Sql("alter table renamed_table rename to {b}")),
+    ("SQL: a table is dropped", LiveEdit::Sql("drop table {b} cascade")),
 ];
 
 /// One live edit; paths, bodies and statements contain placeholders of [`EditTargets`].
-enum Edit {
+enum LiveEdit {
     Post(&'static str, &'static str),
     Patch(&'static str, &'static str),
     Delete(&'static str),
     Sql(&'static str),
 }
 
-async fn live_edits(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.booted_database("main").await?;
-    let container = case.start(case.boot("directus", &database)).await?;
+async fn live_edits(test: &mut TestContext) -> anyhow::Result<()> {
+    let database = test.booted_database("main").await?;
+    let container = test.start(test.boot("directus", &database)).await?;
     container.serving().await?;
     let api = container.api().await?;
     let (state, mut before) = schema_status(&container).await?;
     ensure!(state == "in place", "before any edit the schema is reported as {state}");
 
     // Rows and statistics are no part of the schema: they must not change its fingerprint.
-    rows::fill(&database).await?;
+    data_integrity::fill(&database).await?;
     database.execute("vacuum analyze").await?;
     let (state, after) = schema_status(&container).await?;
     ensure!(
@@ -164,19 +164,19 @@ async fn live_edits(case: &mut Case) -> anyhow::Result<()> {
         ensure!(after != before, "{name}, but the fingerprint is still {after}");
         before = after;
     }
-    case.figure("edits noticed", format!("{} of {}", EDITS.len(), EDITS.len()));
+    test.figure("edits noticed", format!("{} of {}", EDITS.len(), EDITS.len()));
     for (name, _) in EDITS {
-        case.line(*name);
+        test.line(*name);
     }
     Ok(())
 }
 
-async fn apply(edit: &Edit, targets: &EditTargets, api: &Api, database: &Database) -> anyhow::Result<()> {
+async fn apply(edit: &LiveEdit, targets: &EditTargets, api: &Api, database: &TestDatabase) -> anyhow::Result<()> {
     match edit {
-        Edit::Post(path, body) => api.post(&targets.fill_in(path), targets.json(body)?).await.map(drop),
-        Edit::Patch(path, body) => api.patch(&targets.fill_in(path), targets.json(body)?).await.map(drop),
-        Edit::Delete(path) => api.delete(&targets.fill_in(path)).await,
-        Edit::Sql(statement) => database.execute(&targets.fill_in(statement)).await,
+        LiveEdit::Post(path, body) => api.post(&targets.fill_in(path), targets.json(body)?).await.map(drop),
+        LiveEdit::Patch(path, body) => api.patch(&targets.fill_in(path), targets.json(body)?).await.map(drop),
+        LiveEdit::Delete(path) => api.delete(&targets.fill_in(path)).await,
+        LiveEdit::Sql(statement) => database.execute(&targets.fill_in(statement)).await,
     }
 }
 
@@ -196,50 +196,50 @@ async fn report(container: &Container, command: &str, exit: i64) -> anyhow::Resu
 }
 
 /// A container in which `plan` can be run, without a boot.
-fn idle(case: &Case, name: &str, database: &Database) -> BootSpec {
-    case.boot(name, database).command(["sleep", "600"])
+fn idle(test: &TestContext, name: &str, database: &TestDatabase) -> BootSpec {
+    test.boot(name, database).command(["sleep", "600"])
 }
 
-async fn plan(case: &mut Case) -> anyhow::Result<()> {
+async fn plan(test: &mut TestContext) -> anyhow::Result<()> {
     let pending = i64::from(ExitCode::ChangesPending.code());
 
-    let empty = case.empty_database("empty").await?;
-    let container = case.start(idle(case, "empty", &empty)).await?;
-    let before = case.dump(&empty).await?;
+    let empty = test.empty_database("empty").await?;
+    let container = test.start(idle(test, "empty", &empty)).await?;
+    let before = test.dump(&empty).await?;
     let document = report(&container, "plan", pending).await?;
     ensure!(document["bootstrap"]["install"] == true, "the plan for an empty database has no installation: {document}");
-    ensure!(case.dump(&empty).await? == before, "plan has changed an empty database");
-    case.figure("empty database", "exit code 2, everything pending, pg_dump identical before and after");
+    ensure!(test.dump(&empty).await? == before, "plan has changed an empty database");
+    test.figure("empty database", "exit code 2, everything pending, pg_dump identical before and after");
 
-    let database = case.booted_database("booted").await?;
-    rows::fill(&database).await?;
-    let server = case.start(case.boot("directus", &database)).await?;
+    let database = test.booted_database("booted").await?;
+    data_integrity::fill(&database).await?;
+    let server = test.start(test.boot("directus", &database)).await?;
     server.serving().await?;
-    let before = case.dump(&database).await?;
+    let before = test.dump(&database).await?;
     let began = Instant::now();
     report(&server, "plan", 0).await?;
-    case.figure("up to date", format!("exit code 0 after {}", ui::seconds(began.elapsed())));
+    test.figure("up to date", format!("exit code 0 after {}", ui::seconds(began.elapsed())));
 
     let file = format!("{DB_INIT_DIR}/900_new.sql");
-    let spec = idle(case, "new-migration", &database).file(&file, "create table fresh (id int);\n");
-    let document = report(&case.start(spec).await?, "plan", pending).await?;
+    let spec = idle(test, "new-migration", &database).file(&file, "create table fresh (id int);\n");
+    let document = report(&test.start(spec).await?, "plan", pending).await?;
     ensure!(document["dbInit"]["apply"] == json!(["900_new.sql"]), "the new file is not pending: {document}");
-    case.figure("new migration", "exit code 2");
+    test.figure("new migration", "exit code 2");
 
-    let spec = idle(case, "new-snapshot", &database).file(SNAPSHOT_FILE, newer_snapshot()?);
-    let document = report(&case.start(spec).await?, "plan", pending).await?;
+    let spec = idle(test, "new-snapshot", &database).file(SNAPSHOT_FILE, newer_snapshot()?);
+    let document = report(&test.start(spec).await?, "plan", pending).await?;
     let changes = document["schema"]["changes"].as_array().map_or(0, Vec::len);
     ensure!(changes > 0 && document["schema"]["drift"] == false, "the new snapshot changes nothing: {document}");
-    case.figure("new snapshot", format!("exit code 2, {changes} changes"));
-    ensure!(case.dump(&database).await? == before, "plan has changed a database");
+    test.figure("new snapshot", format!("exit code 2, {changes} changes"));
+    ensure!(test.dump(&database).await? == before, "plan has changed a database");
 
     let api = server.api().await?;
     let EditTargets { a, .. } = EditTargets::of_snapshot()?;
     api.patch(&format!("/collections/{a}"), json!({ "meta": { "note": "edited" } })).await?;
-    let before = case.dump(&database).await?;
+    let before = test.dump(&database).await?;
     report(&server, "plan", i64::from(ExitCode::Drift.code())).await?;
     api.post(&format!("/fields/{a}"), json!({ "field": "live", "type": "string", "meta": {}, "schema": {} })).await?;
-    let after_edit = case.dump(&database).await?;
+    let after_edit = test.dump(&database).await?;
     ensure!(after_edit != before, "pg_dump does not contain the edit");
     let document = report(&server, "plan", i64::from(ExitCode::SchemaRefused.code())).await?;
     let losses = document["schema"]["losses"].to_string();
@@ -247,40 +247,41 @@ async fn plan(case: &mut Case) -> anyhow::Result<()> {
         losses.contains(&format!("delete field {a}.live (0 values)")),
         "the refusal does not name the deleted field: {losses}"
     );
-    ensure!(case.dump(&database).await? == after_edit, "plan has changed an edited database");
-    case.figure("edited live", "exit code 3 for a note, 43 for a field");
-    case.figure("pg_dump", "identical before and after each plan");
+    ensure!(test.dump(&database).await? == after_edit, "plan has changed an edited database");
+    test.figure("edited live", "exit code 3 for a note, 43 for a field");
+    test.figure("pg_dump", "identical before and after each plan");
     Ok(())
 }
 
-async fn older_image(case: &mut Case) -> anyhow::Result<()> {
-    let database = case.booted_database("main").await?;
-    rows::fill(&database).await?;
+async fn older_image(test: &mut TestContext) -> anyhow::Result<()> {
+    let database = test.booted_database("main").await?;
+    data_integrity::fill(&database).await?;
     let file = format!("{DB_INIT_DIR}/900_newer.sql");
-    let spec = case.boot("newer", &database).command(["boot"]).variable("BOOT_IMAGE", "2.0@newer");
+    let spec = test.boot("newer", &database).command(["boot"]).variable("BOOT_IMAGE", "2.0@newer");
     let spec = spec.file(&file, "create table newer (id int);\n").file(SNAPSHOT_FILE, newer_snapshot()?);
-    case.run(spec).await?.expect_success("the newer image")?;
-    let before = rows::fingerprints(&database).await?;
+    test.run(spec).await?.expect_success("the newer image")?;
+    let before = data_integrity::fingerprints(&database).await?;
 
-    let container = case.start(case.boot("older", &database)).await?;
+    let container = test.start(test.boot("older", &database)).await?;
     container.serving().await?;
     container.api().await?;
     let log = container.log().await?;
     for words in ["warning: this image is older than the database", "2.0@newer", "older image, nothing applied"] {
-        case.line_with(&log, words).context("the older image")?;
+        test.line_with(&log, words).context("the older image")?;
     }
     let icons =
         database.value(&format!("select count(*) from directus_collections where icon = '{NEWER_ICON}'")).await?;
     ensure!(icons == "1", "the older image has reverted the schema: {icons} collections have the newer icon");
-    rows::unchanged(&before, &rows::fingerprints(&database).await?).context("after the older image's boot")?;
+    data_integrity::unchanged(&before, &data_integrity::fingerprints(&database).await?)
+        .context("after the older image's boot")?;
 
-    let database = case.booted_database("refused").await?;
-    let spec = case.boot("breaking", &database).command(["boot"]).variable("BOOT_IMAGE", "3.0@breaking");
+    let database = test.booted_database("refused").await?;
+    let spec = test.boot("breaking", &database).command(["boot"]).variable("BOOT_IMAGE", "3.0@breaking");
     let spec = spec.file(&file, "-- breaks-older-images\ncreate table newer (id int);\n");
-    case.run(spec).await?.expect_success("the breaking image")?;
-    let refused = case.run(case.boot("refused", &database)).await?;
+    test.run(spec).await?.expect_success("the breaking image")?;
+    let refused = test.run(test.boot("refused", &database)).await?;
     refused.expect_failure(Phase::DbInit, ExitCode::ImageTooOld, &["900_newer.sql", "3.0@breaking"])?;
-    case.line(refused.last_line());
+    test.line(refused.last_line());
     Ok(())
 }
 

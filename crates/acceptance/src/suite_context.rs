@@ -8,19 +8,19 @@ use testbed::migrations::CheckoutMigrations;
 use testbed::session::EngineSession;
 use tokio::sync::OnceCell;
 
-use crate::model::Subject;
+use crate::model::TestedImage;
 
 /// Time limit of a boot or of the server's start. Generous, because machines are shared.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The context that all checks of a run share.
-pub struct Setting {
+pub struct SuiteContext {
     /// The engine that runs all containers.
     pub engine: Engine,
     /// The run, which owns everything that the checks create.
     pub session: Rc<EngineSession>,
     /// The image under test.
-    pub subject: Subject,
+    pub subject: TestedImage,
     /// The SQL files of the checkout.
     pub migrations: Rc<CheckoutMigrations>,
     /// Session options (`PGOPTIONS`) for a stand-in database, which lacks extensions.

@@ -1,7 +1,7 @@
 //! Names of the metrics, by which thresholds find their figures.
 
-pub(crate) const COLD_GATE: &str = "start to exec, cold";
-pub(crate) const WARM_GATE: &str = "start to exec, warm";
+pub(crate) const COLD_START: &str = "start to exec, cold";
+pub(crate) const WARM_START: &str = "start to exec, warm";
 pub(crate) const COLD_SERVE: &str = "start to the first answer, cold";
 pub(crate) const WARM_SERVE: &str = "start to the first answer, warm";
 pub(crate) const WARM_BOOT: &str = "boot, warm";
