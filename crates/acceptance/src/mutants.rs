@@ -1,5 +1,5 @@
-//! The mutants of the image: deliberately broken images (mutants), which the checks must catch for the right reason. A check
-//! that cannot fail proves nothing.
+//! Mutants: deliberately broken images, which the checks must catch for the right reason. A check that cannot fail proves
+//! nothing.
 //!
 //! [`MUTANTS`] lists, for every check, ways to break the image and the words that the check must then report. Each
 //! mutant is an image built from the subject and removed afterwards. The unbroken image boots the databases that checks

@@ -1,7 +1,7 @@
 //! The benchmark: the image against the shell pipeline that it replaces, in the same run, in turns.
 //!
-//! [`harness`] is the test harness, each module named after a [`BenchPart`] measures it, [`model`] holds the results, [`thresholds`]
-//! has the thresholds, [`table`] and [`document`] render the results.
+//! [`harness`] starts the containers, each module named after a [`BenchPart`] measures it, [`model`] holds the results,
+//! [`thresholds`] has the thresholds, [`table`] and [`document`] render the results.
 
 mod ablation;
 mod baseline;

@@ -12,12 +12,12 @@ use testbed::{pooler, postgres};
 
 /// Runs `test`.
 pub(crate) async fn run(flags: &grammar::TestFlags) -> anyhow::Result<ExitCode> {
-    test(&flags.arguments).await?;
+    run_tests(&flags.arguments).await?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Runs `cargo test` with a PostgreSQL server, which is removed afterwards in all cases.
-async fn test(arguments: &[String]) -> anyhow::Result<()> {
+async fn run_tests(arguments: &[String]) -> anyhow::Result<()> {
     let engine = Engine::connect().await?;
     let image = BaseImage::postgres().await?.resolve(&engine).await?;
     let session = EngineSession::start(&engine, "test").await?;

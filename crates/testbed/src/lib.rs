@@ -1,6 +1,7 @@
 //! Infrastructure of the tools: containers, databases, images, the compose stack, child processes, HTTP and a browser.
 //!
-//! Everything cleans up after itself: a [`session::EngineSession`] removes its containers, a [`cmd::Cmd`] ends its process group.
+//! Everything cleans up after itself: a [`session::EngineSession`] removes its containers, a [`cmd::Cmd`] ends its process
+//! group.
 
 pub mod api;
 pub mod base_images;

@@ -110,8 +110,8 @@ async fn found_ids(engine: &Engine) -> anyhow::Result<BTreeSet<String>> {
     Ok(found.into_iter().map(|labelled| labelled.value).filter(|id| id.starts_with(PREFIX)).collect())
 }
 
-/// Returns true if the session's process on this machine is dead. Processes of other machines that share the engine cannot be
-/// checked.
+/// Returns true if the session's process on this machine is dead. Processes of other machines that share the engine cannot
+/// be checked.
 fn is_leftover(id: &str, host: &str, is_alive: impl Fn(u32) -> bool) -> bool {
     let Some((rest, pid)) = id.rsplit_once('-') else { return false };
     let Ok(pid) = pid.parse() else { return false };

@@ -28,7 +28,7 @@ struct Page {
 /// Runs `docs`.
 pub(crate) fn run(flags: &grammar::DocsFlags) -> anyhow::Result<ExitCode> {
     if flags.record {
-        record::record(&flags.image, flags.check)?;
+        record::record_samples(&flags.image, flags.check)?;
     }
     if flags.check {
         check()?;

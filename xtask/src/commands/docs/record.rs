@@ -27,7 +27,7 @@ const END_SLEEPERS: &str = "select count(pg_terminate_backend(pid)) from pg_stat
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Records every sample, or with `check` compares each with the recorded one and writes nothing.
-pub(super) fn record(image: &str, check: bool) -> anyhow::Result<()> {
+pub(super) fn record_samples(image: &str, check: bool) -> anyhow::Result<()> {
     let shell = Shell::new().context("there is no current folder")?;
     let recorder = Recorder::start(&shell, image)?;
     let mut changed = Vec::new();

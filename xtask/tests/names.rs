@@ -1,0 +1,104 @@
+//! A type's name is unique in the workspace, so that a search for it finds one definition.
+
+use std::collections::BTreeMap;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// The folders with the sources of all packages.
+const SOURCES: [&str; 3] = ["crates", "entrypoint", "xtask"];
+
+/// Associated types that implementations of the standard library's traits must have.
+const ASSOCIATED: [&str; 6] = ["Err", "Error", "IntoIter", "Item", "Output", "Target"];
+
+/// Names with several definitions inside these packages. A name leaves the list together with its second definition.
+const REPEATED: &[&str] = &[
+    "Attempt", "Case", "Ended", "Entry", "Failure", "Fault", "Kind", "Place", "Position", "Refusal", "Request",
+    "Verdict",
+];
+const REPEATED_IN: [&str; 3] = ["entrypoint/", "crates/contract/", "crates/pg-fault-proxy/"];
+
+#[test]
+fn the_name_of_a_type_is_unique_in_the_workspace() {
+    let mut repeated = Vec::new();
+    for (name, files) in definitions() {
+        let is_known = REPEATED.contains(&name.as_str()) && files.iter().all(|file| is_below(file, &REPEATED_IN));
+        if files.len() > 1 && !is_known {
+            repeated.push(format!("`{name}` is defined in {}", files.join(" and in ")));
+        }
+    }
+    let repeated = repeated.join("\n");
+    assert!(repeated.is_empty(), "rename one of each, with the noun of its module as prefix:\n{repeated}");
+}
+
+#[test]
+fn every_listed_name_is_still_repeated() {
+    let definitions = definitions();
+    for name in REPEATED {
+        let number = definitions.get(*name).map_or(0, Vec::len);
+        assert!(number > 1, "`{name}` has {number} definitions: remove it from the list REPEATED");
+    }
+}
+
+#[test]
+fn definitions_are_found_with_any_visibility_and_associated_types_are_not() {
+    let found = |line: &str| defined(line).map(str::to_owned);
+    assert_eq!(found("pub struct Alpha<'a> {").as_deref(), Some("Alpha"));
+    assert_eq!(found("    pub(crate) enum Beta {").as_deref(), Some("Beta"));
+    assert_eq!(found("type Gamma = u8;").as_deref(), Some("Gamma"));
+    assert_eq!(found("pub(in crate::a) trait Delta: Send {").as_deref(), Some("Delta"));
+    assert_eq!(found("    type Output = u8;"), None);
+    assert_eq!(found("// struct Alpha"), None);
+    assert_eq!(found("structure(Alpha)"), None);
+}
+
+/// The files that define each type of the workspace, relative to its root.
+fn definitions() -> BTreeMap<String, Vec<String>> {
+    let mut definitions: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for folder in SOURCES {
+        read_folder(&root().join(folder), &mut definitions);
+    }
+    assert!(definitions.len() > 100, "only {} types were found", definitions.len());
+    definitions
+}
+
+fn read_folder(folder: &Utf8Path, definitions: &mut BTreeMap<String, Vec<String>>) {
+    let mut entries: Vec<Utf8PathBuf> = folder
+        .read_dir_utf8()
+        .unwrap_or_else(|error| panic!("{folder}: {error}"))
+        .map(|entry| entry.expect("the entry is readable").into_path())
+        .collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() && path.file_name() != Some("target") {
+            read_folder(&path, definitions);
+        } else if path.extension() == Some("rs") {
+            let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+            let file = path.strip_prefix(root()).expect("the path is below the root").to_string();
+            for name in text.lines().filter_map(defined) {
+                definitions.entry(name.to_owned()).or_default().push(file.clone());
+            }
+        }
+    }
+}
+
+/// The name of the type that a line begins to define.
+fn defined(line: &str) -> Option<&str> {
+    let line = line.trim_start();
+    let line = match line.strip_prefix("pub") {
+        Some(rest) if rest.starts_with('(') => rest.split_once(')')?.1.trim_start(),
+        Some(rest) => rest.trim_start(),
+        None => line,
+    };
+    let (keyword, rest) = line.split_once(' ')?;
+    let name = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()?;
+    let is_type = matches!(keyword, "struct" | "enum" | "trait" | "type" | "union");
+    (is_type && name.starts_with(char::is_uppercase) && !ASSOCIATED.contains(&name)).then_some(name)
+}
+
+fn is_below(file: &str, folders: &[&str]) -> bool {
+    folders.iter().any(|folder| file.starts_with(folder))
+}
+
+fn root() -> Utf8PathBuf {
+    Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is below the root").to_owned()
+}
