@@ -10,33 +10,16 @@ const SOURCES: [&str; 3] = ["crates", "entrypoint", "xtask"];
 /// Associated types that implementations of the standard library's traits must have.
 const ASSOCIATED: [&str; 6] = ["Err", "Error", "IntoIter", "Item", "Output", "Target"];
 
-/// Names with several definitions inside these packages. A name leaves the list together with its second definition.
-const REPEATED: &[&str] = &[
-    "Attempt", "Case", "Ended", "Entry", "Failure", "Fault", "Kind", "Place", "Position", "Refusal", "Request",
-    "Verdict",
-];
-const REPEATED_IN: [&str; 3] = ["entrypoint/", "crates/contract/", "crates/pg-fault-proxy/"];
-
 #[test]
 fn the_name_of_a_type_is_unique_in_the_workspace() {
     let mut repeated = Vec::new();
     for (name, files) in definitions() {
-        let is_known = REPEATED.contains(&name.as_str()) && files.iter().all(|file| is_below(file, &REPEATED_IN));
-        if files.len() > 1 && !is_known {
+        if files.len() > 1 {
             repeated.push(format!("`{name}` is defined in {}", files.join(" and in ")));
         }
     }
     let repeated = repeated.join("\n");
     assert!(repeated.is_empty(), "rename one of each, with the noun of its module as prefix:\n{repeated}");
-}
-
-#[test]
-fn every_listed_name_is_still_repeated() {
-    let definitions = definitions();
-    for name in REPEATED {
-        let number = definitions.get(*name).map_or(0, Vec::len);
-        assert!(number > 1, "`{name}` has {number} definitions: remove it from the list REPEATED");
-    }
 }
 
 #[test]
@@ -93,10 +76,6 @@ fn defined(line: &str) -> Option<&str> {
     let name = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()?;
     let is_type = matches!(keyword, "struct" | "enum" | "trait" | "type" | "union");
     (is_type && name.starts_with(char::is_uppercase) && !ASSOCIATED.contains(&name)).then_some(name)
-}
-
-fn is_below(file: &str, folders: &[&str]) -> bool {
-    folders.iter().any(|folder| file.starts_with(folder))
 }
 
 fn root() -> Utf8PathBuf {

@@ -44,7 +44,7 @@ pub(super) struct StateRule {
 
 /// An entry of the attic, with its rows.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct AtticEntry {
+pub(super) struct ExpectedAtticEntry {
     pub(super) kind: String,
     pub(super) table: String,
     pub(super) column: Option<String>,
@@ -58,7 +58,7 @@ pub(super) struct DatabaseState {
     pub(super) rules: BTreeSet<StateRule>,
     /// Descriptions of views, partitions, triggers, policies, sequences, types and functions.
     pub(super) objects: BTreeSet<String>,
-    pub(super) attic: Vec<AtticEntry>,
+    pub(super) attic: Vec<ExpectedAtticEntry>,
     /// Entries of the ledger, as `phase/file`.
     pub(super) ledger: BTreeSet<String>,
 }
@@ -128,7 +128,7 @@ impl DatabaseState {
                 state.attic.len(),
                 text(entry, 3)
             ));
-            state.attic.push(AtticEntry {
+            state.attic.push(ExpectedAtticEntry {
                 kind: text(entry, 0),
                 table: text(entry, 1),
                 column: entry[2].as_str().map(str::to_owned),
