@@ -34,6 +34,12 @@ pub(crate) const CHECKS: &[Check] = &[
         run: |test| Box::pin(read_only_root(test)),
     },
     Check {
+        name: "arbitrary-user",
+        promise: "The image serves as a user that it does not know and that has no home folder, as on OpenShift.",
+        needs: Need::Nothing,
+        run: |test| Box::pin(arbitrary_user(test)),
+    },
+    Check {
         name: "extension",
         promise: "Extensions in their folder are loaded: an endpoint answers, and a display is bundled for the app.",
         needs: Need::Nothing,
@@ -91,6 +97,16 @@ async fn warm_boot(test: &mut TestContext) -> anyhow::Result<()> {
     data_integrity::served(&api, &database).await?;
     data_integrity::unchanged(&before, &data_integrity::fingerprints(&database).await?)?;
     test.figure("rows", data_integrity::describe(&before));
+    Ok(())
+}
+
+async fn arbitrary_user(test: &mut TestContext) -> anyhow::Result<()> {
+    let database = test.booted_database("main").await?;
+    let spec = test.boot("arbitrary", &database).with(|spec| spec.user = Some("1000650000:0".to_owned()));
+    let container = test.start(spec).await?;
+    serves(test, &container, "arbitrary user").await?;
+    let (code, output) = container.exec(&[contract::BINARY, "healthcheck", "ready"]).await?;
+    ensure!(code == 0, "it is not ready: {output}");
     Ok(())
 }
 

@@ -8,6 +8,7 @@ mod data;
 mod faults;
 mod health;
 mod image;
+mod locks;
 mod reconcile;
 mod replicas;
 mod search;
@@ -38,6 +39,7 @@ pub(crate) const ALL: &[&[Check]] = &[
     witness::CHECKS,
     attic::CHECKS,
     faults::CHECKS,
+    locks::CHECKS,
     sweep::CHECKS,
     search::CHECKS,
     health::CHECKS,

@@ -449,6 +449,26 @@ pub(super) const MUTANTS: &[Mutant] = &[
         change: Binary(DROPS_SIGNALS),
         expect: "the log has no `Shutting down`",
     },
+    // locks.rs
+    Mutant {
+        check: "locked-schema",
+        how: "every failure exits with 0",
+        change: Binary(ALWAYS_SUCCEEDS),
+        expect: "the exit code is 0, not 32",
+    },
+    Mutant {
+        check: "locked-schema",
+        how: "the number of tries is ignored",
+        change: Binary(r#"MIGRATION_LOCK_TRIES=1 exec "$real" "$@""#),
+        expect: "does not contain `no lock within 1 s, 2 times`",
+    },
+    // boots.rs
+    Mutant {
+        check: "arbitrary-user",
+        how: "pm2 has no writable folder",
+        change: Binary(r#"TMPDIR=/nowhere exec "$real" "$@""#),
+        expect: "126",
+    },
     // connections.rs
     Mutant {
         check: "connections",

@@ -46,6 +46,8 @@ pub struct ContainerSpec {
     pub network: Option<(String, String)>,
     /// True to run as in production: read-only root file system, no capabilities, no new privileges.
     pub hardened: bool,
+    /// `UID:GID` instead of the image's user.
+    pub user: Option<String>,
     /// Files to upload before the start, by absolute path. Not possible with a read-only root file system.
     pub files: Vec<(String, Vec<u8>)>,
 }
@@ -323,6 +325,7 @@ fn body(session: &EngineSession, spec: ContainerSpec) -> ContainerCreateBody {
         image: Some(spec.image),
         entrypoint: spec.entrypoint,
         cmd: spec.command,
+        user: spec.user,
         env: Some(spec.variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect()),
         labels: Some(session.labels()),
         exposed_ports: spec.port.map(|port| vec![port_key(port)]),
