@@ -402,11 +402,20 @@ pub const DEFAULT_TAG: &str = "trm-directus:dev";
 mod tests {
     use clap::{CommandFactory as _, Parser as _};
 
-    use super::{Xtask, XtaskCommand};
+    use super::{BenchPart, Xtask, XtaskCommand};
 
     #[test]
     fn the_command_line_is_consistent() {
         Xtask::command().debug_assert();
+    }
+
+    #[test]
+    fn older_names_of_flags_and_parts_still_work() {
+        let flags = Xtask::parse_from(["cargo xtask", "verify", "--negative"]);
+        assert!(matches!(flags.command, XtaskCommand::Verify(verify) if verify.mutants));
+        let flags = Xtask::parse_from(["cargo xtask", "bench", "--only", "gate,steps"]);
+        let XtaskCommand::Bench(bench) = flags.command else { panic!("not bench") };
+        assert_eq!(bench.only, [BenchPart::Startup, BenchPart::Ablation]);
     }
 
     #[test]

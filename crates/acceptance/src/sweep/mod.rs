@@ -2,7 +2,7 @@
 //! message and fault the boot must end in time and report the cause, and the next boot must produce the same database
 //! as an undisturbed one.
 //!
-//! [`point`] chooses the fault points, [`found`] holds the results, [`html`] renders them.
+//! [`fault_point`] chooses the fault points, [`report`] holds the results, [`html`] renders them.
 
 mod fault_point;
 mod html;
