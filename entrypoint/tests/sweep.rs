@@ -316,7 +316,7 @@ impl Scenario {
                 if line.event != Event::Failed(exit.code()) || !point.kind.allows(line.phase, exit) {
                     return Err(format!("exit code {code} is not allowed in the phase {}", line.phase));
                 }
-                let causes = ["the connection to PostgreSQL was lost: ", "no answer from 127.0.0.1:"];
+                let causes = ["the connection to PostgreSQL was lost: ", "no connection to 127.0.0.1:"];
                 if !causes.iter().any(|cause| line.message.starts_with(cause)) {
                     return Err("its last line names no cause".to_owned());
                 }
