@@ -27,7 +27,7 @@ pub(super) struct Cell {
 pub(super) enum Expect {
     /// Both connect, or both are refused.
     Agreement,
-    /// The boot connects and Directus does not, as docs/deploy.md states: Directus then reports the reason.
+    /// The boot connects and Directus does not, as docs/operate.md states: Directus then reports the reason.
     OnlyTheBoot,
 }
 
