@@ -467,7 +467,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         check: "arbitrary-user",
         how: "pm2 has no writable folder",
         change: Binary(r#"TMPDIR=/nowhere exec "$real" "$@""#),
-        expect: "126",
+        expect: "pm2 cannot write to",
     },
     // connections.rs
     Mutant {
