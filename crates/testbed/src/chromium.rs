@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use base64::Engine as _;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 
 use crate::cmd::{Cmd, PipedChild};
@@ -64,12 +65,12 @@ impl Chromium {
             .arg(profile.log())
             .arg(program)
             .args(FLAGS)
-            .arg(format!("--user-data-dir={}", profile.0.display()))
+            .arg(format!("--user-data-dir={}", profile.0.path().display()))
             .arg(format!("--window-size={width},{height}"))
             // Crash reports and caches go into the profile, too, and are removed with it.
-            .env("HOME", profile.0.display().to_string())
-            .env("XDG_CONFIG_HOME", profile.0.display().to_string())
-            .env("XDG_CACHE_HOME", profile.0.display().to_string())
+            .env("HOME", profile.0.path().display().to_string())
+            .env("XDG_CONFIG_HOME", profile.0.path().display().to_string())
+            .env("XDG_CACHE_HOME", profile.0.path().display().to_string())
             .spawn_piped()?;
         let mut browser =
             Chromium { child, profile, session: None, calls: 0, page_errors: Vec::new(), disturbed: false, reloads: 0 };
@@ -211,24 +212,16 @@ impl Chromium {
 }
 
 /// A browser's temporary folder, removed when this is dropped.
-struct Profile(PathBuf);
+struct Profile(TempDir);
 
 impl Profile {
     fn new(name: &str) -> anyhow::Result<Profile> {
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir(&folder).with_context(|| format!("failed to create {}", folder.display()))?;
-        Ok(Profile(folder))
+        let folder = tempfile::Builder::new().prefix(name).tempdir();
+        Ok(Profile(folder.context("failed to create a folder for the browser")?))
     }
 
     /// The file of the browser's own output.
     fn log(&self) -> PathBuf {
-        self.0.join("browser.log")
-    }
-}
-
-impl Drop for Profile {
-    fn drop(&mut self) {
-        // A process of the browser may still write; leftovers stay in the system's folder for temporary files.
-        std::fs::remove_dir_all(&self.0).ok();
+        self.0.path().join("browser.log")
     }
 }

@@ -131,16 +131,18 @@ mod tests {
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
-    fn file(name: &str, content: &str) -> String {
-        let path = std::env::temp_dir().join(format!("entrypoint-env-{}-{name}", std::process::id()));
-        std::fs::write(&path, content).expect("the temporary folder is writable");
-        path.to_str().expect("a UTF-8 path").to_owned()
+    /// A temporary file with this content, and its path.
+    fn file(content: &str) -> (tempfile::TempPath, String) {
+        let file = tempfile::NamedTempFile::new().expect("the temporary folder is writable").into_temp_path();
+        std::fs::write(&file, content).expect("the file is writable");
+        let path = file.to_str().expect("a UTF-8 path").to_owned();
+        (file, path)
     }
 
     #[test]
     fn a_value_is_read_from_its_file() {
         let mut problems = Problems::default();
-        let path = file("plain", "hunter2");
+        let (_file, path) = file("hunter2");
         assert_eq!(env(&[("DB_PASSWORD_FILE", &path)]).get("DB_PASSWORD", &mut problems).as_deref(), Some("hunter2"));
         assert!(problems.is_empty());
     }
@@ -155,7 +157,7 @@ mod tests {
     #[test]
     fn a_file_with_a_trailing_line_break_is_refused_rather_than_trimmed() {
         let mut problems = Problems::default();
-        let path = file("newline", "hunter2\n");
+        let (_file, path) = file("hunter2\n");
         assert_eq!(env(&[("DB_PASSWORD_FILE", &path)]).get("DB_PASSWORD", &mut problems), None);
         assert!(problems.to_string().contains("ends in a line break"));
         assert!(!problems.to_string().contains("hunter2"));
@@ -180,7 +182,8 @@ mod tests {
     fn a_comma_needs_the_string_cast_if_directus_guesses_the_type() {
         let mut problems = Problems::default();
         assert_eq!(env(&[("DB_HOST", "string:a,b")]).get_text("DB_HOST", &mut problems).as_deref(), Some("a,b"));
-        let path = format!("string:{}", file("marked", "a,b"));
+        let (_file, path) = file("a,b");
+        let path = format!("string:{path}");
         assert_eq!(env(&[("DB_HOST_FILE", &path)]).get_text("DB_HOST", &mut problems).as_deref(), Some("a,b"));
         assert!(problems.is_empty(), "{problems}");
         assert_eq!(env(&[("DB_HOST", "a,b")]).get_text("DB_HOST", &mut problems), None);

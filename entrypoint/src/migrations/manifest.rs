@@ -207,12 +207,12 @@ impl Migrations {
 mod tests {
     use super::*;
 
-    struct Folder(PathBuf);
+    struct Folder(tempfile::TempDir);
 
     impl Folder {
-        fn new(name: &str) -> Folder {
-            let dir = std::env::temp_dir().join(format!("entrypoint-manifest-{}-{name}", std::process::id()));
-            std::fs::create_dir_all(dir.join(POST_SCHEMA_SUBDIR)).expect("the temporary folder is writable");
+        fn new() -> Folder {
+            let dir = tempfile::tempdir().expect("the temporary folder is writable");
+            std::fs::create_dir_all(dir.path().join(POST_SCHEMA_SUBDIR)).expect("the temporary folder is writable");
             let folder = Folder(dir);
             folder.write("001_a.sql", "-- owns-table: laps\n-- requires-extension: timescaledb (optional: trm.timescaledb=optional)\nselect 1;\n");
             folder.write("post-schema/001_b.sql", "select 2;\n");
@@ -220,66 +220,60 @@ mod tests {
         }
 
         fn write(&self, name: &str, content: &str) {
-            std::fs::write(self.0.join(name), content).expect("the temporary folder is writable");
+            std::fs::write(self.0.path().join(name), content).expect("the temporary folder is writable");
         }
 
         fn is_unread(&self) -> bool {
-            Migrations::open(&self.0).expect("good files").set.get().is_none()
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            std::fs::remove_dir_all(&self.0).expect("the test's own folder");
+            Migrations::open(self.0.path()).expect("good files").set.get().is_none()
         }
     }
 
     #[test]
     fn the_manifest_equals_a_summary_of_the_files() {
-        let folder = Folder::new("same");
-        let read = Migrations::open(&folder.0).expect("good files");
-        let written = Manifest::write(&folder.0).expect("good files");
+        let folder = Folder::new();
+        let read = Migrations::open(folder.0.path()).expect("good files");
+        let written = Manifest::write(folder.0.path()).expect("good files");
         assert_eq!(written.owned_tables, ["laps"]);
         assert_eq!(written.required_extensions.len(), 1);
-        assert_eq!(Manifest::read(&folder.0).as_ref(), Some(&written));
+        assert_eq!(Manifest::read(folder.0.path()).as_ref(), Some(&written));
         assert_eq!(read.manifest(), &written);
         assert!(folder.is_unread());
     }
 
     #[test]
     fn adding_removing_or_renaming_a_file_invalidates_the_manifest() {
-        let folder = Folder::new("void");
+        let folder = Folder::new();
         assert!(!folder.is_unread(), "there is no manifest yet");
-        Manifest::write(&folder.0).expect("good files");
+        Manifest::write(folder.0.path()).expect("good files");
         assert!(folder.is_unread());
         folder.write("post-schema/002_c.sql", "select 3;\n");
         assert!(!folder.is_unread());
-        Manifest::write(&folder.0).expect("good files");
+        Manifest::write(folder.0.path()).expect("good files");
         assert!(folder.is_unread());
-        std::fs::rename(folder.0.join("001_a.sql"), folder.0.join("001_z.sql")).expect("it exists");
+        std::fs::rename(folder.0.path().join("001_a.sql"), folder.0.path().join("001_z.sql")).expect("it exists");
         assert!(!folder.is_unread());
-        Manifest::write(&folder.0).expect("good files");
-        std::fs::remove_dir_all(folder.0.join(POST_SCHEMA_SUBDIR)).expect("it exists");
+        Manifest::write(folder.0.path()).expect("good files");
+        std::fs::remove_dir_all(folder.0.path().join(POST_SCHEMA_SUBDIR)).expect("it exists");
         assert!(!folder.is_unread());
     }
 
     #[test]
     fn a_manifest_of_other_files_is_ignored() {
-        let (folder, other) = (Folder::new("one"), Folder::new("other"));
+        let (folder, other) = (Folder::new(), Folder::new());
         other.write("002_b.sql", "select 3;\n");
         for folder in [&folder, &other] {
-            Manifest::write(&folder.0).expect("good files");
+            Manifest::write(folder.0.path()).expect("good files");
         }
         // Overwritten in place, so that the folder keeps its time.
-        std::fs::copy(other.0.join(FILE), folder.0.join(FILE)).expect("both files exist");
+        std::fs::copy(other.0.path().join(FILE), folder.0.path().join(FILE)).expect("both files exist");
         assert!(!folder.is_unread());
     }
 
     #[test]
     fn faulty_files_get_no_manifest() {
-        let folder = Folder::new("faulty");
+        let folder = Folder::new();
         folder.write("002_broken.sql", "select '\n");
-        assert!(Manifest::write(&folder.0).is_err());
-        assert!(!folder.0.join(FILE).exists());
+        assert!(Manifest::write(folder.0.path()).is_err());
+        assert!(!folder.0.path().join(FILE).exists());
     }
 }

@@ -9,7 +9,6 @@ pub(crate) mod tls;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -19,6 +18,7 @@ use contract::{DIRECTUS_MIGRATIONS_SUBDIR, Event, LogLine};
 use entrypoint::config::{Config, Env};
 use entrypoint::database::{BootLock, Session, wait};
 use entrypoint::log::{Log, LogStyle};
+use tempfile::TempDir;
 use tokio_postgres::Client;
 
 /// The variable with the server's URL, set by `cargo xtask test`.
@@ -221,16 +221,13 @@ pub(crate) async fn boot_lock(config: &Config) -> BootLock {
 
 /// A folder with the parts of an image, removed on drop.
 pub(crate) struct Image {
-    dir: PathBuf,
+    dir: TempDir,
 }
 
 impl Image {
     /// Creates two migrations before the schema, one after it, a snapshot, and the stand-in for the bridge.
     pub(crate) fn new() -> Image {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("entrypoint-image-{}-{number}", std::process::id()));
-        let image = Image { dir };
+        let image = Image { dir: tempfile::tempdir().expect("the temporary folder is writable") };
         image.write("db-init/001_laps.sql", "create table laps (id int);\n");
         image.write("db-init/002_speed.sql", "alter table laps add column speed real;\n");
         image.write("db-init/post-schema/001_unique.sql", "alter table laps add unique (id);\n");
@@ -251,14 +248,14 @@ impl Image {
 
     /// Writes a file below the image's folder.
     pub(crate) fn write(&self, path: &str, content: &str) {
-        let path = self.dir.join(path);
+        let path = self.dir.path().join(path);
         fs::create_dir_all(path.parent().expect("inside the folder")).expect("the temporary folder is writable");
         fs::write(path, content).expect("the temporary folder is writable");
     }
 
     /// Returns the absolute path of a file in the image's folder.
     pub(crate) fn path(&self, path: &str) -> String {
-        self.dir.join(path).to_str().expect("a UTF-8 path").to_owned()
+        self.dir.path().join(path).to_str().expect("a UTF-8 path").to_owned()
     }
 
     /// Returns the command `boot` with this image and a database.
@@ -284,12 +281,6 @@ impl Image {
             .env("BOOT_SCRIPTS_DIR", self.path("scripts"))
             .env("BOOT_DIRECTUS_DIR", self.path("directus"));
         command
-    }
-}
-
-impl Drop for Image {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.dir).expect("the folder is ours");
     }
 }
 
