@@ -158,7 +158,7 @@ struct SweepReport {
     hit: usize,
     failures: Vec<String>,
     slowest: Duration,
-    /// The slowest next boot, with the checks of the state.
+    /// The longest time for the next boot and the checks of its state.
     slowest_repair: Duration,
     /// Number of boots by exit code and phase.
     ends: BTreeMap<String, usize>,

@@ -59,8 +59,8 @@ fn choose(host: &str, context: &str, config: DockerConfig) -> Option<Named> {
     (!context.is_empty() && context != "default").then_some(Named::Context(context))
 }
 
-/// Reads the docker command's configuration. A file that is missing or unreadable names no context: the docker command
-/// itself reports it.
+/// Reads the docker command's configuration. A missing or unreadable file counts as one without a context, because the
+/// docker command itself reports the problem.
 fn config() -> DockerConfig {
     let folder = env::var("DOCKER_CONFIG").ok().or_else(|| Some(format!("{}/.docker", env::var("HOME").ok()?)));
     let text = folder.and_then(|folder| std::fs::read_to_string(format!("{folder}/config.json")).ok());
