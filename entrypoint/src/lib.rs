@@ -18,6 +18,7 @@ pub mod migrations;
 pub mod quote;
 pub mod reconcile;
 pub mod report;
+mod script;
 pub mod secret;
 pub mod signals;
 pub mod witness;

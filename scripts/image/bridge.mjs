@@ -9,13 +9,12 @@
 // the boot binary checks the result in the database itself.
 
 import { readFile } from 'node:fs/promises';
-import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
-import { Readable } from 'node:stream';
 
 import { apply } from './apply.mjs';
 import { bootstrap } from './bootstrap.mjs';
 import { flushSharedCaches, withoutSharedCaches } from './caches.mjs';
+import { channel } from './channel.mjs';
 import { load } from './directus.mjs';
 import { failure } from './failure.mjs';
 import { plan } from './plan.mjs';
@@ -24,9 +23,6 @@ import { Transaction } from './transaction.mjs';
 
 const [snapshotPath, mode] = process.argv.slice(2);
 
-const channel = new Socket({ fd: 0, readable: true, writable: true });
-// A module of Directus reads process.stdin, which would open descriptor 0 a second time and fail (EEXIST).
-Object.defineProperty(process, 'stdin', { value: Readable.from([]) });
 const reply = (message) => channel.write(`${JSON.stringify(message)}\n`);
 
 // Directus starts work without awaiting it. If that failed, Node would end this process in the middle of a transaction.

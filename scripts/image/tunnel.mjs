@@ -5,13 +5,8 @@
 //
 // pg opens the connection as it does for Directus: the same options from the same variables, the same checks.
 
-import { Socket } from 'node:net';
-
+import { channel } from './channel.mjs';
 import { load } from './directus.mjs';
-
-const channel = new Socket({ fd: 0, readable: true, writable: true });
-// A module of Directus reads process.stdin, which would open descriptor 0 a second time and fail (EEXIST).
-Object.defineProperty(process, 'stdin', { value: undefined });
 
 function fail(error) {
   channel.end(`${[error.code, error.message].filter(Boolean).join(': ').replace(/\s+/g, ' ')}\n`, () => process.exit(1));

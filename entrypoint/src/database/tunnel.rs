@@ -5,15 +5,14 @@
 //! the bridge: it connects exactly where Directus does. It costs its start, about a quarter of a second.
 
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::Stdio;
 
 use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use crate::config::DatabaseConfig;
+use crate::script;
 
 const SCRIPT: &str = "tunnel.mjs";
 /// The script's first line if it is connected.
@@ -28,26 +27,14 @@ pub(super) struct Tunnel {
 
 /// Has Node connect. `None` if it cannot either: rustls' reason is the better one for a message.
 pub(super) async fn open(config: &DatabaseConfig) -> Option<(UnixStream, Tunnel)> {
-    let (mut stream, child) = start(config).ok()?;
+    let script = config.scripts.join(SCRIPT);
+    let started = script::start(&script, &config.bridge_variables(), |node| {
+        // Directus' own log would be read as the boot's.
+        node.stdout(Stdio::null()).stderr(Stdio::null());
+    });
+    let (child, mut stream) = started.ok()?;
     let line = first_line(&mut stream).await.ok()?;
     (line == CONNECTED).then_some((stream, Tunnel { _child: child }))
-}
-
-fn start(config: &DatabaseConfig) -> io::Result<(UnixStream, Child)> {
-    let (ours, theirs) = StdUnixStream::pair()?;
-    ours.set_nonblocking(true)?;
-    let mut command = Command::new("node");
-    command.arg(config.scripts.join(SCRIPT)).stdin(Stdio::from(OwnedFd::from(theirs)));
-    // Directus' own log would be read as the boot's.
-    command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-    for (name, value) in config.bridge_variables() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    let child = command.spawn()?;
-    Ok((UnixStream::from_std(ours)?, child))
 }
 
 /// Reads one line, and nothing that follows it.

@@ -1,25 +1,21 @@
 //! The Node process that runs Directus' own code.
 //!
-//! Messages go through its standard input, which is a socket and so works in both directions. Standard output and error
-//! remain for Directus' own lines, which go to the container's log. When the boot dies for any reason, the socket is
-//! closed, and Node exits.
+//! Messages go through its standard input, a socket. Standard output and error go to the container's log.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
-use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::time::timeout;
 
 use super::protocol::{Bootstrapped, Change, Failure, Reply, Request, SchemaPlan};
 use super::snapshot::Snapshot;
 use crate::database::sqlstate::Remedy;
+use crate::script;
 
 /// The bridge's file in the scripts folder.
 const SCRIPT: &str = "bridge.mjs";
@@ -73,29 +69,21 @@ impl Bridge {
     /// read-only and its log goes to standard error.
     ///
     /// # Errors
-    /// [`BridgeError::Spawn`], [`BridgeError::Io`].
+    /// [`BridgeError::Spawn`].
     pub fn start(
         scripts: &Path,
         snapshot: &Path,
         variables: &BTreeMap<&'static str, Option<String>>,
         report: bool,
     ) -> Result<Bridge, BridgeError> {
-        let (ours, theirs) = StdUnixStream::pair()?;
-        ours.set_nonblocking(true)?;
-        let mut command = Command::new("node");
-        command.arg(scripts.join(SCRIPT)).arg(snapshot).stdin(Stdio::from(OwnedFd::from(theirs))).kill_on_drop(true);
-        for (name, value) in variables {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        if report {
-            command.arg("read-only");
-            command.stdout(Stdio::from(std::io::stderr()));
-        }
-        let child = command.spawn().map_err(BridgeError::Spawn)?;
-        let (read, requests) = UnixStream::from_std(ours)?.into_split();
+        let started = script::start(&scripts.join(SCRIPT), variables, |node| {
+            node.arg(snapshot);
+            if report {
+                node.arg("read-only").stdout(Stdio::from(std::io::stderr()));
+            }
+        });
+        let (child, stream) = started.map_err(BridgeError::Spawn)?;
+        let (read, requests) = stream.into_split();
         Ok(Bridge { child, replies: BufReader::new(read).lines(), requests })
     }
 
