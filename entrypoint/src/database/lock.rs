@@ -6,6 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Client;
 
@@ -20,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The session that holds the lock.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Holder {
     /// The server process.
     pub pid: i32,

@@ -3,6 +3,9 @@
 //! [`is_up_to_date`] finds out in one query if there is nothing to do at all. Otherwise [`ObservedState::read`] reads the
 //! state, and [`ObservedState::plan`] plans the work: a pure function, which the boot, `plan` and `status` share.
 
+use std::fmt;
+
+use serde::Serialize;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
@@ -230,7 +233,7 @@ impl BootPlan<'_> {
 }
 
 /// The work of phase 5.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Bootstrap {
     /// True if the system tables are to be installed.
     pub install: bool,
@@ -245,6 +248,21 @@ impl Bootstrap {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         !self.install && self.migrations.is_empty() && !self.admin
+    }
+}
+
+impl fmt::Display for Bootstrap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        if self.install {
+            parts.push("install Directus".to_owned());
+        } else if !self.migrations.is_empty() {
+            parts.push(format!("run Directus' migrations {}", self.migrations.join(", ")));
+        }
+        if self.admin {
+            parts.push("create the administrator".to_owned());
+        }
+        f.write_str(&if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") })
     }
 }
 

@@ -1,13 +1,19 @@
 //! The history of the snapshots that were applied to a database, and an image's position in it.
 
+use std::fmt;
+
+use serde::Serialize;
+
 /// One applied snapshot; the newest row of a history is the last.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct HistoryEntry {
     /// SHA-256 of the snapshot file.
     pub digest: String,
     /// The version of Directus that applied it.
     pub directus: String,
     /// The schema's fingerprint after the last boot that verified it; `None` if that boot failed before recording one.
+    #[serde(skip)]
     pub fingerprint: Option<String>,
     /// UTC, to the second, in PostgreSQL's format.
     pub applied_at: String,
@@ -20,6 +26,13 @@ impl HistoryEntry {
     #[must_use]
     pub fn short_digest(&self) -> &str {
         self.digest.get(..12).unwrap_or(&self.digest)
+    }
+}
+
+impl fmt::Display for HistoryEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let HistoryEntry { directus, applied_at, image, .. } = self;
+        write!(f, "{} by Directus {directus} ({applied_at} UTC, by {image})", self.short_digest())
     }
 }
 

@@ -18,8 +18,8 @@ use crate::error::BootError;
 use crate::log::Log;
 use contract::ExitCode;
 
-pub use self::plan::{BootstrapReport, MigrationsReport, PlanReport, PlanVerdict, SchemaReport, SchemaState};
-pub use self::status::{AppliedMigration, AppliedSnapshot, DirectusReport, LockHolder, StatusReport};
+pub use self::plan::{MigrationsReport, PlanReport, PlanVerdict, SchemaReport, SchemaState};
+pub use self::status::{AppliedMigration, DirectusReport, StatusReport};
 
 /// The two reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -56,17 +56,6 @@ pub struct MigrationsReport {
     pub newer: Vec<String>,
 }
 
-/// The work of the phase `bootstrap`.
-#[derive(Clone, Debug, Serialize)]
-pub struct BootstrapReport {
-    /// Directus' tables are missing.
-    pub install: bool,
-    /// Versions of Directus' own migrations to run.
-    pub migrations: Vec<String>,
-    /// The administrator is missing.
-    pub admin: bool,
-}
-
 /// Origin of the plan of the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -115,7 +104,7 @@ pub struct PlanReport {
     /// Phase 4.
     pub db_init: MigrationsReport,
     /// Phase 5.
-    pub bootstrap: BootstrapReport,
+    pub bootstrap: Bootstrap,
     /// Phase 6.
     pub schema: SchemaReport,
     /// Phase 7.
@@ -149,7 +138,7 @@ impl PlanReport {
             exit: verdict.exit().code(),
             heading: Heading::new(desired, session),
             db_init: MigrationsReport::new(&boot_plan.db_init),
-            bootstrap: BootstrapReport::new(&boot_plan.bootstrap),
+            bootstrap: boot_plan.bootstrap,
             schema,
             post_schema: MigrationsReport::new(&boot_plan.post_schema),
         })
@@ -159,7 +148,7 @@ impl PlanReport {
 impl fmt::Display for PlanReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_paragraph(f, "db-init", &self.db_init.lines())?;
-        write_paragraph(f, "bootstrap", &[self.bootstrap.line()])?;
+        write_paragraph(f, "bootstrap", &[self.bootstrap.to_string()])?;
         write_paragraph(f, "schema", &self.schema.lines)?;
         write_paragraph(f, "post-schema", &self.post_schema.lines())?;
         match self.verdict {
@@ -192,25 +181,6 @@ impl MigrationsReport {
         lines.extend(self.apply.iter().map(|name| format!("+ {name}")));
         lines.extend(self.newer.iter().map(|name| format!("  {name} is not in this image, which is older")));
         lines
-    }
-}
-
-impl BootstrapReport {
-    fn new(boot_plan: &Bootstrap) -> BootstrapReport {
-        BootstrapReport { install: boot_plan.install, migrations: boot_plan.migrations.clone(), admin: boot_plan.admin }
-    }
-
-    fn line(&self) -> String {
-        let mut parts = Vec::new();
-        if self.install {
-            parts.push("install Directus".to_owned());
-        } else if !self.migrations.is_empty() {
-            parts.push(format!("run Directus' migrations {}", self.migrations.join(", ")));
-        }
-        if self.admin {
-            parts.push("create the administrator".to_owned());
-        }
-        if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") }
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Heading, write_paragraph};
 use crate::boot::DesiredState;
-use crate::database::{self, Session, state};
+use crate::database::{self, Holder, Session, state};
 use crate::error::BootError;
 use crate::reconcile::{BootPlan, HistoryEntry, HistoryPosition, ObservedState, Refusal, Schema, snapshot_history};
 
@@ -39,31 +39,6 @@ pub struct AppliedMigration {
     pub more: Map<String, Value>,
 }
 
-/// A snapshot that was applied.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AppliedSnapshot {
-    /// SHA-256 of the file.
-    pub digest: String,
-    /// The version of Directus that applied it.
-    pub directus: String,
-    /// Time in UTC, to the second.
-    pub applied_at: String,
-    /// Version and revision of the image that applied it.
-    pub image: String,
-}
-
-/// The session that holds the boot lock.
-#[derive(Clone, Debug, Serialize)]
-pub struct LockHolder {
-    /// Process number of the session in PostgreSQL.
-    pub pid: i32,
-    /// Its `application_name`: `boot of HOST` for a boot.
-    pub application: String,
-    /// Age of its connection.
-    pub seconds: i64,
-}
-
 /// The state of a database.
 #[derive(Clone, Debug, Serialize)]
 pub struct StatusReport {
@@ -79,13 +54,13 @@ pub struct StatusReport {
     /// Names of the SQL files that the next boot applies.
     pub pending: Vec<String>,
     /// The snapshots, the newest last.
-    pub snapshots: Vec<AppliedSnapshot>,
+    pub snapshots: Vec<HistoryEntry>,
     /// The relation of the image's snapshot to the newest one.
     pub schema: &'static str,
     /// Digest of the live schema; none if Directus is not installed.
     pub fingerprint: Option<String>,
     /// The running boot, if there is one.
-    pub lock: Option<LockHolder>,
+    pub lock: Option<Holder>,
     /// The phase and the reason of a boot that would be refused before its first change.
     pub refusal: Option<String>,
 }
@@ -121,26 +96,12 @@ impl StatusReport {
             administrator: observed.administrator,
             migrations,
             pending,
-            snapshots: observed.history.into_iter().map(AppliedSnapshot::from).collect(),
+            snapshots: observed.history,
             schema,
             fingerprint: observed.fingerprint,
-            lock: holder.map(LockHolder::from),
+            lock: holder,
             refusal,
         })
-    }
-}
-
-impl From<HistoryEntry> for AppliedSnapshot {
-    fn from(row: HistoryEntry) -> AppliedSnapshot {
-        let HistoryEntry { digest, directus, applied_at, image, .. } = row;
-        AppliedSnapshot { digest, directus, applied_at, image }
-    }
-}
-
-impl From<database::Holder> for LockHolder {
-    fn from(holder: database::Holder) -> LockHolder {
-        let database::Holder { pid, application, seconds } = holder;
-        LockHolder { pid, application, seconds }
     }
 }
 
@@ -181,20 +142,6 @@ impl fmt::Display for DirectusReport {
 impl fmt::Display for AppliedMigration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ({}, by {})", self.phase, self.filename, self.applied_at, self.image)
-    }
-}
-
-impl fmt::Display for AppliedSnapshot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let AppliedSnapshot { digest, directus, applied_at, image } = self;
-        let short = digest.get(..12).unwrap_or(digest);
-        write!(f, "{short} by Directus {directus} ({applied_at} UTC, by {image})")
-    }
-}
-
-impl fmt::Display for LockHolder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (pid {}, connected for {} s)", self.application, self.pid, self.seconds)
     }
 }
 
