@@ -5,7 +5,7 @@
 //! connection string is left alone.
 
 /// Fixed settings and their values, as `current_setting` shows them. A server without one is not asked for it.
-const FIXED: [(&str, &str); 25] = [
+const FIXED: [(&str, &str); 26] = [
     // Limits that end a session or a statement.
     ("idle_in_transaction_session_timeout", "0"),
     ("idle_session_timeout", "0"),
@@ -34,6 +34,8 @@ const FIXED: [(&str, &str); 25] = [
     // Messages and errors.
     ("client_min_messages", "notice"),
     ("exit_on_error", "off"),
+    // A killed boot holds its lock until its statement ends; the server notices within this time. Not before version 14.
+    ("client_connection_check_interval", "500ms"),
 ];
 
 /// The same for settings that only a superuser may change. A role that has another value cannot boot.
@@ -44,20 +46,11 @@ const FIXED_BY_SUPERUSER: [(&str, &str); 2] = [
     ("track_counts", "on"),
 ];
 
-/// A killed boot holds its lock until its statement ends; with this interval the server notices within half a second.
-/// Servers before 14 do not have it.
-const CHECK_INTERVAL: (&str, &str) = ("client_connection_check_interval", "500ms");
-
 /// Returns the statement that fixes the settings, except those that the operator has given. It can be repeated.
 #[must_use]
 pub fn fix(given: &[String]) -> String {
-    let wanted = FIXED.iter().chain([&CHECK_INTERVAL]).filter(|(name, _)| !is_given(given, name));
-    let values: Vec<String> = wanted.map(|(name, value)| format!("('{name}', '{value}')")).collect();
-    format!(
-        "select set_config(name, value, false) from (values {}) fixed (name, value)
-         where current_setting(name, true) <> value",
-        values.join(", "),
-    )
+    let wanted = FIXED.iter().filter(|(name, _)| !given.iter().any(|other| other.eq_ignore_ascii_case(name)));
+    format!("select set_config(name, value, false) {} where current_setting(name, true) <> value", rows(wanted))
 }
 
 /// Returns the statements that bring every setting back to the values of the connection, fixed as above: a
@@ -70,12 +63,14 @@ pub fn reset(given: &[String]) -> String {
 /// Returns the query for settings of a superuser that are not as usual: name, present value and usual value.
 #[must_use]
 pub fn unusual() -> String {
-    let values: Vec<String> = FIXED_BY_SUPERUSER.iter().map(|(name, value)| format!("('{name}', '{value}')")).collect();
-    format!(
-        "select name, current_setting(name), value from (values {}) fixed (name, value)
-         where current_setting(name) <> value",
-        values.join(", "),
-    )
+    let from = rows(FIXED_BY_SUPERUSER.iter());
+    format!("select name, current_setting(name), value {from} where current_setting(name) <> value")
+}
+
+/// Settings as rows of a query.
+fn rows<'a>(settings: impl Iterator<Item = &'a (&'static str, &'static str)>) -> String {
+    let values: Vec<String> = settings.map(|(name, value)| format!("('{name}', '{value}')")).collect();
+    format!("from (values {}) fixed (name, value)", values.join(", "))
 }
 
 /// The settings of a session do not allow a boot.
@@ -110,10 +105,6 @@ pub enum SettingError {
     /// A query failed.
     #[error(transparent)]
     Query(#[from] tokio_postgres::Error),
-}
-
-fn is_given(given: &[String], name: &str) -> bool {
-    given.iter().any(|other| other.eq_ignore_ascii_case(name))
 }
 
 /// Names of the settings in the form of `PGOPTIONS`: `-c name=value`, `-cname=value` or `--name=value`.
