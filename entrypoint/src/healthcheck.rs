@@ -185,10 +185,6 @@ mod tests {
         ServerAddress::Tcp("127.0.0.1".to_owned(), port)
     }
 
-    fn env(variables: &[(&str, &str)]) -> Env {
-        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
-
     #[test]
     fn any_status_is_an_answer() {
         for (answer, status) in [
@@ -217,14 +213,14 @@ mod tests {
 
     #[test]
     fn the_server_is_found_where_directus_listens() {
-        assert_eq!(ServerAddress::of_server(&env(&[])), Ok(on(8055)));
+        assert_eq!(ServerAddress::of_server(&Env::of(&[])), Ok(on(8055)));
         assert_eq!(
-            ServerAddress::of_server(&env(&[("HOST", "::"), ("PORT", "80")])),
+            ServerAddress::of_server(&Env::of(&[("HOST", "::"), ("PORT", "80")])),
             Ok(ServerAddress::Tcp("::1".to_owned(), 80))
         );
-        let socket = env(&[("UNIX_SOCKET_PATH", "/tmp/s"), ("PORT", "80")]);
+        let socket = Env::of(&[("UNIX_SOCKET_PATH", "/tmp/s"), ("PORT", "80")]);
         assert_eq!(ServerAddress::of_server(&socket), Ok(ServerAddress::Socket("/tmp/s".to_owned())));
-        assert!(ServerAddress::of_server(&env(&[("PORT", "x")])).is_err());
+        assert!(ServerAddress::of_server(&Env::of(&[("PORT", "x")])).is_err());
     }
 
     #[test]

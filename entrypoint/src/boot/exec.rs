@@ -87,20 +87,15 @@ pub fn exec<'a>(command: &[OsString], variables: impl IntoIterator<Item = (&'a s
 mod tests {
     use super::*;
 
-    fn env(variables: &[(&str, &str)]) -> Env {
-        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
-
     #[test]
     fn pm2_gets_a_temporary_folder_where_it_has_no_home() {
-        let temporary = std::env::temp_dir().join(format!("entrypoint-pm2-{}", std::process::id()));
-        let folder = temporary.display().to_string();
-        assert_eq!(pm2_home(&env(&[("HOME", &folder)])).expect("the home"), None);
+        let temporary = tempfile::tempdir().expect("the temporary folder is writable");
+        let folder = temporary.path().display().to_string();
+        assert_eq!(pm2_home(&Env::of(&[("HOME", &folder)])).expect("the home"), None);
         let homeless = [("HOME", "/dev/null"), ("TMPDIR", folder.as_str())];
-        assert_eq!(pm2_home(&env(&homeless)).expect("the temporary folder"), Some(temporary.join("pm2")));
-        std::fs::remove_dir_all(&temporary).expect("the folder is ours");
+        assert_eq!(pm2_home(&Env::of(&homeless)).expect("the temporary folder"), Some(temporary.path().join("pm2")));
 
-        let error = pm2_home(&env(&[("HOME", "/dev/null"), ("TMPDIR", "/dev/null")])).expect_err("no folder");
+        let error = pm2_home(&Env::of(&[("HOME", "/dev/null"), ("TMPDIR", "/dev/null")])).expect_err("no folder");
         assert!(error.to_string().starts_with("pm2 cannot write to /dev/null/.pm2 or /dev/null/pm2: "), "{error}");
     }
 

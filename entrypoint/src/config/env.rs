@@ -15,6 +15,12 @@ const STRING_MARK: &str = "string:";
 pub struct Env(BTreeMap<String, String>);
 
 impl Env {
+    /// An environment of these variables, for tests.
+    #[cfg(test)]
+    pub(crate) fn of(variables: &[(&str, &str)]) -> Env {
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
     /// The environment of this process; invalid UTF-8 is replaced lossily, as in Node.
     #[must_use]
     pub fn of_process() -> Self {
@@ -127,10 +133,6 @@ fn read_file(variable: &str, path: &str, problems: &mut Problems) -> Option<Stri
 mod tests {
     use super::*;
 
-    fn env(variables: &[(&str, &str)]) -> Env {
-        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
-
     /// A temporary file with this content, and its path.
     fn file(content: &str) -> (tempfile::TempPath, String) {
         let file = tempfile::NamedTempFile::new().expect("the temporary folder is writable").into_temp_path();
@@ -143,14 +145,17 @@ mod tests {
     fn a_value_is_read_from_its_file() {
         let mut problems = Problems::default();
         let (_file, path) = file("hunter2");
-        assert_eq!(env(&[("DB_PASSWORD_FILE", &path)]).get("DB_PASSWORD", &mut problems).as_deref(), Some("hunter2"));
+        assert_eq!(
+            Env::of(&[("DB_PASSWORD_FILE", &path)]).get("DB_PASSWORD", &mut problems).as_deref(),
+            Some("hunter2")
+        );
         assert!(problems.is_empty());
     }
 
     #[test]
     fn a_value_together_with_its_file_is_refused() {
         let mut problems = Problems::default();
-        assert_eq!(env(&[("SECRET", "a"), ("SECRET_FILE", "/b")]).get("SECRET", &mut problems), None);
+        assert_eq!(Env::of(&[("SECRET", "a"), ("SECRET_FILE", "/b")]).get("SECRET", &mut problems), None);
         assert_eq!(problems.to_string(), "SECRET and SECRET_FILE are both set: keep one");
     }
 
@@ -158,7 +163,7 @@ mod tests {
     fn a_file_with_a_trailing_line_break_is_refused_rather_than_trimmed() {
         let mut problems = Problems::default();
         let (_file, path) = file("hunter2\n");
-        assert_eq!(env(&[("DB_PASSWORD_FILE", &path)]).get("DB_PASSWORD", &mut problems), None);
+        assert_eq!(Env::of(&[("DB_PASSWORD_FILE", &path)]).get("DB_PASSWORD", &mut problems), None);
         assert!(problems.to_string().contains("ends in a line break"));
         assert!(!problems.to_string().contains("hunter2"));
     }
@@ -166,32 +171,32 @@ mod tests {
     #[test]
     fn a_missing_file_is_named() {
         let mut problems = Problems::default();
-        assert_eq!(env(&[("SECRET_FILE", "/no/such/file")]).get("SECRET", &mut problems), None);
+        assert_eq!(Env::of(&[("SECRET_FILE", "/no/such/file")]).get("SECRET", &mut problems), None);
         assert!(problems.to_string().starts_with("SECRET_FILE: cannot read /no/such/file"));
     }
 
     #[test]
     fn the_string_cast_is_removed_and_others_are_refused() {
         let mut problems = Problems::default();
-        assert_eq!(env(&[("DB_USER", "string:42")]).get("DB_USER", &mut problems).as_deref(), Some("42"));
-        assert_eq!(env(&[("DB_USER", "json:{}")]).get("DB_USER", &mut problems), None);
-        assert_eq!(env(&[("DB_HOST", "fe80:1")]).get("DB_HOST", &mut problems).as_deref(), Some("fe80:1"));
+        assert_eq!(Env::of(&[("DB_USER", "string:42")]).get("DB_USER", &mut problems).as_deref(), Some("42"));
+        assert_eq!(Env::of(&[("DB_USER", "json:{}")]).get("DB_USER", &mut problems), None);
+        assert_eq!(Env::of(&[("DB_HOST", "fe80:1")]).get("DB_HOST", &mut problems).as_deref(), Some("fe80:1"));
     }
 
     #[test]
     fn a_comma_needs_the_string_cast_if_directus_guesses_the_type() {
         let mut problems = Problems::default();
-        assert_eq!(env(&[("DB_HOST", "string:a,b")]).get_text("DB_HOST", &mut problems).as_deref(), Some("a,b"));
+        assert_eq!(Env::of(&[("DB_HOST", "string:a,b")]).get_text("DB_HOST", &mut problems).as_deref(), Some("a,b"));
         let (_file, path) = file("a,b");
         let path = format!("string:{path}");
-        assert_eq!(env(&[("DB_HOST_FILE", &path)]).get_text("DB_HOST", &mut problems).as_deref(), Some("a,b"));
+        assert_eq!(Env::of(&[("DB_HOST_FILE", &path)]).get_text("DB_HOST", &mut problems).as_deref(), Some("a,b"));
         assert!(problems.is_empty(), "{problems}");
-        assert_eq!(env(&[("DB_HOST", "a,b")]).get_text("DB_HOST", &mut problems), None);
+        assert_eq!(Env::of(&[("DB_HOST", "a,b")]).get_text("DB_HOST", &mut problems), None);
         assert!(problems.to_string().starts_with("DB_HOST contains a comma"), "{problems}");
     }
 
     #[test]
     fn an_empty_value_counts_as_not_set() {
-        assert_eq!(env(&[("SECRET", "")]).get("SECRET", &mut Problems::default()), None);
+        assert_eq!(Env::of(&[("SECRET", "")]).get("SECRET", &mut Problems::default()), None);
     }
 }

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     fn redact(variables: &[(&str, &str)], text: &str) -> String {
-        let env: Env = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let env = Env::of(variables);
         redactor(&env).redact(text.to_owned())
     }
 

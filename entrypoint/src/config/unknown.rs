@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     fn check(name: &str) -> (String, Vec<String>) {
-        let env: Env = [(name.to_owned(), "1".to_owned())].into_iter().collect();
+        let env = Env::of(&[(name, "1")]);
         let mut problems = Problems::default();
         let warnings = unknown_names(&env, &mut problems);
         (problems.to_string(), warnings)
