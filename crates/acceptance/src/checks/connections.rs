@@ -147,9 +147,9 @@ async fn run(test: &mut TestContext, cells: &[&Cell]) -> anyhow::Result<BTreeMap
         ..ContainerSpec::default()
     };
     let (code, output) = test.suite.engine.run_to_end(&test.suite.session, spec).await?;
-    let last = output.lines().rev().take(8).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
-    ensure!(code == 0, "the clients exited with {code}: {last}");
-    let outcomes = output.lines().map(serde_json::from_str::<CellOutcome>);
+    let lines: Vec<&str> = output.lines().collect();
+    ensure!(code == 0, "the clients exited with {code}: {}", lines[lines.len().saturating_sub(8)..].join("\n"));
+    let outcomes = lines.into_iter().map(serde_json::from_str::<CellOutcome>);
     let outcomes = outcomes.collect::<Result<Vec<_>, _>>().with_context(|| format!("not an outcome: {output}"))?;
     Ok(outcomes.into_iter().map(|outcome| (outcome.name().to_owned(), outcome)).collect())
 }
