@@ -95,6 +95,12 @@ struct Finding {
     words: String,
 }
 
+impl Finding {
+    fn new(rule: LanguageRule, line: usize, words: impl Into<String>) -> Finding {
+        Finding { rule, line, words: words.into() }
+    }
+}
+
 /// A passage of consecutive lines that belong together: one paragraph of a comment or a document.
 #[derive(Debug)]
 struct Passage {
@@ -113,7 +119,9 @@ pub(crate) fn run(_flags: &grammar::LanguageFlags) -> anyhow::Result<ExitCode> {
 pub(crate) fn check() -> anyhow::Result<bool> {
     let mut counts: BTreeMap<LanguageRule, usize> = BTreeMap::new();
     let mut lines = 0;
-    for path in files(workspace::root())? {
+    let mut paths = files(workspace::root())?;
+    paths.sort();
+    for path in paths {
         let Ok(text) = std::fs::read_to_string(workspace::root().join(&path)) else {
             continue; // A picture.
         };
@@ -132,7 +140,7 @@ pub(crate) fn check() -> anyhow::Result<bool> {
     Ok(counts.is_empty())
 }
 
-/// The files below a folder, relative to the workspace, in order.
+/// The files below a folder, relative to the workspace.
 fn files(folder: &Utf8Path) -> anyhow::Result<Vec<Utf8PathBuf>> {
     let mut files = Vec::new();
     for entry in folder.read_dir_utf8().with_context(|| format!("failed to read {folder}"))? {
@@ -149,7 +157,6 @@ fn files(folder: &Utf8Path) -> anyhow::Result<Vec<Utf8PathBuf>> {
             files.push(relative.to_owned());
         }
     }
-    files.sort();
     Ok(files)
 }
 
@@ -211,34 +218,21 @@ fn findings(form: TextForm, text: &str, passages: &[Passage]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for passage in passages {
         findings.extend(openers(passage));
-        for (index, line) in passage.lines.iter().enumerate() {
-            let line_number = passage.line + index;
-            findings.extend(words(line, &SPEECH).map(|word| Finding {
-                rule: LanguageRule::Speech,
-                line: line_number,
-                words: word.to_owned(),
-            }));
-            let idioms = IDIOMS.iter().filter(|idiom| line.contains(**idiom));
-            findings.extend(idioms.map(|idiom| Finding {
-                rule: LanguageRule::Idiom,
-                line: line_number,
-                words: (*idiom).to_owned(),
-            }));
+        for (line, content) in (passage.line..).zip(&passage.lines) {
+            findings.extend(words(content, &SPEECH).map(|word| Finding::new(LanguageRule::Speech, line, word)));
+            let idioms = IDIOMS.iter().filter(|idiom| content.contains(**idiom));
+            findings.extend(idioms.map(|idiom| Finding::new(LanguageRule::Idiom, line, *idiom)));
         }
         if let [line] = passage.lines.as_slice()
             && form != TextForm::Markdown
             && repeats_the_name(line)
         {
-            findings.push(Finding { rule: LanguageRule::RepeatsTheName, line: passage.line, words: line.clone() });
+            findings.push(Finding::new(LanguageRule::RepeatsTheName, passage.line, line));
         }
     }
-    for (index, line) in text.lines().enumerate() {
+    for (line, content) in (1..).zip(text.lines()) {
         // Messages too, not only comments.
-        findings.extend(words(line, &ACTORS).map(|word| Finding {
-            rule: LanguageRule::Actor,
-            line: index + 1,
-            words: word.to_owned(),
-        }));
+        findings.extend(words(content, &ACTORS).map(|word| Finding::new(LanguageRule::Actor, line, word)));
     }
     findings.extend(test_names(text));
     findings
@@ -246,27 +240,22 @@ fn findings(form: TextForm, text: &str, passages: &[Passage]) -> Vec<Finding> {
 
 /// Sentences that open with a relative clause. A question may.
 fn openers(passage: &Passage) -> Vec<Finding> {
+    let lines = (passage.line..).zip(&passage.lines);
+    let all: Vec<(usize, &str)> =
+        lines.flat_map(|(line, content)| content.split(' ').map(move |word| (line, word))).collect();
     let mut findings = Vec::new();
     let mut begins = true;
-    for (index, line) in passage.lines.iter().enumerate() {
-        for (position, word) in line.split(' ').enumerate() {
-            let instruction = word == "How" && line.split(' ').nth(position + 1) == Some("to");
-            if begins && !instruction && OPENERS.contains(&word) {
-                let rest = line
-                    .split(' ')
-                    .skip(position)
-                    .chain(passage.lines.iter().skip(index + 1).flat_map(|line| line.split(' ')));
-                let last = rest.into_iter().find(|word| word.ends_with(['.', '?', ':']));
-                if !last.is_some_and(|last| last.ends_with('?')) {
-                    findings.push(Finding {
-                        rule: LanguageRule::Opener,
-                        line: passage.line + index,
-                        words: line.split(' ').skip(position).take(4).collect::<Vec<_>>().join(" "),
-                    });
-                }
+    for (index, (line, word)) in all.iter().enumerate() {
+        let rest = &all[index..];
+        let is_instruction = *word == "How" && rest.get(1).is_some_and(|(_, next)| *next == "to");
+        if begins && !is_instruction && OPENERS.contains(word) {
+            let last = rest.iter().find(|(_, word)| word.ends_with(['.', '?', ':']));
+            if !last.is_some_and(|(_, last)| last.ends_with('?')) {
+                let shown: Vec<&str> = rest.iter().take(4).map(|(_, word)| *word).collect();
+                findings.push(Finding::new(LanguageRule::Opener, *line, shown.join(" ")));
             }
-            begins = word.ends_with(['.', '?', '!']) || word == "|" || word.ends_with(".**");
         }
+        begins = word.ends_with(['.', '?', '!']) || *word == "|" || word.ends_with(".**");
     }
     findings
 }
@@ -288,8 +277,8 @@ fn repeats_the_name(line: &str) -> bool {
 fn test_names(text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut test = false;
-    for (index, line) in text.lines().enumerate() {
-        let trimmed = line.trim();
+    for (line, content) in (1..).zip(text.lines()) {
+        let trimmed = content.trim();
         if trimmed.starts_with("#[test]") || trimmed.starts_with("#[tokio::test") {
             test = true;
         } else if let Some(name) = trimmed.trim_start_matches("async ").strip_prefix("fn ").filter(|_| test) {
@@ -297,7 +286,7 @@ fn test_names(text: &str) -> Vec<Finding> {
             let name = name.split('(').next().unwrap_or(name);
             let first = name.split('_').next().unwrap_or_default();
             if OPENERS.iter().any(|opener| opener.eq_ignore_ascii_case(first)) {
-                findings.push(Finding { rule: LanguageRule::TestName, line: index + 1, words: name.to_owned() });
+                findings.push(Finding::new(LanguageRule::TestName, line, name));
             }
         }
     }
