@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use crate::{read, relative, root, sources};
 
 /// The folders with the sources of all packages.
 const SOURCES: [&str; 3] = ["crates", "entrypoint", "xtask"];
@@ -37,31 +37,13 @@ fn definitions_are_found_with_any_visibility_and_associated_types_are_not() {
 /// The files that define each type of the workspace, relative to its root.
 fn definitions() -> BTreeMap<String, Vec<String>> {
     let mut definitions: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for folder in SOURCES {
-        read_folder(&root().join(folder), &mut definitions);
+    for file in SOURCES.iter().flat_map(|folder| sources(&root().join(folder))) {
+        for name in read(&file).lines().filter_map(defined) {
+            definitions.entry(name.to_owned()).or_default().push(relative(&file).to_string());
+        }
     }
     assert!(definitions.len() > 100, "only {} types were found", definitions.len());
     definitions
-}
-
-fn read_folder(folder: &Utf8Path, definitions: &mut BTreeMap<String, Vec<String>>) {
-    let mut entries: Vec<Utf8PathBuf> = folder
-        .read_dir_utf8()
-        .unwrap_or_else(|error| panic!("{folder}: {error}"))
-        .map(|entry| entry.expect("the entry is readable").into_path())
-        .collect();
-    entries.sort();
-    for path in entries {
-        if path.is_dir() && path.file_name() != Some("target") {
-            read_folder(&path, definitions);
-        } else if path.extension() == Some("rs") {
-            let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-            let file = path.strip_prefix(root()).expect("the path is below the root").to_string();
-            for name in text.lines().filter_map(defined) {
-                definitions.entry(name.to_owned()).or_default().push(file.clone());
-            }
-        }
-    }
 }
 
 /// The name of the type that a line begins to define.
@@ -76,8 +58,4 @@ fn defined(line: &str) -> Option<&str> {
     let name = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()?;
     let is_type = matches!(keyword, "struct" | "enum" | "trait" | "type" | "union");
     (is_type && name.starts_with(char::is_uppercase) && !ASSOCIATED.contains(&name)).then_some(name)
-}
-
-fn root() -> Utf8PathBuf {
-    Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is below the root").to_owned()
 }

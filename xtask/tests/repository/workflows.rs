@@ -1,12 +1,11 @@
 //! The workflows: those of GitHub and Gitea are the same, and every source of the image starts them.
 
-use std::path::Path;
-
 use serde_json::Value;
 
+use crate::root;
+
 fn read(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(path);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    crate::read(&root().join(path))
 }
 
 const GITEA: &str = ".gitea/workflows/image.yml";

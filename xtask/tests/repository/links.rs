@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-/// Folders without documents or sources of ours.
-const SKIPPED: [&str; 3] = ["target", ".git", "node_modules"];
+use crate::{files, read, relative, root};
 
 #[test]
 fn every_link_of_a_document_leads_somewhere() {
@@ -101,31 +100,4 @@ fn join(file: &Utf8Path, link: &str) -> Utf8PathBuf {
         }
     }
     path
-}
-
-fn files(folder: &Utf8Path) -> Vec<Utf8PathBuf> {
-    let mut files = Vec::new();
-    for entry in folder.read_dir_utf8().unwrap_or_else(|error| panic!("{folder}: {error}")) {
-        let path = entry.expect("an entry").into_path();
-        if path.is_dir() {
-            if !path.file_name().is_some_and(|name| SKIPPED.contains(&name)) {
-                files.extend(self::files(&path));
-            }
-        } else {
-            files.push(path);
-        }
-    }
-    files
-}
-
-fn relative(file: &Utf8Path) -> &Utf8Path {
-    file.strip_prefix(root()).unwrap_or(file)
-}
-
-fn read(path: &Utf8Path) -> String {
-    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-fn root() -> &'static Utf8Path {
-    Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder of the workspace")
 }

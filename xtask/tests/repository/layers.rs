@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::{read, root, sources};
+
 /// The packages with their folders, from the lowest layer up. A package may depend on those of lower layers.
 const LAYERS: &[&[(&str, &str)]] = &[
     &[
@@ -79,8 +81,11 @@ struct Imports(BTreeMap<Module, BTreeSet<Module>>);
 
 impl Imports {
     fn of(folder: &Utf8Path) -> Imports {
-        let mut files = BTreeMap::new();
-        read_folder(folder, folder, &mut files);
+        let text = |file: Utf8PathBuf| {
+            let path = file.strip_prefix(folder).expect("the path is below the folder");
+            (module(path), read(&file))
+        };
+        let files: BTreeMap<_, _> = sources(folder).into_iter().map(text).collect();
         assert!(!files.is_empty(), "there are no source files in {folder}");
         Imports::between(&files)
     }
@@ -219,17 +224,6 @@ fn own_dependencies(manifest: &str) -> impl Iterator<Item = &str> {
     names.filter(|name| LAYERS.iter().copied().flatten().any(|(package, _)| package == name))
 }
 
-fn read_folder(base: &Utf8Path, folder: &Utf8Path, files: &mut BTreeMap<Module, String>) {
-    for entry in folder.read_dir_utf8().unwrap_or_else(|error| panic!("{folder}: {error}")) {
-        let path = entry.expect("the entry is readable").into_path();
-        if path.is_dir() {
-            read_folder(base, &path, files);
-        } else if path.extension() == Some("rs") {
-            files.insert(module(path.strip_prefix(base).expect("the path is below the base")), read(&path));
-        }
-    }
-}
-
 /// Returns the module of a file: `b/mod.rs` and `b.rs` are both `b`; `lib.rs` and `main.rs` are the root.
 fn module(path: &Utf8Path) -> Module {
     let mut parts: Module = path.with_extension("").components().map(|part| part.to_string()).collect();
@@ -245,12 +239,4 @@ fn joined(module: &Module, child: &str) -> Module {
 
 fn name(module: &Module) -> String {
     if module.is_empty() { "the root".to_owned() } else { module.join("::") }
-}
-
-fn read(path: &Utf8Path) -> String {
-    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-fn root() -> Utf8PathBuf {
-    Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder of the workspace").to_owned()
 }

@@ -1,7 +1,8 @@
 //! The sample logs of the documents are those of today's code: every sentence of the boot in them is in its sources.
 
-use camino::{Utf8Path, Utf8PathBuf};
 use contract::LogLine;
+
+use crate::{files, read, root};
 
 /// Folders with the sentences of the boot.
 const SOURCES: [&str; 4] = ["entrypoint/src", "scripts/image", "crates/contract/src", "db-init"];
@@ -18,10 +19,10 @@ const FOREIGN: [&str; 6] = [
 
 #[test]
 fn every_sentence_of_a_sample_is_in_the_sources() {
-    let source = SOURCES.iter().flat_map(|folder| texts(&root().join(folder))).collect::<Vec<_>>().concat();
+    let source = SOURCES.iter().flat_map(|folder| texts(folder)).collect::<Vec<_>>().concat();
     let source = normalized(&source);
     let mut stale = Vec::new();
-    for text in texts(&root().join("docs/samples")) {
+    for text in texts("docs/samples") {
         for message in text.lines().filter_map(LogLine::parse).map(|line| line.message) {
             let unknown = clauses(&message).find(|clause| !is_in(&source, clause));
             stale.extend(unknown.map(|clause| format!("`{clause}` of `{message}`")));
@@ -59,14 +60,7 @@ fn normalized(source: &str) -> String {
     source.replace("\\\n", " ").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn texts(path: &Utf8Path) -> Vec<String> {
-    if path.is_dir() {
-        let entries = path.read_dir_utf8().unwrap_or_else(|error| panic!("{path}: {error}"));
-        return entries.flat_map(|entry| texts(entry.expect("an entry").path())).collect();
-    }
-    std::fs::read_to_string(path).into_iter().collect()
-}
-
-fn root() -> Utf8PathBuf {
-    Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder of the workspace").to_owned()
+/// The texts of the files below a folder of the repository.
+fn texts(folder: &str) -> Vec<String> {
+    files(&root().join(folder)).iter().map(|file| read(file)).collect()
 }
