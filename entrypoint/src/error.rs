@@ -6,23 +6,26 @@ use crate::boot::exec::{ExecError, NoPm2Home};
 use crate::config::Problems;
 use crate::database::lock_retry::{Blocked, is_lock_failure};
 use crate::database::settings::SettingError;
-use crate::database::sqlstate::{self, Party, Remedy};
 use crate::database::{LockError, Lost, PoolError, PoolerDetected, VerifyError, WaitError, describe, trace_of_pooler};
 use crate::directus::snapshot::InvalidSnapshot;
 use crate::directus::{BridgeError, NoDirectus};
+use crate::listing::Listing;
 use crate::migrations::{ApplyError, InvalidMigrations};
 use crate::signals::ShutdownSignal;
 use crate::witness::LinkError;
+use contract::failure::{self, Failure};
+use contract::sqlstate::{self, Party, Remedy};
 use contract::{ExitCode, Phase};
 
-/// The reason why a boot ended before the server. Its display form is the last line of the log: cause and remedy.
+/// The reason why a boot ended before the server. Its display form is the last line of the log: what failed and why, the
+/// state of the database, and the remedy; the latter two from [`contract::failure`].
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
     /// Phase 1: the variables are not valid.
-    #[error("{0}")]
+    #[error("{}; {}", .0.listing(), failure::VARIABLES.ending())]
     Config(#[from] Problems),
     /// Phase 1: the image's SQL files are not valid.
-    #[error("{0}")]
+    #[error("{}; {}", .0.listing(), failure::FILES.ending())]
     Migrations(#[from] InvalidMigrations),
     /// Phase 1: the image's snapshot is not valid.
     #[error("{0}")]
@@ -46,65 +49,63 @@ pub enum BootError {
     #[error("{0}")]
     Apply(#[from] ApplyError),
     /// Phases 5 and 6: other sessions hold the locks that Directus needs.
-    #[error("{0}; the transaction was rolled back: end that session or raise MIGRATION_LOCK_TIMEOUT, then start again")]
+    #[error("{}; {}", .0, failure::STEP_BLOCKED.ending())]
     Blocked(#[from] Blocked),
     /// Phase 5: Directus failed.
-    #[error("{}", with_remedy(.0, "the transaction was rolled back", ""))]
+    #[error("{}", of_directus(.0, &failure::BOOTSTRAP))]
     Bootstrap(BridgeError),
     /// Phase 5: Directus reported success, but part of its work is missing.
-    #[error("Directus reports success, but {0}; start again, the boot goes on where it stopped")]
+    #[error("Directus reports success, but {}; {}", .0, failure::BOOTSTRAP_INCOMPLETE.ending())]
     BootstrapIncomplete(String),
     /// Phases 4 to 7: a newer image or a newer Directus has migrated the database.
-    #[error("{0}")]
-    ImageTooOld(String),
+    #[error("{reason}; {}", failure.ending())]
+    ImageTooOld {
+        /// The migration or file that this image lacks, and its origin.
+        reason: String,
+        /// The entry of the catalog.
+        failure: &'static Failure,
+    },
+    /// The role lacks a privilege.
+    #[error("{error}; {ending}")]
+    Privilege {
+        /// PostgreSQL's message.
+        error: String,
+        /// The state of the database, and the statement that gives the privilege.
+        ending: String,
+    },
     /// Phase 6: Directus failed.
-    #[error("{}", with_remedy(.0, "the plan was rolled back", "correct the snapshot"))]
+    #[error("{}", of_directus(.0, &failure::SCHEMA))]
     Schema(BridgeError),
     /// Phase 6: the plan is destructive.
-    #[error(
-        "this would {}; the plan was not applied: save a newer snapshot, or allow this plan once with \
-         SCHEMA_ALLOW_DESTRUCTIVE={digest}",
-        losses.join("; ")
-    )]
+    #[error("this would {losses}; {}", failure::PLAN.ending_for(digest))]
     Refused {
         /// The data that the plan would delete or narrow, with amounts.
-        losses: Vec<String>,
+        losses: Listing,
         /// The plan's digest.
         digest: String,
     },
     /// Phase 5 or 6: Directus destroyed data outside of its own tables.
-    #[error(
-        "Directus would destroy {}, which is not its own; everything was rolled back: run the previous image and report \
-         this to Directus",
-        .0.join("; ")
-    )]
-    DirectusDestroyed(Vec<String>),
+    #[error("Directus would destroy what is not its own: {}; {}", .0, failure::DIRECTUS_DESTROYS.ending())]
+    DirectusDestroyed(Listing),
     /// Phase 6: the witness detected unannounced losses.
-    #[error(
-        "Directus destroyed more than its plan announced: {}; everything was rolled back: correct the snapshot, or allow \
-         exactly this once with SCHEMA_ALLOW_DESTRUCTIVE={digest}",
-        losses.join("; ")
-    )]
+    #[error("Directus destroyed more than its plan announced: {losses}; {}", failure::UNANNOUNCED.ending_for(digest))]
     Unannounced {
         /// The losses, each with its amount.
-        losses: Vec<String>,
+        losses: Listing,
         /// The value of `SCHEMA_ALLOW_DESTRUCTIVE` that allows these losses.
         digest: String,
     },
     /// Phase 6: Directus reported success, but the database does not match the snapshot.
-    #[error("Directus applied the snapshot, but {0}; everything was rolled back, the database is as before")]
+    #[error("Directus applied the snapshot, but {}; {}", .0, failure::DIVERGED.ending())]
     Diverged(String),
     /// Phase 7: the SQL after the schema changed a part of the snapshot's schema.
-    #[error(
-        "the SQL after the schema changed {0}, which the snapshot describes; the files stay applied: run the previous image, \
-         and make this change in the snapshot instead"
-    )]
+    #[error("the SQL after the schema changed {}, which the snapshot describes; {}", .0, failure::CHANGED_BY_SQL.ending())]
     ChangedBySql(String),
     /// Phases 4 to 7: the boot lock was lost.
-    #[error("{0}; start again, the boot goes on where it stopped")]
+    #[error("{}; {}", .0, failure::LOCK_LOST.ending())]
     LockLost(VerifyError),
     /// PostgreSQL's catalog could not be read.
-    #[error("{0}; everything was rolled back: report this line")]
+    #[error("{}; {}", .0, failure::WITNESS.ending())]
     Witness(LinkError),
     /// `plan --rehearse` took too long.
     #[error("the rehearsal took longer than {} s and was rolled back: nothing was changed; give it more with --timeout", after.as_secs())]
@@ -116,7 +117,7 @@ pub enum BootError {
     #[error("{0}")]
     Attic(String),
     /// Directus took too long.
-    #[error("Directus did not finish within {} s; see its lines above, or raise BOOT_DIRECTUS_TIMEOUT", after.as_secs())]
+    #[error("Directus did not finish within {} s; {}", after.as_secs(), failure::TIMEOUT.ending())]
     DirectusTimeout {
         /// The interrupted phase.
         phase: Phase,
@@ -124,7 +125,7 @@ pub enum BootError {
         after: Duration,
     },
     /// The boot's connection was lost.
-    #[error("the connection to PostgreSQL was lost: {0}; start again, the boot goes on where it stopped")]
+    #[error("the connection to PostgreSQL was lost: {}; {}", .0, failure::CONNECTION_LOST.ending())]
     Lost(Lost),
     /// One of the boot's own queries failed.
     #[error("{}", describe_query(.0))]
@@ -136,7 +137,7 @@ pub enum BootError {
     #[error("{0}")]
     NoPm2Home(#[from] NoPm2Home),
     /// A signal ended the boot.
-    #[error("{} ended the boot; the next one goes on where it stopped", .0.name())]
+    #[error("{} ended the boot; {}", .0.name(), failure::SIGNAL.ending())]
     Shutdown(ShutdownSignal),
     /// The system failed at an operation that every boot needs.
     #[error("{what}: {source}")]
@@ -157,6 +158,7 @@ impl BootError {
             BootError::Migrations(_) => ExitCode::MigrationsInvalid,
             BootError::Snapshot(_) => ExitCode::SnapshotInvalid,
             BootError::Wait(WaitError::Unreachable { .. }) => ExitCode::DatabaseUnreachable,
+            BootError::Privilege { .. } => ExitCode::DatabaseRefused,
             BootError::Wait(WaitError::PoolerDetected(_)) | BootError::PoolerDetected(_) => ExitCode::DatabasePooled,
             BootError::Wait(WaitError::Refused { .. } | WaitError::ReadOnly { .. }) | BootError::Setting(_) => {
                 ExitCode::DatabaseRefused
@@ -164,7 +166,7 @@ impl BootError {
             BootError::Lock(LockError::Held { .. }) => ExitCode::LockTimeout,
             BootError::Lock(LockError::Query(error)) | BootError::Query(error) => query_exit_code(error),
             BootError::Apply(ApplyError::Sql { remedy, .. }) if is_outside(remedy.party) => ExitCode::DatabaseRefused,
-            BootError::Schema(error) | BootError::Bootstrap(error) if is_outside(error.remedy("").party) => {
+            BootError::Schema(error) | BootError::Bootstrap(error) if is_outside(error.remedy("", "").party) => {
                 ExitCode::DatabaseRefused
             }
             BootError::Apply(ApplyError::Sql { .. }) => ExitCode::MigrationFailed,
@@ -177,7 +179,7 @@ impl BootError {
             | BootError::DirectusDestroyed(_) => ExitCode::SchemaRefused,
             BootError::Attic(_) => ExitCode::Usage,
             BootError::RehearsalTimeout { .. } => ExitCode::SchemaFailed,
-            BootError::ImageTooOld(_) => ExitCode::ImageTooOld,
+            BootError::ImageTooOld { .. } => ExitCode::ImageTooOld,
             BootError::Schema(_) | BootError::DirectusTimeout { phase: Phase::Schema, .. } => ExitCode::SchemaFailed,
             BootError::Bootstrap(_) | BootError::BootstrapIncomplete(_) | BootError::DirectusTimeout { .. } => {
                 ExitCode::BootstrapFailed
@@ -189,6 +191,42 @@ impl BootError {
             BootError::Shutdown(signal) => signal.exit_code(),
             BootError::System { .. } | BootError::Witness(_) => ExitCode::Internal,
         }
+    }
+
+    /// The lines to log before the last one: the items that it has no room for.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            BootError::Config(problems) => problems.listing().lines().to_vec(),
+            BootError::Migrations(invalid) => invalid.listing().lines().to_vec(),
+            BootError::Apply(ApplyError::Destroys { losses, .. })
+            | BootError::Refused { losses, .. }
+            | BootError::Unannounced { losses, .. }
+            | BootError::DirectusDestroyed(losses) => losses.lines().to_vec(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Names the role and the statement that gives it the missing privilege, if that is the cause. Errors of SQL files
+    /// name them already.
+    #[must_use]
+    pub fn for_role(self, role: &str) -> BootError {
+        let (code, message, error, failure) = match &self {
+            BootError::Lock(LockError::Query(error)) | BootError::Query(error) => match error.as_db_error() {
+                Some(db) => (db.code().code(), db.message(), describe(error), failure::QUERY),
+                None => return self,
+            },
+            BootError::Bootstrap(BridgeError::Failed(failed)) | BootError::Schema(BridgeError::Failed(failed)) => {
+                let failure = if matches!(self, BootError::Schema(_)) { failure::SCHEMA } else { failure::BOOTSTRAP };
+                (failed.code.as_deref().unwrap_or_default(), failed.message.as_str(), failed.to_string(), failure)
+            }
+            _ => return self,
+        };
+        if code != sqlstate::INSUFFICIENT_PRIVILEGE {
+            return self;
+        }
+        let ending = failure.ending_with(&Remedy::of(code, message, role, "").to_string());
+        BootError::Privilege { error: format!("role {role}: {error}"), ending }
     }
 
     /// Returns true if Directus could not get a lock.
@@ -312,20 +350,19 @@ fn is_outside(party: Party) -> bool {
     matches!(party, Party::Role | Party::Server)
 }
 
-/// The error of Directus with the state of the database and the remedy.
-fn with_remedy(error: &BridgeError, state: &str, by_author: &str) -> String {
-    let remedy = error.remedy(by_author).to_string();
-    if remedy.is_empty() { format!("{error}; {state}") } else { format!("{error}; {state}: {remedy}") }
+/// An error of Directus, with the ending of its entry and the remedy of its cause.
+fn of_directus(error: &BridgeError, failure: &Failure) -> String {
+    format!("{error}; {}", failure.ending_with(&error.remedy("", failure.remedy).to_string()))
 }
 
-/// The error of one of the boot's own queries, with the remedy if there is one.
+/// An error of one of the boot's own queries. If the image and the rows are not its cause, with the remedy of its code.
 fn describe_query(error: &tokio_postgres::Error) -> String {
-    let description = describe(error);
-    let remedy = error.as_db_error().map(|db| Remedy::of(db.code().code(), db.message(), ""));
-    match remedy.filter(|remedy| is_outside(remedy.party)) {
-        Some(remedy) => format!("{description}: {remedy}"),
-        None => description,
-    }
+    let remedy = error.as_db_error().map(|db| Remedy::of(db.code().code(), db.message(), "", ""));
+    let ending = match remedy.filter(|remedy| is_outside(remedy.party)) {
+        Some(remedy) => failure::QUERY.ending_with(&remedy.to_string()),
+        None => failure::QUERY.ending(),
+    };
+    format!("{}; {ending}", describe(error))
 }
 
 /// Returns true if the connection was closed, or ended by an administrator or a crash (class 57P).

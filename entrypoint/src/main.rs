@@ -122,6 +122,9 @@ fn convert_snapshot(path: &OsStr) -> ExitCode {
 /// Writes the last line of the log and returns the exit code.
 fn failed(error: &BootError, log: &Log) -> ExitCode {
     let exit = error.exit_code();
+    for line in error.lines() {
+        log.note(line);
+    }
     log.failed(exit.code(), error.to_string());
     exit.into()
 }

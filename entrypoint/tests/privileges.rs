@@ -35,7 +35,10 @@ async fn schema_of_a_dba_needs_no_privilege_on_the_database() {
 async fn missing_privilege_is_named_with_its_grant() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     let ended = boot_as(&database, &image, DIRECTUS).await;
-    let words = ["permission denied for database", "GRANT CONNECT, CREATE, TEMPORARY ON DATABASE", "then start again"];
+    let parts = database.connection_parts();
+    let grant = format!("run GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {0} TO boot_{0}", parts.database);
+    let role = format!("role boot_{}", parts.database);
+    let words = [role.as_str(), "permission denied for database", &grant, "then start again"];
     ended.assert_failed("db-init", ExitCode::DatabaseRefused, &words);
 
     image.write("db-init/003_owner.sql", "alter table directus_users add column x int;");
@@ -44,6 +47,66 @@ async fn missing_privilege_is_named_with_its_grant() {
     let ended = boot_as(&database, &image, &grants).await;
     let words = ["003_owner.sql:1:1", "must be owner of table directus_users", "ALTER TABLE directus_users OWNER TO"];
     ended.assert_failed("db-init", ExitCode::DatabaseRefused, &words);
+}
+
+/// Every way in which a role can come by its rights; `{owner}` owns what the role works with.
+const ROLES: [(&str, &str); 4] = [
+    (
+        "the owner of the database",
+        "alter database {database} owner to {role}; alter schema public owner to {role};
+         do $$ declare t text; begin
+             for t in select tablename from pg_tables where schemaname = 'public' loop
+                 execute format('alter table public.%I owner to {role}', t);
+             end loop;
+         end $$",
+    ),
+    (
+        "a member of the owner",
+        "create role {owner}; grant {owner} to {role}; alter schema public owner to {owner};
+         grant create on database {database} to {owner};
+         do $$ declare t text; begin
+             for t in select tablename from pg_tables where schemaname = 'public' loop
+                 execute format('alter table public.%I owner to {owner}', t);
+             end loop;
+         end $$",
+    ),
+    (
+        "a member that becomes the owner (SET ROLE) and inherits nothing",
+        "create role {owner}; alter role {role} noinherit; grant {owner} to {role}; alter role {role} set role = {owner};
+         alter schema public owner to {owner}; grant create on database {database} to {owner};
+         do $$ declare t text; begin
+             for t in select tablename from pg_tables where schemaname = 'public' loop
+                 execute format('alter table public.%I owner to {owner}', t);
+             end loop;
+         end $$",
+    ),
+    (
+        "a role with grants on tables that another owner restored",
+        "grant usage, create on schema public to {role}; grant create on database {database} to {role};
+         grant all on all tables in schema public to {role}; grant all on all sequences in schema public to {role}",
+    ),
+];
+
+#[tokio::test]
+async fn every_kind_of_role_boots_twice() {
+    for (kind, grants) in ROLES {
+        let (database, image) = (Database::bootstrapped().await, Image::new());
+        let parts = database.connection_parts();
+        let (role, owner) = (format!("boot_{}", parts.database), format!("owner_{}", parts.database));
+        let client = database.connect().await;
+        let grants = grants.replace("{role}", &role).replace("{owner}", &owner).replace("{database}", &parts.database);
+        client
+            .batch_execute(&format!("create role {role} login password 'p'; {grants}"))
+            .await
+            .unwrap_or_else(|error| panic!("{grants}: {error}"));
+        let url = format!("postgres://{role}:p@{}/{}", parts.server(), parts.database);
+        let (first, second) = (run(&mut image.boot(&url)), run(&mut image.boot(&url)));
+        assert_eq!(first.code, 0, "{kind}: {}", first.output);
+        assert!(second.output.contains("everything is in place"), "{kind}: {}", second.output);
+        let created = "select pg_get_userbyid(relowner)::text from pg_class where oid = 'boot.migrations'::regclass";
+        let created: String = client.query_one(created, &[]).await.expect("a table").get(0);
+        assert_eq!(created == owner, kind.contains("SET ROLE"), "{kind}: {created}");
+    }
 }
 
 #[tokio::test]

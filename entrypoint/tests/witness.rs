@@ -167,7 +167,7 @@ async fn destructive_file_is_rolled_back_and_each_loss_named() {
         let ApplyError::Destroys { losses, .. } = &error else { panic!("{sql}: {error}") };
         for loss in loss.split("), ") {
             let loss = loss.replace("varying", "character varying");
-            assert!(losses.join("; ").contains(loss.trim_end_matches(')')), "{sql}: {losses:?} without {loss}");
+            assert!(losses.to_string().contains(loss.trim_end_matches(')')), "{sql}: {losses:?} without {loss}");
         }
         assert_eq!(BootError::from(error).exit_code(), ExitCode::SchemaRefused);
         assert_eq!(content(&session.client).await, before, "{sql}");
@@ -243,7 +243,7 @@ async fn losses_of_objects_that_another_session_added_between_two_files_are_noti
         let result = apply_under(&lock, &config, &last, &mut session, "006_third.sql", sql).await;
         let error = result.expect_err(sql);
         let ApplyError::Destroys { losses, .. } = error else { panic!("{sql}: {error}") };
-        assert_eq!(losses, [loss]);
+        assert_eq!(losses.to_string(), loss);
     }
     lock.release().await;
 }

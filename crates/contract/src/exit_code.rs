@@ -24,6 +24,8 @@ pub enum ExitCode {
     DatabaseLost = 23,
     /// A pooler in transaction mode is between the boot and PostgreSQL: no lock would hold.
     DatabasePooled = 24,
+    /// A service that the variables name, such as Redis, did not answer before the deadline or refused the credentials.
+    ServiceUnreachable = 25,
     /// The migration files contradict the ledger or the rules: edited, missing, duplicate, badly named, empty.
     MigrationsInvalid = 30,
     /// A migration's SQL failed; its transaction was rolled back.
@@ -58,7 +60,7 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// All codes, in ascending order.
-    pub const ALL: [ExitCode; 25] = [
+    pub const ALL: [ExitCode; 26] = [
         ExitCode::Ok,
         ExitCode::Internal,
         ExitCode::ChangesPending,
@@ -69,6 +71,7 @@ impl ExitCode {
         ExitCode::LockTimeout,
         ExitCode::DatabaseLost,
         ExitCode::DatabasePooled,
+        ExitCode::ServiceUnreachable,
         ExitCode::MigrationsInvalid,
         ExitCode::MigrationFailed,
         ExitCode::MigrationBlocked,
@@ -115,6 +118,9 @@ impl ExitCode {
             ExitCode::DatabaseLost => "The connection to PostgreSQL was lost during the boot.",
             ExitCode::DatabasePooled => {
                 "A pooler in transaction mode is between the boot and PostgreSQL, and no lock would hold."
+            }
+            ExitCode::ServiceUnreachable => {
+                "Redis, which the variables name, did not answer, or refused the credentials."
             }
             ExitCode::MigrationsInvalid => {
                 "The SQL files contradict the ledger or the rules: edited, missing, duplicate, badly named, empty."
@@ -165,6 +171,9 @@ impl ExitCode {
             ExitCode::DatabaseLost => "See PostgreSQL's log; start again, and the boot continues where it stopped.",
             ExitCode::DatabasePooled => {
                 "Give the boot a direct connection: BOOT_DB_HOST and BOOT_DB_PORT, or BOOT_DB_CONNECTION_STRING."
+            }
+            ExitCode::ServiceUnreachable => {
+                "Check the named service, or unset its variables; raise BOOT_DATABASE_TIMEOUT if it is slow to start."
             }
             ExitCode::MigrationsInvalid => {
                 "Restore the named file as it was applied, and make the change in a new file with the next number."

@@ -37,6 +37,11 @@ impl ExitCode {
                 "PostgreSQL was killed, restarted, frozen or cut off during the boot. The file or step in progress was rolled back."
             }
             ExitCode::DatabasePooled => "See [connection poolers](../operate.md#connection-poolers).",
+            ExitCode::ServiceUnreachable => {
+                "The boot connects to Redis before it changes anything, because a server of Directus whose Redis does not answer \
+                 prints errors and never serves. It waits for `BOOT_DATABASE_TIMEOUT`, and names wrong credentials at once. Of Redis \
+                 over TLS it only checks that a connection is possible; sentinels and clusters are not checked."
+            }
             ExitCode::MigrationsInvalid => {
                 "Also a stray `COMMIT`, a command of psql, or a statement that does not belong in a `-- no-transaction` file. Nothing \
                  was applied. A file that was never applied is corrected in place. See [an applied file that was edited](../change-the-schema.md#an-applied-file-that-was-edited)."

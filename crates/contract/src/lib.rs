@@ -1,5 +1,5 @@
-//! The interface of the image: exit codes, phases and their log lines, paths, variables, directives of SQL files, and the
-//! form of the gate's report.
+//! The interface of the image: exit codes, failures and their remedies, phases and their log lines, paths, variables,
+//! directives of SQL files, and the form of the gate's report.
 //!
 //! Pure data and parsing, no I/O. The boot binary writes by it, `xtask` reads by it, and the pages of docs/reference are
 //! generated from it, so that each promise exists once.
@@ -7,11 +7,13 @@
 mod directives;
 mod exit_code;
 mod explanation;
+pub mod failure;
 mod help;
 mod log_line;
 mod paths;
 mod phase;
 mod report_fields;
+pub mod sqlstate;
 mod variables;
 
 pub use directives::{DESTROYS, DIRECTIVES, Directive, Form, NO_TRANSACTION};

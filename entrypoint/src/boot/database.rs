@@ -29,7 +29,7 @@ pub async fn connect(desired: &DesiredState, log: &Log) -> Result<Session, BootE
     Ok(session)
 }
 
-/// Replaces an error by its root cause if that is a pooler or a lost connection.
+/// Replaces an error by its root cause if that is a pooler, a lost connection or a missing privilege.
 pub(crate) async fn with_root_cause<T>(
     result: Result<T, BootError>,
     desired: &DesiredState,
@@ -44,7 +44,7 @@ pub(crate) async fn with_root_cause<T>(
     }
     Err(match lost_connection(&error, session).await {
         Some(lost) => BootError::Lost(lost),
-        None => error,
+        None => error.for_role(&session.role),
     })
 }
 

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::config::Env;
-use contract::ExitCode;
+use contract::{ExitCode, failure};
 
 /// The reason why the command did not run; `exec` only returns on failure.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot run {command}: {source}")]
+#[error("cannot run {command}: {source}; {}", failure::COMMAND.ending())]
 pub struct ExecError {
     /// The name of the program.
     pub command: String,
@@ -37,8 +37,9 @@ pub fn server_command(scripts: &Path) -> Vec<OsString> {
 /// pm2 has no folder for its sockets and process list. Without one it would neither serve nor end.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "pm2 cannot write to {}: mount a writable folder at /tmp or at the first of them, or name one in PM2_HOME",
-    tried.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" or ")
+    "pm2 cannot write to {}; {}",
+    tried.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" or "),
+    failure::NO_PM2_FOLDER.ending()
 )]
 pub struct NoPm2Home {
     /// The folders that were tried, in order.
@@ -96,7 +97,7 @@ mod tests {
         assert_eq!(pm2_home(&Env::of(&homeless)).expect("the temporary folder"), Some(temporary.path().join("pm2")));
 
         let error = pm2_home(&Env::of(&[("HOME", "/dev/null"), ("TMPDIR", "/dev/null")])).expect_err("no folder");
-        assert!(error.to_string().starts_with("pm2 cannot write to /dev/null/.pm2 or /dev/null/pm2: "), "{error}");
+        assert!(error.to_string().starts_with("pm2 cannot write to /dev/null/.pm2 or /dev/null/pm2; "), "{error}");
     }
 
     #[test]

@@ -7,9 +7,12 @@ use crate::database::lock_retry::BlockerMonitor;
 use crate::database::{BootLock, Session};
 use crate::directus::{Bridge, BridgeError};
 use crate::error::BootError;
+use crate::listing::Listing;
 use crate::log::Log;
 use crate::quote::literal;
-use crate::witness::{self, LastCatalog, Link, Loss, measure};
+use crate::witness::loss::count;
+use crate::witness::measure::{AffectedRows, count_affected_rows};
+use crate::witness::{LastCatalog, Link, Loss};
 
 /// A boot that has work to do and holds the boot lock.
 #[derive(Clone, Copy)]
@@ -73,17 +76,26 @@ impl Boot<'_> {
     }
 }
 
-/// Losses of a transaction that was rolled back, each with its number of rows or values: `table laps (12 rows)`.
-pub(super) async fn with_amounts(session: &Session, losses: &[(Loss, Option<u64>)]) -> Result<Vec<String>, BootError> {
-    let mut sentences = Vec::with_capacity(losses.len());
+/// Losses of a transaction that was rolled back, each with its number of rows or values: `table laps (12 rows)`. Those with
+/// data come first.
+pub(super) async fn with_amounts(session: &Session, losses: &[(Loss, Option<u64>)]) -> Result<Listing, BootError> {
+    let mut counted = Vec::with_capacity(losses.len());
     for (loss, measured) in losses {
-        sentences.push(match measured {
-            Some(number) => witness::watch::with_amount(loss, Some(*number)),
-            None => match measure::count_affected_rows(&mut Link::Session(&session.client), loss).await? {
-                Some(amount) => format!("{loss} ({amount})"),
-                None => loss.to_string(),
-            },
-        });
+        let amount = match measured {
+            Some(number) => Some(AffectedRows { number: *number, words: count(*number, loss.unit()) }),
+            None => count_affected_rows(&mut Link::Session(&session.client), loss).await?,
+        };
+        counted.push((loss.to_string(), amount));
     }
-    Ok(sentences)
+    Ok(Listing::new(data_first(counted)))
+}
+
+/// Losses in words with their amounts in brackets, those with data first.
+pub(super) fn data_first(mut losses: Vec<(String, Option<AffectedRows>)>) -> Vec<String> {
+    losses.sort_by_key(|(_, amount)| amount.as_ref().is_none_or(|amount| amount.number == 0));
+    let sentences = losses.into_iter().map(|(words, amount)| match amount {
+        Some(amount) => format!("{words} ({})", amount.words),
+        None => words,
+    });
+    sentences.collect()
 }

@@ -4,7 +4,7 @@
 //! Directus applies the plan, a second plan must be empty, everything in the snapshot must exist, and the witness
 //! compares. So every exit code other than 0 leaves the database as it was.
 
-use super::locked::{Boot, with_amounts};
+use super::locked::{Boot, data_first, with_amounts};
 use super::node::Node;
 use crate::attic::{self, Stash};
 use crate::config::SchemaMode;
@@ -12,8 +12,10 @@ use crate::database::{Session, state};
 use crate::directus::protocol::{Change, SchemaPlan};
 use crate::directus::{Bridge, BridgeError, Snapshot, fingerprint, installation};
 use crate::error::BootError;
+use crate::listing::Listing;
 use crate::reconcile::Schema;
 use crate::reconcile::{DataLoss, Expectation, Verdict, changes, check_destructive, digest_with_witnessed};
+use crate::witness::measure::count_affected_rows;
 use crate::witness::watch::{MAX_ATTEMPTS, add_suspicions};
 use crate::witness::{Link, Loss, Outcome, Witness};
 use contract::Phase;
@@ -123,7 +125,7 @@ impl Boot<'_> {
                 }
                 ApplyAttempt::Refused { losses, digest } => {
                     let losses = with_affected_rows(session, &losses).await?;
-                    return Err(BootError::Refused { losses, digest });
+                    return Err(BootError::Refused { losses: Listing::new(losses), digest });
                 }
                 ApplyAttempt::Diverged(reason) => return Err(BootError::Diverged(reason)),
                 ApplyAttempt::Suspected(new) if attempts < MAX_ATTEMPTS => add_suspicions(&mut doubts.suspicions, new),
@@ -133,7 +135,8 @@ impl Boot<'_> {
                     return Err(BootError::DirectusDestroyed(with_amounts(session, &losses).await?));
                 }
                 ApplyAttempt::Lost { losses, digest } => {
-                    return Err(BootError::Unannounced { losses: with_amounts(session, &losses).await?, digest });
+                    let losses = with_amounts(session, &losses).await?;
+                    return Err(BootError::Unannounced { losses, digest });
                 }
             }
         };
@@ -278,17 +281,16 @@ pub(super) async fn current_schema(bridge: &mut Bridge) -> Result<String, BootEr
     Ok(rows.into_iter().flatten().flatten().next().unwrap_or_else(|| "public".to_owned()))
 }
 
-/// Expected losses in words, each with its number of rows or values: `delete collection laps (12 rows)`.
+/// Expected losses in words, each with its number of rows or values: `delete collection laps (12 rows)`. Those with data
+/// come first.
 pub(crate) async fn with_affected_rows(session: &Session, losses: &[DataLoss]) -> Result<Vec<String>, BootError> {
-    let mut sentences = Vec::with_capacity(losses.len());
+    let mut counted = Vec::with_capacity(losses.len());
     for DataLoss { words, data } in losses {
         let amount = match data {
-            Some(loss) => {
-                crate::witness::measure::count_affected_rows(&mut Link::Session(&session.client), loss).await?
-            }
+            Some(loss) => count_affected_rows(&mut Link::Session(&session.client), loss).await?,
             None => None,
         };
-        sentences.push(amount.map_or_else(|| words.clone(), |amount| format!("{words} ({amount})")));
+        counted.push((words.clone(), amount));
     }
-    Ok(sentences)
+    Ok(data_first(counted))
 }

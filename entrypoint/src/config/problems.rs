@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::listing::Listing;
+
 /// A list of problems, each with its remedy. Displays as one line.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Problems(Vec<String>);
@@ -10,6 +12,12 @@ impl Problems {
     /// Adds a problem, which begins with the name of its variable.
     pub fn add(&mut self, problem: impl Into<String>) {
         self.0.push(problem.into());
+    }
+
+    /// The problems for the last line of the log.
+    #[must_use]
+    pub fn listing(&self) -> Listing {
+        Listing::new(self.0.clone())
     }
 
     /// Returns true if there are no problems.

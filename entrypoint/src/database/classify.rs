@@ -6,8 +6,9 @@ use std::io;
 use tokio_postgres::error::SqlState;
 
 use super::connect::ConnectError;
-use super::sqlstate::{self, Retryability};
 use super::tls;
+use contract::failure;
+use contract::sqlstate::{self, Retryability};
 
 impl ConnectError {
     /// Classifies the error by its kind or SQLSTATE, never by its text (which is translated).
@@ -38,18 +39,21 @@ impl ConnectError {
         }
     }
 
-    /// Returns the remedy for the cause.
+    /// Returns the second half of the last line, for this cause: the state of the database and the remedy.
     #[must_use]
-    pub fn remedy(&self) -> &'static str {
+    pub fn ending(&self) -> String {
         match self {
-            ConnectError::Name(_) => "correct DB_HOST, or the name server of this container",
-            ConnectError::Network(_) => "check DB_HOST, DB_PORT and that PostgreSQL runs",
-            ConnectError::NotEncrypted => "enable ssl in the server's configuration, or unset DB_SSL",
-            ConnectError::Tls(error) => tls::explain(error).1,
+            ConnectError::Name(_) => failure::NAME.ending(),
+            ConnectError::Network(_) => failure::NETWORK.ending(),
+            ConnectError::NotEncrypted => failure::NO_TLS.ending(),
+            ConnectError::Tls(error) => failure::TLS.ending_with(tls::explain(error).1),
             ConnectError::Postgres(error) => match error.code() {
-                Some(state) => sqlstate::remedy(state.code()).unwrap_or("correct the DB_* variables or the server"),
-                None if describe(error).contains("password missing") => "set DB_PASSWORD",
-                None => "check that DB_HOST and DB_PORT name a PostgreSQL server",
+                Some(state) => {
+                    let remedy = sqlstate::remedy(state.code()).unwrap_or("correct the DB_* variables or the server");
+                    failure::CONNECTION.ending_with(remedy)
+                }
+                None if describe(error).contains("password missing") => failure::NO_PASSWORD.ending(),
+                None => failure::NOT_POSTGRESQL.ending(),
             },
         }
     }
@@ -65,7 +69,7 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
         let detail = db.detail().and_then(|detail| sqlstate::safe_detail(code, detail));
         for part in [detail, db.hint().map(str::to_owned)].into_iter().flatten() {
             text.push_str(": ");
-            text.push_str(&part);
+            text.push_str(&first_line(&part));
         }
         return text;
     }
@@ -75,6 +79,14 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
+    }
+}
+
+/// The first line of a text, with the number of the others. PostgreSQL lists the objects that depend on another one.
+fn first_line(text: &str) -> String {
+    match text.split_once('\n') {
+        None => text.to_owned(),
+        Some((first, rest)) => format!("{first} (and {} more)", rest.lines().count()),
     }
 }
 
@@ -92,13 +104,9 @@ fn io_error(error: &tokio_postgres::Error) -> Option<&io::Error> {
     error.source()?.downcast_ref()
 }
 
-/// The remedy at the end of the message.
-const REMEDY: &str = "let the boot bypass it with BOOT_DB_HOST and BOOT_DB_PORT, or BOOT_DB_CONNECTION_STRING (the \
-                      server keeps its own DB_*), or set the pooler's pool_mode=session";
-
 /// A pooler was detected; nothing was changed.
 #[derive(Debug, thiserror::Error)]
-#[error("a pooler at {target} shares PostgreSQL's connections ({evidence}), so no lock would hold: {REMEDY}")]
+#[error("a pooler at {target} shares PostgreSQL's connections ({evidence}), so no lock would hold; {}", failure::POOLER.ending())]
 pub struct PoolerDetected {
     /// `host:port`.
     pub target: String,

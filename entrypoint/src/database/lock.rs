@@ -13,7 +13,7 @@ use tokio_postgres::Client;
 use super::{Lost, Session};
 use crate::log::Log;
 use crate::witness::{Link, LinkError};
-use contract::LOCK_KEY;
+use contract::{LOCK_KEY, failure};
 
 /// Pause between tries; the longest time that a replica waits for a free lock.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -42,9 +42,9 @@ impl fmt::Display for Holder {
 pub enum LockError {
     /// Another session held the lock until the deadline.
     #[error(
-        "another boot is still working on this database after {} s: {holder}; check that boot's log, or raise \
-         BOOT_LOCK_TIMEOUT",
-        waited.as_secs()
+        "another boot is still working on this database after {} s: {holder}; {}",
+        waited.as_secs(),
+        failure::LOCK.ending()
     )]
     Held {
         /// A description of the holder.

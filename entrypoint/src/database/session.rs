@@ -54,6 +54,8 @@ pub struct Session {
     pub client: Client,
     /// The server's version number, such as `16.6`.
     pub server_version: String,
+    /// The role of the session; another one than DB_USER if the role has the setting `role`.
+    pub role: String,
     /// The reason why Node makes the connection, if it does.
     pub node_reason: Option<String>,
     notices: mpsc::UnboundedReceiver<Notice>,
@@ -71,11 +73,14 @@ impl Session {
         let node_reason = tunnel.as_ref().map(|(_, reason)| explain(reason).0);
         let mut session = Session::drive(client, driven, tunnel.map(|(tunnel, _)| tunnel), node_reason);
         // Without prepared statements, which a pooler may lose before they are used.
-        let sql = format!("{}; show server_version", settings::fix(&config.given_settings));
-        for message in session.client.simple_query(&sql).await? {
+        let who = "select current_setting('server_version'), current_user";
+        for message in session.client.simple_query(&format!("{}; {who}", settings::fix(&config.given_settings))).await?
+        {
+            // The last row is the one of the last statement.
             if let SimpleQueryMessage::Row(row) = message {
                 let version = row.get(0).unwrap_or_default();
                 version.split(' ').next().unwrap_or(version).clone_into(&mut session.server_version);
+                row.get(row.len() - 1).unwrap_or_default().clone_into(&mut session.role);
             }
         }
         Ok(session)
@@ -131,7 +136,7 @@ impl Session {
             };
             end.send_replace(Some(lost));
         });
-        Session { client, server_version: String::new(), node_reason, notices, ended }
+        Session { client, server_version: String::new(), role: String::new(), node_reason, notices, ended }
     }
 
     /// Ends the connection in an orderly way, and its locks with it.

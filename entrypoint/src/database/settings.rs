@@ -4,6 +4,8 @@
 //! timeout for an application's sessions may end a boot. A setting that the operator gives in `PGOPTIONS` or in the
 //! connection string is left alone.
 
+use contract::failure;
+
 /// Fixed settings and their values, as `current_setting` shows them. A server without one is not asked for it.
 const FIXED: [(&str, &str); 26] = [
     // Limits that end a session or a statement.
@@ -78,8 +80,8 @@ fn rows<'a>(settings: impl Iterator<Item = &'a (&'static str, &'static str)>) ->
 pub enum SettingError {
     /// The role may not change the setting back.
     #[error(
-        "{name} is `{present}` for this role or database, the boot needs `{wanted}`, and the role may not set it: let a \
-         superuser run ALTER ROLE … RESET {name} (or ALTER DATABASE … RESET {name}), then start again; nothing was changed"
+        "{name} is `{present}` for this role or database, the boot needs `{wanted}`, and the role may not set it; {}",
+        failure::SETTING.ending_for(name)
     )]
     Unusual {
         /// The setting.
@@ -92,9 +94,9 @@ pub enum SettingError {
     /// New tables would be created where Directus does not look.
     #[error(
         "new tables would be created in {}, by the search_path `{search_path}` of the role or database, but Directus looks \
-         into `public`: set DB_SEARCH_PATH to the schema that it shall use, for example DB_SEARCH_PATH=public; nothing was \
-         changed",
-        schema.as_ref().map_or_else(|| "no schema".to_owned(), |schema| format!("the schema `{schema}`"))
+         into `public`; {}",
+        schema.as_ref().map_or_else(|| "no schema".to_owned(), |schema| format!("the schema `{schema}`")),
+        failure::SEARCH_PATH.ending_for("public")
     )]
     SearchPath {
         /// The first existing schema of the path; `None` if there is none, or the role may not use it.

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{ConnectError, PoolerDetected, Retryability, Session, trace_of_pooler};
+use super::{ConnectError, PoolerDetected, Session, trace_of_pooler};
 use crate::config::DatabaseConfig;
 use crate::log::Log;
+use contract::failure;
+use contract::sqlstate::Retryability;
 
 /// Time limit for one attempt; bounds a frozen server and a black-holed address.
 const ATTEMPT: Duration = Duration::from_secs(5);
@@ -17,14 +19,12 @@ const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Pause between two looks at a read-only server.
 const READ_ONLY_PAUSE: Duration = Duration::from_secs(1);
-/// The remedy for a server that does not answer at all.
-const NO_ANSWER: &str = "check DB_HOST, DB_PORT, the network and that PostgreSQL runs";
 
 /// An error of connecting.
 #[derive(Debug, thiserror::Error)]
 pub enum WaitError {
     /// The server did not answer in time.
-    #[error("no connection to {target} within {} s: {last}; {remedy}", waited.as_secs())]
+    #[error("no connection to {target} within {} s: {last}; {ending}", waited.as_secs())]
     Unreachable {
         /// `host:port`.
         target: String,
@@ -32,24 +32,24 @@ pub enum WaitError {
         waited: Duration,
         /// The error of the last attempt.
         last: String,
-        /// The remedy for that error.
-        remedy: &'static str,
+        /// The state of the database, and the remedy for that error.
+        ending: String,
     },
     /// The server refused the connection.
-    #[error("{target} refuses the connection: {reason}; {remedy}")]
+    #[error("{target} refuses the connection: {reason}; {ending}")]
     Refused {
         /// `host:port`.
         target: String,
         /// The error, see [`ConnectError::describe`].
         reason: String,
-        /// The remedy.
-        remedy: &'static str,
+        /// The state of the database, and the remedy.
+        ending: String,
     },
     /// The server or the role is read-only, and there is work to do.
     #[error(
-        "{target} is read-only ({}): {}, then start again; nothing was changed",
+        "{target} is read-only ({}), and there is work to do; {}",
         if *is_standby { "a standby" } else { "default_transaction_read_only is on for this role or database" },
-        if *is_standby { "connect to the primary with DB_HOST" } else { "let a superuser run ALTER ROLE … RESET default_transaction_read_only" }
+        if *is_standby { failure::STANDBY.ending() } else { failure::READ_ONLY.ending() }
     )]
     ReadOnly {
         /// `host:port`.
@@ -73,7 +73,7 @@ pub async fn wait(config: &DatabaseConfig, deadline: Duration, log: &Log) -> Res
         // The last attempt may exceed the deadline only by `PAUSE`.
         let left = deadline.saturating_sub(began.elapsed()).max(PAUSE);
         let target = config.target.clone();
-        let (reason, remedy) = match timeout(ATTEMPT.min(left), Session::connect(config)).await {
+        let (reason, ending) = match timeout(ATTEMPT.min(left), Session::connect(config)).await {
             Ok(Ok(session)) => return Ok(session),
             Ok(Err(error)) => {
                 if let ConnectError::Postgres(error) = &error
@@ -81,16 +81,18 @@ pub async fn wait(config: &DatabaseConfig, deadline: Duration, log: &Log) -> Res
                 {
                     return Err(PoolerDetected { target, evidence }.into());
                 }
-                let (reason, remedy) = (error.describe(), error.remedy());
+                let (reason, ending) = (error.describe(), error.ending());
                 if error.retryability() == Retryability::Final {
-                    return Err(WaitError::Refused { target, reason, remedy });
+                    return Err(WaitError::Refused { target, reason, ending });
                 }
-                (reason, remedy)
+                (reason, ending)
             }
-            Err(_) => (format!("no answer for {} s", ATTEMPT.min(left).as_secs_f32().ceil()), NO_ANSWER),
+            Err(_) => {
+                (format!("no answer for {} s", ATTEMPT.min(left).as_secs_f32().ceil()), failure::SILENCE.ending())
+            }
         };
         if began.elapsed() >= deadline {
-            return Err(WaitError::Unreachable { target, waited: deadline, last: reason, remedy });
+            return Err(WaitError::Unreachable { target, waited: deadline, last: reason, ending });
         }
         if logged.as_ref().is_none_or(|(before, when)| *before != reason || when.elapsed() >= LOG_INTERVAL) {
             log.note(format!("waiting for {} ({reason}), {} s", config.target, began.elapsed().as_secs()));

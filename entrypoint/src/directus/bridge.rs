@@ -14,8 +14,9 @@ use tokio::time::timeout;
 
 use super::protocol::{Bootstrapped, Change, Failure, Reply, Request, SchemaPlan};
 use super::snapshot::Snapshot;
-use crate::database::sqlstate::Remedy;
 use crate::script;
+use contract::failure;
+use contract::sqlstate::Remedy;
 
 /// The bridge's file in the scripts folder.
 const SCRIPT: &str = "bridge.mjs";
@@ -43,15 +44,15 @@ pub enum BridgeError {
 }
 
 impl BridgeError {
-    /// Returns the remedy for the cause. `by_author` is the one for a snapshot or a migration that is wrong.
+    /// Returns the remedy for the cause, for this role. `by_author` is the one for a snapshot or a migration that is wrong.
     #[must_use]
-    pub fn remedy(&self, by_author: &str) -> Remedy {
+    pub fn remedy(&self, role: &str, by_author: &str) -> Remedy {
         match self {
             BridgeError::Failed(failure) => match &failure.code {
-                Some(code) if code.len() == 5 => Remedy::of(code, &failure.message, by_author),
+                Some(code) if code.len() == 5 => Remedy::of(code, &failure.message, role, by_author),
                 _ => Remedy::author(by_author),
             },
-            _ => Remedy::author("start again; if it happens again, run the previous image"),
+            _ => Remedy::author(failure::NODE.remedy),
         }
     }
 }

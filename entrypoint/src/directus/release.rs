@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use contract::DIRECTUS_MIGRATIONS_SUBDIR;
+use contract::{DIRECTUS_MIGRATIONS_SUBDIR, failure};
 
 /// The image's release of Directus.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Release {
 
 /// The reason why Directus was not found.
 #[derive(Debug, thiserror::Error)]
-#[error("no Directus in {dir}: {reason}; correct BOOT_DIRECTUS_DIR or rebuild the image", dir = dir.display())]
+#[error("no Directus in {dir}: {reason}; {}", failure::NO_DIRECTUS.ending(), dir = dir.display())]
 pub struct NoDirectus {
     /// The expected directory, `BOOT_DIRECTUS_DIR`.
     pub dir: PathBuf,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::migrations::file::hex_sha256;
+use contract::failure;
 
 /// The snapshot file of the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub struct Snapshot {
 
 /// An invalid snapshot file.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path} {reason}; nothing was changed, run the previous image until the snapshot is corrected")]
+#[error("{path} {reason}; {}", failure::SNAPSHOT.ending())]
 pub struct InvalidSnapshot {
     /// The path of the file.
     pub path: String,

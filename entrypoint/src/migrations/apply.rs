@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio_postgres::Client;
 
 use super::MigrationFile;
-use super::failure::{ApplyError, BY_AUTHOR, FileFailure, PartialProgress, SqlRefusal, sql_error};
+use super::failure::{ApplyError, FileFailure, PartialProgress, SqlRefusal, sql_error};
 use super::indexes::{Built, Index, concurrent_index, drop_invalid, invalid};
 use super::ledger::{LedgerRow, record};
 use super::locate_error::marked;
@@ -14,14 +14,15 @@ use super::source_location::SourceLocation;
 use crate::attic::{self, Insertion, Stash};
 use crate::config::DatabaseConfig;
 use crate::database::lock_retry::{BlockerMonitor, LockRetry, milliseconds};
-use crate::database::sqlstate::Remedy;
 use crate::database::{BootLock, Session, VerifyError, describe, settings};
+use crate::listing::Listing;
 use crate::log::Log;
 use crate::quote::literal;
 use crate::witness::loss::count;
 use crate::witness::watch::{MAX_ATTEMPTS, add_suspicions, has_statistics, with_amount};
 use crate::witness::{Announcement, LastCatalog, Link, LinkError, Loss, Outcome, Witness};
-use contract::Phase;
+use contract::sqlstate::Remedy;
+use contract::{Phase, failure};
 
 /// Runs the statements inside the server, so that one message is enough for any number of them. Inside a DO block
 /// PostgreSQL refuses every command that would end the transaction, and each statement sees the effects of earlier ones.
@@ -122,7 +123,9 @@ async fn in_transactions(
             }
             Err(AttemptError::Refused(reason)) => {
                 let (place, kept) = (file.filename.clone(), PartialProgress::Nothing);
-                return Err(ApplyError::Sql { place, reason, kept, remedy: Remedy::author(BY_AUTHOR) }.into());
+                return Err(
+                    ApplyError::Sql { place, reason, kept, remedy: Remedy::author(failure::STATEMENT.remedy) }.into()
+                );
             }
         }
     }
@@ -308,9 +311,10 @@ fn report(lines: LogLines, file: &MigrationFile, log: &Log) {
 }
 
 fn undeclared_loss(file: &MigrationFile, losses: impl IntoIterator<Item = (Loss, Option<u64>)>) -> FileFailure {
-    let losses: Vec<(Loss, Option<u64>)> = losses.into_iter().collect();
+    let mut losses: Vec<(Loss, Option<u64>)> = losses.into_iter().collect();
+    losses.sort_by_key(|(_, amount)| amount.unwrap_or(0) == 0);
     let directives = losses.iter().map(|(loss, _)| loss.directive()).collect::<Vec<_>>().join(", ");
-    let losses = losses.iter().map(|(loss, amount)| with_amount(loss, *amount)).collect();
+    let losses = Listing::new(losses.iter().map(|(loss, amount)| with_amount(loss, *amount)).collect());
     FileFailure::Named(ApplyError::Destroys { filename: file.filename.clone(), losses, directives })
 }
 
@@ -366,7 +370,7 @@ async fn each_statement(
                 place: format!("{}:{line}:{column}", file.filename),
                 reason: format!("{name} is INVALID: another session's attempt to build it failed or is still running"),
                 kept: PartialProgress::after(file, file.statements.len()),
-                remedy: Remedy::author(BY_AUTHOR),
+                remedy: Remedy::author(failure::STATEMENT.remedy),
             }));
         }
     }

@@ -8,9 +8,11 @@ use super::MigrationFile;
 use super::locate_error::{PgErrorContext, locate_error};
 use super::source_location::SourceLocation;
 use crate::database::lock_retry::{Blocked, is_lock_failure};
-use crate::database::sqlstate::{Remedy, without_values};
 use crate::database::{Session, VerifyError, describe};
+use crate::listing::Listing;
 use crate::log::Log;
+use contract::failure::{self, DatabaseState};
+use contract::sqlstate::{Remedy, without_values};
 
 /// The part of a failed file that stays applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +41,7 @@ impl PartialProgress {
 impl fmt::Display for PartialProgress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PartialProgress::Nothing => f.write_str("the file was rolled back"),
+            PartialProgress::Nothing => f.write_str(DatabaseState::FileRolledBack.words()),
             PartialProgress::Statements { done: 0, .. } => f.write_str("none of its statements was applied"),
             PartialProgress::Statements { done, of, line } => write!(
                 f,
@@ -49,9 +51,6 @@ impl fmt::Display for PartialProgress {
         }
     }
 }
-
-/// The remedy for a file that is wrong.
-pub(super) const BY_AUTHOR: &str = "correct the file and build a new image";
 
 /// An error of applying a migration.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +68,7 @@ pub enum ApplyError {
         remedy: Remedy,
     },
     /// Another session did not release a lock.
-    #[error("{filename}: {blocked}; {kept}: end that session or raise MIGRATION_LOCK_TIMEOUT, then start again")]
+    #[error("{filename}: {blocked}; {kept}: {}", failure::FILE_BLOCKED.remedy)]
     Blocked {
         /// The file.
         filename: String,
@@ -80,20 +79,19 @@ pub enum ApplyError {
     },
     /// The file destroys data without declaring it.
     #[error(
-        "{filename} would destroy {}; it was rolled back: correct the file, or declare it in the file's first lines with \
-         `-- destroys: {directives}`, and build a new image",
-        losses.join("; ")
+        "{filename} would destroy {losses}; {}",
+        failure::FILE_DESTROYS.ending_for(directives)
     )]
     Destroys {
         /// The file.
         filename: String,
         /// The losses, each with its amount.
-        losses: Vec<String>,
+        losses: Listing,
         /// The value of the directive that declares them.
         directives: String,
     },
     /// The boot lock was no longer held right before COMMIT.
-    #[error("{error}; {filename} was rolled back: start again, the boot goes on where it stopped")]
+    #[error("{filename}: {error}; {}", failure::LOCK_LOST.ending())]
     LockLost {
         /// The file.
         filename: String,
@@ -185,10 +183,10 @@ pub(super) fn sql_error(session: &Session, file: &MigrationFile, refusal: SqlRef
         }
         None => filename,
     };
-    let mut reason = describe(&error);
+    let code = db.code().code();
     // 2D000: a procedure commits.
-    if matches!(db.code().code(), "25001" | "2D000") && sent.is_none() {
-        reason.push_str("; move it into a file with the directive `-- no-transaction`, where it runs on its own");
-    }
-    ApplyError::Sql { place, reason, kept, remedy: Remedy::of(db.code().code(), db.message(), BY_AUTHOR) }
+    let is_about_transaction = matches!(code, "25001" | "2D000") && sent.is_none();
+    let by_author = if is_about_transaction { failure::TRANSACTION_BLOCK } else { failure::STATEMENT }.remedy;
+    let remedy = Remedy::of(code, db.message(), &session.role, by_author);
+    ApplyError::Sql { place, reason: describe(&error), kept, remedy }
 }

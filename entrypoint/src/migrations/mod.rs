@@ -25,6 +25,7 @@ mod track_counts;
 
 use std::path::Path;
 
+use crate::listing::Listing;
 use contract::{POST_SCHEMA_SUBDIR, Phase};
 
 pub use accept::Acceptance;
@@ -47,6 +48,12 @@ pub struct InvalidMigrations(pub Vec<String>);
 impl InvalidMigrations {
     fn one(problem: String) -> InvalidMigrations {
         InvalidMigrations(vec![problem])
+    }
+
+    /// The problems for the last line of the log.
+    #[must_use]
+    pub fn listing(&self) -> Listing {
+        Listing::new(self.0.clone())
     }
 }
 

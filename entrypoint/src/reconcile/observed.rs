@@ -20,6 +20,7 @@ use crate::log::Log;
 use crate::migrations::{self, LEDGER_STAMPS, Ledger, MigrationSet, Plan, extension};
 use crate::reconcile::{HistoryEntry, HistoryPosition, snapshot_history};
 use contract::Phase;
+use contract::failure::{self, Failure};
 
 /// Facts about an up-to-date database that the log reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,12 +141,11 @@ impl ObservedState {
                 format!("; the newest boot here was of image {} with Directus {}", row.image, row.directus)
             });
             let reason = format!(
-                "the database has migrations of Directus that this image with Directus {} lacks: {}{newest}: start that \
-                 image or a newer one; nothing was changed",
+                "the database has migrations of Directus that this image with Directus {} lacks: {}{newest}",
                 directus.version,
                 newer.join(", "),
             );
-            return Err(Refusal::too_old(Phase::Bootstrap, reason));
+            return Err(Refusal::too_old(Phase::Bootstrap, reason, &failure::NEWER_DIRECTUS));
         }
 
         let db_init = self.plan_files(Phase::DbInit, desired, files)?;
@@ -163,10 +163,10 @@ impl ObservedState {
         if let (HistoryPosition::New, Some(name)) = (position, db_init.newer.iter().chain(&post_schema.newer).next()) {
             let reason = format!(
                 "the database has {name} of a newer image, which this image lacks, while this image's snapshot {} was \
-                 never applied here: the two come from different branches, merge them",
+                 never applied here: the two come from different branches",
                 snapshot.short_digest(),
             );
-            return Err(Refusal::too_old(Phase::Schema, reason));
+            return Err(Refusal::too_old(Phase::Schema, reason, &failure::OTHER_BRANCH));
         }
         let schema = match (config.schema_mode, position) {
             (SchemaMode::Skip, _) => Schema::Skip,
@@ -193,11 +193,10 @@ impl ObservedState {
         match breaking {
             Some(row) => {
                 let reason = format!(
-                    "{} was applied by {}, is not in this image, and breaks older images; start that image, or a newer \
-                     one",
+                    "{} was applied by {}, is not in this image, and breaks older images",
                     row.filename, row.image,
                 );
-                Err(Refusal::too_old(phase, reason))
+                Err(Refusal::too_old(phase, reason, &failure::NEWER_FILE))
             }
             None => Ok(plan),
         }
@@ -292,8 +291,8 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    fn too_old(phase: Phase, reason: String) -> Refusal {
-        Refusal { phase, error: BootError::ImageTooOld(reason) }
+    fn too_old(phase: Phase, reason: String, failure: &'static Failure) -> Refusal {
+        Refusal { phase, error: BootError::ImageTooOld { reason, failure } }
     }
 
     /// Switches the log to the phase of the refusal, and returns the error.

@@ -125,10 +125,14 @@ impl fmt::Display for Loss {
     }
 }
 
-/// `1 row`, `12 values`.
+/// `no rows`, `1 row`, `12 values`.
 #[must_use]
 pub fn count(number: u64, unit: &str) -> String {
-    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+    match number {
+        0 => format!("no {unit}s"),
+        1 => format!("1 {unit}"),
+        number => format!("{number} {unit}s"),
+    }
 }
 
 #[cfg(test)]

@@ -216,12 +216,20 @@ fn first_number(rows: &[Vec<Option<String>>]) -> u64 {
     rows.first().and_then(|row| row.first()?.as_deref()?.parse().ok()).unwrap_or(0)
 }
 
-/// Returns the amount of a loss, counted after the rollback, for the message; an estimate if counting takes too long,
-/// and `None` for a loss without data.
+/// The amount of a loss, counted after the rollback, for the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AffectedRows {
+    /// Rows or values.
+    pub number: u64,
+    /// `12 rows`, `no values`, `about 3000000 rows`.
+    pub words: String,
+}
+
+/// Counts the data of a loss; an estimate if counting takes too long, and `None` for a loss without data.
 ///
 /// # Errors
 /// Fails if a query does.
-pub async fn count_affected_rows(link: &mut Link<'_>, loss: &Loss) -> Result<Option<String>, LinkError> {
+pub async fn count_affected_rows(link: &mut Link<'_>, loss: &Loss) -> Result<Option<AffectedRows>, LinkError> {
     let Some(table) = loss.table().filter(|_| loss.may_concern_data()) else { return Ok(None) };
     let counted = match loss {
         Loss::Column(_, column) | Loss::Retyped { column, .. } => identifier(column),
@@ -232,14 +240,18 @@ pub async fn count_affected_rows(link: &mut Link<'_>, loss: &Loss) -> Result<Opt
     let result = link.rows(&format!("select count({counted}) from {}", table.quoted())).await;
     link.rows("rollback").await?;
     match result {
-        Ok(rows) => Ok(Some(super::loss::count(first_number(&rows), loss.unit()))),
+        Ok(rows) => {
+            let number = first_number(&rows);
+            Ok(Some(AffectedRows { number, words: super::loss::count(number, loss.unit()) }))
+        }
         // Counting took too long, or the table is locked.
         Err(error) if matches!(error.code(), Some("57014" | "55P03")) => {
             let estimate = format!(
                 "select greatest(reltuples, 0)::bigint from pg_catalog.pg_class where oid = to_regclass({})",
                 literal(&table.quoted())
             );
-            Ok(Some(format!("about {} rows", link.number(&estimate).await?)))
+            let number = link.number(&estimate).await?;
+            Ok(Some(AffectedRows { number, words: format!("about {number} rows") }))
         }
         Err(error) if error.code() == Some("42P01") || error.code() == Some("42703") => Ok(None),
         Err(error) => Err(error),

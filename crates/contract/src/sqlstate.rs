@@ -26,25 +26,30 @@ pub enum Party {
 }
 
 /// The entry of a code or of a class.
-struct CodeEntry {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SqlState {
     /// Five characters, or the two of a class.
-    code: &'static str,
+    pub code: &'static str,
     /// The class of the error when a connection is made.
-    connecting: Retryability,
-    fault: Party,
+    pub connecting: Retryability,
+    /// The party that can remove the cause.
+    pub fault: Party,
     /// For the operator: the variable, the command or the setting.
-    remedy: &'static str,
+    pub remedy: &'static str,
 }
 
-const fn entry(code: &'static str, connecting: Retryability, fault: Party, remedy: &'static str) -> CodeEntry {
-    CodeEntry { code, connecting, fault, remedy }
+const fn entry(code: &'static str, connecting: Retryability, fault: Party, remedy: &'static str) -> SqlState {
+    SqlState { code, connecting, fault, remedy }
 }
+
+/// The code of a missing privilege.
+pub const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 use Party::{Data, Role, Server, Statement};
 use Retryability::{Final, Transient};
 
 /// Codes before their classes.
-const TABLE: &[CodeEntry] = &[
+pub const SQLSTATES: &[SqlState] = &[
     entry("08", Transient, Server, "check the network and that PostgreSQL runs"),
     entry("0A", Final, Statement, "use a form that this version of PostgreSQL supports"),
     entry(
@@ -67,7 +72,7 @@ const TABLE: &[CodeEntry] = &[
     entry("28", Final, Role, "the role may not log in from here: correct DB_USER, the server's pg_hba.conf, or DB_SSL"),
     entry("3D000", Final, Role, "create the database or correct DB_DATABASE"),
     entry("40", Transient, Server, "start again: another session was in the way"),
-    entry("42501", Final, Role, "grant the role the privilege that the message names"),
+    entry(INSUFFICIENT_PRIVILEGE, Final, Role, "grant the role the privilege that the message names"),
     entry("53100", Final, Server, "free disk space on the database server, then start again"),
     entry("53200", Final, Server, "give the database server more memory, then start again"),
     entry("53300", Transient, Server, "raise max_connections or the role's CONNECTION LIMIT, or end idle sessions"),
@@ -90,16 +95,19 @@ const TABLE: &[CodeEntry] = &[
     entry("57P03", Transient, Server, "wait until the server has started"),
     entry("57P05", Final, Server, "raise idle_session_timeout for the role, then start again"),
     entry("57", Transient, Server, "start again once the server runs"),
+    entry("58P01", Final, Server, "install the file that the message names on the database server, then start again"),
     entry("58", Transient, Server, "look at the database server's disk and log"),
     entry("F0", Final, Server, "correct the server's configuration files"),
+    entry("P0001", Final, Data, "remove the cause that the message names, then start again"),
+    entry("P0004", Final, Data, "remove the cause that the message names, then start again"),
     entry("XX001", Final, Server, "restore the database: a table is damaged"),
     entry("XX002", Final, Server, "rebuild the damaged index with REINDEX"),
     entry("XX", Final, Server, "look at the database server's log"),
 ];
 
-fn find(code: &str) -> Option<&'static CodeEntry> {
-    let exact = TABLE.iter().find(|entry| entry.code == code);
-    exact.or_else(|| TABLE.iter().find(|entry| entry.code.len() == 2 && code.starts_with(entry.code)))
+fn find(code: &str) -> Option<&'static SqlState> {
+    let exact = SQLSTATES.iter().find(|entry| entry.code == code);
+    exact.or_else(|| SQLSTATES.iter().find(|entry| entry.code.len() == 2 && code.starts_with(entry.code)))
 }
 
 /// Returns the class of an error when a connection is made.
@@ -129,16 +137,20 @@ pub struct Remedy {
 }
 
 impl Remedy {
-    /// The remedy for an error. `by_author` is the one for a statement that is wrong.
+    /// The remedy for an error that PostgreSQL reported to a role. `by_author` is the one for a statement that is wrong.
     #[must_use]
-    pub fn of(code: &str, message: &str, by_author: &str) -> Remedy {
+    pub fn of(code: &str, message: &str, role: &str, by_author: &str) -> Remedy {
+        if let Some(extension) = missing_extension(message) {
+            let text = format!("install the extension {extension} on the database server, then start again");
+            return Remedy { party: Party::Server, text };
+        }
         let party = fault(code);
         let remedy = remedy(code).unwrap_or_default();
         let text = match party {
             Party::Statement if remedy.is_empty() => by_author.to_owned(),
             Party::Statement => format!("{remedy}; {by_author}"),
             Party::Data => format!("{remedy}; if the rows are right, {by_author}"),
-            Party::Role => grant(message).unwrap_or_else(|| remedy.to_owned()),
+            Party::Role => grant(message, role).unwrap_or_else(|| remedy.to_owned()),
             Party::Server => remedy.to_owned(),
         };
         Remedy { party, text }
@@ -157,25 +169,56 @@ impl std::fmt::Display for Remedy {
     }
 }
 
-/// Returns the statement that gives the role a missing privilege, by PostgreSQL's English message; `None` for another
-/// language or object.
-fn grant(message: &str) -> Option<String> {
-    const GRANTS: [(&str, &str); 9] = [
-        ("permission denied for database ", "GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {} TO the boot's role"),
-        ("permission denied for schema ", "GRANT USAGE, CREATE ON SCHEMA {} TO the boot's role"),
-        ("permission denied for table ", "GRANT ALL ON TABLE {} TO the boot's role"),
-        ("permission denied for view ", "GRANT ALL ON TABLE {} TO the boot's role"),
-        ("permission denied for sequence ", "GRANT ALL ON SEQUENCE {} TO the boot's role"),
-        ("must be owner of table ", "ALTER TABLE {} OWNER TO the boot's role"),
-        ("must be owner of view ", "ALTER VIEW {} OWNER TO the boot's role"),
-        ("permission denied to create extension ", "CREATE EXTENSION {} in this database"),
-        ("must be owner of schema ", "ALTER SCHEMA {} OWNER TO the boot's role"),
-    ];
+/// Returns the extension whose files the server lacks. PostgreSQL reports this as 0A000 or 58P01, by its English message.
+fn missing_extension(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("extension \"")?;
+    rest.split_once("\" is not available").map(|(name, _)| name)
+}
+
+/// PostgreSQL's English words for a missing privilege, and the statement that gives it: `{object}` and `{role}` are
+/// quoted already where they need it. From `aclcheck_error` of PostgreSQL 18's `aclchk.c` and the callers of 42501.
+const GRANTS: [(&str, &str); 24] = [
+    ("permission denied for database ", "GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {object} TO {role}"),
+    ("permission denied for schema ", "GRANT USAGE, CREATE ON SCHEMA {object} TO {role}"),
+    ("permission denied for table ", "GRANT ALL ON TABLE {object} TO {role}"),
+    ("permission denied for relation ", "GRANT ALL ON TABLE {object} TO {role}"),
+    ("permission denied for view ", "GRANT ALL ON TABLE {object} TO {role}"),
+    ("permission denied for materialized view ", "GRANT ALL ON TABLE {object} TO {role}"),
+    ("permission denied for sequence ", "GRANT ALL ON SEQUENCE {object} TO {role}"),
+    ("permission denied for function ", "GRANT EXECUTE ON ROUTINE {object} TO {role}"),
+    ("permission denied for procedure ", "GRANT EXECUTE ON ROUTINE {object} TO {role}"),
+    ("permission denied for type ", "GRANT USAGE ON TYPE {object} TO {role}"),
+    ("permission denied for language ", "GRANT USAGE ON LANGUAGE {object} TO {role}"),
+    ("permission denied for tablespace ", "GRANT CREATE ON TABLESPACE {object} TO {role}"),
+    ("permission denied for foreign server ", "GRANT USAGE ON FOREIGN SERVER {object} TO {role}"),
+    ("permission denied to create extension ", "CREATE EXTENSION {object} in this database"),
+    ("permission denied to set parameter ", "GRANT SET ON PARAMETER {object} TO {role}"),
+    ("permission denied to create role", "ALTER ROLE {role} CREATEROLE"),
+    ("permission denied to create database", "ALTER ROLE {role} CREATEDB"),
+    ("must be owner of table ", "ALTER TABLE {object} OWNER TO {role}"),
+    ("must be owner of view ", "ALTER VIEW {object} OWNER TO {role}"),
+    ("must be owner of sequence ", "ALTER SEQUENCE {object} OWNER TO {role}"),
+    ("must be owner of function ", "ALTER ROUTINE {object} OWNER TO {role}"),
+    ("must be owner of type ", "ALTER TYPE {object} OWNER TO {role}"),
+    ("must be owner of schema ", "ALTER SCHEMA {object} OWNER TO {role}"),
+    ("must be owner of extension ", "the statement as the owner of the extension {object}"),
+];
+
+/// Returns the remedy for a missing privilege; `None` for a message in another language or about another object.
+fn grant(message: &str, role: &str) -> Option<String> {
     GRANTS.iter().find_map(|(words, statement)| {
         let (_, object) = message.split_once(words)?;
-        let statement = statement.replace("{}", object.split(':').next().unwrap_or(object));
+        let statement =
+            statement.replace("{object}", object.split(':').next().unwrap_or(object)).replace("{role}", &quoted(role));
         Some(format!("let the owner or a superuser run {statement}, then start again"))
     })
+}
+
+/// Quotes a name as a SQL identifier if it needs quotes.
+fn quoted(name: &str) -> String {
+    let is_plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if is_plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
 /// Classes whose DETAIL or message can contain the content of a row: cardinality, data and integrity errors, a view's
@@ -221,11 +264,18 @@ mod tests {
     const MET: &[(&str, Retryability, Party)] = &[
         ("08006", Transient, Server),
         ("0A000", Final, Statement),
+        ("22012", Final, Data),
         ("22P02", Final, Data),
         ("22P05", Final, Server),
+        ("23001", Final, Data),
+        ("23502", Final, Data),
+        ("23503", Final, Data),
         ("23505", Final, Data),
+        ("23514", Final, Data),
+        ("23P01", Final, Data),
         ("25006", Transient, Server),
         ("25P03", Final, Server),
+        ("25P04", Final, Server),
         ("28000", Final, Role),
         ("28P01", Final, Role),
         ("2BP01", Final, Statement),
@@ -252,9 +302,13 @@ mod tests {
         ("57P05", Final, Server),
         ("58030", Transient, Server),
         ("F0000", Final, Server),
-        ("P0001", Final, Statement),
+        ("54000", Final, Statement),
+        ("58P01", Final, Server),
+        ("P0001", Final, Data),
+        ("P0004", Final, Data),
         ("XX000", Final, Server),
         ("XX001", Final, Server),
+        ("XX002", Final, Server),
     ];
 
     #[test]
@@ -262,6 +316,21 @@ mod tests {
         for (code, connecting, party) in MET {
             assert_eq!((retryability(code), fault(code)), (*connecting, *party), "{code}");
         }
+    }
+
+    #[test]
+    fn every_row_of_the_table_is_met() {
+        for row in SQLSTATES {
+            let is_met = MET.iter().any(|(code, ..)| find(code) == Some(row));
+            assert!(is_met, "{}", row.code);
+        }
+    }
+
+    #[test]
+    fn a_missing_extension_is_the_fault_of_the_server() {
+        let remedy = Remedy::of("0A000", "extension \"postgis\" is not available", "boot", "correct the file");
+        assert_eq!(remedy.party, Server);
+        assert_eq!(remedy.to_string(), "install the extension postgis on the database server, then start again");
     }
 
     #[test]
@@ -273,10 +342,10 @@ mod tests {
 
     #[test]
     fn codes_come_before_their_classes() {
-        for (index, entry) in TABLE.iter().enumerate() {
-            let is_twice = TABLE[..index].iter().any(|before| before.code == entry.code);
+        for (index, entry) in SQLSTATES.iter().enumerate() {
+            let is_twice = SQLSTATES[..index].iter().any(|before| before.code == entry.code);
             let is_hidden =
-                TABLE[..index].iter().any(|before| entry.code.len() == 5 && entry.code.starts_with(before.code));
+                SQLSTATES[..index].iter().any(|before| entry.code.len() == 5 && entry.code.starts_with(before.code));
             assert!(!is_twice && !is_hidden, "{}", entry.code);
         }
     }
@@ -284,12 +353,12 @@ mod tests {
     #[test]
     fn a_missing_privilege_is_granted_by_name() {
         for (message, words) in [
-            ("permission denied for database trm", "run GRANT CONNECT, CREATE, TEMPORARY ON DATABASE trm TO"),
-            ("changing laps: must be owner of table laps", "run ALTER TABLE laps OWNER TO"),
+            ("permission denied for database trm", "run GRANT CONNECT, CREATE, TEMPORARY ON DATABASE trm TO \"Boot\","),
+            ("changing laps: must be owner of table laps", "run ALTER TABLE laps OWNER TO \"Boot\", then start again"),
             ("permission denied to create extension \"postgis\": Must be", "run CREATE EXTENSION \"postgis\" in"),
             ("keine Berechtigung", "grant the role the privilege that the message names"),
         ] {
-            let remedy = Remedy::of("42501", message, "").to_string();
+            let remedy = Remedy::of("42501", message, "Boot", "").to_string();
             assert!(remedy.contains(words), "{remedy}");
         }
     }
@@ -301,7 +370,7 @@ mod tests {
             ("23505", "remove the duplicate rows, then start again; if the rows are right, correct the file"),
             ("53100", "free disk space on the database server, then start again"),
         ] {
-            assert_eq!(Remedy::of(code, "", "correct the file").to_string(), words);
+            assert_eq!(Remedy::of(code, "", "boot", "correct the file").to_string(), words);
         }
     }
 

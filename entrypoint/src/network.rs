@@ -1,0 +1,91 @@
+//! Addresses and TCP connections, with time limits that hold whatever the network does.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+/// Time for one of several addresses. The last one has all the time that is left.
+const ADDRESS: Duration = Duration::from_secs(1);
+
+/// The addresses of a host, in the system's order. A name server that does not answer delays nothing but this: the
+/// system's look-up cannot be interrupted, so it has a thread of its own that may be left behind.
+pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let (send, found) = oneshot::channel();
+    let host = host.to_owned();
+    std::thread::spawn(move || {
+        let addresses = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
+        // The attempt may be over already.
+        drop(send.send(addresses));
+    });
+    found.await.unwrap_or_else(|_| Err(io::Error::other("the look-up ended without an answer")))
+}
+
+/// The first address that TCP connects to, as Node chooses it. The first error is reported: the others are often only
+/// the lack of IPv6.
+pub async fn dial(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut first = None;
+    for (index, address) in addresses.iter().enumerate() {
+        let attempt = TcpStream::connect(address);
+        let connected = if index + 1 < addresses.len() {
+            timeout(ADDRESS, attempt).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        } else {
+            attempt.await
+        };
+        match connected {
+            Ok(stream) => {
+                keep_alive(&stream)?;
+                return Ok(stream);
+            }
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    Err(first.unwrap_or_else(|| io::Error::other("the host name has no address")))
+}
+
+/// A cut network is noticed in about five seconds instead of never.
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(2)).with_interval(Duration::from_secs(1));
+    socket.set_tcp_keepalive(&keepalive.with_retries(3))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(Duration::from_secs(5)))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_dead_first_address_does_not_hide_a_live_second_one() {
+        let live = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let dead = TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("bound");
+        let stream = dial(&[dead, live.local_addr().expect("bound")]).await.expect("the second one");
+        assert_eq!(stream.peer_addr().ok(), live.local_addr().ok());
+    }
+
+    #[tokio::test]
+    async fn the_first_address_names_the_reason() {
+        let dead = TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("bound");
+        let unroutable = "[::ffff:0:0]:1".parse().expect("an address");
+        let error = dial(&[dead, unroutable]).await.expect_err("both are dead");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[tokio::test]
+    async fn addresses_need_no_name_server() {
+        assert_eq!(resolve("::1", 5432).await.expect("an address"), ["[::1]:5432".parse().expect("an address")]);
+        assert!(resolve("no-such-host.invalid", 1).await.is_err());
+    }
+}
