@@ -11,6 +11,7 @@ use crate::directus::snapshot::InvalidSnapshot;
 use crate::directus::{BridgeError, NoDirectus};
 use crate::listing::Listing;
 use crate::migrations::{ApplyError, InvalidMigrations};
+use crate::redis::RedisError;
 use crate::signals::ShutdownSignal;
 use crate::witness::LinkError;
 use contract::failure::{self, Failure};
@@ -36,6 +37,9 @@ pub enum BootError {
     /// Phase 2: PostgreSQL is not reachable, or refuses the connection.
     #[error("{0}")]
     Wait(#[from] WaitError),
+    /// Phase 2: Redis, which the variables name, cannot be used.
+    #[error("{0}")]
+    Redis(#[from] RedisError),
     /// Phase 3: another boot holds the lock.
     #[error("{0}")]
     Lock(#[from] LockError),
@@ -159,6 +163,7 @@ impl BootError {
             BootError::Snapshot(_) => ExitCode::SnapshotInvalid,
             BootError::Wait(WaitError::Unreachable { .. }) => ExitCode::DatabaseUnreachable,
             BootError::Privilege { .. } => ExitCode::DatabaseRefused,
+            BootError::Redis(_) => ExitCode::ServiceUnreachable,
             BootError::Wait(WaitError::PoolerDetected(_)) | BootError::PoolerDetected(_) => ExitCode::DatabasePooled,
             BootError::Wait(WaitError::Refused { .. } | WaitError::ReadOnly { .. }) | BootError::Setting(_) => {
                 ExitCode::DatabaseRefused
@@ -217,7 +222,8 @@ impl BootError {
                 None => return self,
             },
             BootError::Bootstrap(BridgeError::Failed(failed)) | BootError::Schema(BridgeError::Failed(failed)) => {
-                let failure = if matches!(self, BootError::Schema(_)) { failure::SCHEMA } else { failure::BOOTSTRAP };
+                let failure =
+                    if matches!(self, BootError::Schema(_)) { failure::SCHEMA } else { failure::BOOTSTRAP };
                 (failed.code.as_deref().unwrap_or_default(), failed.message.as_str(), failed.to_string(), failure)
             }
             _ => return self,

@@ -19,6 +19,7 @@ pub mod migrations;
 pub mod network;
 pub mod quote;
 pub mod reconcile;
+pub mod redis;
 pub mod report;
 mod script;
 pub mod secret;

@@ -72,6 +72,14 @@ pub const VARIABLES: &[Variable] = &[
     ),
     Variable::directus("ADMIN_PASSWORD", "–", "The password of the first administrator.").secret(),
     Variable::directus("PORT", "8055", "The port that the server listens on and `healthcheck` queries."),
+    Variable::directus(
+        "REDIS",
+        "–",
+        "The URL of Redis. Where Directus uses one, the boot waits for it; `REDIS_HOST`, `REDIS_PORT`, `REDIS_PATH` and \
+         `REDIS_USERNAME` are read too.",
+    )
+    .secret(),
+    Variable::directus("REDIS_PASSWORD", "–", "The password of Redis.").secret(),
     Variable::directus("LOG_STYLE", "pretty", "`raw`: one JSON object per line."),
     Variable::directus(
         "LOG_HTTP_IGNORE_PATHS",
@@ -87,7 +95,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable::boot(
         "BOOT_DATABASE_TIMEOUT",
         "60",
-        "Seconds to wait for an answer of PostgreSQL, before and during the boot.",
+        "Seconds to wait for an answer of PostgreSQL, before and during the boot, and of Redis.",
     ),
     Variable::boot("BOOT_LOCK_TIMEOUT", "600", "Seconds to wait for another boot of the same database."),
     Variable::boot("BOOT_DIRECTUS_TIMEOUT", "600", "Seconds that bootstrap and schema may take together."),

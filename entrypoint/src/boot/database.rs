@@ -8,6 +8,7 @@ use super::config::DesiredState;
 use crate::database::{self, Lost, PoolerDetected, Session};
 use crate::error::{BootError, ConnectionLoss};
 use crate::log::Log;
+use crate::redis;
 use contract::Phase;
 
 /// The time to wait after a failure for the loss of the connection, which may be the cause of the failure.
@@ -27,6 +28,16 @@ pub async fn connect(desired: &DesiredState, log: &Log) -> Result<Session, BootE
     };
     log.done(format!("PostgreSQL {} at {}{tls}", session.server_version, config.database.target));
     Ok(session)
+}
+
+/// Waits until Redis answers, if the variables name one.
+pub(super) async fn require_redis(desired: &DesiredState, log: &Log) -> Result<(), BootError> {
+    let config = &desired.config;
+    if let Some(redis) = &config.redis {
+        redis::wait(redis, config.timeouts.database, log).await?;
+        log.note(format!("Redis at {} answers", redis.address));
+    }
+    Ok(())
 }
 
 /// Replaces an error by its root cause if that is a pooler, a lost connection or a missing privilege.

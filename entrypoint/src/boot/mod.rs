@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use self::bootstrap::warn_without_administrator;
-use self::database::CAUSE_TIMEOUT;
+use self::database::{CAUSE_TIMEOUT, require_redis};
 use self::locked::Boot;
 use self::node::Node;
 use crate::config::Config;
@@ -42,6 +42,7 @@ pub(crate) use self::schema::with_affected_rows;
 pub async fn boot(desired: &DesiredState, log: &Log) -> Result<(), BootError> {
     let config = &desired.config;
     let mut session = connect(desired, log).await?;
+    require_redis(desired, log).await?;
     let result = tokio::select! {
         result = phases(desired, &mut session, log) => result,
         lost = postgres::watchdog(&config.database, config.timeouts.database) => Err(BootError::Lost(lost)),

@@ -182,7 +182,7 @@ fn hex_digit(bytes: &[u8], at: usize) -> Option<u32> {
     char::from(*bytes.get(at)?).to_digit(16)
 }
 
-fn decode(text: &str) -> Result<String, String> {
+pub(super) fn decode(text: &str) -> Result<String, String> {
     decode_except(text, &[])
 }
 

@@ -6,6 +6,7 @@ mod connection_string;
 mod database;
 mod env;
 mod problems;
+mod redis;
 mod secrets;
 mod tls;
 mod unknown;
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub use database::{DatabaseConfig, Variables};
 pub use env::Env;
 pub use problems::Problems;
+pub use redis::{RedisAddress, RedisConfig};
 pub use secrets::redactor;
 
 use crate::database::lock_retry::LockRetry;
@@ -38,6 +40,8 @@ const DEFAULTS: [(&str, &str); 3] = [
 pub struct Config {
     /// The connection to PostgreSQL.
     pub database: DatabaseConfig,
+    /// The Redis that Directus uses, if any.
+    pub redis: Option<RedisConfig>,
     /// The paths of the image's parts.
     pub paths: Paths,
     /// The time limits of the phases.
@@ -107,7 +111,7 @@ impl SchemaMode {
 /// The time limits of the phases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// The limit until PostgreSQL answers a query.
+    /// The limit until PostgreSQL answers a query, and the one until Redis answers.
     pub database: Duration,
     /// The limit until the boot lock is acquired.
     pub lock: Duration,
@@ -128,6 +132,7 @@ impl Config {
         }
         let warnings = unknown::unknown_names(env, &mut problems);
         let database = DatabaseConfig::from_env(env, &mut problems);
+        let redis = RedisConfig::from_env(env, &mut problems);
         if env.get("SECRET", &mut problems).is_none() && !problems.mention("SECRET") {
             problems.add("SECRET is not set: give a long random text, the same for all replicas");
         }
@@ -174,6 +179,7 @@ impl Config {
         match database {
             Some(database) if problems.is_empty() => Ok(Config {
                 database,
+                redis,
                 paths,
                 timeouts,
                 lock_retry,
