@@ -49,6 +49,15 @@ pub enum BootError {
     /// Phase 3: the role's settings do not allow a boot.
     #[error("{0}")]
     Setting(SettingError),
+    /// Phase 3: the boot's own tables belong to another project.
+    #[error(
+        "the database belongs to the Directus in the schema `{schema}`, and this one uses another schema; {}",
+        failure::OTHER_PROJECT.ending_for(schema)
+    )]
+    OtherProject {
+        /// The PostgreSQL schema of that Directus.
+        schema: String,
+    },
     /// Phases 4 and 7: a SQL file failed.
     #[error("{0}")]
     Apply(#[from] ApplyError),
@@ -163,6 +172,7 @@ impl BootError {
             BootError::Snapshot(_) => ExitCode::SnapshotInvalid,
             BootError::Wait(WaitError::Unreachable { .. }) => ExitCode::DatabaseUnreachable,
             BootError::Privilege { .. } => ExitCode::DatabaseRefused,
+            BootError::OtherProject { .. } => failure::OTHER_PROJECT.exit,
             BootError::Redis(_) => ExitCode::ServiceUnreachable,
             BootError::Wait(WaitError::PoolerDetected(_)) | BootError::PoolerDetected(_) => ExitCode::DatabasePooled,
             BootError::Wait(WaitError::Refused { .. } | WaitError::ReadOnly { .. }) | BootError::Setting(_) => {

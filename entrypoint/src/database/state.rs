@@ -28,11 +28,12 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
     // Checked first, because `if not exists` raises a NOTICE at every boot and needs the CREATE privilege.
     let row = client
         .query_one(
-            "select count(*) = 4 from pg_catalog.pg_attribute
+            "select count(*) = 5 from pg_catalog.pg_attribute
              where (attrelid, attname) in ((to_regclass('boot.migrations'), 'breaks_older_images'),
                                            (to_regclass('boot.attic'), 'purged_at'),
                                            (to_regclass('boot.snapshots'), 'fingerprint'),
-                                           (to_regclass('boot.snapshots'), 'ledger'))",
+                                           (to_regclass('boot.snapshots'), 'ledger'),
+                                           (to_regclass('boot.snapshots'), 'schema_name'))",
             &[],
         )
         .await?;
@@ -67,6 +68,7 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
                  directus_version text        not null,
                  fingerprint      text,
                  ledger           text,
+                 schema_name      text,
                  applied_at       timestamptz not null default now(),
                  image            text        not null
              );
@@ -87,6 +89,7 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
              alter table boot.migrations add column if not exists breaks_older_images boolean not null default false;
              alter table boot.snapshots add column if not exists fingerprint text;
              alter table boot.snapshots add column if not exists ledger text;
+             alter table boot.snapshots add column if not exists schema_name text;
              commit;",
         )
         .await
@@ -116,8 +119,8 @@ pub async fn ledger_as_json(client: &Client) -> Result<Value, tokio_postgres::Er
 pub async fn snapshot_history(client: &Client) -> Result<Vec<HistoryEntry>, tokio_postgres::Error> {
     let rows = client
         .query(
-            // Tables of older boots lack the column `fingerprint`.
-            "select digest, directus_version, to_jsonb(s) ->> 'fingerprint', image,
+            // Tables of older boots lack these two columns.
+            "select digest, directus_version, to_jsonb(s) ->> 'fingerprint', to_jsonb(s) ->> 'schema_name', image,
                     to_char(applied_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')
              from boot.snapshots s order by id",
             &[],
@@ -129,10 +132,30 @@ pub async fn snapshot_history(client: &Client) -> Result<Vec<HistoryEntry>, toki
             digest: row.get(0),
             directus: row.get(1),
             fingerprint: row.get(2),
-            image: row.get(3),
-            applied_at: row.get(4),
+            schema: row.get(3),
+            image: row.get(4),
+            applied_at: row.get(5),
         })
         .collect())
+}
+
+/// Returns the PostgreSQL schema of the Directus that this history belongs to, if it is not the one of this session: two
+/// projects cannot share a ledger. A history of older boots does not have the schema; then another Directus in the
+/// database is the one, if there is none in this schema.
+///
+/// # Errors
+/// The driver's.
+pub async fn schema_of_other_project(
+    client: &Client,
+    newest: &HistoryEntry,
+) -> Result<Option<String>, tokio_postgres::Error> {
+    let query = "select nspname::text from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = relnamespace
+                 where relname = 'directus_collections' and relkind in ('r', 'p')
+                   and nspname is distinct from current_schema()
+                   and case when $1::text is null then to_regclass('directus_collections') is null else nspname = $1 end
+                 order by 1 limit 1";
+    let rows = client.query_typed(query, &[(&newest.schema, Type::TEXT)]).await?;
+    Ok(rows.first().map(|row| row.get(0)))
 }
 
 /// Returns true if this snapshot was applied at any time.
@@ -156,8 +179,8 @@ pub async fn record_snapshot(
 ) -> Result<(), tokio_postgres::Error> {
     client
         .execute(
-            "insert into boot.snapshots (digest, directus_version, image)
-             select $1, $2, $3
+            "insert into boot.snapshots (digest, directus_version, image, schema_name)
+             select $1, $2, $3, current_schema()
              where $1 is distinct from (select digest from boot.snapshots order by id desc limit 1)",
             &[&digest, &directus_version, &image],
         )
@@ -177,7 +200,7 @@ pub async fn record_in_sync(
     manifest: &Manifest,
 ) -> Result<(), tokio_postgres::Error> {
     let statement = format!(
-        "update boot.snapshots set directus_version = $1, fingerprint = $2,
+        "update boot.snapshots set directus_version = $1, fingerprint = $2, schema_name = current_schema(),
              ledger = case when {} is not distinct from $3::text and {} is not distinct from $4::text
                            then {LEDGER_STAMPS} || ' ' || $5 end
          where id = (select max(id) from boot.snapshots)",

@@ -98,6 +98,8 @@ pub struct ObservedState {
     pub ledger: Ledger,
     /// The applied snapshots, the newest last.
     pub history: Vec<HistoryEntry>,
+    /// The PostgreSQL schema of another project, to which the history and the ledger belong.
+    pub other_project: Option<String>,
     /// True if there is an active administrator; `None` if Directus is not installed, or older than 11.
     pub administrator: Option<bool>,
     /// The schema's fingerprint; `None` if Directus is not installed.
@@ -114,6 +116,9 @@ impl ObservedState {
             ObservedState { ledger: Ledger::read(client, migrations).await?, ..ObservedState::default() };
         if state::exists(client).await? {
             observed.history = state::snapshot_history(client).await?;
+            if let Some(newest) = observed.history.last() {
+                observed.other_project = state::schema_of_other_project(client, newest).await?;
+            }
         }
         if installation::is_installed(client).await? {
             observed.directus = Some(installed_versions(client).await?);
@@ -134,6 +139,9 @@ impl ObservedState {
     pub fn plan<'a>(&self, desired: &DesiredState, files: &'a MigrationSet) -> Result<BootPlan<'a>, Refusal> {
         let DesiredState { config, snapshot, directus, .. } = desired;
 
+        if let Some(schema) = &self.other_project {
+            return Err(Refusal { phase: Phase::Lock, error: BootError::OtherProject { schema: schema.clone() } });
+        }
         let applied = self.directus.as_deref().unwrap_or_default();
         let newer = directus.newer(applied);
         if !newer.is_empty() {

@@ -15,6 +15,9 @@ pub struct HistoryEntry {
     /// The schema's fingerprint after the last boot that verified it; `None` if that boot failed before recording one.
     #[serde(skip)]
     pub fingerprint: Option<String>,
+    /// The PostgreSQL schema of its tables; `None` if an older boot applied it.
+    #[serde(skip)]
+    pub schema: Option<String>,
     /// UTC, to the second, in PostgreSQL's format.
     pub applied_at: String,
     /// The image that applied it.
@@ -65,6 +68,7 @@ mod tests {
         HistoryEntry {
             digest: digest.to_owned(),
             directus: "11".to_owned(),
+            schema: None,
             fingerprint: None,
             applied_at: "2026-01-01 00:00:00".to_owned(),
             image: "1@a".to_owned(),
