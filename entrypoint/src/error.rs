@@ -232,8 +232,7 @@ impl BootError {
                 None => return self,
             },
             BootError::Bootstrap(BridgeError::Failed(failed)) | BootError::Schema(BridgeError::Failed(failed)) => {
-                let failure =
-                    if matches!(self, BootError::Schema(_)) { failure::SCHEMA } else { failure::BOOTSTRAP };
+                let failure = if matches!(self, BootError::Schema(_)) { failure::SCHEMA } else { failure::BOOTSTRAP };
                 (failed.code.as_deref().unwrap_or_default(), failed.message.as_str(), failed.to_string(), failure)
             }
             _ => return self,

@@ -53,6 +53,10 @@ fn invalid_files() -> Vec<BadFile> {
         bytes("a NUL byte", b"select '\0';\n"),
         bytes("COMMIT", b"create table a (id int);\ncommit;\ncreate table b (id int);\n"),
         bytes("BEGIN without a transaction", b"-- no-transaction\nbegin;\nvacuum laps;\n"),
+        bytes(
+            "statements that cannot run in a transaction",
+            b"select 1;\ncreate index concurrently a on laps (id);\nvacuum;\ncreate database d;\n",
+        ),
         bytes("COPY FROM STDIN, as pg_dump writes it", b"copy laps (id) from stdin;\n1\n2's\n\\.\nselect 1;\n"),
         bytes("COPY TO STDOUT", b"copy laps to stdout;\n"),
         bytes("a psql command", b"\\connect other\nselect 'select 1' \\gexec\n"),
@@ -195,7 +199,6 @@ fn failing_files() -> Vec<BadFile> {
             "a missing privilege",
             "create role unprivileged;\nset role unprivileged;\ncreate table theirs (id int);\n",
         ),
-        sql("a statement that cannot run in a transaction", "select 1;\ncreate index concurrently a on laps (id);\n"),
         BadFile {
             title: "a failure without a transaction",
             setup: "create table t (id int)",

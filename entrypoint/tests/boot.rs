@@ -212,7 +212,7 @@ async fn destructive_plan_is_refused_until_its_digest_allows_it() {
     let change = json!({"entity": "collection", "collection": "laps", "diff": [{"kind": "D"}]});
     let replies = json!({"plan": {"type": "plan", "directus": "0", "changes": [change]}});
     let ended = image.run_with(&database, &replies);
-    ended.assert_failed("schema", ExitCode::SchemaRefused, &["delete collection laps", "the plan was not applied"]);
+    ended.assert_failed("schema", ExitCode::SchemaRefused, &["delete collection laps", "the step was rolled back"]);
     let (_, digest) = ended.last.message.rsplit_once('=').expect("the remedy names the digest");
 
     let mut boot = image.boot(database.url());
@@ -229,7 +229,7 @@ async fn directus_waits_for_locks_as_files_do() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     image.needs_bootstrap();
     let failure = json!({"type": "error", "message": "canceling statement due to lock timeout", "code": "55P03"});
-    let words = ["no lock within 1 s, 2 times", "the transaction was rolled back", "end that session"];
+    let words = ["no lock within 1 s, 2 times", "the step was rolled back", "end that session"];
     let mut boot = image.boot(database.url());
     boot.env("MIGRATION_LOCK_TIMEOUT", "1").env("MIGRATION_LOCK_TRIES", "2");
     let bootstrap = run(boot.env("BRIDGE_REPLIES", json!({"bootstrap": failure}).to_string()));

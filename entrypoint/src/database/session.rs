@@ -74,7 +74,8 @@ impl Session {
         let mut session = Session::drive(client, driven, tunnel.map(|(tunnel, _)| tunnel), node_reason);
         // Without prepared statements, which a pooler may lose before they are used.
         let who = "select current_setting('server_version'), current_user";
-        for message in session.client.simple_query(&format!("{}; {who}", settings::fix(&config.given_settings))).await? {
+        for message in session.client.simple_query(&format!("{}; {who}", settings::fix(&config.given_settings))).await?
+        {
             // The last row is the one of the last statement.
             if let SimpleQueryMessage::Row(row) = message {
                 let version = row.get(0).unwrap_or_default();

@@ -123,7 +123,9 @@ async fn in_transactions(
             }
             Err(AttemptError::Refused(reason)) => {
                 let (place, kept) = (file.filename.clone(), PartialProgress::Nothing);
-                return Err(ApplyError::Sql { place, reason, kept, remedy: Remedy::author(failure::STATEMENT.remedy) }.into());
+                return Err(
+                    ApplyError::Sql { place, reason, kept, remedy: Remedy::author(failure::STATEMENT.remedy) }.into()
+                );
             }
         }
     }

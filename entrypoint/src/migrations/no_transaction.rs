@@ -67,6 +67,40 @@ pub(super) fn refuse(statement: &str) -> Option<(usize, String)> {
     Some((0, problem))
 }
 
+/// Returns the problem of a statement that PostgreSQL refuses inside a transaction, for a file without the directive
+/// (`PreventInTransactionBlock` in PostgreSQL's sources). A CALL of a procedure that commits is found when it runs.
+pub(super) fn required_by(statement: &str) -> Option<String> {
+    let tokens = first_tokens(statement);
+    let tokens: &[&str] = &tokens.iter().map(String::as_str).collect::<Vec<_>>();
+    let is_refused = match tokens {
+        ["VACUUM", ..] | ["ALTER", "SYSTEM", ..] | ["DISCARD", "ALL", ..] | ["CLUSTER"] => true,
+        ["CREATE" | "DROP", "DATABASE" | "TABLESPACE", ..]
+        | ["CREATE" | "DROP", "INDEX", "CONCURRENTLY", ..]
+        | ["CREATE", "UNIQUE", "INDEX", "CONCURRENTLY", ..] => true,
+        ["REINDEX", rest @ ..] => {
+            rest.iter().any(|word| matches!(*word, "CONCURRENTLY" | "DATABASE" | "SYSTEM" | "SCHEMA"))
+        }
+        ["ALTER", "TABLE", rest @ ..] => detaches_without_lock(rest) && rest.last() == Some(&"CONCURRENTLY"),
+        ["ALTER", "DATABASE", ..] => tokens.windows(2).any(|two| two == ["SET", "TABLESPACE"]),
+        _ => false,
+    };
+    if !is_refused {
+        return None;
+    }
+    // Of statements that are not allowed there either, the other rule has the remedy.
+    Some(refuse(statement).map_or_else(
+        || {
+            let concurrently = if tokens.contains(&"CONCURRENTLY") { " CONCURRENTLY" } else { "" };
+            let name = name(tokens);
+            format!(
+                "{name}{concurrently} cannot run inside a transaction: move it into a file with the directive \
+                 `-- no-transaction`"
+            )
+        },
+        |(_, problem)| problem,
+    ))
+}
+
 /// A `DO` may commit, and then it cannot be rolled back.
 fn refuse_do(statement: &str) -> Option<(usize, String)> {
     let Some(block) = DoBlock::of(statement).filter(|block| block.is_plain) else {
@@ -147,6 +181,39 @@ fn name(tokens: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn statements_that_postgresql_refuses_in_a_transaction_need_the_directive() {
+        for sql in [
+            "create index concurrently a on b (c)",
+            "drop index concurrently a",
+            "reindex (verbose) table concurrently a",
+            "reindex schema public",
+            "vacuum (full) a",
+            "cluster",
+            "alter system set work_mem = 1",
+            "alter table a detach partition b concurrently",
+            "create database d",
+            "drop tablespace t",
+            "alter database d set tablespace t",
+            "discard all",
+        ] {
+            assert!(required_by(sql).is_some(), "{sql}");
+        }
+        for sql in [
+            "create index a on concurrently (c)",
+            "reindex table a",
+            "cluster a using b",
+            "analyze",
+            "alter table a detach partition b finalize",
+            "alter type mood add value 'glad'",
+            "refresh materialized view concurrently a",
+            "alter database d set search_path to a",
+            "call p()",
+        ] {
+            assert_eq!(required_by(sql), None, "{sql}");
+        }
+    }
 
     #[test]
     fn statements_that_need_the_directive_are_allowed() {

@@ -61,6 +61,9 @@ fn statement_problem(statement: &str, no_transaction: bool) -> Option<(usize, St
     if no_transaction {
         return no_transaction::refuse(statement);
     }
+    if let Some(problem) = no_transaction::required_by(statement) {
+        return Some((0, problem));
+    }
     if let Some((at, command)) = DoBlock::of(statement).and_then(|block| block.find_transaction_end()) {
         let problem = format!(
             "{command} in a DO block: each file is one transaction, which the boot begins and ends: remove it, or move the \
