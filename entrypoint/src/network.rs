@@ -1,4 +1,4 @@
-//! Addresses and TCP connections, with time limits that hold whatever the network does.
+//! Addresses and TCP connections, with time limits that hold on networks that do not answer.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
@@ -59,6 +59,24 @@ fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(Duration::from_secs(5)))?;
     Ok(())
+}
+
+/// Describes an error of a connection in words that need no knowledge of the system's.
+#[must_use]
+pub fn describe(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
+            "the connection was closed".to_owned()
+        }
+        // The driver's words for bytes that are not a message of PostgreSQL, or not all of one.
+        io::ErrorKind::Other | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
+            if error.raw_os_error().is_none() =>
+        {
+            format!("the server does not answer as PostgreSQL does: {error}")
+        }
+        _ => error.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use contract::failure;
 
 /// Fixed settings and their values, as `current_setting` shows them. A server without one is not asked for it.
-const FIXED: [(&str, &str); 26] = [
+const FIXED: [(&str, &str); 30] = [
     // Limits that end a session or a statement.
     ("idle_in_transaction_session_timeout", "0"),
     ("idle_session_timeout", "0"),
@@ -38,6 +38,12 @@ const FIXED: [(&str, &str); 26] = [
     ("exit_on_error", "off"),
     // A killed boot holds its lock until its statement ends; the server notices within this time. Not before version 14.
     ("client_connection_check_interval", "500ms"),
+    // The same for a boot whose packets vanish: by the system's defaults, PostgreSQL would keep its session, and the lock,
+    // for two hours.
+    ("tcp_keepalives_idle", "5"),
+    ("tcp_keepalives_interval", "2"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "10000"),
 ];
 
 /// The same for settings that only a superuser may change. A role that has another value cannot boot.

@@ -275,12 +275,18 @@ impl Image {
             .args(subcommand)
             .env("DB_CLIENT", "pg")
             .env("DB_CONNECTION_STRING", database_url)
-            .env("SECRET", "hunter2-secret")
+            .env("SECRET", "hunter2-secret");
+        self.set_paths(&mut command);
+        command
+    }
+
+    /// Sets the variables with the paths of this image.
+    pub(crate) fn set_paths(&self, command: &mut Command) {
+        command
             .env("BOOT_DB_INIT_DIR", self.path("db-init"))
             .env("BOOT_SNAPSHOT_FILE", self.path("schema.yaml"))
             .env("BOOT_SCRIPTS_DIR", self.path("scripts"))
             .env("BOOT_DIRECTUS_DIR", self.path("directus"));
-        command
     }
 }
 

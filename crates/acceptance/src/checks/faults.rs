@@ -48,6 +48,12 @@ pub(crate) const CHECKS: &[Check] = &[
         run: |test| Box::pin(frozen(test)),
     },
     Check {
+        name: "silent-network",
+        promise: "A name server that never answers delays no boot, and a boot whose packets vanish ends and blocks no other.",
+        needs: Need::Nothing,
+        run: |test| Box::pin(silent_network(test)),
+    },
+    Check {
         name: "late-database",
         promise: "A boot that starts before its database waits for it, logs that, and then completes.",
         needs: Need::Nothing,
@@ -167,6 +173,57 @@ async fn freeze(
     server.unpause().await?;
     database.answers().await?;
     Ok((ended?, took))
+}
+
+/// An address that is reserved for documentation (RFC 5737), where nothing answers.
+const NO_NAME_SERVER: &str = "192.0.2.53";
+/// Time limit for a boot to end after its packets vanish, and for PostgreSQL to end its sessions.
+const VANISHED: Duration = Duration::from_secs(15);
+
+async fn silent_network(test: &mut TestContext) -> anyhow::Result<()> {
+    let nowhere = TestDatabase::not_started("db.example.com");
+    let spec = test.boot("no-name-server", &nowhere).command(["boot"]);
+    let spec = spec.with(|spec| spec.name_server = Some(NO_NAME_SERVER)).variable("BOOT_DATABASE_TIMEOUT", "3");
+    let boot = spec.clone().start(&test.suite, None).await?;
+    test.keep(boot.clone());
+    let began = Instant::now();
+    let ended = boot.ended(PATIENCE).await?;
+    let took = began.elapsed();
+    test.line(ended.last_line());
+    ended.expect_failure(Phase::Database, ExitCode::DatabaseUnreachable, &["within 3 s", "nothing was changed"])?;
+    ensure!(took < Duration::from_secs(3) + SLACK, "the boot ended after {}, not 3 s", ui::seconds(took));
+    test.figure("no name server: start to exit, BOOT_DATABASE_TIMEOUT=3", ui::seconds(took));
+    let boot = spec.variable("BOOT_DATABASE_TIMEOUT", "600").start(&test.suite, None).await?;
+    test.keep(boot.clone());
+    boot.wait_for_text("1/8 config").await?;
+    let took = boot.stop().await?;
+    let code = boot.ended(PATIENCE).await?.code;
+    ensure!(code == i64::from(ExitCode::Terminated.code()), "exit code {code} after SIGTERM");
+    ensure!(took < SLACK, "SIGTERM took {} while a name is resolved", ui::seconds(took));
+    test.figure("no name server: SIGTERM to exit", ui::seconds(took));
+
+    let undisturbed = test.undisturbed_state().await?;
+    let database = test.empty_database("vanished").await?;
+    let (folder, file) = slow_file(Phase::DbInit);
+    let spec = test.boot("vanished", &database).file(&format!("{folder}/{file}"), SLOW_FILE).command(["boot"]);
+    let boot = test.start(spec).await?;
+    boot.wait_until(&database, IN_SLOW_FILE).await?;
+    let network = test.network().await?;
+    let began = Instant::now();
+    test.suite.engine.disconnect_network(&boot.id, &network).await?;
+    let ended = boot.ended(VANISHED).await?;
+    test.figure("packets vanish in db-init: exit code", ended.code.to_string());
+    test.figure("packets vanish in db-init: to exit", ui::seconds(began.elapsed()));
+    test.line(ended.last_line());
+    let words = ["the connection to PostgreSQL was lost", "start again"];
+    ended.expect_failure(Phase::DbInit, ExitCode::DatabaseLost, &words)?;
+    // PostgreSQL gets no message that the boot is gone; until it notices, its session holds the lock.
+    let began = Instant::now();
+    let ended = test.run(test.boot("after-it", &database).command(["boot"])).await?;
+    ended.expect_success("the next boot")?;
+    test.figure("packets vanish in db-init: the next boot", ui::seconds(began.elapsed()));
+    ensure!(began.elapsed() < VANISHED * 2, "the next boot waited {} for the lock", ui::seconds(began.elapsed()));
+    EndState::of(&database).await?.ensure_same_as(&undisturbed)
 }
 
 /// Starts the boot before the name of its database resolves.

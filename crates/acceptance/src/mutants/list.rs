@@ -405,6 +405,20 @@ pub(super) const MUTANTS: &[Mutant] = &[
         expect: "the last line does not contain `within 3 s`",
     },
     Mutant {
+        check: "silent-network",
+        how: "PostgreSQL never looks for a client that vanished",
+        change: Binary(
+            r#"export PGOPTIONS="$PGOPTIONS -c tcp_keepalives_idle=7200 -c tcp_user_timeout=0 -c client_connection_check_interval=0" BOOT_LOCK_TIMEOUT=20; exec "$real" "$@""#,
+        ),
+        expect: "another boot is still working on this database after 20 s",
+    },
+    Mutant {
+        check: "silent-network",
+        how: "the deadline is ignored",
+        change: Binary(r#"BOOT_DATABASE_TIMEOUT=7 exec "$real" "$@""#),
+        expect: "the last line does not contain `within 3 s`",
+    },
+    Mutant {
         check: "late-database",
         how: "the boot gives up after one second",
         change: Binary(r#"BOOT_DATABASE_TIMEOUT=1 exec "$real" "$@""#),

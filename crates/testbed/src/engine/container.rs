@@ -44,6 +44,8 @@ pub struct ContainerSpec {
     pub health_interval: Option<Duration>,
     /// The network to join and the container's name in it, instead of the engine's default network.
     pub network: Option<(String, String)>,
+    /// The address of the name server, instead of the engine's choice; for the default network.
+    pub name_server: Option<&'static str>,
     /// True to run as in production: read-only root file system, no capabilities, no new privileges.
     pub hardened: bool,
     /// `UID:GID` instead of the image's user.
@@ -333,6 +335,7 @@ fn body(session: &EngineSession, spec: ContainerSpec) -> ContainerCreateBody {
         host_config: Some(HostConfig {
             port_bindings: bindings,
             tmpfs: Some(spec.tmpfs.into_iter().map(|(path, options)| (path.to_owned(), options.to_owned())).collect()),
+            dns: spec.name_server.map(|address| vec![address.to_owned()]),
             network_mode: spec.network.map(|(network, _)| network),
             readonly_rootfs: Some(spec.hardened),
             cap_drop: spec.hardened.then(|| vec!["ALL".to_owned()]),
