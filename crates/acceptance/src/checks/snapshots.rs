@@ -26,7 +26,63 @@ pub(crate) const CHECKS: &[Check] = &[
         needs: Need::Nothing,
         run: |test| Box::pin(sound_snapshots(test)),
     },
+    Check {
+        name: "adopted-table",
+        promise: "A table that SQL created and that was then managed in Directus boots on an empty database, with its rows.",
+        needs: Need::Nothing,
+        run: |test| Box::pin(adopted_table(test)),
+    },
 ];
+
+/// A table of every kind that Directus can manage, with rows, and a reference to another one of its kind.
+const BY_SQL: &str = "create table stations (id integer generated always as identity primary key, name varchar(40) unique);
+    create table weather (id uuid primary key default gen_random_uuid(), station integer not null references stations,
+        degrees numeric(4,1) default 0, wet boolean not null default false, seen timestamptz default now(), extra jsonb);
+    create index weather_of_station on weather (station, seen);
+    insert into stations (name) values ('pass'), ('lake');
+    insert into weather (station, degrees) select n % 2 + 1, n from generate_series(1, 5) n;";
+
+/// Manages both tables in Directus on one database, saves the snapshot there, and boots it on an empty one.
+async fn adopted_table(test: &mut TestContext) -> anyhow::Result<()> {
+    let clicked = test.empty_database("clicked").await?;
+    let sample = Sample::new()?.file("002_weather.sql", BY_SQL);
+    let server = test.start(sample.container(test, "clicked", &clicked)).await?;
+    server.serving().await?;
+    let api = server.api().await?;
+    for table in ["stations", "weather"] {
+        api.patch(&format!("/collections/{table}"), json!({ "meta": { "icon": "cloud", "note": "made by SQL" } }))
+            .await?;
+    }
+    let options = json!({ "meta": { "interface": "slider", "options": { "minValue": -40 }, "note": "in Celsius" } });
+    api.patch("/fields/weather/degrees", options).await?;
+    let relation = json!({ "collection": "weather", "field": "station", "related_collection": "stations", "meta": {} });
+    api.post("/relations", relation).await?;
+    let snapshot = api.get("/schema/snapshot").await?;
+    for table in ["stations", "weather"] {
+        let saved = entry(&mut snapshot.clone(), "collections", table, None).clone();
+        ensure!(saved["meta"]["note"] == "made by SQL", "{table} is saved as {saved}");
+    }
+
+    let sample = sample.snapshot(snapshot);
+    let database = test.empty_database("fresh").await?;
+    let first = boot(test, "first", &sample, &database).await?;
+    test.line(first.schema_message());
+    boot(test, "second", &sample, &database).await?.expect(Phase::Schema, "no changes")?;
+    let note = "select note from directus_fields where collection = 'weather' and field = 'degrees'";
+    for (query, expected) in [
+        ("select count(*) from weather join stations on stations.id = station", "5"),
+        ("select count(*) from pg_indexes where indexname = 'weather_of_station'", "1"),
+        ("select count(*) from pg_constraint where conrelid = 'weather'::regclass and contype = 'f'", "1"),
+        (note, "in Celsius"),
+    ] {
+        let found = database.value(query).await?;
+        ensure!(found == expected, "{query} is `{found}`, not `{expected}`");
+    }
+    // The database where it was clicked has nothing to do either.
+    boot(test, "where it was clicked", &sample, &clicked).await?.expect(Phase::Schema, "no changes")?;
+    test.figure("rows of the adopted tables", "7, all kept");
+    Ok(())
+}
 
 /// Edits of the database through the admin UI or SQL, which the next boot reverts.
 const LIVE_EDITS: &[&str] = &[

@@ -252,6 +252,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         change: Binary(r#"unset SCHEMA_APPLY_MODE; exec "$real" "$@""#),
         expect: "skip with an unreadable snapshot ended with 41",
     },
+    Mutant {
+        check: "adopted-table",
+        how: "SQL files are not run",
+        change: Binary(r#"[ "$1" = boot ] && export BOOT_DB_INIT_DIR=/directus/db-init; exec "$real" "$@""#),
+        expect: "is `0`, not `5`",
+    },
     // versions.rs
     Mutant {
         check: "versions",
