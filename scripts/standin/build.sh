@@ -7,6 +7,7 @@
 #   build.sh directus --tag NAME[:TAG]       Directus from npm, in upstream's layout
 #   build.sh postgres --tag NAME[:TAG]       PostgreSQL from the distribution, with upstream's environment variables
 #   build.sh pgbouncer --tag NAME[:TAG]      PgBouncer from the distribution
+#   build.sh redis    --tag NAME[:TAG]       Redis from the distribution
 #   build.sh rust     --tag NAME[:TAG]       this machine's Rust toolchain and a C compiler
 #
 #   --version X.Y.Z   of Directus (required for directus; the others use this machine's or its release's version)
@@ -33,7 +34,7 @@ usage() {
 }
 
 kind=${1:-}
-case $kind in debian | directus | pgbouncer | postgres | rust) shift ;; *) usage ;; esac
+case $kind in debian | directus | pgbouncer | postgres | redis | rust) shift ;; *) usage ;; esac
 
 tag='' version='' stands_for='' force='' labels=()
 while [ $# -gt 0 ]; do
@@ -77,5 +78,6 @@ case $kind in
   directus) build_directus ;;
   pgbouncer) build_pgbouncer ;;
   postgres) build_postgres ;;
+  redis) build_redis ;;
   rust) build_rust ;;
 esac

@@ -255,6 +255,7 @@ build_packaged() {
 
 build_postgres() { build_packaged PostgreSQL; }
 build_pgbouncer() { build_packaged PgBouncer; }
+build_redis() { build_packaged Redis; }
 
 # The toolchain that this machine's cargo uses, without its documentation.
 build_rust() {

@@ -20,6 +20,7 @@ use crate::workspace;
 const REGISTRY_ANSWER: Duration = Duration::from_secs(5);
 /// PgBouncer publishes no image; this one is the most used.
 const POOLER: &str = "edoburu/pgbouncer:v1.23.1-p2";
+const REDIS: &str = "redis:7";
 const STAND_IN_LABEL: &str = "trm.standin";
 const RECIPE_LABEL: &str = "trm.standin.sources";
 
@@ -32,6 +33,8 @@ pub enum BaseKind {
     Postgres,
     /// PgBouncer.
     Pooler,
+    /// Redis.
+    Redis,
     /// A Rust toolchain.
     Rust,
 }
@@ -42,6 +45,7 @@ impl BaseKind {
             BaseKind::Directus => "directus",
             BaseKind::Postgres => "postgres",
             BaseKind::Pooler => "pgbouncer",
+            BaseKind::Redis => "redis",
             BaseKind::Rust => "rust",
         }
     }
@@ -85,6 +89,11 @@ impl BaseImage {
     /// The pooler that the boot's tests connect through.
     pub fn pooler() -> BaseImage {
         BaseImage { kind: BaseKind::Pooler, name: POOLER.to_owned() }
+    }
+
+    /// The Redis of the check of other services.
+    pub fn redis() -> BaseImage {
+        BaseImage { kind: BaseKind::Redis, name: REDIS.to_owned() }
     }
 
     /// Returns the name of its stand-in: the last part of its own name, in a namespace that does not exist in registries.
@@ -144,7 +153,7 @@ impl BaseImage {
         let cmd = Cmd::new("scripts/standin/build.sh").arg(self.kind.recipe()).args(["--tag", &self.stand_in()]);
         let cmd = match self.kind {
             BaseKind::Directus => cmd.args(["--version", self.version()]),
-            BaseKind::Postgres | BaseKind::Pooler | BaseKind::Rust => cmd,
+            BaseKind::Postgres | BaseKind::Pooler | BaseKind::Redis | BaseKind::Rust => cmd,
         };
         Ok(cmd.args(["--for", &self.name]).arg("--label").arg(format!("{RECIPE_LABEL}={}", recipe_digest()?)))
     }

@@ -13,6 +13,7 @@ mod reconcile;
 mod replicas;
 mod search;
 mod secrets;
+mod services;
 mod signals;
 mod snapshots;
 mod stack;
@@ -45,6 +46,7 @@ pub(crate) const ALL: &[&[Check]] = &[
     health::CHECKS,
     signals::CHECKS,
     secrets::CHECKS,
+    services::CHECKS,
     replicas::CHECKS,
     stack::CHECKS,
     browser::CHECKS,

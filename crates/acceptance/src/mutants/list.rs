@@ -520,6 +520,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
         ),
         expect: "it is Healthy, not Unhealthy",
     },
+    // services.rs
+    Mutant {
+        check: "redis",
+        how: "the boot does not wait for Redis",
+        change: Binary(r#"unset REDIS; exec "$real" "$@""#),
+        expect: "the last line does not contain `no connection to Redis",
+    },
     // secrets.rs
     Mutant {
         check: "secrets-from-files",

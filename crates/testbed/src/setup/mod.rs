@@ -61,7 +61,7 @@ pub struct SetupOptions {
 pub async fn run(SetupOptions { install, tests, browser }: SetupOptions) -> anyhow::Result<Vec<SetupOutcome>> {
     let machine = SetupMachine::detect();
     let mut outcomes = Vec::new();
-    let steps = SetupStep::ALL.into_iter().filter(|step| tests || *step != SetupStep::PoolerImage);
+    let steps = SetupStep::ALL.into_iter().filter(|step| tests || !step.is_for_tests());
     for step in steps.chain(browser.then_some(SetupStep::Browser)) {
         let began = Instant::now();
         let outcome = run_step(step, &machine, install).await.with_context(|| format!("setup: {}", step.name()))?;

@@ -26,12 +26,14 @@ pub(super) enum SetupStep {
     DatabaseImage,
     /// The pooler for the boot's tests.
     PoolerImage,
+    /// The Redis for the check of other services.
+    RedisImage,
     /// A Chromium for the check of the admin UI. Not in [`SetupStep::ALL`].
     Browser,
 }
 
 impl SetupStep {
-    pub(super) const ALL: [SetupStep; 8] = [
+    pub(super) const ALL: [SetupStep; 9] = [
         SetupStep::Engine,
         SetupStep::Compose,
         SetupStep::Buildx,
@@ -40,7 +42,13 @@ impl SetupStep {
         SetupStep::DirectusImage,
         SetupStep::DatabaseImage,
         SetupStep::PoolerImage,
+        SetupStep::RedisImage,
     ];
+
+    /// Returns true if only tests need it.
+    pub(super) fn is_for_tests(self) -> bool {
+        matches!(self, SetupStep::PoolerImage | SetupStep::RedisImage)
+    }
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -52,6 +60,7 @@ impl SetupStep {
             SetupStep::DirectusImage => "Directus image",
             SetupStep::DatabaseImage => "database image",
             SetupStep::PoolerImage => "pooler image",
+            SetupStep::RedisImage => "Redis image",
             SetupStep::Browser => "browser",
         }
     }
@@ -66,6 +75,7 @@ impl SetupStep {
             SetupStep::DirectusImage => image(BaseImage::directus()).await,
             SetupStep::DatabaseImage => image(BaseImage::postgres().await).await,
             SetupStep::PoolerImage => image(Ok(BaseImage::pooler())).await,
+            SetupStep::RedisImage => image(Ok(BaseImage::redis())).await,
             SetupStep::Browser => Ok(judge_browser(machine, browser())),
         }
     }
