@@ -14,7 +14,7 @@ use crate::migrations::{ApplyError, InvalidMigrations};
 use crate::redis::RedisError;
 use crate::signals::ShutdownSignal;
 use crate::witness::LinkError;
-use contract::failure::{self, Failure};
+use contract::failure::{self, BootFailure};
 use contract::sqlstate::{self, Party, Remedy};
 use contract::{ExitCode, Phase};
 
@@ -76,7 +76,7 @@ pub enum BootError {
         /// The migration or file that this image lacks, and its origin.
         reason: String,
         /// The entry of the catalog.
-        failure: &'static Failure,
+        failure: &'static BootFailure,
     },
     /// The role lacks a privilege.
     #[error("{error}; {ending}")]
@@ -205,6 +205,15 @@ impl BootError {
             BootError::NoPm2Home(_) => ExitCode::NotExecutable,
             BootError::Shutdown(signal) => signal.exit_code(),
             BootError::System { .. } | BootError::Witness(_) => ExitCode::Internal,
+        }
+    }
+
+    /// The error without the state of the database and the remedy, for an attempt that is repeated.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        match self {
+            BootError::Bootstrap(error) | BootError::Schema(error) => error.to_string(),
+            other => other.to_string(),
         }
     }
 
@@ -366,7 +375,7 @@ fn is_outside(party: Party) -> bool {
 }
 
 /// An error of Directus, with the ending of its entry and the remedy of its cause.
-fn of_directus(error: &BridgeError, failure: &Failure) -> String {
+fn of_directus(error: &BridgeError, failure: &BootFailure) -> String {
     format!("{error}; {}", failure.ending_with(&error.remedy("", failure.remedy).to_string()))
 }
 

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::{RedisAddress, RedisConfig};
 use crate::log::Log;
-use crate::network::{dial, resolve};
+use crate::network::{describe, dial, resolve};
 use contract::failure;
 
 /// Time limit for one attempt.
@@ -47,7 +47,7 @@ pub enum RedisError {
 
 /// The result of one attempt that reached the server.
 #[derive(Debug, PartialEq, Eq)]
-enum Answer {
+enum RedisAnswer {
     Ready,
     /// Loading its data, for example.
     NotReady(String),
@@ -65,10 +65,10 @@ pub async fn wait(config: &RedisConfig, deadline: Duration, log: &Log) -> Result
         let left = deadline.saturating_sub(began.elapsed()).max(PAUSE);
         let target = config.address.clone();
         let reason = match timeout(ATTEMPT.min(left), ask(config)).await {
-            Ok(Ok(Answer::Ready)) => return Ok(()),
-            Ok(Ok(Answer::Refused(reason))) => return Err(RedisError::Refused { target, reason }),
-            Ok(Ok(Answer::NotReady(reason))) => reason,
-            Ok(Err(error)) => error.to_string(),
+            Ok(Ok(RedisAnswer::Ready)) => return Ok(()),
+            Ok(Ok(RedisAnswer::Refused(reason))) => return Err(RedisError::Refused { target, reason }),
+            Ok(Ok(RedisAnswer::NotReady(reason))) => reason,
+            Ok(Err(error)) => describe(&error),
             Err(_) => "no answer".to_owned(),
         };
         if began.elapsed() >= deadline {
@@ -82,19 +82,19 @@ pub async fn wait(config: &RedisConfig, deadline: Duration, log: &Log) -> Result
     }
 }
 
-async fn ask(config: &RedisConfig) -> io::Result<Answer> {
+async fn ask(config: &RedisConfig) -> io::Result<RedisAnswer> {
     match &config.address {
         RedisAddress::Socket(path) => ping(UnixStream::connect(path).await?, config).await,
         RedisAddress::Tcp(host, port) => {
             let stream = dial(&resolve(host, *port).await?).await?;
             // Of an encrypted server, the connection is all that is checked.
-            if config.is_encrypted { Ok(Answer::Ready) } else { ping(stream, config).await }
+            if config.is_encrypted { Ok(RedisAnswer::Ready) } else { ping(stream, config).await }
         }
     }
 }
 
 /// Logs in and sends PING.
-async fn ping(stream: impl AsyncRead + AsyncWrite + Unpin, config: &RedisConfig) -> io::Result<Answer> {
+async fn ping(stream: impl AsyncRead + AsyncWrite + Unpin, config: &RedisConfig) -> io::Result<RedisAnswer> {
     let mut stream = BufReader::new(stream);
     if let Some((user, password)) = &config.credentials {
         let arguments = user.as_deref().into_iter().chain([password.reveal()]);
@@ -102,7 +102,7 @@ async fn ping(stream: impl AsyncRead + AsyncWrite + Unpin, config: &RedisConfig)
         match reply(&mut stream).await?.as_str() {
             // A server without a password, which ioredis accepts.
             error if error.contains("without any password") => {}
-            error if error.starts_with('-') => return Ok(Answer::Refused(error[1..].to_owned())),
+            error if error.starts_with('-') => return Ok(RedisAnswer::Refused(error[1..].to_owned())),
             _ => {}
         }
     }
@@ -125,16 +125,20 @@ async fn reply(stream: &mut BufReader<impl AsyncRead + Unpin>) -> io::Result<Str
 }
 
 /// Judges the reply to PING.
-fn judge(reply: &str) -> Answer {
+fn judge(reply: &str) -> RedisAnswer {
     let Some(error) = reply.strip_prefix('-') else {
         let is_redis = reply.starts_with(['+', '$', '*']);
-        return if is_redis { Answer::Ready } else { Answer::Refused("it does not answer as Redis does".to_owned()) };
+        return if is_redis {
+            RedisAnswer::Ready
+        } else {
+            RedisAnswer::Refused("it does not answer as Redis does".to_owned())
+        };
     };
     match error.split(' ').next().unwrap_or_default() {
-        "NOAUTH" | "WRONGPASS" | "DENIED" => Answer::Refused(error.to_owned()),
-        "LOADING" | "MASTERDOWN" | "BUSY" => Answer::NotReady(error.to_owned()),
+        "NOAUTH" | "WRONGPASS" | "DENIED" => RedisAnswer::Refused(error.to_owned()),
+        "LOADING" | "MASTERDOWN" | "BUSY" => RedisAnswer::NotReady(error.to_owned()),
         // A user that may not PING may be one that Directus can work with.
-        _ => Answer::Ready,
+        _ => RedisAnswer::Ready,
     }
 }
 

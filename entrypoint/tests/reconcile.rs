@@ -210,7 +210,7 @@ async fn directus_older_than_that_of_the_database_is_refused_before_any_change()
     ended.assert_failed(
         "bootstrap",
         ExitCode::ImageTooOld,
-        &["this image with Directus 0 lacks: 20990101A", "start that image or a newer one"],
+        &["this image with Directus 0 lacks: 20990101A", "start an image with the Directus or the custom migrations"],
     );
     let schemas = client.query_one("select count(*) from pg_namespace where nspname = 'boot'", &[]).await;
     assert_eq!(schemas.expect("a catalog").get::<_, i64>(0), 0, "the refused boot created its schema");

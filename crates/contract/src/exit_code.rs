@@ -119,7 +119,9 @@ impl ExitCode {
             ExitCode::DatabasePooled => {
                 "A pooler in transaction mode is between the boot and PostgreSQL, and no lock would hold."
             }
-            ExitCode::ServiceUnreachable => "Redis, which the variables name, did not answer, or refused the credentials.",
+            ExitCode::ServiceUnreachable => {
+                "Redis, which the variables name, did not answer, or refused the credentials."
+            }
             ExitCode::MigrationsInvalid => {
                 "The SQL files contradict the ledger or the rules: edited, missing, duplicate, badly named, empty."
             }

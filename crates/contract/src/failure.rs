@@ -7,7 +7,7 @@ use crate::ExitCode;
 
 /// The state of the database after a failed boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DatabaseState {
+pub enum RemainingState {
     /// The boot had not begun to change anything.
     Unchanged,
     /// The transaction of one SQL file was rolled back.
@@ -24,39 +24,39 @@ pub enum DatabaseState {
     Unrelated,
 }
 
-impl DatabaseState {
+impl RemainingState {
     /// The words in the last line.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
-            DatabaseState::Unchanged => "nothing was changed",
-            DatabaseState::FileRolledBack => "the file was rolled back, earlier files stay applied",
-            DatabaseState::StepRolledBack => "the step was rolled back, earlier steps stay applied",
-            DatabaseState::EarlierApplied => "completed files and steps stay applied",
-            DatabaseState::FilesApplied => "the files stay applied",
-            DatabaseState::Complete => "the database is complete",
-            DatabaseState::Unrelated => "",
+            RemainingState::Unchanged => "nothing was changed",
+            RemainingState::FileRolledBack => "the file was rolled back, earlier files stay applied",
+            RemainingState::StepRolledBack => "the step was rolled back, earlier steps stay applied",
+            RemainingState::EarlierApplied => "completed files and steps stay applied",
+            RemainingState::FilesApplied => "the files stay applied",
+            RemainingState::Complete => "the database is complete",
+            RemainingState::Unrelated => "",
         }
     }
 }
 
 /// An entry of the catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct BootFailure {
     /// The exit code.
     pub exit: ExitCode,
     /// The cause, as a sentence of the reference.
     pub cause: &'static str,
     /// The state of the database.
-    pub state: DatabaseState,
+    pub state: RemainingState,
     /// The remedy in the last line; `{}` is a value of the situation. Empty if the message has a remedy for each of its
     /// parts, or the one of an SQLSTATE.
     pub remedy: &'static str,
 }
 
-impl Failure {
-    const fn new(exit: ExitCode, cause: &'static str, state: DatabaseState, remedy: &'static str) -> Failure {
-        Failure { exit, cause, state, remedy }
+impl BootFailure {
+    const fn new(exit: ExitCode, cause: &'static str, state: RemainingState, remedy: &'static str) -> BootFailure {
+        BootFailure { exit, cause, state, remedy }
     }
 
     /// The second half of the last line: `nothing was changed: set DB_PASSWORD`.
@@ -79,18 +79,18 @@ impl Failure {
     }
 }
 
-use DatabaseState::{Complete, EarlierApplied, FileRolledBack, FilesApplied, StepRolledBack, Unchanged, Unrelated};
+use RemainingState::{Complete, EarlierApplied, FileRolledBack, FilesApplied, StepRolledBack, Unchanged, Unrelated};
 
 /// Defines the entries as constants, and the list of all of them.
 macro_rules! catalog {
     ($($name:ident: $exit:ident, $state:ident, $cause:literal, $remedy:literal;)*) => {
         $(
             #[doc = $cause]
-            pub const $name: Failure = Failure::new(ExitCode::$exit, $cause, $state, $remedy);
+            pub const $name: BootFailure = BootFailure::new(ExitCode::$exit, $cause, $state, $remedy);
         )*
 
         /// All entries, in the order of the phases.
-        pub const FAILURES: &[(&str, Failure)] = &[$((stringify!($name), $name)),*];
+        pub const FAILURES: &[(&str, BootFailure)] = &[$((stringify!($name), $name)),*];
     };
 }
 
@@ -122,7 +122,7 @@ catalog! {
     TLS: DatabaseRefused, Unchanged,
         "The server's certificate, or the encryption it offers, is not acceptable; the line has the remedy of the cause.", "";
     NO_PASSWORD: DatabaseRefused, Unchanged, "The server demands a password.", "set DB_PASSWORD";
-    NOT_POSTGRESQL: DatabaseRefused, Unchanged,
+    NOT_POSTGRESQL: DatabaseUnreachable, Unchanged,
         "The server does not answer as PostgreSQL does.",
         "check that DB_HOST and DB_PORT name a PostgreSQL server";
     CONNECTION: DatabaseRefused, Unchanged,
@@ -183,7 +183,7 @@ catalog! {
         "end that session with SELECT pg_terminate_backend(pid), or raise MIGRATION_LOCK_TIMEOUT, then start again";
     BOOTSTRAP: BootstrapFailed, StepRolledBack,
         "Directus could not install or migrate its tables, or create the administrator.",
-        "see Directus' lines above, and run the previous image until the cause is removed";
+        "run the previous image until the cause is removed; Directus' own lines are above";
     BOOTSTRAP_INCOMPLETE: BootstrapFailed, StepRolledBack,
         "Directus reports success, but a part of its work is missing.",
         "start again; if it fails again, run the previous image and report this line";
@@ -192,10 +192,14 @@ catalog! {
         "run the previous image and report this line to Directus";
     NEWER_DIRECTUS: ImageTooOld, Unchanged,
         "The database has migrations of a newer Directus.",
-        "start that image or a newer one";
+        "start the image with that version@revision (labels org.opencontainers.image.version and .revision), or a newer one";
+    UNKNOWN_MIGRATIONS: ImageTooOld, Unchanged,
+        "The database has migrations of Directus that the image lacks, and no boot with another Directus is recorded.",
+        "start an image with the Directus or the custom migrations that the database has, or restore a backup from before \
+         them";
     NEWER_FILE: ImageTooOld, Unchanged,
         "The database has an SQL file of a newer image that breaks older images.",
-        "start that image or a newer one";
+        "start the image with that version@revision (labels org.opencontainers.image.version and .revision), or a newer one";
     OTHER_BRANCH: ImageTooOld, Unchanged,
         "The database has SQL files that this image lacks, and this image has a snapshot that is new to the database.",
         "merge the two branches and build a new image; run the image that was here last until then";

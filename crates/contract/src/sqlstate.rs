@@ -27,7 +27,7 @@ pub enum Party {
 
 /// The entry of a code or of a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SqlState {
+pub struct SqlStateEntry {
     /// Five characters, or the two of a class.
     pub code: &'static str,
     /// The class of the error when a connection is made.
@@ -38,8 +38,8 @@ pub struct SqlState {
     pub remedy: &'static str,
 }
 
-const fn entry(code: &'static str, connecting: Retryability, fault: Party, remedy: &'static str) -> SqlState {
-    SqlState { code, connecting, fault, remedy }
+const fn entry(code: &'static str, connecting: Retryability, fault: Party, remedy: &'static str) -> SqlStateEntry {
+    SqlStateEntry { code, connecting, fault, remedy }
 }
 
 /// The code of a missing privilege.
@@ -49,7 +49,7 @@ use Party::{Data, Role, Server, Statement};
 use Retryability::{Final, Transient};
 
 /// Codes before their classes.
-pub const SQLSTATES: &[SqlState] = &[
+pub const SQLSTATES: &[SqlStateEntry] = &[
     entry("08", Transient, Server, "check the network and that PostgreSQL runs"),
     entry("0A", Final, Statement, "use a form that this version of PostgreSQL supports"),
     entry(
@@ -105,7 +105,7 @@ pub const SQLSTATES: &[SqlState] = &[
     entry("XX", Final, Server, "look at the database server's log"),
 ];
 
-fn find(code: &str) -> Option<&'static SqlState> {
+fn find(code: &str) -> Option<&'static SqlStateEntry> {
     let exact = SQLSTATES.iter().find(|entry| entry.code == code);
     exact.or_else(|| SQLSTATES.iter().find(|entry| entry.code.len() == 2 && code.starts_with(entry.code)))
 }
@@ -149,7 +149,7 @@ impl Remedy {
         let text = match party {
             Party::Statement if remedy.is_empty() => by_author.to_owned(),
             Party::Statement => format!("{remedy}; {by_author}"),
-            Party::Data => format!("{remedy}; if the rows are right, {by_author}"),
+            Party::Data => format!("{remedy}; or {by_author}"),
             Party::Role => grant(message, role).unwrap_or_else(|| remedy.to_owned()),
             Party::Server => remedy.to_owned(),
         };
@@ -245,8 +245,8 @@ pub fn safe_detail(code: &str, detail: &str) -> Option<String> {
 /// Returns a message without the values that data errors quote: `invalid input syntax for type integer: "…"`.
 #[must_use]
 pub fn without_values(code: &str, message: &str) -> String {
-    // Integrity errors quote names of constraints and tables.
-    if !code.starts_with("22") {
+    // Integrity errors quote names of constraints and tables, and errors of encodings the names of encodings.
+    if !code.starts_with("22") || matches!(code, "22021" | "22P05") {
         return message.to_owned();
     }
     let Some((before, rest)) = message.split_once('"') else { return message.to_owned() };
@@ -367,7 +367,7 @@ mod tests {
     fn remedies_follow_the_party() {
         for (code, words) in [
             ("42P01", "correct the file"),
-            ("23505", "remove the duplicate rows, then start again; if the rows are right, correct the file"),
+            ("23505", "remove the duplicate rows, then start again; or correct the file"),
             ("53100", "free disk space on the database server, then start again"),
         ] {
             assert_eq!(Remedy::of(code, "", "boot", "correct the file").to_string(), words);
@@ -387,6 +387,8 @@ mod tests {
         let message = "invalid input syntax for type integer: \"se\"cret\"";
         assert_eq!(without_values("22P02", message), "invalid input syntax for type integer: \"…\"");
         assert_eq!(without_values("22003", "value \"9\" is out of range"), "value \"…\" is out of range");
+        let message = "character in encoding \"UTF8\" has no equivalent in encoding \"LATIN1\"";
+        assert_eq!(without_values("22P05", message), message);
         assert_eq!(without_values("23505", "constraint \"laps_key\""), "constraint \"laps_key\"");
     }
 }

@@ -75,8 +75,8 @@ pub const VARIABLES: &[Variable] = &[
     Variable::directus(
         "REDIS",
         "–",
-        "The URL of Redis. Where Directus uses one, the boot waits for it; `REDIS_HOST`, `REDIS_PORT`, `REDIS_PATH` and \
-         `REDIS_USERNAME` are read too.",
+        "The URL of Redis, which the boot waits for. `REDIS_HOST`, `REDIS_PORT`, `REDIS_PATH` and `REDIS_USERNAME` are read \
+         too.",
     )
     .secret(),
     Variable::directus("REDIS_PASSWORD", "–", "The password of Redis.").secret(),

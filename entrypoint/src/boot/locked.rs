@@ -52,7 +52,7 @@ impl Boot<'_> {
                 match attempt(bridge).await {
                     Err(error) if error.is_lock_failure() => {
                         bridge.rollback().await.map_err(failed)?;
-                        monitor.pause(&error.to_string()).await?;
+                        monitor.pause(&error.cause()).await?;
                     }
                     result => return result,
                 }

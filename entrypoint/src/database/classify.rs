@@ -7,6 +7,7 @@ use tokio_postgres::error::SqlState;
 
 use super::connect::ConnectError;
 use super::tls;
+use crate::network;
 use contract::failure;
 use contract::sqlstate::{self, Retryability};
 
@@ -33,7 +34,7 @@ impl ConnectError {
     pub fn describe(&self) -> String {
         match self {
             ConnectError::Name(_) | ConnectError::NotEncrypted => self.to_string(),
-            ConnectError::Network(error) => describe_io(error),
+            ConnectError::Network(error) => network::describe(error),
             ConnectError::Tls(error) => tls::explain(error).0,
             ConnectError::Postgres(error) => describe(error),
         }
@@ -69,12 +70,12 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
         let detail = db.detail().and_then(|detail| sqlstate::safe_detail(code, detail));
         for part in [detail, db.hint().map(str::to_owned)].into_iter().flatten() {
             text.push_str(": ");
-            text.push_str(&first_line(&part));
+            text.push_str(first_line(&part).trim_end_matches('.'));
         }
         return text;
     }
     if let Some(io) = io_error(error) {
-        return describe_io(io);
+        return network::describe(io);
     }
     match error.source() {
         Some(source) => format!("{error}: {source}"),
@@ -87,16 +88,6 @@ fn first_line(text: &str) -> String {
     match text.split_once('\n') {
         None => text.to_owned(),
         Some((first, rest)) => format!("{first} (and {} more)", rest.lines().count()),
-    }
-}
-
-fn describe_io(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
-            "the connection was closed".to_owned()
-        }
-        _ => error.to_string(),
     }
 }
 

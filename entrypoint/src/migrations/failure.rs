@@ -11,7 +11,7 @@ use crate::database::lock_retry::{Blocked, is_lock_failure};
 use crate::database::{Session, VerifyError, describe};
 use crate::listing::Listing;
 use crate::log::Log;
-use contract::failure::{self, DatabaseState};
+use contract::failure::{self, RemainingState};
 use contract::sqlstate::{Remedy, without_values};
 
 /// The part of a failed file that stays applied.
@@ -41,7 +41,7 @@ impl PartialProgress {
 impl fmt::Display for PartialProgress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PartialProgress::Nothing => f.write_str(DatabaseState::FileRolledBack.words()),
+            PartialProgress::Nothing => f.write_str(RemainingState::FileRolledBack.words()),
             PartialProgress::Statements { done: 0, .. } => f.write_str("none of its statements was applied"),
             PartialProgress::Statements { done, of, line } => write!(
                 f,

@@ -20,7 +20,7 @@ use crate::log::Log;
 use crate::migrations::{self, LEDGER_STAMPS, Ledger, MigrationSet, Plan, extension};
 use crate::reconcile::{HistoryEntry, HistoryPosition, snapshot_history};
 use contract::Phase;
-use contract::failure::{self, Failure};
+use contract::failure::{self, BootFailure};
 
 /// Facts about an up-to-date database that the log reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,15 +145,20 @@ impl ObservedState {
         let applied = self.directus.as_deref().unwrap_or_default();
         let newer = directus.newer(applied);
         if !newer.is_empty() {
-            let newest = self.history.last().map_or_else(String::new, |row| {
-                format!("; the newest boot here was of image {} with Directus {}", row.image, row.directus)
-            });
-            let reason = format!(
-                "the database has migrations of Directus that this image with Directus {} lacks: {}{newest}",
+            let mut reason = format!(
+                "the database has migrations of Directus that this image with Directus {} lacks: {}",
                 directus.version,
                 newer.join(", "),
             );
-            return Err(Refusal::too_old(Phase::Bootstrap, reason, &failure::NEWER_DIRECTUS));
+            let failure = match self.history.last() {
+                Some(newest) if newest.directus != directus.version => {
+                    let HistoryEntry { image, directus, .. } = newest;
+                    reason += &format!("; the newest boot here was of image {image} with Directus {directus}");
+                    &failure::NEWER_DIRECTUS
+                }
+                _ => &failure::UNKNOWN_MIGRATIONS,
+            };
+            return Err(Refusal::too_old(Phase::Bootstrap, reason, failure));
         }
 
         let db_init = self.plan_files(Phase::DbInit, desired, files)?;
@@ -299,7 +304,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    fn too_old(phase: Phase, reason: String, failure: &'static Failure) -> Refusal {
+    fn too_old(phase: Phase, reason: String, failure: &'static BootFailure) -> Refusal {
         Refusal { phase, error: BootError::ImageTooOld { reason, failure } }
     }
 

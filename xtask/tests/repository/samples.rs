@@ -8,13 +8,18 @@ use crate::{files, read, root};
 const SOURCES: [&str; 4] = ["entrypoint/src", "scripts/image", "crates/contract/src", "db-init"];
 
 /// Sentences of PostgreSQL, of the YAML parser and of an SQL file.
-const FOREIGN: [&str; 6] = [
+const FOREIGN: [&str; 11] = [
+    "The extension must first be installed",
     "bad indentation of a mapping entry",
+    "Could not open extension control file",
     "canceling statement due to lock timeout",
+    "canceling statement due to statement timeout",
     "collections are frozen",
+    "is not permitted to log in",
     "password authentication failed",
     "syntax error at or near",
     "terminating connection due to",
+    "violates foreign key constraint",
 ];
 
 #[test]

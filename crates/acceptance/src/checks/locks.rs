@@ -50,7 +50,7 @@ async fn locked_schema(test: &mut TestContext) -> anyhow::Result<()> {
         longest_read(&database, table, stopped)
     );
     let (ended, longest) = (ended?, longest?);
-    let words = ["no lock within 1 s, 2 times", BLOCKER, "the transaction was rolled back", "end that session"];
+    let words = ["no lock within 1 s, 2 times", BLOCKER, "the step was rolled back", "end that session"];
     ended.expect_failure(Phase::Schema, ExitCode::MigrationBlocked, &words)?;
     test.line(ended.last_line());
     test.figure("longest read during the boot", ui::seconds(longest));

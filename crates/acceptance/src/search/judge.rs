@@ -27,6 +27,8 @@ pub(super) struct BootVerdict {
     pub(super) exit: ExitCode,
     pub(super) phase: Phase,
     pub(super) message: String,
+    /// The notes of the last phase: a refusal with many losses has a line for each.
+    pub(super) notes: Vec<String>,
 }
 
 /// Reads the end of a boot.
@@ -39,7 +41,7 @@ pub(super) fn verdict(ended: &EndedContainer) -> anyhow::Result<BootVerdict> {
     let mut lines = ended.lines.iter().filter_map(|line| LogLine::parse(line));
     if exit == ExitCode::Ok {
         ensure!(!lines.any(|line| matches!(line.event, Event::Failed(_))), "exit code 0, but a phase failed");
-        return Ok(BootVerdict { exit, phase: Phase::PostSchema, message: String::new() });
+        return Ok(BootVerdict { exit, phase: Phase::PostSchema, message: String::new(), notes: Vec::new() });
     }
     let line = lines.next_back().context("the boot logged no line")?;
     ensure!(
@@ -58,7 +60,8 @@ pub(super) fn verdict(ended: &EndedContainer) -> anyhow::Result<BootVerdict> {
             | ExitCode::SchemaDiverged
     );
     ensure!(is_known, "{exit:?} ({}): {}", ended.code, line.message);
-    Ok(BootVerdict { exit, phase: line.phase, message: line.message })
+    let notes = lines.filter(|note| note.phase == line.phase && note.event == Event::Note).map(|note| note.message);
+    Ok(BootVerdict { exit, phase: line.phase, notes: notes.collect(), message: line.message })
 }
 
 impl Judge<'_> {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use contract::failure::RemainingState;
 use serde_json::Value;
 
 use super::case::{List, SearchCase, SearchEdit, name_of};
@@ -60,13 +61,12 @@ impl Permits {
         self.touched.insert((entry.to_owned(), key.to_owned()));
     }
 
-    /// Parses the refusal of a boot, and returns the number of recognised items. Example:
-    /// `this would delete collection laps (12 rows); narrow field laps.speed: …; nothing of …`.
-    pub(super) fn announce(&mut self, message: &str) -> usize {
-        let list = message.split("; the plan was not").next().unwrap_or(message);
-        let list = list.split("; everything was rolled back").next().unwrap_or(list);
+    /// Parses the last line of a refusal and the lines before it, and returns the number of recognised items. Example:
+    /// `this would delete collection laps (12 rows); narrow field laps.speed: …; the step was rolled back, …`.
+    pub(super) fn announce(&mut self, message: &str, notes: &[String]) -> usize {
+        let (list, _) = message.split_once(RemainingState::StepRolledBack.words()).unwrap_or((message, ""));
         let mut recognised = 0;
-        for item in list.split("; ") {
+        for item in list.split("; ").chain(notes.iter().map(String::as_str)) {
             let item = item.trim_start_matches("this would ");
             let item = item.rsplit_once("announced: ").map_or(item, |(_, item)| item);
             let mut words = item.split_whitespace();

@@ -277,7 +277,7 @@ fn accept(
         message.split_once("SCHEMA_ALLOW_DESTRUCTIVE=").map(|(_, rest)| rest.split_whitespace().next().unwrap_or(""));
     let digest = digest.with_context(|| format!("the refusal offers no digest: {message}"))?.to_owned();
     ensure!(offered.insert(digest.clone()), "the boot refuses the digest that it offered: {message}");
-    ensure!(permits.announce(message) > 0, "the refusal names no loss: {message}");
+    ensure!(permits.announce(message, &verdict.notes) > 0, "the refusal names no loss: {message}");
     let snapshot = snapshot.get("data").unwrap_or(snapshot);
     let contradictions = permits.contradictions(snapshot, state);
     ensure!(contradictions.is_empty(), "{}", contradictions.join("; "));

@@ -1,6 +1,7 @@
 //! `docs`: the reference, which is generated from the code that it describes, and the sample logs in all pages, which are
 //! recorded from real boots.
 
+mod faults;
 mod markdown;
 mod record;
 mod reference;

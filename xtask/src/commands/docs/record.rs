@@ -95,12 +95,14 @@ impl<'a> Recorder<'a> {
         let password = format!("POSTGRES_PASSWORD={PASSWORD}");
         cmd!(
             shell,
-            "docker run --detach --name {id}-db --label trm.run={id} --network {id} --network-alias db --env POSTGRES_USER=directus --env {password} {postgres}"
+            "docker run --detach --name {id}-db --label trm.run={id} --network {id} --network-alias db --tmpfs /small:size=16m --env POSTGRES_USER=directus --env {password} {postgres}"
         )
         .quiet()
         .ignore_stdout()
         .run()?;
         wait_until(|| recorder.sql("postgres", "select true").is_ok())?;
+        cmd!(shell, "docker exec --user 0 {id}-db chown postgres /small").quiet().run()?;
+        recorder.sql("postgres", "create tablespace small location '/small'")?;
         recorder.sql("postgres", "create database booted")?;
         let booted = SampleScenario { name: "booted", start: Start::Empty, ..SampleScenario::NONE };
         recorder.create("boot", "booted", &booted, booted.command, &[])?;
@@ -118,6 +120,10 @@ impl<'a> Recorder<'a> {
         match scenario.start {
             Start::Nothing => {}
             Start::Empty => drop(self.sql("postgres", &format!("create database \"{database}\""))?),
+            Start::Latin1 => drop(self.sql(
+                "postgres",
+                &format!("create database \"{database}\" template template0 encoding 'LATIN1' locale 'C'"),
+            )?),
             Start::Booted => drop(self.sql("postgres", &format!("create database \"{database}\" template booted"))?),
         }
         if !scenario.sql.is_empty() {
@@ -126,6 +132,9 @@ impl<'a> Recorder<'a> {
         if scenario.pooled {
             let Some(pooler) = &self.pooler else { return Ok(None) };
             self.start_pooler(pooler, &database)?;
+        }
+        if let Some(script) = scenario.other_server {
+            self.start_other_server(script)?;
         }
         for command in scenario.before {
             self.create("boot", &database, scenario, command, scenario.files_before)?;
@@ -138,14 +147,16 @@ impl<'a> Recorder<'a> {
                 cmd!(self.shell, "docker start {name}").quiet().ignore_stdout().run()?;
             }
             Meanwhile::Session(sql) => self.sleep_after(&database, sql)?,
+            Meanwhile::Standby => self.start_standby()?,
         }
-        if !matches!(scenario.meanwhile, Meanwhile::Nothing) {
+        let is_busy = matches!(scenario.meanwhile, Meanwhile::Boot | Meanwhile::Session(_));
+        if is_busy {
             wait_until(|| self.sql("postgres", SLEEPS).is_ok_and(|answer| answer == "t"))?;
         }
         self.create("boot", &database, scenario, scenario.command, scenario.files)?;
         let (lines, code) = self.attend(&database, scenario.action.as_ref())?;
-        if !matches!(scenario.meanwhile, Meanwhile::Nothing) {
-            self.remove("other");
+        self.remove("other");
+        if is_busy {
             self.sql("postgres", END_SLEEPERS)?;
         }
         let expected = scenario.name.split('-').next().and_then(|code| code.parse().ok());
@@ -188,7 +199,8 @@ impl<'a> Recorder<'a> {
             .chain(own)
             .map(|(name, value)| format!("--env={name}={value}"))
             .collect();
-        cmd!(shell, "docker create --name {name} --label trm.run={id} --network {id} --hostname {host} {variables...} {image} {command...}")
+        let options = scenario.options;
+        cmd!(shell, "docker create --name {name} --label trm.run={id} --network {id} --hostname {host} {options...} {variables...} {image} {command...}")
             .quiet()
             .ignore_stdout()
             .run()?;
@@ -286,6 +298,35 @@ impl<'a> Recorder<'a> {
         .run()?;
         std::thread::sleep(Duration::from_secs(1));
         Ok(())
+    }
+
+    /// Starts a server on the port 5432 of the host `other`, from an expression of Node.
+    fn start_other_server(&self, expression: &str) -> anyhow::Result<()> {
+        let (shell, id, image) = (self.shell, &self.id, self.image);
+        let script = format!("const net = require('net'), http = require('http'); ({expression}).listen(5432)");
+        cmd!(
+            shell,
+            "docker run --detach --name {id}-other --label trm.run={id} --network {id} --network-alias other {image} node -e {script}"
+        )
+        .quiet()
+        .ignore_stdout()
+        .run()?;
+        let listens =
+            "require('net').connect(5432).on('connect', () => process.exit()).on('error', () => process.exit(1))";
+        wait_until(|| cmd!(shell, "docker exec {id}-other node -e {listens}").quiet().ignore_stderr().run().is_ok())
+    }
+
+    /// Starts a standby next to the database server, on the port 5434, which lasts until the recording ends.
+    fn start_standby(&self) -> anyhow::Result<()> {
+        let (shell, id) = (self.shell, &self.id);
+        let copy = "pg_basebackup -U directus -D /tmp/standby -T /small=/tmp/small -R --checkpoint=fast && exec postgres -D /tmp/standby -p 5434";
+        cmd!(shell, "docker exec --detach --user postgres {id}-db sh -c {copy}").quiet().run()?;
+        let ask = "psql -h 127.0.0.1 -p 5434 -U directus -d postgres -qAtc 'select pg_is_in_recovery()'";
+        let password = format!("PGPASSWORD={PASSWORD}");
+        wait_until(|| {
+            let answer = cmd!(shell, "docker exec --env {password} {id}-db sh -c {ask}").quiet().ignore_stderr().read();
+            answer.is_ok_and(|answer| answer == "t")
+        })
     }
 
     /// Runs SQL in a database and returns the answer's last line.

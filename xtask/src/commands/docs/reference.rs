@@ -1,11 +1,14 @@
 //! The pages of docs/reference.
 
 use clap::CommandFactory as _;
+use contract::failure::FAILURES;
+use contract::sqlstate::{Party, Retryability, SQLSTATES};
 use contract::{
     DESTROYS, DIRECTIVES, ExitCode, Form, HELP, NO_TRANSACTION, REPORT_FIELDS, VARIABLES, Variable, VariableGroup,
 };
 
 use super::Page;
+use super::faults::FAULTS;
 use super::markdown::{NOTICE, fenced, folded, table};
 use super::samples::Samples;
 
@@ -15,6 +18,7 @@ pub(super) fn pages(samples: &Samples) -> Vec<Page> {
         ("commands", commands()),
         ("variables", variables()),
         ("exit-codes", exit_codes(samples)),
+        ("failures", failures()),
         ("report", report()),
         ("directives", directives()),
     ];
@@ -136,6 +140,42 @@ fn anchor(exit: ExitCode) -> String {
     format!("{}-{}", exit.code(), title(exit).to_lowercase().replace(' ', "-"))
 }
 
+fn failures() -> String {
+    let faults = FAULTS.iter().map(|fault| {
+        let log = format!("[{0}](../samples/{0}.log)", fault.sample);
+        [fault.fault.to_owned(), fault.cause.to_owned(), fault.remedy.to_owned(), log]
+    });
+    let catalog = FAILURES.iter().map(|(_, failure)| {
+        let code = failure.exit.code().to_string();
+        [code, failure.cause.to_owned(), failure.state.words().to_owned(), failure.remedy.replace("{}", "…")]
+    });
+    let codes = SQLSTATES.iter().map(|state| {
+        let connecting = match state.connecting {
+            Retryability::Transient => "waits",
+            Retryability::Final => "ends",
+        };
+        let fault = match state.fault {
+            Party::Statement => "file or snapshot",
+            Party::Data => "rows",
+            Party::Role => "role",
+            Party::Server => "server",
+        };
+        [format!("`{}`", state.code), connecting.to_owned(), fault.to_owned(), state.remedy.to_owned()]
+    });
+    format!(
+        "# Failures\n\nThe last line of a failed boot is *what failed: why; the state of the database: the remedy*. Long lists \
+         have a line for each item before it.\n\n## Faults and their logs\n\nEach fault was made on purpose, and the log \
+         recorded from a real boot. A test holds that the last line names the cause, and after it the remedy.\n\n{}\n## \
+         Catalog\n\nEvery failure of a boot, with its exit code. A remedy that is empty here is that of the SQLSTATE, or the line \
+         has one for each of its parts.\n\n{}\n## Errors of PostgreSQL\n\nFive characters are one code, two are its class; a class \
+         that is not listed is the fault of the file or the snapshot. While it connects, the boot waits or ends. In a statement, \
+         faults of the role and of the server end with exit code 21, the others with the code of their phase.\n\n{}",
+        table(["fault", "cause in the log", "remedy in the log", "log"], faults),
+        table(["code", "cause", "state of the database", "remedy"], catalog),
+        table(["SQLSTATE", "connecting", "fault of", "remedy"], codes)
+    )
+}
+
 fn report() -> String {
     let rows = REPORT_FIELDS
         .iter()
@@ -175,7 +215,7 @@ fn forms(forms: &[Form]) -> String {
 mod tests {
     use contract::ExitCode;
 
-    use super::{commands, directives, exit_codes, report, title, variables};
+    use super::{commands, directives, exit_codes, failures, report, title, variables};
     use crate::commands::docs::samples::Samples;
 
     #[test]
@@ -184,6 +224,7 @@ mod tests {
         assert!(exit_codes(&Samples::default()).contains("| [10](#10-config) | Variables are missing or wrong"));
         assert!(commands().contains("### `cargo xtask dev-reset`"));
         assert!(commands().contains("| `--tag NAME:TAG` | `trm-directus:dev` |"));
+        assert!(failures().contains("| `23505` | ends | rows | remove the duplicate rows"));
         assert!(report().contains("| `subject.image_id` | string |"));
         assert!(directives().contains("| `-- owns-table: laps, pits` |"));
     }

@@ -62,7 +62,11 @@ mod tests {
     use contract::{Event, ExitCode, LogLine, PREFIX, Phase};
 
     use super::Samples;
+    use crate::commands::docs::faults::FAULTS;
     use crate::commands::docs::scenarios::SCENARIOS;
+
+    /// More than this is not read at three in the morning.
+    const LONGEST_LINE: usize = 600;
 
     #[test]
     fn only_the_text_between_the_marks_is_replaced() {
@@ -108,6 +112,30 @@ mod tests {
         let samples = Samples::read().unwrap();
         let scenarios: BTreeSet<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
         assert_eq!(samples.0.keys().map(String::as_str).collect::<BTreeSet<_>>(), scenarios);
+    }
+
+    #[test]
+    fn every_failure_is_a_fault_of_the_table() {
+        // Codes below 10 are results of `plan`, 50 and 64 no boots, and 130 and 143 no faults.
+        let is_fault = |name: &&str| {
+            let code: u32 = name.split('-').next().unwrap().parse().unwrap();
+            code == 1 || (10..50).contains(&code) || (126..128).contains(&code)
+        };
+        let scenarios: BTreeSet<&str> = SCENARIOS.iter().map(|scenario| scenario.name).filter(is_fault).collect();
+        assert_eq!(FAULTS.iter().map(|fault| fault.sample).collect::<BTreeSet<_>>(), scenarios);
+        assert!(FAULTS.len() >= 30);
+    }
+
+    #[test]
+    fn the_last_line_names_the_cause_and_then_the_remedy() {
+        let samples = Samples::read().unwrap();
+        for fault in FAULTS {
+            let last = samples.0[fault.sample].lines().last().unwrap();
+            let found = last.split_once(fault.cause).is_some_and(|(_, rest)| rest.contains(fault.remedy));
+            assert!(found, "{}: `{}`, then `{}` in: {last}", fault.sample, fault.cause, fault.remedy);
+            assert!(last.len() < LONGEST_LINE, "{}: {} characters", fault.sample, last.len());
+            assert!(!last.contains("cargo"), "{}: {last}", fault.sample);
+        }
     }
 
     #[test]

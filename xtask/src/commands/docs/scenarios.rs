@@ -22,6 +22,10 @@ pub(super) struct SampleScenario {
     pub(super) action: Option<(&'static str, SampleAction)>,
     /// PostgreSQL is reached through a pooler in transaction mode.
     pub(super) pooled: bool,
+    /// A server that Node runs on port 5432 of the host `other`.
+    pub(super) other_server: Option<&'static str>,
+    /// Further options of `docker create`.
+    pub(super) options: &'static [&'static str],
 }
 
 /// The database before a scenario.
@@ -30,6 +34,8 @@ pub(super) enum Start {
     /// No database is used.
     Nothing,
     Empty,
+    /// An empty database that stores LATIN1.
+    Latin1,
     /// A copy of a database on which this image has booted.
     Booted,
 }
@@ -41,6 +47,8 @@ pub(super) enum Meanwhile {
     Boot,
     /// A session of psql that runs this and then sleeps.
     Session(&'static str),
+    /// A standby of the server, on the port 5434.
+    Standby,
 }
 
 /// The content of a file.
@@ -74,12 +82,17 @@ impl SampleScenario {
         meanwhile: Meanwhile::Nothing,
         action: None,
         pooled: false,
+        other_server: None,
+        options: &[],
     };
 }
 
 /// A table with rows that Directus does not track.
 const LAPS: &str = "create table public.laps (id integer primary key, speed integer);
     insert into public.laps select n, 200 + n from generate_series(1, 3) n;";
+/// A table whose rows contradict many a constraint.
+const DOUBTFUL_LAPS: &str = "create table public.laps (id integer primary key, speed integer, driver text, note text);
+    insert into public.laps select n, 200, 'driver ' || n, null from generate_series(1, 3) n;";
 /// A change of a collection that the snapshot does not have.
 const EDITED_LIVE: &str = "update public.directus_collections set note = 'edited live'
     where collection = (select min(collection) from public.directus_collections);\n";
@@ -148,12 +161,124 @@ pub(super) const SCENARIOS: &[SampleScenario] = &[
         ..SampleScenario::NONE
     },
     SampleScenario {
+        name: "10-misspelled-variable",
+        start: Start::Nothing,
+        variables: &[("BOOT_LOCK_TIMEOUTS", "30")],
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "20-unknown-host",
+        start: Start::Nothing,
+        variables: &[("DB_HOST", "no-such-host"), ("BOOT_DATABASE_TIMEOUT", "1")],
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "20-silent-server",
+        start: Start::Nothing,
+        other_server: Some("net.createServer(() => {})"),
+        variables: &[("DB_HOST", "other"), ("BOOT_DATABASE_TIMEOUT", "2")],
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "20-too-many-connections",
+        sql: "create role samples_full login password 'samples-only' connection limit 0",
+        variables: &[("DB_USER", "samples_full"), ("BOOT_DATABASE_TIMEOUT", "1")],
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "20-not-postgresql",
+        start: Start::Nothing,
+        other_server: Some("http.createServer()"),
+        variables: &[("DB_HOST", "other"), ("BOOT_DATABASE_TIMEOUT", "1")],
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
         name: "20-connection-refused",
         start: Start::Nothing,
         variables: &[("DB_PORT", "5433"), ("BOOT_DATABASE_TIMEOUT", "3")],
         ..SampleScenario::NONE
     },
     SampleScenario { name: "21-wrong-password", variables: &[("DB_PASSWORD", "wrong")], ..SampleScenario::NONE },
+    SampleScenario { name: "21-no-such-database", start: Start::Nothing, ..SampleScenario::NONE },
+    SampleScenario {
+        name: "21-no-login",
+        sql: "create role samples_group nologin password 'samples-only'",
+        variables: &[("DB_USER", "samples_group")],
+        ..SampleScenario::NONE
+    },
+    SampleScenario { name: "21-no-tls", variables: &[("DB_SSL", "true")], ..SampleScenario::NONE },
+    SampleScenario {
+        name: "21-standby",
+        files: &[SLOW],
+        variables: &[("DB_PORT", "5434"), ("BOOT_DATABASE_TIMEOUT", "2")],
+        meanwhile: Meanwhile::Standby,
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "21-read-only-role",
+        sql: "create role samples_reader superuser login password 'samples-only';
+            alter role samples_reader set default_transaction_read_only = on",
+        files: &[SLOW],
+        variables: &[("DB_USER", "samples_reader")],
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "21-search-path",
+        start: Start::Empty,
+        sql: "create role samples_path superuser login password 'samples-only';
+            alter role samples_path set search_path = elsewhere; create schema elsewhere",
+        variables: &[("DB_USER", "samples_path")],
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "21-other-project",
+        sql: "create schema other",
+        variables: &[("DB_SEARCH_PATH", "other")],
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "21-no-privilege",
+        start: Start::Empty,
+        sql: "create role samples_guest login password 'samples-only'",
+        variables: &[("DB_USER", "samples_guest")],
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "21-not-the-owner",
+        sql: "create table public.laps (id integer);
+            create role samples_member login password 'samples-only';
+            grant usage, create on schema public, boot to samples_member;
+            grant all on all tables in schema public, boot to samples_member;
+            grant all on all sequences in schema public, boot to samples_member",
+        files: &[("900_laps.sql", FileEdit::Text("alter table public.laps add column speed real;\n"))],
+        variables: &[("DB_USER", "samples_member")],
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "21-full-disk",
+        files: &[(
+            "900_laps.sql",
+            FileEdit::Text(
+                "create table public.laps (id integer) tablespace small;\n\
+                 insert into public.laps select generate_series(1, 2000000);\n",
+            ),
+        )],
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "21-missing-extension",
+        files: &[("900_laps.sql", FileEdit::Text("create extension lap_counter;\n"))],
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "21-other-encoding",
+        start: Start::Latin1,
+        files: &[(
+            "900_laps.sql",
+            FileEdit::Text("create table public.laps (name text);\ninsert into public.laps values ('ラリー');\n"),
+        )],
+        ..SampleScenario::NONE
+    },
     SampleScenario {
         name: "22-lock-held",
         files: &[SLOW],
@@ -180,6 +305,11 @@ pub(super) const SCENARIOS: &[SampleScenario] = &[
         ..SampleScenario::NONE
     },
     SampleScenario {
+        name: "25-no-redis",
+        variables: &[("REDIS", "redis://db:6379"), ("BOOT_DATABASE_TIMEOUT", "1")],
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
         name: "30-edited-file",
         before: &[&["boot"]],
         files_before: &[("900_laps.sql", FileEdit::Text("create table public.laps (id integer);\n"))],
@@ -189,6 +319,72 @@ pub(super) const SCENARIOS: &[SampleScenario] = &[
     SampleScenario {
         name: "30-stray-commit",
         files: &[("900_laps.sql", FileEdit::Text("create table public.laps (id integer);\ncommit;\n"))],
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "30-missing-file",
+        before: &[&["boot"]],
+        files_before: &[("899_laps.sql", FileEdit::Text("create table public.laps (id integer);\n"))],
+        files: &[("900_notes.sql", FileEdit::Text("create table public.notes (id integer);\n"))],
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "30-vacuum",
+        files: &[("900_laps.sql", FileEdit::Text("create table public.laps (id integer);\nvacuum public.laps;\n"))],
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "31-duplicate-rows",
+        sql: DOUBTFUL_LAPS,
+        files: &[("900_laps.sql", FileEdit::Text("alter table public.laps add unique (speed);\n"))],
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "31-null-values",
+        sql: DOUBTFUL_LAPS,
+        files: &[("900_laps.sql", FileEdit::Text("alter table public.laps alter column note set not null;\n"))],
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "31-check-violated",
+        sql: DOUBTFUL_LAPS,
+        files: &[("900_laps.sql", FileEdit::Text("alter table public.laps add check (speed > 300);\n"))],
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "31-missing-reference",
+        sql: DOUBTFUL_LAPS,
+        files: &[(
+            "900_laps.sql",
+            FileEdit::Text(
+                "create table public.speeds (id integer primary key);\n\
+                 alter table public.laps add foreign key (speed) references public.speeds;\n",
+            ),
+        )],
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "31-bad-cast",
+        sql: DOUBTFUL_LAPS,
+        files: &[(
+            "900_laps.sql",
+            FileEdit::Text("alter table public.laps alter column driver type integer using driver::integer;\n"),
+        )],
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "31-statement-timeout",
+        files: &[("900_laps.sql", FileEdit::Text("-- statement-timeout: 100ms\nselect pg_sleep(30);\n"))],
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "31-procedure-that-commits",
+        files: &[(
+            "900_laps.sql",
+            FileEdit::Text(
+                "create procedure public.in_parts() language plpgsql as $$ begin commit; end $$;\ncall public.in_parts();\n",
+            ),
+        )],
         ..SampleScenario::NONE
     },
     SampleScenario {
@@ -205,6 +401,19 @@ pub(super) const SCENARIOS: &[SampleScenario] = &[
         files: &[("900_notes.sql", FileEdit::Text("alter table public.laps add column note text;\n"))],
         variables: &[("MIGRATION_LOCK_TIMEOUT", "1"), ("MIGRATION_LOCK_TRIES", "2")],
         meanwhile: Meanwhile::Session("begin; lock table public.laps in access share mode"),
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "32-blocked-schema",
+        sql: EDITED_LIVE,
+        variables: &[("MIGRATION_LOCK_TIMEOUT", "1"), ("MIGRATION_LOCK_TRIES", "2")],
+        meanwhile: Meanwhile::Session("begin; lock table public.directus_collections in share mode"),
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "40-slow-directus",
+        start: Start::Empty,
+        variables: &[("BOOT_DIRECTUS_TIMEOUT", "1")],
         ..SampleScenario::NONE
     },
     SampleScenario {
@@ -238,6 +447,18 @@ pub(super) const SCENARIOS: &[SampleScenario] = &[
         ..SampleScenario::NONE
     },
     SampleScenario {
+        name: "43-many-losses",
+        sql: "create table public.tyres (id integer primary key, name varchar(255));
+            insert into public.tyres select n, 'tyre ' || n from generate_series(1, 3) n;
+            create table public.bolts (id integer primary key);
+            create table public.jacks (id integer primary key);
+            create table public.tents (id integer primary key);
+            create table public.tools (id integer primary key);
+            insert into public.directus_collections (collection)
+                values ('bolts'), ('jacks'), ('tents'), ('tools'), ('tyres');",
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
         name: "43-sql-file",
         sql: LAPS,
         files: &[("900_laps.sql", FileEdit::Text("drop table public.laps;\n"))],
@@ -267,8 +488,23 @@ pub(super) const SCENARIOS: &[SampleScenario] = &[
                 values (repeat('0', 64), '11.99.0', '9.9.9@0000000');",
         ..SampleScenario::NONE
     },
+    SampleScenario {
+        name: "45-breaking-file",
+        before: &[&["boot"]],
+        files_before: &[(
+            "900_laps.sql",
+            FileEdit::Text("-- breaks-older-images\ncreate table public.laps (id integer);\n"),
+        )],
+        ..SampleScenario::NONE
+    },
     SampleScenario { name: "50-no-server", start: Start::Nothing, command: &["healthcheck"], ..SampleScenario::NONE },
     SampleScenario { name: "64-unknown-option", start: Start::Nothing, command: &["--hlep"], ..SampleScenario::NONE },
+    SampleScenario {
+        name: "126-no-writable-folder",
+        options: &["--read-only"],
+        command: &["start"],
+        ..SampleScenario::NONE
+    },
     SampleScenario {
         name: "126-not-executable",
         start: Start::Nothing,
