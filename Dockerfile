@@ -34,35 +34,29 @@ COPY target/prebuilt/entrypoint /entrypoint
 # hadolint ignore=DL3006
 FROM ${BINARY} AS binary
 
-# An empty folder, so that a new volume mounted there belongs to node.
-FROM scratch AS writable
-WORKDIR /uploads
-
-# Upstream's folders that contain our files. They belong to node there, and a user who may write to a folder can replace
-# its entries.
-FROM scratch AS protected
-WORKDIR /directus/extensions
-
 # Directus in few files, with a compile cache: importing it takes half the time. Before anything that changes often.
 # hadolint ignore=DL3006
 FROM ${DIRECTUS_IMAGE} AS bundle
 COPY --chmod=0555 scripts/bundle /directus/bundling
-# At its final path and as its final user, since the compile cache depends on both.
-RUN node bundling/bundle.mjs bundle && node bundling/warm.mjs bundle
+# At its final path and as its final user, since the compile cache depends on both. V8's two flags, which do not change
+# the cache's key, replace its random seed and its concurrency: otherwise every build gives other bytes.
+RUN node bundling/bundle.mjs bundle && node --predictable --random-seed=1 bundling/warm.mjs bundle
 
 # hadolint ignore=DL3006
 FROM ${DIRECTUS_IMAGE} AS full
 
+# In a copy of the base, because a RUN mounts files into its own /etc and thereby changes the time of that folder.
 # hadolint ignore=DL3006
 FROM ${DIRECTUS_IMAGE} AS pruned
 # hadolint ignore=DL3002
 USER root
-RUN --mount=type=bind,source=scripts/slim,target=/mnt node /mnt/prune.mjs /mnt/prune.tsv /
+COPY --from=full / /base
+RUN --mount=type=bind,source=scripts/slim,target=/mnt node /mnt/prune.mjs /mnt/prune.tsv /base
 
 # One layer, so that removed files are not shipped in a lower one. It contains nothing else, because our layers are
 # compared with it (crates/testbed/src/image/inspection.rs). Upstream's settings, except for its SQLite database.
 FROM scratch AS slim
-COPY --from=pruned / /
+COPY --from=pruned /base /
 ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     DB_CLIENT=pg \
     NODE_ENV=production \
@@ -70,22 +64,40 @@ ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
 WORKDIR /directus
 EXPOSE 8055
 
-# hadolint ignore=DL3006
-FROM ${VARIANT}
+# Everything that we add, at its final path, with one folder per layer. All times are the same, so that the same content
+# is the same layer at each build: a COPY into the image would give the time of the build to the folders above a file.
 # Root owns our files, and the image's user cannot write to them. 0555 on files, too: --chmod sets one mode for files
 # and folders, and the host's umask must not decide which files node can read.
-# As part of a tree, because an existing folder keeps its owner if it is itself the target of a COPY.
-COPY --from=protected --chown=0:0 / /
-COPY --from=writable --chown=1000:1000 /uploads /directus/uploads
-COPY --from=bundle --chown=0:0 --chmod=0555 /directus/bundle /directus/bundle
-COPY --chown=0:0 --chmod=0555 scripts/image /directus/scripts
-COPY --from=binary --chown=0:0 --chmod=0555 /entrypoint /usr/local/bin/entrypoint
-COPY --chown=0:0 --chmod=0555 db-init /directus/db-init
+# hadolint ignore=DL3006
+FROM ${DIRECTUS_IMAGE} AS ours
+# hadolint ignore=DL3002
 USER root
-# Refuses SQL files that no boot would accept, and writes the manifest, which a boot with nothing to do reads instead.
-RUN ["/usr/local/bin/entrypoint", "manifest"]
-COPY --chown=0:0 --chmod=0555 snapshots /directus/snapshots
-COPY --chown=0:0 --chmod=0555 extensions /directus/extensions
+# Empty, so that a new volume mounted there belongs to node.
+RUN install -d -o 1000 -g 1000 /ours/uploads/directus/uploads
+COPY --from=bundle --chown=0:0 --chmod=0555 /directus/bundle /ours/bundle/directus/bundle
+COPY --chown=0:0 --chmod=0555 scripts/image /ours/scripts/directus/scripts
+COPY --from=binary --chown=0:0 --chmod=0555 /entrypoint /ours/entrypoint/usr/local/bin/entrypoint
+COPY --chown=0:0 --chmod=0555 db-init /ours/db-init/directus/db-init
+COPY --chown=0:0 --chmod=0555 snapshots /ours/snapshots/directus/snapshots
+COPY --chown=0:0 --chmod=0555 extensions /ours/extensions/directus/extensions
+# The manifest, which a boot with nothing to do reads instead of the SQL files; writing it refuses files that no boot
+# would accept. It is valid while its folders have the time that it gives them, hence after all others.
+RUN find /ours -exec touch -h -d @0 {} + \
+    && BOOT_DB_INIT_DIR=/ours/db-init/directus/db-init /ours/entrypoint/usr/local/bin/entrypoint manifest \
+    && touch -d @0 /ours/db-init/directus/db-init/.manifest
+
+# hadolint ignore=DL3006
+FROM ${VARIANT}
+# As trees from the root, because an existing folder keeps its owner and gets a new time if it is itself the target of a
+# COPY. /directus and its extensions, which belong to node in upstream's image, thereby belong to root: a user who may
+# write to a folder can replace its entries.
+COPY --from=ours /ours/uploads /
+COPY --from=ours /ours/bundle /
+COPY --from=ours /ours/scripts /
+COPY --from=ours /ours/entrypoint /
+COPY --from=ours /ours/db-init /
+COPY --from=ours /ours/snapshots /
+COPY --from=ours /ours/extensions /
 
 USER node
 ENTRYPOINT ["/usr/local/bin/entrypoint"]

@@ -1,10 +1,10 @@
 // Removes the packages and files in prune.tsv from a root file system. Runs in the image build, as root, in a copy of
-// the base image.
+// the base image. Folders keep their times, so that each build gives the same layer.
 //
 // Usage: node prune.mjs LIST ROOT.
 
-import { lstat, readFile, readdir, realpath, rm } from 'node:fs/promises';
-import { dirname, join, relative, resolve, sep } from 'node:path';
+import { lstat, readFile, readdir, readlink, realpath, rm, utimes } from 'node:fs/promises';
+import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 
 const [list, root] = process.argv.slice(2).map((path) => resolve(path));
 const store = join(root, 'directus/node_modules/.pnpm');
@@ -42,7 +42,15 @@ async function size(path) {
 async function remove(path, row) {
   row.found += 1;
   row.bytes += await size(path);
+  await removeEntry(path);
+}
+
+/** Removes a path; its folder keeps its time. */
+async function removeEntry(path) {
+  const folder = dirname(path);
+  const { atime, mtime } = await lstat(folder);
   await rm(path, { recursive: true });
+  await utimes(folder, atime, mtime);
 }
 
 /** Returns the name of the folder in pnpm's store that a link leads to, or undefined if it leads elsewhere. */
@@ -115,7 +123,10 @@ async function removeDangling() {
   for (const folder of [dirname(store), join(root, 'usr/local/bin')]) {
     for await (const { path, entry } of walk(folder)) {
       if (!entry.isSymbolicLink()) continue;
-      if (await realpath(path).then(() => false, () => true)) await rm(path);
+      const to = await readlink(path);
+      // The links in the copy are those of the image: an absolute one begins at its root.
+      const target = isAbsolute(to) ? join(root, to) : join(dirname(path), to);
+      if (await realpath(target).then(() => false, () => true)) await removeEntry(path);
     }
   }
 }

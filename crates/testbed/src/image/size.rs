@@ -11,6 +11,8 @@ use crate::ui;
 pub const MB: u64 = 1_000_000;
 /// The limit for Directus bundled and compiled.
 const MAX_BUNDLE: u64 = 30 * MB;
+/// The Dockerfile's instruction that adds [`contract::BUNDLE_DIR`].
+const BUNDLE_INSTRUCTION: &str = "COPY /ours/bundle /";
 /// The limit for the rest that is added: the binary, SQL, the snapshot, extensions.
 const MAX_OURS: u64 = 5 * MB;
 /// The size of an image above which there is a warning: every node that runs it pulls it.
@@ -55,7 +57,7 @@ fn divide(size_bytes: u64, base_bytes: u64, history: Vec<Layer>) -> Sizes {
 }
 
 fn is_bundle(layer: &Layer) -> bool {
-    layer.instruction.strip_suffix(contract::BUNDLE_DIR).is_some_and(|rest| rest.ends_with(' '))
+    layer.instruction == BUNDLE_INSTRUCTION
 }
 
 fn creates_a_layer(layer: &Layer) -> bool {
@@ -104,9 +106,9 @@ mod tests {
     fn added_bytes_are_divided_by_their_instructions() {
         let history = [
             ("WORKDIR /directus", 0),
-            ("COPY /uploads /directus/uploads", 0),
-            ("COPY /directus/bundle /directus/bundle", 24),
-            ("COPY /entrypoint /usr/local/bin/entrypoint", 2),
+            ("COPY /ours/uploads /", 0),
+            ("COPY /ours/bundle /", 24),
+            ("COPY /ours/entrypoint /", 2),
             ("LABEL a=b", 0),
         ]
         .map(|(instruction, size_bytes)| Layer { instruction: instruction.to_owned(), size_bytes });
