@@ -35,6 +35,10 @@ const CASES: &[BadVariable] = &[
     &[("BOOT_DATABASE_TIMEOUT", Some("soon"))],
     &[("BOOT_LOCK_TIMEOUT", Some("0"))],
     &[("BOOT_DIRECTUS_TIMEOUT", Some("-1"))],
+    // Dangerous in this Directus.
+    &[("WEBSOCKETS_REST_AUTH", Some("public"))],
+    &[("WEBSOCKETS_REST_AUTH", Some("public")), ("WEBSOCKETS_GRAPHQL_AUTH", Some("Public"))],
+    &[("WEBSOCKETS_REST_AUTH", Some("public")), ("BOOT_ACCEPT_ADVISORY", Some("yes"))],
     // Files.
     &[("DB_PASSWORD", Some("hunter2-hunter2")), ("DB_PASSWORD_FILE", Some("{dir}/password"))],
     &[("SECRET", None), ("SECRET_FILE", Some("{dir}/newline"))],

@@ -1,9 +1,10 @@
 //! The interface of the image: exit codes, failures and their remedies, phases and their log lines, paths, variables,
-//! directives of SQL files, and the form of the gate's report.
+//! directives of SQL files, known advisories, and the form of the gate's report.
 //!
 //! Pure data and parsing, no I/O. The boot binary writes by it, `xtask` reads by it, and the pages of docs/reference are
 //! generated from it, so that each promise exists once.
 
+mod advisories;
 mod directives;
 mod exit_code;
 mod explanation;
@@ -16,6 +17,7 @@ mod report_fields;
 pub mod sqlstate;
 mod variables;
 
+pub use advisories::{ADVISORIES, Advisory, Answer, REVIEWED_ON, REVIEWED_PIN, Severity};
 pub use directives::{DESTROYS, DIRECTIVES, Directive, Form, NO_TRANSACTION};
 pub use exit_code::ExitCode;
 pub use help::HELP;

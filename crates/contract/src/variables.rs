@@ -88,6 +88,12 @@ pub const VARIABLES: &[Variable] = &[
     ),
     Variable::directus("TEMP_PATH", "/tmp/directus", "The folder in which Directus bundles app extensions."),
     Variable::directus(
+        "WEBSOCKETS_REST_AUTH",
+        "handshake",
+        "`public` is refused, because of [CVE-2026-126539](advisories.md).",
+    ),
+    Variable::directus("WEBSOCKETS_GRAPHQL_AUTH", "handshake", "As above."),
+    Variable::directus(
         "PGOPTIONS",
         "–",
         "Session options. SQL files may require settings here, such as one that makes an extension optional.",
@@ -123,6 +129,11 @@ pub const VARIABLES: &[Variable] = &[
         "BOOT_ATTIC_DAYS",
         "30",
         "Days that removed tables, columns and rows can be restored (`entrypoint attic`). Boots that change the database purge older ones.",
+    ),
+    Variable::boot(
+        "BOOT_ACCEPT_ADVISORY",
+        "–",
+        "The CVE number of an [advisory](advisories.md) whose dangerous setting the operator accepts; the boot then only warns.",
     ),
     Variable::boot("BOOT_DB_INIT_DIR", "/directus/db-init", "The folder of the SQL files."),
     Variable::boot("BOOT_SNAPSHOT_FILE", "/directus/snapshots/schema.yaml", "The path of the snapshot."),

@@ -50,4 +50,11 @@ mod tests {
     fn our_dockerfile_pins_the_base_image() {
         assert!(argument("DIRECTUS_IMAGE").unwrap().starts_with("directus/directus:"));
     }
+
+    #[test]
+    fn the_advisories_were_reviewed_for_the_pin() {
+        let pin = argument("DIRECTUS_IMAGE").unwrap();
+        let reviewed = format!("directus/directus:{}", contract::REVIEWED_PIN);
+        assert_eq!(pin, reviewed, "review the advisories in crates/contract/src/advisories.rs");
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! All problems are reported together, so that the operator can correct them at once.
 
+mod advisories;
 mod connection_string;
 mod database;
 mod env;
@@ -130,7 +131,8 @@ impl Config {
         if let Some(path) = env.plain("CONFIG_PATH") {
             problems.add(format!("CONFIG_PATH ({path}) is not supported: set the variables themselves"));
         }
-        let warnings = unknown::unknown_names(env, &mut problems);
+        let mut warnings = unknown::unknown_names(env, &mut problems);
+        warnings.extend(advisories::refuse_dangerous(env, &mut problems));
         let database = DatabaseConfig::from_env(env, &mut problems);
         let redis = RedisConfig::from_env(env, &mut problems);
         if env.get("SECRET", &mut problems).is_none() && !problems.mention("SECRET") {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use anyhow::{Context as _, bail, ensure};
-use contract::{self, ExitCode, LogLine};
+use contract::{self, ADVISORIES, Answer, ExitCode, LogLine, REVIEWED_ON, REVIEWED_PIN};
 
 use crate::check::{Check, Need, NotRun};
 use crate::secret_scan;
@@ -37,6 +37,12 @@ pub(crate) const CHECKS: &[Check] = &[
         promise: "The image is built on an exact version of Directus, and its snapshot is from the same version.",
         needs: Need::Nothing,
         run: |test| Box::pin(pin(test)),
+    },
+    Check {
+        name: "advisories",
+        promise: "No critical advisory of the pinned Directus is without an answer, and dangerous settings are refused.",
+        needs: Need::Nothing,
+        run: |test| Box::pin(advisories(test)),
     },
     Check {
         name: "upstream",
@@ -126,6 +132,26 @@ async fn pin(test: &mut TestContext) -> anyhow::Result<()> {
     test.figure("snapshot of Directus", snapshot);
     ensure!(directus == version, "the base is pinned to {version}, but contains Directus {directus}");
     ensure!(snapshot == version, "the snapshot is of Directus {snapshot}, but the image has {version}");
+    Ok(())
+}
+
+async fn advisories(test: &mut TestContext) -> anyhow::Result<()> {
+    let version = exact_version(&test.suite.subject.base)?;
+    ensure!(version == REVIEWED_PIN, "the advisories were reviewed for Directus {REVIEWED_PIN}, the base is {version}");
+    test.figure("reviewed", REVIEWED_ON);
+    for advisory in ADVISORIES {
+        test.figure(advisory.id, advisory.severity.name());
+        ensure!(!advisory.is_open(), "{} is critical and has no answer", advisory.id);
+        let Answer::Refused { variables, value, .. } = advisory.answer else { continue };
+        for name in variables {
+            let mut spec = hardened(test, &["boot"]);
+            spec.variables.push(((*name).to_owned(), value.to_owned()));
+            let (code, output) = test.suite.engine.run_to_end(&test.suite.session, spec).await?;
+            let expected = i64::from(ExitCode::Config.code());
+            ensure!(code == expected, "a boot with {name}={value} ended with {code}, not {expected}: {output}");
+            ensure!(output.contains(advisory.id), "a boot with {name}={value} does not name {}: {output}", advisory.id);
+        }
+    }
     Ok(())
 }
 
@@ -322,13 +348,16 @@ fn expect_no_boot(command: &str, output: &str) -> anyhow::Result<()> {
 
 /// Runs a command in a container without variables, hardened as in production.
 async fn run_in(test: &TestContext, command: &[&str]) -> anyhow::Result<(i64, String)> {
-    let spec = ContainerSpec {
+    test.suite.engine.run_to_end(&test.suite.session, hardened(test, command)).await
+}
+
+fn hardened(test: &TestContext, command: &[&str]) -> ContainerSpec {
+    ContainerSpec {
         image: test.suite.subject.image.clone(),
         command: Some(command.iter().map(|&word| word.to_owned()).collect()),
         hardened: true,
         ..ContainerSpec::default()
-    };
-    test.suite.engine.run_to_end(&test.suite.session, spec).await
+    }
 }
 
 /// The image's base, which is in the engine.

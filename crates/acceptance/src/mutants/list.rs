@@ -69,6 +69,18 @@ pub(super) const MUTANTS: &[Mutant] = &[
         expect: "the snapshot is of Directus 11.5.1",
     },
     Mutant {
+        check: "advisories",
+        how: "public WebSockets are not refused",
+        change: Binary("unset WEBSOCKETS_REST_AUTH; exec \"$real\" \"$@\""),
+        expect: "a boot with WEBSOCKETS_REST_AUTH=public does not name CVE-2026-126539",
+    },
+    Mutant {
+        check: "advisories",
+        how: "a base that was not reviewed",
+        change: Image(r#"LABEL org.opencontainers.image.base.name="directus/directus:11.18.0""#),
+        expect: "the base is 11.18.0",
+    },
+    Mutant {
         check: "upstream",
         how: "an additional line in a file of Directus",
         change: Image(r#"RUN echo "//" >> /directus/package.json"#),

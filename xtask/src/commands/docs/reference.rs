@@ -4,7 +4,8 @@ use clap::CommandFactory as _;
 use contract::failure::FAILURES;
 use contract::sqlstate::{Party, Retryability, SQLSTATES};
 use contract::{
-    DESTROYS, DIRECTIVES, ExitCode, Form, HELP, NO_TRANSACTION, REPORT_FIELDS, VARIABLES, Variable, VariableGroup,
+    ADVISORIES, Answer, DESTROYS, DIRECTIVES, ExitCode, Form, HELP, NO_TRANSACTION, REPORT_FIELDS, REVIEWED_ON,
+    REVIEWED_PIN, VARIABLES, Variable, VariableGroup,
 };
 
 use super::Page;
@@ -21,6 +22,7 @@ pub(super) fn pages(samples: &Samples) -> Vec<Page> {
         ("failures", failures()),
         ("report", report()),
         ("directives", directives()),
+        ("advisories", advisories()),
     ];
     page.map(|(name, text)| Page { path: format!("docs/reference/{name}.md").into(), text: format!("{NOTICE}{text}") })
         .into()
@@ -207,6 +209,34 @@ fn directives() -> String {
     )
 }
 
+fn advisories() -> String {
+    let mut text = format!(
+        "# Known advisories\n\nAdvisories of Directus {REVIEWED_PIN} that it does not fix, each verified in its code. Last review: \
+         {REVIEWED_ON}. The gate fails while a critical one has no answer, and a new pin needs a new review.\n\n"
+    );
+    let rows = ADVISORIES.iter().map(|advisory| {
+        let answer = match advisory.answer {
+            Answer::Refused { variables, value, .. } => format!(
+                "Refused with exit code 10: `{value}` in {}. `BOOT_ACCEPT_ADVISORY={}` accepts it.",
+                variables.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and "),
+                advisory.id
+            ),
+            Answer::Documented => "Documented here.".to_owned(),
+            Answer::Open => "None yet.".to_owned(),
+        };
+        [
+            advisory.id.to_owned(),
+            advisory.severity.name().to_owned(),
+            advisory.fixed_in.to_owned(),
+            advisory.defect.to_owned(),
+            advisory.advice.to_owned(),
+            answer,
+        ]
+    });
+    text += &table(["advisory", "severity", "fixed in", "defect", "advice", "answer of the image"], rows);
+    text
+}
+
 fn forms(forms: &[Form]) -> String {
     table(["example", "meaning"], forms.iter().map(|form| [format!("`{}`", form.example), form.meaning.to_owned()]))
 }
@@ -215,7 +245,7 @@ fn forms(forms: &[Form]) -> String {
 mod tests {
     use contract::ExitCode;
 
-    use super::{commands, directives, exit_codes, failures, report, title, variables};
+    use super::{advisories, commands, directives, exit_codes, failures, report, title, variables};
     use crate::commands::docs::samples::Samples;
 
     #[test]
@@ -226,6 +256,7 @@ mod tests {
         assert!(commands().contains("| `--tag NAME:TAG` | `trm-directus:dev` |"));
         assert!(failures().contains("| `23505` | ends | rows | remove the duplicate rows"));
         assert!(report().contains("| `subject.image_id` | string |"));
+        assert!(advisories().contains("| CVE-2026-126539 | critical | 12 |"));
         assert!(directives().contains("| `-- owns-table: laps, pits` |"));
     }
 
