@@ -11,7 +11,6 @@ use anyhow::Context as _;
 use crate::engine::Engine;
 use crate::ui;
 
-const LABEL: &str = "trm.run";
 const COMPOSE_LABEL: &str = "com.docker.compose.project";
 const PREFIX: &str = "trm-run-";
 
@@ -25,6 +24,9 @@ pub struct EngineSession {
 }
 
 impl EngineSession {
+    /// The label with the id of the session.
+    pub const LABEL: &str = "trm.run";
+
     /// Begins a session, and removes the leftovers of dead processes.
     pub async fn start(engine: &Engine, kind: &str) -> anyhow::Result<EngineSession> {
         let host = host_name();
@@ -53,7 +55,7 @@ impl EngineSession {
 
     /// The labels of everything that the session creates.
     pub fn labels(&self) -> HashMap<String, String> {
-        HashMap::from([(LABEL.to_owned(), self.id.clone())])
+        HashMap::from([(Self::LABEL.to_owned(), self.id.clone())])
     }
 }
 
@@ -78,7 +80,7 @@ impl Drop for EngineSession {
 
 /// Removes everything of a session, containers first: they use the rest.
 async fn remove(engine: &Engine, id: &str) -> anyhow::Result<()> {
-    let labels = [format!("{LABEL}={id}"), format!("{COMPOSE_LABEL}={id}")];
+    let labels = [format!("{}={id}", EngineSession::LABEL), format!("{COMPOSE_LABEL}={id}")];
     for label in &labels {
         for container in engine.containers_with(label).await? {
             engine.remove(&container.id).await?;
@@ -101,12 +103,12 @@ async fn remove(engine: &Engine, id: &str) -> anyhow::Result<()> {
 /// Returns the ids of all sessions that have anything in the engine.
 async fn found_ids(engine: &Engine) -> anyhow::Result<BTreeSet<String>> {
     let mut found = Vec::new();
-    for label in [LABEL, COMPOSE_LABEL] {
+    for label in [EngineSession::LABEL, COMPOSE_LABEL] {
         found.extend(engine.containers_with(label).await?);
         found.extend(engine.volumes_with(label).await?);
         found.extend(engine.networks_with(label).await?);
     }
-    found.extend(engine.images_with(LABEL).await?);
+    found.extend(engine.images_with(EngineSession::LABEL).await?);
     Ok(found.into_iter().map(|labelled| labelled.value).filter(|id| id.starts_with(PREFIX)).collect())
 }
 

@@ -9,11 +9,12 @@ use crate::check::{Check, Need, NotRun};
 use crate::secret_scan;
 use crate::suite_context::SuiteContext;
 use crate::test_context::TestContext;
-use testbed::base_images::BaseImage;
+use testbed::base_images::{BaseImage, Resolved};
 use testbed::dockerfile;
 use testbed::engine::{ContainerSpec, FileContent, ImageInfo, Layer, LayerFile};
 use testbed::image::inspection;
 use testbed::image::ownership::FileTree;
+use testbed::image::rebuild;
 use testbed::image::size::{self, SizeVerdict};
 use testbed::image::upstream;
 use testbed::image::variant;
@@ -67,6 +68,12 @@ pub(crate) const CHECKS: &[Check] = &[
         promise: "The image's layers, history, variables and labels contain no secret.",
         needs: Need::Nothing,
         run: |test| Box::pin(no_secret(test)),
+    },
+    Check {
+        name: "reproducible",
+        promise: "A second build of the same commit, in another folder and without any cache, gives the same image.",
+        needs: Need::Nothing,
+        run: |test| Box::pin(reproducible(test)),
     },
     Check {
         name: "command",
@@ -311,6 +318,31 @@ async fn no_secret(test: &mut TestContext) -> anyhow::Result<()> {
     test.figure("variables searched", variables.len().to_string());
     test.figure("labels searched", info.labels.len().to_string());
     ensure!(found.is_empty(), "{}", found.join("; "));
+    Ok(())
+}
+
+async fn reproducible(test: &mut TestContext) -> anyhow::Result<()> {
+    let (engine, session) = (&test.suite.engine, &test.suite.session);
+    let image = subject(test).await?;
+    if let Err(reason) = rebuild::ensure_of_checkout(&image.labels).await {
+        return Err(NotRun(format!("{reason:#}; check out that revision")).into());
+    }
+    let base = Resolved { name: base(test).await?.name, stand_in: test.suite.subject.base_is_stand_in };
+    let name = rebuild::rebuild(session, &image, &base).await?;
+    let rebuilt = rebuild::info(engine, &name).await?;
+    let (first, second) = (rebuild::content_digest(&image), rebuild::content_digest(&rebuilt));
+    let same = image.layers.iter().zip(&rebuilt.layers).filter(|(a, b)| a == b).count();
+    let differences = if first == second {
+        Vec::new()
+    } else {
+        upstream::differences(&contents(test).await?, &engine.contents(session, &name).await?)
+    };
+    engine.remove_image(&name).await?;
+    test.figure("equal layers", format!("{same} of {}", image.layers.len()));
+    test.figure("digest of the first build", &first);
+    test.figure("digest of the second build", &second);
+    ensure!(differences.is_empty(), "the second build differs: {}", first_three(&differences));
+    ensure!(first == second, "the second build has the same files, but other layers or another configuration");
     Ok(())
 }
 

@@ -132,6 +132,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         expect: "history: NPM_TOKEN is given a value",
     },
     Mutant {
+        check: "reproducible",
+        how: "a file with the time of the build",
+        change: Image("RUN touch /directus/scripts/bridge.mjs"),
+        expect: "the second build differs: /directus/scripts/bridge.mjs: changed at 1",
+    },
+    Mutant {
         check: "command",
         how: "every command boots",
         change: Binary(r#"exec "$real" boot"#),

@@ -39,6 +39,8 @@ pub struct FileEntry {
     pub mode: u32,
     /// True if executing it grants capabilities.
     pub capabilities: bool,
+    /// Time of the last change, in seconds since 1970.
+    pub modified: u64,
 }
 
 /// One path of a file system with its content.
@@ -155,6 +157,7 @@ pub(super) fn entry_of(entry: &mut tar::Entry<'_, impl Read>) -> anyhow::Result<
         gid: header.gid()?,
         mode: header.mode()? & 0o7777,
         capabilities,
+        modified: header.mtime()?,
     })
 }
 

@@ -4,13 +4,16 @@ pub mod inspection;
 pub mod ownership;
 mod parts;
 mod progress;
+pub mod rebuild;
 pub mod revision;
 pub mod size;
 pub mod upstream;
 pub mod variant;
 
 use anyhow::Context as _;
+use camino::Utf8Path;
 use grammar::Variant;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use self::progress::{BuildEvent, BuildProgress, is_internal};
@@ -80,12 +83,12 @@ pub async fn build(engine: &Engine, tag: &str, options: BuildOptions) -> anyhow:
     let rust = if options.mode == BuildMode::Source || !cfg!(target_os = "linux") {
         Some(rust_image(engine).await?)
     } else {
-        build_binary(options.mode.profile()).await?;
+        build_binary(options.mode.profile(), workspace::root(), &workspace::target_dir()).await?;
         None
     };
     let ca = ca_bundle();
     let command = build_command(tag, options.variant, &base, rust.as_ref(), &Revision::read().await, ca.as_deref());
-    run_build(&command).await?;
+    run_build(&command.arg(".")).await?;
 
     let image =
         engine.image(tag).await?.with_context(|| format!("the build succeeded, but there is no image {tag}"))?;
@@ -108,15 +111,16 @@ async fn rust_image(engine: &Engine) -> anyhow::Result<Resolved> {
     image.resolve(engine).await
 }
 
-/// Builds the static binary with this machine's cargo and its cache, and copies it to where the Dockerfile expects it.
-async fn build_binary(profile: &str) -> anyhow::Result<()> {
+/// Builds the static binary of a checkout with this machine's cargo, and copies it to where the Dockerfile expects it.
+async fn build_binary(profile: &str, checkout: &Utf8Path, target_dir: &Utf8Path) -> anyhow::Result<()> {
     let target = setup::musl_target();
     Cmd::cargo()
         .args(["build", "--locked", "--profile", profile, "--package", "entrypoint", "--target", &target])
+        .args(["--manifest-path", checkout.join("Cargo.toml").as_str(), "--target-dir", target_dir.as_str()])
         .run()
         .await?;
-    let from = workspace::target_dir().join(&target).join(profile).join("entrypoint");
-    let to = workspace::path("target/prebuilt/entrypoint");
+    let from = target_dir.join(&target).join(profile).join("entrypoint");
+    let to = checkout.join("target/prebuilt/entrypoint");
     let binary = std::fs::read(&from).with_context(|| format!("failed to read {from}"))?;
     // An identical file is kept, so that its time is that of the last change.
     if std::fs::read(&to).is_ok_and(|present| present == binary) {
@@ -128,7 +132,7 @@ async fn build_binary(profile: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the build command. The binary is this machine's unless there is a Rust image to build it in.
+/// Returns the build command without its context. The binary is this machine's unless there is a Rust image to build it in.
 fn build_command(
     tag: &str,
     variant: Variant,
@@ -160,9 +164,12 @@ fn build_command(
     {
         cmd = cmd.arg("--build-arg").arg(format!("{name}={value}"));
     }
+    // BuildKit since 0.11 gives the image and its history this time instead of the current one.
+    if let Ok(time) = revision.created.parse::<Timestamp>() {
+        cmd = cmd.arg("--build-arg").arg(format!("SOURCE_DATE_EPOCH={}", time.as_second()));
+    }
     // Only the engine's own builder sees local images.
-    let cmd = if local_images { cmd.env("BUILDX_BUILDER", "default") } else { cmd };
-    cmd.arg(".")
+    if local_images { cmd.env("BUILDX_BUILDER", "default") } else { cmd }
 }
 
 fn ca_bundle() -> Option<String> {
@@ -224,7 +231,14 @@ mod tests {
                         --build-arg DIRECTUS_IMAGE=base:1 --build-arg VARIANT=full \
                         --build-arg BINARY=prebuilt --build-arg VERSION=";
         assert!(text.starts_with(expected), "{text}");
-        assert!(text.ends_with("--build-arg REVISION=abc --build-arg CREATED=2026 ."), "{text}");
+        assert!(text.ends_with("--build-arg REVISION=abc --build-arg CREATED=2026"), "{text}");
+    }
+
+    #[test]
+    fn the_time_of_the_commit_is_the_time_of_the_image() {
+        let revision = Revision { created: "2026-06-06T10:00:00+02:00".to_owned(), ..revision() };
+        let command = build_command("a:b", Variant::Slim, &base(false), None, &revision, None).to_string();
+        assert!(command.ends_with("--build-arg SOURCE_DATE_EPOCH=1780732800"), "{command}");
     }
 
     #[test]

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     fn entry(path: &str, kind: FileKind, owner: u64, mode: u32) -> FileEntry {
-        FileEntry { path: path.to_owned(), kind, uid: owner, gid: owner, mode, capabilities: false }
+        FileEntry { path: path.to_owned(), kind, uid: owner, gid: owner, mode, capabilities: false, modified: 0 }
     }
 
     fn image() -> Vec<FileEntry> {

@@ -44,6 +44,41 @@ pub fn compare(image: &[FileContent], upstream: &[FileContent], added: &HashSet<
     comparison
 }
 
+/// Describes each path that differs between two builds of an image, their times included.
+pub fn differences(image: &[FileContent], rebuilt: &[FileContent]) -> Vec<String> {
+    let mut rest: BTreeMap<&str, &FileContent> =
+        comparable(rebuilt).map(|file| (file.entry.path.as_str(), file)).collect();
+    let mut found = Vec::new();
+    for ours in comparable(image) {
+        let path = ours.entry.path.as_str();
+        let Some(theirs) = rest.remove(path) else {
+            found.push(format!("{path}: missing in the second build"));
+            continue;
+        };
+        let (first, second) = (ours.entry.modified, theirs.entry.modified);
+        let time = || (first != second).then(|| format!("changed at {first} instead of {second}"));
+        found.extend(difference(ours, theirs).or_else(time).map(|difference| format!("{path}: {difference}")));
+    }
+    found.extend(rest.keys().map(|path| format!("{path}: only in the second build")));
+    found
+}
+
+/// The files that come from the image's layers, without those that the engine adds to each container.
+fn comparable(files: &[FileContent]) -> impl Iterator<Item = &FileContent> {
+    const OF_THE_ENGINE: [&str; 9] = [
+        "/.dockerenv",
+        "/dev",
+        "/etc",
+        "/etc/hostname",
+        "/etc/hosts",
+        "/etc/mtab",
+        "/etc/resolv.conf",
+        "/proc",
+        "/sys",
+    ];
+    visible(files).filter(|file| !OF_THE_ENGINE.contains(&file.entry.path.as_str()))
+}
+
 /// The files that a container of the image can see.
 fn visible(files: &[FileContent]) -> impl Iterator<Item = &FileContent> {
     files.iter().filter(|file| !MOUNTED.iter().any(|mounted| file.entry.path.starts_with(mounted)))
@@ -79,7 +114,8 @@ mod tests {
 
     fn file(path: &str, content: &str) -> FileContent {
         let kind = if content == "folder" { FileKind::Folder } else { FileKind::File };
-        let entry = FileEntry { path: path.to_owned(), kind, uid: 0, gid: 0, mode: 0o755, capabilities: false };
+        let (path, mode) = (path.to_owned(), 0o755);
+        let entry = FileEntry { path, kind, uid: 0, gid: 0, mode, capabilities: false, modified: 0 };
         FileContent { entry, content: content.to_owned() }
     }
 
@@ -104,6 +140,18 @@ mod tests {
         assert_eq!(comparison.changed, changed);
         assert_eq!(comparison.unknown, ["/d", "/e"]);
         assert_eq!(comparison.left_out, 0);
+    }
+
+    #[test]
+    fn two_builds_may_differ_in_nothing_but_the_files_of_the_engine() {
+        let first = [file("/a", "1"), file("/b", "2"), file("/c", "3"), file("/etc", "folder")];
+        let mut second = [file("/a", "1"), file("/b", "2"), file("/d", "3"), file("/etc", "folder")];
+        second[1].entry.modified = 7;
+        second[3].entry.modified = 7;
+        let expected =
+            ["/b: changed at 0 instead of 7", "/c: missing in the second build", "/d: only in the second build"];
+        assert_eq!(differences(&first, &second), expected);
+        assert_eq!(differences(&first, &first), Vec::<String>::new());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::engine::{Engine, ImageInfo};
 const LABEL: &str = "trm.variant";
 
 /// Returns the variant by an image's label.
-fn variant_of(image: &ImageInfo) -> Variant {
+pub(super) fn variant_of(image: &ImageInfo) -> Variant {
     let is_slim = image.labels.get(LABEL).is_some_and(|label| label == Variant::Slim.name());
     if is_slim { Variant::Slim } else { Variant::Full }
 }
