@@ -19,6 +19,7 @@ mod mutants;
 mod report;
 mod runner;
 mod sample;
+mod sbom;
 pub(crate) mod search;
 mod secret_scan;
 pub mod servers;

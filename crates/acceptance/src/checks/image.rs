@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail, ensure};
 use contract::{self, ADVISORIES, Answer, ExitCode, LogLine, REVIEWED_ON, REVIEWED_PIN};
 
 use crate::check::{Check, Need, NotRun};
+use crate::sbom::{self, Inventory, Sbom};
 use crate::secret_scan;
 use crate::suite_context::SuiteContext;
 use crate::test_context::TestContext;
@@ -18,6 +19,7 @@ use testbed::image::rebuild;
 use testbed::image::size::{self, SizeVerdict};
 use testbed::image::upstream;
 use testbed::image::variant;
+use testbed::setup;
 use testbed::ui;
 
 pub(crate) const CHECKS: &[Check] = &[
@@ -74,6 +76,12 @@ pub(crate) const CHECKS: &[Check] = &[
         promise: "A second build of the same commit, in another folder and without any cache, gives the same image.",
         needs: Need::Nothing,
         run: |test| Box::pin(reproducible(test)),
+    },
+    Check {
+        name: "sbom",
+        promise: "The bill of materials lists the crates, the distribution and every npm package that the server loads.",
+        needs: Need::Nothing,
+        run: |test| Box::pin(bill_of_materials(test)),
     },
     Check {
         name: "command",
@@ -343,6 +351,38 @@ async fn reproducible(test: &mut TestContext) -> anyhow::Result<()> {
     test.figure("digest of the second build", &second);
     ensure!(differences.is_empty(), "the second build differs: {}", first_three(&differences));
     ensure!(first == second, "the second build has the same files, but other layers or another configuration");
+    Ok(())
+}
+
+async fn bill_of_materials(test: &mut TestContext) -> anyhow::Result<()> {
+    let directus = format!("{}/directus.mjs", contract::SCRIPTS_DIR);
+    // As for `compiled`: read on import, which opens no connection.
+    let variables = ["DB_CLIENT=pg", "DB_HOST=none", "DB_PORT=1", "DB_DATABASE=none", "DB_USER=none", "SECRET=none"];
+    let node = ["TELEMETRY=false", "LOG_LEVEL=silent", "node", "--input-type=module", "-e", sbom::INVENTORY, "--", "-"];
+    let command: Vec<&str> = ["env"].into_iter().chain(variables).chain(node).chain([directus.as_str()]).collect();
+    let (code, output) = run_in(test, &command).await?;
+    let reason = output.lines().find(|line| line.contains("Error")).unwrap_or(output.trim());
+    ensure!(code == 0, "the contents of the image cannot be listed: {reason}");
+    let inventory = Inventory::parse(&output)?;
+    let sbom = Sbom::new(&inventory, &sbom::crates(&setup::musl_target()).await?);
+    for kind in ["cargo", "npm", "deb", "apk"] {
+        test.figure(format!("components `{kind}`"), sbom.count(kind).to_string());
+    }
+    test.figure("npm packages that the server loads from node_modules", inventory.opened.len().to_string());
+    let unlisted = inventory.unlisted();
+    ensure!(unlisted.is_empty(), "loaded, but without an entry: {}", first_three(&unlisted));
+    ensure!(!inventory.opened.is_empty(), "the server loads no package from node_modules");
+    for (kinds, what) in
+        [(&["cargo"][..], "crate"), (&["npm"], "npm package"), (&["deb", "apk"], "package of the distribution")]
+    {
+        ensure!(kinds.iter().any(|kind| sbom.count(kind) > 0), "it lists no {what}");
+    }
+    let (folder, subject) = (crate::folder(), &test.suite.subject);
+    let path = folder.join("sbom.cdx.json");
+    std::fs::create_dir_all(&folder).with_context(|| format!("failed to create {folder}"))?;
+    let text = serde_json::to_string_pretty(&sbom.document(&subject.image, &subject.version))?;
+    std::fs::write(&path, text).with_context(|| format!("failed to write {path}"))?;
+    test.figure("document", "sbom.cdx.json");
     Ok(())
 }
 

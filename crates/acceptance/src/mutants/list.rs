@@ -138,6 +138,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         expect: "the second build differs: /directus/scripts/bridge.mjs: changed at 1",
     },
     Mutant {
+        check: "sbom",
+        how: "a package that the server loads does not name its version",
+        change: Image(
+            r#"RUN sed -i '/"version"/d' /directus/node_modules/.pnpm/argon2@*/node_modules/argon2/package.json"#,
+        ),
+        expect: "loaded, but without an entry: /directus/node_modules/.pnpm/argon2@",
+    },
+    Mutant {
         check: "command",
         how: "every command boots",
         change: Binary(r#"exec "$real" boot"#),
