@@ -117,6 +117,7 @@ async fn build_binary(profile: &str, checkout: &Utf8Path, target_dir: &Utf8Path)
     Cmd::cargo()
         .args(["build", "--locked", "--profile", profile, "--package", "entrypoint", "--target", &target])
         .args(["--manifest-path", checkout.join("Cargo.toml").as_str(), "--target-dir", target_dir.as_str()])
+        .args(cargo_home().into_iter().flat_map(|home| ["--config".to_owned(), remap(&target, &home)]))
         .run()
         .await?;
     let from = target_dir.join(&target).join(profile).join("entrypoint");
@@ -130,6 +131,18 @@ async fn build_binary(profile: &str, checkout: &Utf8Path, target_dir: &Utf8Path)
     std::fs::create_dir_all(folder).with_context(|| format!("failed to create {folder}"))?;
     std::fs::copy(&from, &to).with_context(|| format!("failed to copy {from} to {to}"))?;
     Ok(())
+}
+
+/// The folder with the sources of cargo's packages.
+fn cargo_home() -> Option<String> {
+    let home = || std::env::var("HOME").ok().map(|home| format!("{home}/.cargo"));
+    std::env::var("CARGO_HOME").ok().or_else(home)
+}
+
+/// Returns a setting of cargo by which paths in panic messages do not depend on the user who builds.
+fn remap(target: &str, cargo_home: &str) -> String {
+    let flag = serde_json::Value::from(format!("--remap-path-prefix={cargo_home}=/cargo"));
+    format!("target.{target}.rustflags=[{flag}]")
 }
 
 /// Returns the build command without its context. The binary is this machine's unless there is a Rust image to build it in.
@@ -232,6 +245,12 @@ mod tests {
                         --build-arg BINARY=prebuilt --build-arg VERSION=";
         assert!(text.starts_with(expected), "{text}");
         assert!(text.ends_with("--build-arg REVISION=abc --build-arg CREATED=2026"), "{text}");
+    }
+
+    #[test]
+    fn the_home_of_cargo_is_replaced_in_the_binary() {
+        let expected = r#"target.a-b.rustflags=["--remap-path-prefix=/home/x y/.cargo=/cargo"]"#;
+        assert_eq!(remap("a-b", "/home/x y/.cargo"), expected);
     }
 
     #[test]
