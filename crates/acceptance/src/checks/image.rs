@@ -1,5 +1,6 @@
 //! The contents of the image, and commands other than a boot.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use anyhow::{Context as _, bail, ensure};
@@ -364,11 +365,20 @@ async fn bill_of_materials(test: &mut TestContext) -> anyhow::Result<()> {
     let reason = output.lines().find(|line| line.contains("Error")).unwrap_or(output.trim());
     ensure!(code == 0, "the contents of the image cannot be listed: {reason}");
     let inventory = Inventory::parse(&output)?;
-    let sbom = Sbom::new(&inventory, &sbom::crates(&setup::musl_target()).await?);
+    let crates = sbom::crates(&setup::musl_target()).await?;
+    let sbom = Sbom::new(&inventory, &crates);
     for kind in ["cargo", "npm", "deb", "apk"] {
         test.figure(format!("components `{kind}`"), sbom.count(kind).to_string());
     }
     test.figure("npm packages that the server loads from node_modules", inventory.opened.len().to_string());
+    let files = added_files(test).await?;
+    let binary = files.iter().rfind(|file| file.entry.path == contract::BINARY);
+    let named = sbom::named_crates(&binary.with_context(|| format!("{} is not added", contract::BINARY))?.content);
+    test.figure("crates that the binary names", named.len().to_string());
+    ensure!(!named.is_empty(), "the binary names no crate");
+    let listed: BTreeSet<String> = crates.iter().map(|(name, version, _)| format!("{name}-{version}")).collect();
+    let compiled_in: Vec<String> = named.difference(&listed).cloned().collect();
+    ensure!(compiled_in.is_empty(), "compiled in, but without an entry: {}", first_three(&compiled_in));
     let unlisted = inventory.unlisted();
     ensure!(unlisted.is_empty(), "loaded, but without an entry: {}", first_three(&unlisted));
     ensure!(!inventory.opened.is_empty(), "the server loads no package from node_modules");

@@ -146,6 +146,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         expect: "loaded, but without an entry: /directus/node_modules/.pnpm/argon2@",
     },
     Mutant {
+        check: "sbom",
+        how: "a crate in the boot binary that the lock file lacks",
+        change: Image("RUN printf /registry/src/index/unlisted-1.0.0/src >> /usr/local/bin/entrypoint"),
+        expect: "compiled in, but without an entry: unlisted-1.0.0",
+    },
+    Mutant {
         check: "command",
         how: "every command boots",
         change: Binary(r#"exec "$real" boot"#),

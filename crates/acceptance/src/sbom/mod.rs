@@ -1,7 +1,7 @@
 //! The software bill of materials of an image, in CycloneDX 1.5: crates of the boot binary, npm packages, Node, and the
 //! packages of the distribution.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 use serde::Deserialize;
@@ -122,6 +122,18 @@ pub(crate) async fn crates(target: &str) -> anyhow::Result<Vec<(String, String, 
     Ok(crates)
 }
 
+/// The crates, as `name-version`, whose sources a binary names in the messages of its panics.
+pub(crate) fn named_crates(binary: &[u8]) -> BTreeSet<String> {
+    const SOURCES: &[u8] = b"/registry/src/";
+    let found = binary.windows(SOURCES.len()).enumerate().filter(|(_, bytes)| *bytes == SOURCES);
+    let named = found.filter_map(|(at, _)| {
+        // The name of the registry's index, then the crate.
+        let path = String::from_utf8_lossy(&binary[at + SOURCES.len()..(at + 300).min(binary.len())]).into_owned();
+        path.split('/').nth(1).map(str::to_owned)
+    });
+    named.collect()
+}
+
 /// Reads a line such as `sha2 v0.11.1|MIT OR Apache-2.0`; a repeated crate ends in ` (*)`, one of ours has its path.
 fn crate_of(line: &str) -> Option<(String, String, String)> {
     let (package, license) = line.split_once('|')?;
@@ -163,6 +175,14 @@ mod tests {
     fn an_opened_package_without_an_entry_is_found() {
         assert_eq!(Inventory::parse(OUTPUT).unwrap().unlisted(), ["/m/c"]);
         assert!(Inventory::parse("Error: no such module").is_err());
+    }
+
+    #[test]
+    fn crates_are_found_in_the_paths_of_a_binary() {
+        let binary =
+            b"\0/cargo/registry/src/index-1/sha2-0.11.1/src/lib.rs/x/registry/src/index-1/a-b-2.0.0/c\0/registry/src/";
+        let named: Vec<String> = named_crates(binary).into_iter().collect();
+        assert_eq!(named, ["a-b-2.0.0", "sha2-0.11.1"]);
     }
 
     #[test]
