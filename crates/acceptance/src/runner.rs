@@ -20,6 +20,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// The checks that take about ten seconds or more on two processors, the longest first, according to the `report.json`
 /// of a run. A missing name costs a few seconds at the end of a run.
 const LONG: &[&str] = &[
+    "reproducible",
     "search",
     "sweep",
     "frozen",
