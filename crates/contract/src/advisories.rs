@@ -37,7 +37,7 @@ impl Severity {
 
 /// The part of the image in the answer to an advisory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum AdvisoryAnswer {
     /// Phase 1 refuses (exit code 10) these variables with this value.
     Refused {
         /// The names of the variables.
@@ -67,14 +67,14 @@ pub struct Advisory {
     /// The operator's part, in full sentences.
     pub advice: &'static str,
     /// The image's part.
-    pub answer: Answer,
+    pub answer: AdvisoryAnswer,
 }
 
 impl Advisory {
     /// Returns true for a critical advisory without an answer.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.severity == Severity::Critical && self.answer == Answer::Open
+        self.severity == Severity::Critical && self.answer == AdvisoryAnswer::Open
     }
 }
 
@@ -88,7 +88,7 @@ pub const ADVISORIES: &[Advisory] = &[
                  rights. In the mode `public` the connection stays open, so any caller gets full rights (`websocket/controllers/base.js`). \
                  In the other modes the connection is closed, but after an expired token only when `WEBSOCKETS_*_AUTH_TIMEOUT` has passed.",
         advice: "Leave `WEBSOCKETS_ENABLED` at `false` unless clients need it, and then use `strict` or `handshake`.",
-        answer: Answer::Refused {
+        answer: AdvisoryAnswer::Refused {
             variables: &["WEBSOCKETS_REST_AUTH", "WEBSOCKETS_GRAPHQL_AUTH"],
             value: "public",
             instead: "use `handshake` or `strict`",
@@ -101,13 +101,13 @@ pub const ADVISORIES: &[Advisory] = &[
         defect: "An update of a share checks neither the right to share its new item nor its new creator (`services/shares.js`). \
                  A user who may update `directus_shares` can thus share items that the user cannot read.",
         advice: "Give no policy the permission to update `directus_shares`; app access alone does not include it.",
-        answer: Answer::Documented,
+        answer: AdvisoryAnswer::Documented,
     },
 ];
 
 #[cfg(test)]
 mod tests {
-    use super::{ADVISORIES, Advisory, Answer, REVIEWED_ON, Severity};
+    use super::{ADVISORIES, Advisory, AdvisoryAnswer, REVIEWED_ON, Severity};
 
     #[test]
     fn no_critical_advisory_is_without_an_answer() {
@@ -118,10 +118,10 @@ mod tests {
 
     #[test]
     fn only_a_critical_advisory_without_an_answer_is_open() {
-        let open = Advisory { severity: Severity::Critical, answer: Answer::Open, ..ADVISORIES[0] };
+        let open = Advisory { severity: Severity::Critical, answer: AdvisoryAnswer::Open, ..ADVISORIES[0] };
         assert!(open.is_open());
         assert!(!Advisory { severity: Severity::High, ..open }.is_open());
-        assert!(!Advisory { answer: Answer::Documented, ..open }.is_open());
+        assert!(!Advisory { answer: AdvisoryAnswer::Documented, ..open }.is_open());
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod report_fields;
 pub mod sqlstate;
 mod variables;
 
-pub use advisories::{ADVISORIES, Advisory, Answer, REVIEWED_ON, REVIEWED_PIN, Severity};
+pub use advisories::{ADVISORIES, Advisory, AdvisoryAnswer, REVIEWED_ON, REVIEWED_PIN, Severity};
 pub use directives::{DESTROYS, DIRECTIVES, Directive, Form, NO_TRANSACTION};
 pub use exit_code::ExitCode;
 pub use help::HELP;

@@ -1,6 +1,6 @@
 //! Variables that a known advisory of the pinned Directus makes dangerous.
 
-use contract::{ADVISORIES, Answer};
+use contract::{ADVISORIES, AdvisoryAnswer};
 
 use super::{Env, Problems};
 
@@ -10,14 +10,14 @@ const ACCEPT: &str = "BOOT_ACCEPT_ADVISORY";
 /// Adds a problem for each dangerous variable, or returns a warning for it if the operator accepts the advisory.
 pub(super) fn refuse_dangerous(env: &Env, problems: &mut Problems) -> Vec<String> {
     let accepted = env.get(ACCEPT, problems);
-    let refused = ADVISORIES.iter().filter(|advisory| matches!(advisory.answer, Answer::Refused { .. }));
+    let refused = ADVISORIES.iter().filter(|advisory| matches!(advisory.answer, AdvisoryAnswer::Refused { .. }));
     let ids: Vec<&str> = refused.map(|advisory| advisory.id).collect();
     if let Some(id) = accepted.as_deref().filter(|id| !ids.contains(id)) {
         problems.add(format!("{ACCEPT} is `{id}`: give {}, or unset it", ids.join(" or ")));
     }
     let mut warnings = Vec::new();
     for advisory in ADVISORIES {
-        let Answer::Refused { variables, value, instead } = advisory.answer else { continue };
+        let AdvisoryAnswer::Refused { variables, value, instead } = advisory.answer else { continue };
         for name in variables {
             // Directus compares the value in lower case (`websocket/controllers/base.js`).
             if !env.get(name, problems).is_some_and(|set| set.eq_ignore_ascii_case(value)) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use anyhow::{Context as _, bail, ensure};
-use contract::{self, ADVISORIES, Answer, ExitCode, LogLine, REVIEWED_ON, REVIEWED_PIN};
+use contract::{self, ADVISORIES, AdvisoryAnswer, ExitCode, LogLine, REVIEWED_ON, REVIEWED_PIN};
 
 use crate::check::{Check, Need, NotRun};
 use crate::sbom::{self, Inventory, Sbom};
@@ -158,7 +158,7 @@ async fn advisories(test: &mut TestContext) -> anyhow::Result<()> {
     for advisory in ADVISORIES {
         test.figure(advisory.id, advisory.severity.name());
         ensure!(!advisory.is_open(), "{} is critical and has no answer", advisory.id);
-        let Answer::Refused { variables, value, .. } = advisory.answer else { continue };
+        let AdvisoryAnswer::Refused { variables, value, .. } = advisory.answer else { continue };
         for name in variables {
             let mut spec = hardened(test, &["boot"]);
             spec.variables.push(((*name).to_owned(), value.to_owned()));

@@ -4,7 +4,7 @@ use clap::CommandFactory as _;
 use contract::failure::FAILURES;
 use contract::sqlstate::{Party, Retryability, SQLSTATES};
 use contract::{
-    ADVISORIES, Answer, DESTROYS, DIRECTIVES, ExitCode, Form, HELP, NO_TRANSACTION, REPORT_FIELDS, REVIEWED_ON,
+    ADVISORIES, AdvisoryAnswer, DESTROYS, DIRECTIVES, ExitCode, Form, HELP, NO_TRANSACTION, REPORT_FIELDS, REVIEWED_ON,
     REVIEWED_PIN, VARIABLES, Variable, VariableGroup,
 };
 
@@ -216,13 +216,13 @@ fn advisories() -> String {
     );
     let rows = ADVISORIES.iter().map(|advisory| {
         let answer = match advisory.answer {
-            Answer::Refused { variables, value, .. } => format!(
+            AdvisoryAnswer::Refused { variables, value, .. } => format!(
                 "Refused with exit code 10: `{value}` in {}. `BOOT_ACCEPT_ADVISORY={}` accepts it.",
                 variables.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and "),
                 advisory.id
             ),
-            Answer::Documented => "Documented here.".to_owned(),
-            Answer::Open => "None yet.".to_owned(),
+            AdvisoryAnswer::Documented => "Documented here.".to_owned(),
+            AdvisoryAnswer::Open => "None yet.".to_owned(),
         };
         [
             advisory.id.to_owned(),
