@@ -299,6 +299,10 @@ class Work {
   }
 
   async createRelation({ want }) {
+    const { collection, field } = want;
+    if (!this.schema.collections[collection]?.fields[field]) {
+      throw new Error(`the field ${collection}.${field} does not exist`);
+    }
     // RelationsService would add a foreign key, and without `schema` the relation has none.
     if (want.related_collection && want.schema) await this.relations.createOne(structuredClone(want), OPTIONS);
     else await this.addRelationRow(want, want);

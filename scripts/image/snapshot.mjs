@@ -245,8 +245,11 @@ function checkRelations({ snapshot, place }) {
     };
     const isKnown = (other) => known === undefined || isSystem(other) || known.has(other);
     if (!isKnown(collection)) refuse(`is of the collection ${collection}, which is not in the snapshot`);
+    // Directus saves no field that it does not track, such as a column of an SQL file, but it saves its relation.
     if (columns && !isSystem(collection) && !columns.has(name)) {
-      refuse(`is of the field ${name}, which is not in the snapshot, or has no column`);
+      snapshot.warnings.push(
+        `the relation ${name} is of a field that is not in the snapshot: its column must come from an SQL file`,
+      );
     }
     if (related && !isKnown(related)) refuse(`leads to the collection ${related}, which is not in the snapshot`);
   }

@@ -91,13 +91,14 @@ test('a field without its collection is refused', () => {
   refused({ collections: [{ collection: 'a', schema: null }], fields: [column('a', 'b')] }, /which has no table/);
 });
 
-test('a relation without its field or its collections is refused', () => {
-  const lists = { collections: [table('a')], fields: [key('a')] };
-  refused(
-    { ...lists, relations: [{ collection: 'a', field: 'b', related_collection: 'a' }] },
-    /is of the field a\.b, which is not in the snapshot/,
-  );
-  lists.fields.push(column('a', 'b'));
+test('a relation of a column that Directus does not track is accepted with a warning', () => {
+  const relations = [{ collection: 'a', field: 'b', related_collection: 'a' }];
+  const { warnings } = checked({ ...head, collections: [table('a')], fields: [key('a')], relations });
+  assert.match(warnings[0], /the relation a\.b is of a field that is not in the snapshot/);
+});
+
+test('a relation without its collections is refused', () => {
+  const lists = { collections: [table('a')], fields: [key('a'), column('a', 'b')] };
   refused(
     { ...lists, relations: [{ collection: 'a', field: 'b', related_collection: 'c' }] },
     /leads to the collection c/,

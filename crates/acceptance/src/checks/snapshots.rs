@@ -55,8 +55,9 @@ async fn adopted_table(test: &mut TestContext) -> anyhow::Result<()> {
     }
     let options = json!({ "meta": { "interface": "slider", "options": { "minValue": -40 }, "note": "in Celsius" } });
     api.patch("/fields/weather/degrees", options).await?;
-    let relation = json!({ "collection": "weather", "field": "station", "related_collection": "stations", "meta": {} });
-    api.post("/relations", relation).await?;
+    let relation = json!({ "collection": "weather", "field": "station", "related_collection": "stations",
+        "meta": { "one_deselect_action": "delete" } });
+    api.patch("/relations/weather/station", relation).await?;
     let snapshot = api.get("/schema/snapshot").await?;
     for table in ["stations", "weather"] {
         let saved = entry(&mut snapshot.clone(), "collections", table, None).clone();
