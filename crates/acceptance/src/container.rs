@@ -51,7 +51,7 @@ impl BootSpec {
         ] {
             variables.insert(name.to_owned(), value.to_owned());
         }
-        if let Some(options) = &suite.options {
+        if let Some(options) = &database.options {
             variables.insert("PGOPTIONS".to_owned(), options.clone());
         }
         let spec = ContainerSpec {

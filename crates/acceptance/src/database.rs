@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use tokio_postgres::NoTls;
+use testbed::postgres;
+use tokio_postgres::{Config, NoTls};
 
 use crate::suite_context::PATIENCE;
 
@@ -22,6 +23,8 @@ pub struct TestDatabase {
     pub host: String,
     /// The database's name.
     pub name: String,
+    /// Session options (`PGOPTIONS`) with which a boot does without extensions that the server does not offer.
+    pub(crate) options: Option<String>,
     port: u16,
     password: String,
 }
@@ -29,17 +32,21 @@ pub struct TestDatabase {
 impl TestDatabase {
     /// Connects from this machine.
     pub async fn connect(&self) -> anyhow::Result<tokio_postgres::Client> {
-        let mut config = tokio_postgres::Config::new();
-        config.host("127.0.0.1").port(self.port).user(USER).password(&self.password).dbname(&self.name);
-        // Distinguishes these sessions from those of the boots.
-        config.application_name("verify");
-        let (client, connection) =
-            config.connect(NoTls).await.with_context(|| format!("failed to connect to database {}", self.name))?;
+        let connected = self.config().connect(NoTls).await;
+        let (client, connection) = connected.with_context(|| format!("failed to connect to database {}", self.name))?;
         tokio::spawn(async move {
             // Checks kill servers on purpose; the queries of the client then return an error.
             connection.await.ok();
         });
         Ok(client)
+    }
+
+    /// Its address on this machine.
+    pub(crate) fn config(&self) -> Config {
+        let mut config = postgres::config(self.port, USER, &self.password, &self.name);
+        // Distinguishes these sessions from those of the boots.
+        config.application_name("verify");
+        config
     }
 
     /// Evaluates a scalar query; returns its value as text, empty for NULL.
@@ -86,12 +93,12 @@ impl TestDatabase {
 
     /// The first database of a server with this published port.
     pub(crate) fn first(host: &str, port: u16, password: String) -> TestDatabase {
-        TestDatabase { host: host.to_owned(), name: FIRST.to_owned(), port, password }
+        TestDatabase { host: host.to_owned(), name: FIRST.to_owned(), options: None, port, password }
     }
 
-    /// The first database of a server that does not exist yet, for the configuration of containers.
-    pub fn not_started(host: &str) -> TestDatabase {
-        TestDatabase { host: host.to_owned(), name: FIRST.to_owned(), port: 0, password: String::new() }
+    /// The first database of a server of the same image that does not exist yet, for the configuration of containers.
+    pub(crate) fn not_started(&self, host: &str) -> TestDatabase {
+        TestDatabase { host: host.to_owned(), port: 0, ..self.other(FIRST) }
     }
 
     /// The same database with the port that its server has after a restart.

@@ -240,7 +240,7 @@ async fn prepare(engine: &Engine, image: &str, kind: &str) -> anyhow::Result<Rc<
     let database = BaseImage::postgres().await?.resolve(engine).await?;
     let subject = subject(engine, image, &database).await?;
     let session = Rc::new(EngineSession::start(engine, kind).await?);
-    Ok(Rc::new(suite_context(engine, session, subject, &database)?))
+    Ok(Rc::new(suite_context(engine, session, subject)?))
 }
 
 /// The context that all checks of a run share.
@@ -251,16 +251,13 @@ pub fn suite_context(
     engine: &Engine,
     session: Rc<EngineSession>,
     subject: TestedImage,
-    database: &testbed::base_images::Resolved,
 ) -> anyhow::Result<SuiteContext> {
-    let migrations = CheckoutMigrations::read()?;
     Ok(SuiteContext {
         engine: engine.clone(),
         secrets: Secrets::new(session.id()),
         session,
         subject,
-        options: migrations.session_options_for(database),
-        migrations: Rc::new(migrations),
+        migrations: Rc::new(CheckoutMigrations::read()?),
         contents: OnceCell::new(),
         added_files: OnceCell::new(),
     })

@@ -206,7 +206,6 @@ async fn run_one(
         session: Rc::clone(&suite.session),
         subject: TestedImage { image: image.clone(), image_id: info.id, base, ..suite.subject.clone() },
         migrations: Rc::clone(&suite.migrations),
-        options: suite.options.clone(),
         secrets: suite.secrets.clone(),
         contents: OnceCell::new(),
         added_files: OnceCell::new(),

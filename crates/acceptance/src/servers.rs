@@ -20,6 +20,7 @@ use crate::suite_context::{PATIENCE, SuiteContext};
 
 /// Name of the booted database that others are copied from.
 const TEMPLATE: &str = "booted";
+const NO_SERVER: &str = "there is no shared server yet";
 
 /// The servers of a run.
 pub struct Servers {
@@ -90,7 +91,7 @@ impl Servers {
         let id = self.suite.engine.create(&self.suite.session, spec).await?;
         self.suite.engine.start(&id).await?;
         let port = self.suite.engine.published_port(&id, 5432).await?;
-        let database = TestDatabase::first(&host, port, password);
+        let mut database = TestDatabase::first(&host, port, password);
         let began = Instant::now();
         // Connects over TCP: the temporary server of an image's first start only listens on the socket.
         while let Err(error) = database.value("select 1").await {
@@ -103,6 +104,7 @@ impl Servers {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        database.options = self.suite.migrations.session_options_for(&database.config()).await?;
         Ok((id, database))
     }
 
@@ -168,9 +170,15 @@ impl Servers {
         Ok(shared)
     }
 
+    /// The first database of a separate server that is started later, for the configuration of containers. There must be
+    /// a shared server.
+    pub fn not_started(&self, host: &str) -> anyhow::Result<TestDatabase> {
+        Ok(self.shared.get().context(NO_SERVER)?.database.not_started(host))
+    }
+
     /// The output of `pg_dump` for a database on the shared server.
     pub async fn dump(&self, database: &TestDatabase) -> anyhow::Result<String> {
-        let shared = self.shared.get().context("there is no shared server yet")?;
+        let shared = self.shared.get().context(NO_SERVER)?;
         let command = ["pg_dump", "--username", USER, "--dbname", &database.name];
         let (code, text) = self.suite.engine.exec(&shared.container, &command).await?;
         ensure!(code == 0, "pg_dump of {} ended with {code}: {text}", database.name);

@@ -23,8 +23,6 @@ pub struct SuiteContext {
     pub subject: TestedImage,
     /// The SQL files of the checkout.
     pub migrations: Rc<CheckoutMigrations>,
-    /// Session options (`PGOPTIONS`) for a stand-in database, which lacks extensions.
-    pub options: Option<String>,
     /// Values that no log may contain.
     pub secrets: Secrets,
     /// Every path of the image, once read.

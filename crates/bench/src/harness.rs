@@ -103,7 +103,7 @@ impl Harness {
         let database = BaseImage::postgres().await?.resolve(engine).await?;
         let subject = acceptance::subject(engine, image, &database).await?;
         let session = Rc::new(EngineSession::start(engine, "bench").await?);
-        let suite = Rc::new(acceptance::suite_context(engine, Rc::clone(&session), subject, &database)?);
+        let suite = Rc::new(acceptance::suite_context(engine, Rc::clone(&session), subject)?);
         let probe = build_probe().await?;
         let tree = workspace::target_dir().join("bench/tree");
         copy_checkout(&tree).context("failed to copy the checkout")?;

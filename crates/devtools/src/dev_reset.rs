@@ -16,6 +16,7 @@ use testbed::http;
 use testbed::image::{self, BuildMode, BuildOptions};
 use testbed::migrations::CheckoutMigrations;
 use testbed::ports::{self, Port};
+use testbed::postgres;
 use testbed::setup;
 use testbed::ui;
 
@@ -64,10 +65,6 @@ pub(crate) async fn run(flags: &grammar::DevResetFlags) -> anyhow::Result<ExitCo
     let mut stack = Compose::new(&flags.project.name);
     stack.set("POSTGRES_IMAGE", database.name.as_str());
     stack.set("IMAGE", flags.tag.as_str());
-    if let Some(options) = CheckoutMigrations::read()?.session_options_for(&database) {
-        let own = dotenv::variable("PGOPTIONS")?.unwrap_or_default();
-        stack.set("PGOPTIONS", format!("{own} {options}").trim());
-    }
     stack.down(!flags.keep_data).await?;
     // After the removal of the old stack, whose ports are free again.
     let port = choose_port(&engine, "PORT_ON_HOST", 8055).await?;
@@ -76,7 +73,8 @@ pub(crate) async fn run(flags: &grammar::DevResetFlags) -> anyhow::Result<ExitCo
     stack.set("DB_PORT_ON_HOST", database_port.to_string());
 
     let booting = Instant::now();
-    stack.up().await?;
+    start_database(&engine, &mut stack, database_port).await?;
+    stack.up(&[]).await?;
     let view = watch(&engine, &stack).await?;
     let boot_seconds = ui::json_seconds(booting.elapsed());
 
@@ -84,11 +82,8 @@ pub(crate) async fn run(flags: &grammar::DevResetFlags) -> anyhow::Result<ExitCo
     let directus = config.service(compose::DIRECTUS)?;
     let report = DevResetReport {
         url: format!("http://localhost:{port}"),
-        email: directus.variable("ADMIN_EMAIL").context("the compose file does not set ADMIN_EMAIL")?.to_owned(),
-        password: directus
-            .variable("ADMIN_PASSWORD")
-            .context("the compose file does not set ADMIN_PASSWORD")?
-            .to_owned(),
+        email: directus.required("ADMIN_EMAIL")?.to_owned(),
+        password: directus.required("ADMIN_PASSWORD")?.to_owned(),
         seconds: ui::json_seconds(began.elapsed()),
         boot_seconds,
         phases: view.done.iter().map(|done| ResetPhase { phase: done.phase.name(), ms: millis(done.took) }).collect(),
@@ -122,6 +117,21 @@ async fn choose_port(engine: &Engine, variable: &str, default: u16) -> anyhow::R
         ui::warning(&format!("port {taken} is taken, using {number}; set {variable} to choose"));
     }
     Ok(number)
+}
+
+/// Starts the database first, because its extensions decide on the session options of the boot.
+async fn start_database(engine: &Engine, stack: &mut Compose, port: u16) -> anyhow::Result<()> {
+    stack.up(&[compose::DATABASE]).await?;
+    engine.wait_healthy(&container(stack, compose::DATABASE).await?, compose::BOOT_DEADLINE).await?;
+    let config = stack.config().await?;
+    let directus = config.service(compose::DIRECTUS)?;
+    let (user, password) = (directus.required("DB_USER")?, directus.required("DB_PASSWORD")?);
+    let server = postgres::config(port, user, password, directus.required("DB_DATABASE")?);
+    if let Some(options) = CheckoutMigrations::read()?.session_options_for(&server).await? {
+        let own = dotenv::variable("PGOPTIONS")?.unwrap_or_default();
+        stack.set("PGOPTIONS", format!("{own} {options}").trim());
+    }
+    Ok(())
 }
 
 /// Returns the id of a service's container.

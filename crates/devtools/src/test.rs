@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use testbed::base_images::BaseImage;
 use testbed::cmd::Cmd;
 use testbed::engine::Engine;
@@ -25,16 +26,14 @@ async fn run_tests(arguments: &[String]) -> anyhow::Result<()> {
     let network = engine.create_network(session.id(), session.labels()).await?;
     let url = postgres::start(&engine, &session, &image, &network).await?;
     let poolers = pooler::start(&engine, &session, &BaseImage::pooler().resolve(&engine).await?, &network).await?;
+    let server = url.parse().context("the server's URL is not valid")?;
+    let options = CheckoutMigrations::read()?.session_options_for(&server).await?;
     let cmd = cargo_test(arguments)
         .env("TEST_DATABASE_URL", url)
         .env("TEST_POOLERS", poolers)
         .env("TEST_IMAGE", &image.name)
         .inherit_stdout();
-    let cmd = if let Some(options) = CheckoutMigrations::read()?.session_options_for(&image) {
-        cmd.env("PGOPTIONS", options)
-    } else {
-        cmd
-    };
+    let cmd = if let Some(options) = options { cmd.env("PGOPTIONS", options) } else { cmd };
     cmd.run().await
 }
 

@@ -67,9 +67,9 @@ impl Compose {
         cmd.run().await
     }
 
-    /// Starts it from local images, and does not wait for it.
-    pub async fn up(&self) -> anyhow::Result<()> {
-        self.quiet_cmd(["up", "--detach", "--no-build", "--pull", "never"]).run().await
+    /// Starts these services, or all if the list is empty, from local images, and does not wait for them.
+    pub async fn up(&self, services: &[&str]) -> anyhow::Result<()> {
+        self.quiet_cmd(["up", "--detach", "--no-build", "--pull", "never"]).args(services).run().await
     }
 
     /// Returns the id of a service's container, running or not.
@@ -108,6 +108,11 @@ impl Service {
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.environment.get(name)?.as_deref()
     }
+
+    /// Returns the value of a variable of the container, which the file must set.
+    pub fn required(&self, name: &str) -> anyhow::Result<&str> {
+        self.variable(name).with_context(|| format!("{FILE} does not set {name}"))
+    }
 }
 
 /// Time from a stack's start until it is healthy.
@@ -131,6 +136,8 @@ mod tests {
         let config: ComposeConfig = serde_json::from_str(json).unwrap();
         let service = config.service("directus").unwrap();
         assert_eq!((service.image.as_str(), service.variable("A"), service.variable("B")), ("a:b", Some("1"), None));
+        assert_eq!(service.required("A").unwrap(), "1");
+        assert_eq!(service.required("B").unwrap_err().to_string(), "compose.dev.yaml does not set B");
         assert_eq!(config.service("web").unwrap_err().to_string(), "compose.dev.yaml has no service web");
     }
 }

@@ -2,9 +2,10 @@
 
 use anyhow::Context as _;
 use contract::{DB_INIT_DIR, Phase};
-use entrypoint::migrations::MigrationSet;
+use entrypoint::migrations::{MigrationSet, RequiredExtension};
+use tokio_postgres::Config;
 
-use crate::base_images::Resolved;
+use crate::postgres;
 use crate::workspace;
 
 /// The files of the checkout.
@@ -46,13 +47,45 @@ impl CheckoutMigrations {
         format!("0 applied, {} skipped", self.0.of(phase).len())
     }
 
-    /// Returns the session options (`-c trm.timescaledb=optional`) that make extensions optional which a stand-in for the
-    /// database lacks; `None` if none are needed.
-    #[must_use]
-    pub fn session_options_for(&self, database: &Resolved) -> Option<String> {
+    /// Asks a server for its extensions and returns the session options (`-c trm.timescaledb=optional`) by which the
+    /// files do without those that it does not offer; `None` if they need no options.
+    ///
+    /// # Errors
+    /// Fails if the server does not answer.
+    pub async fn session_options_for(&self, server: &Config) -> anyhow::Result<Option<String>> {
         let required = self.0.required_extensions();
-        let optional = required.iter().filter_map(|extension| extension.optional.as_deref());
-        let settings: Vec<String> = optional.map(|setting| format!("-c {setting}")).collect();
-        (database.stand_in && !settings.is_empty()).then(|| settings.join(" "))
+        if required.iter().all(|extension| extension.optional.is_none()) {
+            return Ok(None);
+        }
+        Ok(optional_settings(&required, &postgres::available_extensions(server).await?))
+    }
+}
+
+/// Returns the settings of the optional extensions that are not available, as session options.
+fn optional_settings(required: &[RequiredExtension], available: &[String]) -> Option<String> {
+    let missing = required.iter().filter(|extension| !available.contains(&extension.name));
+    let settings: Vec<String> =
+        missing.filter_map(|extension| Some(format!("-c {}", extension.optional.as_deref()?))).collect();
+    (!settings.is_empty()).then(|| settings.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RequiredExtension, optional_settings};
+
+    #[test]
+    fn only_missing_extensions_become_optional_and_only_if_their_file_allows_it() {
+        let required = [("a", Some("x.a=optional")), ("b", Some("x.b=none")), ("c", None)]
+            .map(|(name, optional)| RequiredExtension { name: name.to_owned(), optional: optional.map(str::to_owned) });
+        let cases: [(&[&str], Option<&str>); 4] = [
+            (&[], Some("-c x.a=optional -c x.b=none")),
+            (&["a", "plpgsql"], Some("-c x.b=none")),
+            (&["a", "b"], None),
+            (&["a", "b", "c"], None),
+        ];
+        for (available, expected) in cases {
+            let available: Vec<String> = available.iter().map(|&name| name.to_owned()).collect();
+            assert_eq!(optional_settings(&required, &available).as_deref(), expected, "{available:?}");
+        }
     }
 }

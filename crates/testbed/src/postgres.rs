@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
+use tokio_postgres::{Config, NoTls};
+
 use crate::base_images::Resolved;
 use crate::engine::{ContainerSpec, Engine};
 use crate::session::EngineSession;
@@ -27,6 +30,23 @@ pub fn server(image: &str, user: &str, password: &str, database: &str) -> Contai
         port: Some(5432),
         ..ContainerSpec::default()
     }
+}
+
+/// The address of a database on a port of this machine.
+#[must_use]
+pub fn config(port: u16, user: &str, password: &str, database: &str) -> Config {
+    let mut config = Config::new();
+    config.host("127.0.0.1").port(port).user(user).password(password).dbname(database);
+    config
+}
+
+/// Returns the names of the extensions that a server offers.
+pub(crate) async fn available_extensions(server: &Config) -> anyhow::Result<Vec<String>> {
+    let (client, connection) = server.connect(NoTls).await.context("failed to connect to PostgreSQL")?;
+    tokio::spawn(connection);
+    let query = "select array(select name::text from pg_catalog.pg_available_extensions)";
+    let row = client.query_one(query, &[]).await.context("failed to read the extensions that PostgreSQL offers")?;
+    Ok(row.get(0))
 }
 
 /// Starts a server in a network, which is removed with the session, and returns its URL. The user is a superuser.

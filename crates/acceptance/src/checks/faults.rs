@@ -229,7 +229,8 @@ async fn silent_network(test: &mut TestContext) -> anyhow::Result<()> {
 /// Starts the boot before the name of its database resolves.
 async fn late_database(test: &mut TestContext) -> anyhow::Result<()> {
     let undisturbed = test.undisturbed_state().await?;
-    let boot = test.start(test.boot("early", &TestDatabase::not_started(OWN_SERVER)).command(["boot"])).await?;
+    let database = test.servers.not_started(OWN_SERVER)?;
+    let boot = test.start(test.boot("early", &database).command(["boot"])).await?;
     test.line(boot.wait_for_text("waiting for own-db:5432").await?);
     let database = test.own_server().await?.1;
     let ended = boot.ended(PATIENCE).await?;
