@@ -111,7 +111,16 @@ impl TestDatabase {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
-    /// Copies the database on its server. No session may be connected to it.
+    /// Makes the database one that is only copied: bars connections to it, and ends those that exist. PostgreSQL does not
+    /// copy a database that has a session, and TimescaleDB's launcher keeps a worker connected to each that it may.
+    pub async fn become_template(&self) -> anyhow::Result<()> {
+        let first = self.other(FIRST);
+        first.execute(&format!(r#"alter database "{}" allow_connections false"#, self.name)).await?;
+        let end = "select count(pg_terminate_backend(pid)) = 0 from pg_stat_activity where datname";
+        first.wait_until(&format!("{end} = '{}'", self.name)).await
+    }
+
+    /// Copies the database, which must be a template, on its server.
     pub async fn copy(&self, name: &str) -> anyhow::Result<TestDatabase> {
         let first = self.other(FIRST);
         first.execute(&format!(r#"create database "{name}" template "{}""#, self.name)).await?;

@@ -118,9 +118,7 @@ impl Servers {
     /// Creates a database on the shared server, as a finished boot leaves it.
     pub async fn booted(&self, network: &str, name: &str) -> anyhow::Result<TestDatabase> {
         self.template(network).await?;
-        let shared = self.shared(network).await?;
-        shared.database.execute(&format!(r#"create database "{name}" template {TEMPLATE}"#)).await?;
-        Ok(shared.database.other(name))
+        self.shared(network).await?.database.other(TEMPLATE).copy(name).await
     }
 
     /// The template, which the first call boots in this network.
@@ -143,8 +141,8 @@ impl Servers {
         let took = began.elapsed();
         self.suite.engine.remove(&container.id).await?;
         ensure!(ended.code == 0, "the boot of the template database failed: {}", ended.last_line());
-        // Read before the first copy: PostgreSQL does not copy a database while a session is connected to it.
         let state = EndState::of(&database).await?;
+        database.become_template().await?;
         Ok(Template { ended, took, state })
     }
 

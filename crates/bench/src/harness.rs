@@ -176,13 +176,11 @@ impl Harness {
             let ended = self.ended(&container).await?;
             ensure!(ended.code == 0, "the first boot of {:?} ended with {}: {}", who, ended.code, ended.last_line());
             self.remove(&container).await?;
+            database.become_template().await?;
             Ok(database)
         };
         let template = self.booted[who as usize].get_or_try_init(|| boot).await?;
-        let database = self.next_database();
-        let statement = format!("create database {} template {}", database.name, template.name);
-        self.server.execute(&statement).await?;
-        Ok(database)
+        template.copy(&self.next_database().name).await
     }
 
     fn next_database(&self) -> TestDatabase {

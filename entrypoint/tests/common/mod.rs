@@ -19,6 +19,7 @@ use entrypoint::config::{Config, Env};
 use entrypoint::database::{BootLock, Session, wait};
 use entrypoint::log::{Log, LogStyle};
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 use tokio_postgres::Client;
 
 /// The variable with the server's URL, set by `cargo xtask test`.
@@ -38,6 +39,8 @@ pub(crate) fn server_url() -> String {
 pub(crate) struct Database {
     name: String,
     url: String,
+    /// Set once connections to it are barred.
+    template: OnceCell<()>,
 }
 
 impl Database {
@@ -46,9 +49,19 @@ impl Database {
         Database::from_template("template1").await
     }
 
-    /// Creates a copy of this database, to which no session may be connected.
+    /// Creates a copy of this database. The first copy bars connections to it and ends its sessions: PostgreSQL does not
+    /// copy a database that has one, and TimescaleDB's launcher keeps a worker connected to each that it may.
     pub(crate) async fn copy(&self) -> Database {
+        self.template.get_or_init(|| self.bar_connections()).await;
         Database::from_template(&self.name).await
+    }
+
+    async fn bar_connections(&self) {
+        let (client, name) = (connect(&server_url()).await, &self.name);
+        let bar = format!("alter database {name} allow_connections false");
+        client.batch_execute(&bar).await.expect("the test role is a superuser");
+        let end = "select count(pg_terminate_backend(pid, 10000)) from pg_stat_activity where datname = $1";
+        while client.query_one(end, &[name]).await.expect("the test role is a superuser").get::<_, i64>(0) > 0 {}
     }
 
     async fn from_template(template: &str) -> Database {
@@ -59,7 +72,7 @@ impl Database {
         let create = format!("create database {name} template {template}");
         client.batch_execute(&create).await.expect("the test role is a superuser");
         let (head, _) = server.rsplit_once('/').expect("a URL with a database");
-        Database { url: format!("{head}/{name}"), name }
+        Database { url: format!("{head}/{name}"), name, template: OnceCell::new() }
     }
 
     pub(crate) fn url(&self) -> &str {

@@ -58,6 +58,7 @@ async fn on_databases_with_rows(test: &mut TestContext) -> anyhow::Result<()> {
     boots_twice(test, own, snapshot, &source).await?;
     source.execute(ROWS).await?;
     let before = data_integrity::fingerprints(&source).await?;
+    source.become_template().await?;
     for (version, snapshot) in others {
         let database = source.copy(&format!("rows-{version}")).await?;
         let ended = boots_twice(test, version, snapshot, &database).await?;

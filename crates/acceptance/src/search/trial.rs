@@ -73,6 +73,7 @@ impl SearchHarness {
         let ended = harness.boot("base", &harness.template, &harness.model.snapshot, &[], None).await?;
         ensure!(ended.code == 0, "the boot of the model ended with {}:\n{}", ended.code, ended.lines.join("\n"));
         fill(&harness.template, &harness.model).await?;
+        harness.template.become_template().await?;
         Ok(harness)
     }
 

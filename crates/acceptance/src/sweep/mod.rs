@@ -135,6 +135,7 @@ impl Sweep {
                 start
             }
         };
+        start.become_template().await?;
         let database = start.copy(&format!("{name}-undisturbed")).await?;
         let proxy = Proxy::start(gateway, database.address(), None)?;
         let boot = with_files(BootSpec::new(suite, "undisturbed", &database), scenario)?;
