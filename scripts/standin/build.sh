@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Builds stand-ins for the base images, on machines that reach the package registries but no container registry.
 #
-# `cargo xtask setup` calls this, and tags each stand-in with the name of the original image.
+# `cargo xtask setup` calls this, with the name of the stand-in and that of the original image.
 #
-#   build.sh debian   [--tag NAME[:TAG]]     the root file system that the others are based on
+#   build.sh debian   [--tag NAME[:TAG]]     the root file system that most others are based on
 #   build.sh directus --tag NAME[:TAG]       Directus from npm, in upstream's layout
-#   build.sh postgres --tag NAME[:TAG]       PostgreSQL from the distribution, with upstream's environment variables
+#   build.sh postgres --tag NAME[:TAG]       PostgreSQL with TimescaleDB, with upstream's environment variables
 #   build.sh pgbouncer --tag NAME[:TAG]      PgBouncer from the distribution
 #   build.sh redis    --tag NAME[:TAG]       Redis from the distribution
 #   build.sh rust     --tag NAME[:TAG]       this machine's Rust toolchain and a C compiler
@@ -57,7 +57,10 @@ while [ $# -gt 0 ]; do
 done
 
 # shellcheck source=/dev/null
-codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+machine_codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+codename=$machine_codename
+# The first release of Debian with a package of TimescaleDB.
+[ "$kind" != postgres ] || codename=trixie
 base=trm-standin/debian:$codename
 [ "$kind" != debian ] || tag=${tag:-$base}
 [ -n "$tag" ] || usage

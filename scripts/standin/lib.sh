@@ -1,5 +1,5 @@
 # The functions of build.sh: progress, facts about the machine, and one function per image. Sourced, never run.
-# build.sh sets kind, tag, version, stands_for, force, labels, base, cache, log and node_wheel.
+# build.sh sets kind, tag, version, stands_for, force, labels, codename, machine_codename, base, cache, log and node_wheel.
 # SC2016: apt's placeholders and the hooks' "$1" are not for this shell. SC2030, SC2031: need_base uses a subshell.
 # shellcheck shell=bash disable=SC2154,SC2016,SC2030,SC2031
 
@@ -46,10 +46,11 @@ need_package() {
     apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=120 "$@"
 }
 
-# Prints the distribution's own archives of this machine's apt, as lines of a sources.list, without third parties'.
+# Prints the distribution's own archives of this machine's apt, as lines of a sources.list, without third parties' and
+# with the wanted release in place of the machine's.
 apt_sources() {
   apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)|$(ORIGIN)' 'Created-By: Packages' |
-    sed -n 's/|\(Debian\|Ubuntu\)$//p' | sort -u
+    sed -n "s/|\(Debian\|Ubuntu\)\$//; T; s/ $machine_codename\(-[a-z]*\)\? / $codename\1 /; p" | sort -u
 }
 
 # Prints apt's settings for builds, to reach the mirror as from here: proxies, and the certificate authorities.
@@ -178,7 +179,7 @@ need_base() {
 
 # ---- the images --------------------------------------------------------------------------------------------------
 
-# A small root file system of this machine's release: no manuals, no translations, apt with this machine's mirror.
+# A small root file system of a release: no manuals, no translations, apt with this machine's mirror.
 build_debian() {
   local name=$1 recipe sources label changes=() options=() began=$SECONDS
   [ "$(id -u)" = 0 ] || die 'building a root file system needs root'
@@ -253,9 +254,32 @@ build_packaged() {
   image_build "$recipe" "stand-in: $title of $codename" "$here/$kind"
 }
 
-build_postgres() { build_packaged PostgreSQL; }
 build_pgbouncer() { build_packaged PgBouncer; }
 build_redis() { build_packaged Redis; }
+
+# PostgreSQL with TimescaleDB. Their versions become labels of the image, and its name must agree with them.
+build_postgres() {
+  local recipe postgres timescaledb title='stand-in: PostgreSQL'
+  grep -q '^ID=debian$' /etc/os-release ||
+    die 'only Debian has a package of TimescaleDB: on another system, set POSTGRES_IMAGE to an image of your own'
+  make_work_dir
+  need_base
+  recipe=$(recipe_of "$(docker image inspect --format '{{.Id}}' "$base")")
+  stop_if_current "$tag" "$recipe"
+  # Without a recipe, so that an interrupted build is repeated.
+  (
+    labels=()
+    image_build '' "$title" "$here/postgres"
+  )
+  read -r postgres timescaledb < <(docker run --rm "$tag" sh -c "postgres --version | sed 's/^[^0-9]*//; s/ .*//'
+    sed -n \"s/^default_version = '\(.*\)'/\1/p\" /usr/share/postgresql/*/extension/timescaledb.control" | xargs)
+  case $tag in
+    *:pg"${postgres%%.*}-ts${timescaledb%.*}") ;;
+    *) die "$tag contains PostgreSQL $postgres and TimescaleDB $timescaledb: its tag must be pg${postgres%%.*}-ts${timescaledb%.*}" ;;
+  esac
+  labels+=("trm.standin.postgres=$postgres" "trm.standin.timescaledb=$timescaledb")
+  image_build "$recipe" "$title $postgres with TimescaleDB $timescaledb (Apache edition)" "$here/postgres"
+}
 
 # The toolchain that this machine's cargo uses, without its documentation.
 build_rust() {

@@ -47,7 +47,7 @@ pub const REPORT_FIELDS: &[ReportField] = &[
     field(
         "subject.database_is_stand_in",
         "boolean",
-        "true if the database is a stand-in, which has no TimescaleDB among other things",
+        "true if the database is a stand-in, which has other versions than upstream's image",
     ),
     field("machine", "object", "the machine of the run"),
     field("machine.engine", "string", "the version of the container engine"),

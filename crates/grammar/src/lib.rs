@@ -395,6 +395,9 @@ pub enum BenchPart {
 /// The compose project of developers, which is the compose file's own name.
 pub const DEFAULT_PROJECT: &str = "trm-directus";
 
+/// The stand-in for the database's image. Its recipe checks that the tag agrees with the versions inside.
+pub const DATABASE_STAND_IN: &str = "trm-standin/timescaledb:pg17-ts2.19";
+
 /// The name and tag of the image that developers build.
 pub const DEFAULT_TAG: &str = "trm-directus:dev";
 

@@ -96,9 +96,15 @@ impl BaseImage {
         BaseImage { kind: BaseKind::Redis, name: REDIS.to_owned() }
     }
 
-    /// Returns the name of its stand-in: the last part of its own name, in a namespace that does not exist in registries.
+    /// Returns the name of its stand-in, in a namespace that does not exist in registries: the last part of its own name,
+    /// or for the database, whose stand-in has other versions, a name with these.
     pub fn stand_in(&self) -> String {
-        format!("trm-standin/{}", self.name.rsplit('/').next().unwrap_or(&self.name))
+        match self.kind {
+            BaseKind::Postgres => grammar::DATABASE_STAND_IN.to_owned(),
+            BaseKind::Directus | BaseKind::Pooler | BaseKind::Redis | BaseKind::Rust => {
+                format!("trm-standin/{}", self.name.rsplit('/').next().unwrap_or(&self.name))
+            }
+        }
     }
 
     fn version(&self) -> &str {
@@ -204,8 +210,16 @@ mod tests {
     #[test]
     fn a_stand_in_has_its_own_name_with_the_version_of_its_image() {
         assert_eq!(image("directus/directus:11.17.4").stand_in(), "trm-standin/directus:11.17.4");
-        assert_eq!(image("host:5000/timescale/timescaledb-ha:pg16").stand_in(), "trm-standin/timescaledb-ha:pg16");
+        assert_eq!(image("host:5000/directus/directus:11").stand_in(), "trm-standin/directus:11");
         assert_eq!(image("rust:1-alpine").stand_in(), "trm-standin/rust:1-alpine");
+    }
+
+    #[test]
+    fn the_stand_in_of_a_database_has_its_own_versions_in_its_name() {
+        for name in ["timescale/timescaledb-ha:pg16.6-ts2.17.2-all", "postgres:14"] {
+            let database = BaseImage { kind: BaseKind::Postgres, name: name.to_owned() };
+            assert_eq!(database.stand_in(), grammar::DATABASE_STAND_IN);
+        }
     }
 
     #[test]

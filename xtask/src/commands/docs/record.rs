@@ -17,6 +17,7 @@ use crate::workspace;
 
 const POSTGRES: &str = "timescale/timescaledb-ha:pg16.6-ts2.17.2-all";
 const POOLER: &str = "edoburu/pgbouncer:v1.23.1-p2";
+const POOLER_STAND_IN: &str = "trm-standin/pgbouncer:v1.23.1-p2";
 const PASSWORD: &str = "samples-only";
 const STATE: &str = "{{.State.ExitCode}}";
 const ENGINE: &str = "{{.Server.Version}}";
@@ -76,7 +77,7 @@ struct Recorder<'a> {
     /// The network's name and the prefix of all containers.
     id: String,
     pooler: Option<String>,
-    /// Session options by which the SQL files do without an extension.
+    /// Session options by which the SQL files do without the extensions that the server does not offer.
     options: String,
 }
 
@@ -88,8 +89,9 @@ impl<'a> Recorder<'a> {
         let host: String = host.chars().filter(char::is_ascii_alphanumeric).take(24).collect();
         let id = format!("trm-run-samples-{host}-{}", std::process::id());
         remove_on_signal(id.clone())?;
-        let postgres = local(shell, POSTGRES).with_context(|| format!("{POSTGRES} is not on this machine"))?;
-        let recorder = Recorder { shell, image, id, pooler: local(shell, POOLER), options: options()? };
+        let postgres = database(shell).with_context(|| format!("{POSTGRES} is not on this machine"))?;
+        let pooler = local(shell, POOLER, POOLER_STAND_IN);
+        let mut recorder = Recorder { shell, image, id, pooler, options: String::new() };
         let id = &recorder.id;
         cmd!(shell, "docker network create --label trm.run={id} {id}").quiet().ignore_stdout().run()?;
         let password = format!("POSTGRES_PASSWORD={PASSWORD}");
@@ -103,6 +105,7 @@ impl<'a> Recorder<'a> {
         wait_until(|| recorder.sql("postgres", "select true").is_ok())?;
         cmd!(shell, "docker exec --user 0 {id}-db chown postgres /small").quiet().run()?;
         recorder.sql("postgres", "create tablespace small location '/small'")?;
+        recorder.options = recorder.session_options()?;
         recorder.sql("postgres", "create database booted")?;
         let booted = SampleScenario { name: "booted", start: Start::Empty, ..SampleScenario::NONE };
         recorder.create("boot", "booted", &booted, booted.command, &[])?;
@@ -112,6 +115,24 @@ impl<'a> Recorder<'a> {
         recorder.sql("postgres", "alter database booted allow_connections false")?;
         recorder.sql("postgres", "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'booted'")?;
         Ok(recorder)
+    }
+
+    /// Returns the settings that `-- requires-extension: x (optional: setting)` names in the SQL files, of the extensions
+    /// that the server does not offer.
+    fn session_options(&self) -> anyhow::Result<String> {
+        let mut options = Vec::new();
+        for entry in workspace::path("db-init").read_dir_utf8().context("failed to read db-init")? {
+            let path = entry.context("failed to read db-init")?.into_path();
+            let text = if path.extension() == Some("sql") { std::fs::read_to_string(&path)? } else { String::new() };
+            let required = text.lines().filter_map(|line| line.strip_prefix("-- requires-extension:"));
+            for (name, rest) in required.filter_map(|value| value.split_once("(optional:")) {
+                let query = format!("select count(*) from pg_available_extensions where name = '{}'", name.trim());
+                if self.sql("postgres", &query)? == "0" {
+                    options.push(format!("-c {}", rest.trim().trim_end_matches(')')));
+                }
+            }
+        }
+        Ok(options.join(" "))
     }
 
     /// Runs a scenario and returns the lines to keep; `None` if this machine lacks its pooler.
@@ -350,12 +371,12 @@ impl<'a> Recorder<'a> {
             let format = format!("{{{{index .Config.Labels \"org.opencontainers.image.{name}\"}}}}");
             cmd!(shell, "docker inspect --format {format} {image}").quiet().read()
         };
-        let stand_in = |name: &str| {
+        let origin = |name: &str| {
             let note = "a stand-in that this machine built, see [stand-ins](../stand-ins.md)";
             if name.starts_with("trm-standin/") { note } else { "upstream's" }
         };
         let base = label("base.name")?;
-        let postgres = local(shell, POSTGRES).unwrap_or_default();
+        let postgres = database(shell).unwrap_or_default();
         let version = self.sql("postgres", "show server_version")?;
         let engine = cmd!(shell, "docker version --format {ENGINE}").quiet().read()?;
         let processors = std::thread::available_parallelism().map_or(0, usize::from);
@@ -370,8 +391,8 @@ impl<'a> Recorder<'a> {
              | machine | engine {engine}, {processors} processors, load {load} |\n",
             label("version")?,
             label("revision")?,
-            stand_in(&base),
-            stand_in(&postgres),
+            origin(&base),
+            origin(&postgres),
         ))
     }
 }
@@ -446,25 +467,15 @@ fn kept(lines: &[String]) -> Vec<String> {
 }
 
 /// The image or its stand-in, if one of them is on this machine.
-fn local(shell: &Shell, image: &str) -> Option<String> {
-    let stand_in = format!("trm-standin/{}", image.rsplit('/').next()?);
-    let is_here = |name: &String| {
-        cmd!(shell, "docker image inspect {name}").quiet().ignore_stdout().ignore_stderr().run().is_ok()
-    };
-    [image.to_owned(), stand_in].into_iter().find(is_here)
+fn local(shell: &Shell, image: &str, stand_in: &str) -> Option<String> {
+    let is_here =
+        |name: &&str| cmd!(shell, "docker image inspect {name}").quiet().ignore_stdout().ignore_stderr().run().is_ok();
+    [image, stand_in].into_iter().find(is_here).map(str::to_owned)
 }
 
-/// The options that `-- requires-extension: x (optional: setting)` names in the SQL files.
-fn options() -> anyhow::Result<String> {
-    let mut options = Vec::new();
-    for entry in workspace::path("db-init").read_dir_utf8().context("failed to read db-init")? {
-        let path = entry.context("failed to read db-init")?.into_path();
-        let text = if path.extension() == Some("sql") { std::fs::read_to_string(&path)? } else { String::new() };
-        let required = text.lines().filter_map(|line| line.strip_prefix("-- requires-extension:"));
-        let settings = required.filter_map(|value| value.split_once("(optional:")?.1.split_once(')'));
-        options.extend(settings.map(|(setting, _)| format!("-c {}", setting.trim())));
-    }
-    Ok(options.join(" "))
+/// The database's image.
+fn database(shell: &Shell) -> Option<String> {
+    local(shell, POSTGRES, grammar::DATABASE_STAND_IN)
 }
 
 /// A file of the checkout that the image holds.
