@@ -20,6 +20,10 @@ use crate::suite_context::{PATIENCE, SuiteContext};
 
 /// Name of the booted database that others are copied from.
 const TEMPLATE: &str = "booted";
+/// Dumps the database `$2` as the role `$1`. Messages are printed only after a failure: pg_dump warns of TimescaleDB's
+/// catalog, and the engine mixes that into the dump at random places.
+const DUMP: &str = r#"exec 3>&1
+    messages=$(pg_dump --username "$1" --dbname "$2" 2>&1 >&3) || { code=$?; echo "$messages"; exit $code; }"#;
 const NO_SERVER: &str = "there is no shared server yet";
 
 /// The servers of a run.
@@ -177,7 +181,7 @@ impl Servers {
     /// The output of `pg_dump` for a database on the shared server.
     pub async fn dump(&self, database: &TestDatabase) -> anyhow::Result<String> {
         let shared = self.shared.get().context(NO_SERVER)?;
-        let command = ["pg_dump", "--username", USER, "--dbname", &database.name];
+        let command = ["sh", "-c", DUMP, "dump", USER, &database.name];
         let (code, text) = self.suite.engine.exec(&shared.container, &command).await?;
         ensure!(code == 0, "pg_dump of {} ended with {code}: {text}", database.name);
         // Newer versions write `\restrict` and `\unrestrict` with a random key.
