@@ -120,6 +120,12 @@ impl TestDatabase {
         first.wait_until(&format!("{end} = '{}'", self.name)).await
     }
 
+    /// Creates an empty database on its server, as a copy of template0, which bars connections. TimescaleDB's launcher
+    /// connects a worker to template1 from time to time.
+    pub async fn create_empty(&self, name: &str) -> anyhow::Result<TestDatabase> {
+        self.other("template0").copy(name).await
+    }
+
     /// Copies the database, which must be a template, on its server.
     pub async fn copy(&self, name: &str) -> anyhow::Result<TestDatabase> {
         let first = self.other(FIRST);

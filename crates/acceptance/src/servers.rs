@@ -114,9 +114,7 @@ impl Servers {
 
     /// Creates an empty database on the shared server.
     pub async fn empty(&self, network: &str, name: &str) -> anyhow::Result<TestDatabase> {
-        let shared = self.shared(network).await?;
-        shared.database.execute(&format!(r#"create database "{name}""#)).await?;
-        Ok(shared.database.other(name))
+        self.shared(network).await?.database.create_empty(name).await
     }
 
     /// Creates a database on the shared server, as a finished boot leaves it.
@@ -136,8 +134,7 @@ impl Servers {
         let shared = self.shared(network).await?;
         // A check that timed out may have left an unfinished template.
         shared.database.execute(&format!("drop database if exists {TEMPLATE} with (force)")).await?;
-        shared.database.execute(&format!("create database {TEMPLATE}")).await?;
-        let database = shared.database.other(TEMPLATE);
+        let database = shared.database.create_empty(TEMPLATE).await?;
         let spec = BootSpec::new(&self.suite, "template", &database).command(["boot"]);
         let began = Instant::now();
         let container = spec.start(&self.suite, Some(network.to_owned())).await?;

@@ -163,9 +163,7 @@ impl Harness {
 
     /// Creates an empty database.
     pub(crate) async fn empty(&self) -> anyhow::Result<TestDatabase> {
-        let database = self.next_database();
-        self.server.execute(&format!("create database {}", database.name)).await?;
-        Ok(database)
+        self.server.create_empty(&self.next_database().name).await
     }
 
     /// Creates a database in the state after a first boot.

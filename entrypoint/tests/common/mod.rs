@@ -44,9 +44,9 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// Creates an empty database.
+    /// Creates an empty database. Not from template1, to which TimescaleDB's launcher connects a worker from time to time.
     pub(crate) async fn create() -> Database {
-        Database::from_template("template1").await
+        Database::from_template("template0").await
     }
 
     /// Creates a copy of this database. The first copy bars connections to it and ends its sessions: PostgreSQL does not

@@ -181,7 +181,8 @@ const NO_NAME_SERVER: &str = "192.0.2.53";
 const VANISHED: Duration = Duration::from_secs(15);
 
 async fn silent_network(test: &mut TestContext) -> anyhow::Result<()> {
-    let nowhere = TestDatabase::not_started("db.example.com");
+    let database = test.empty_database("vanished").await?;
+    let nowhere = database.not_started("db.example.com");
     let spec = test.boot("no-name-server", &nowhere).command(["boot"]);
     let spec = spec.with(|spec| spec.name_server = Some(NO_NAME_SERVER)).variable("BOOT_DATABASE_TIMEOUT", "3");
     let boot = spec.clone().start(&test.suite, None).await?;
@@ -203,7 +204,6 @@ async fn silent_network(test: &mut TestContext) -> anyhow::Result<()> {
     test.figure("no name server: SIGTERM to exit", ui::seconds(took));
 
     let undisturbed = test.undisturbed_state().await?;
-    let database = test.empty_database("vanished").await?;
     let (folder, file) = slow_file(Phase::DbInit);
     let spec = test.boot("vanished", &database).file(&format!("{folder}/{file}"), SLOW_FILE).command(["boot"]);
     let boot = test.start(spec).await?;

@@ -106,7 +106,7 @@ impl<'a> Recorder<'a> {
         cmd!(shell, "docker exec --user 0 {id}-db chown postgres /small").quiet().run()?;
         recorder.sql("postgres", "create tablespace small location '/small'")?;
         recorder.options = recorder.session_options()?;
-        recorder.sql("postgres", "create database booted")?;
+        recorder.sql("postgres", "create database booted template template0")?;
         let booted = SampleScenario { name: "booted", start: Start::Empty, ..SampleScenario::NONE };
         recorder.create("boot", "booted", &booted, booted.command, &[])?;
         let (lines, code) = recorder.attend("booted", None)?;
@@ -138,14 +138,15 @@ impl<'a> Recorder<'a> {
     /// Runs a scenario and returns the lines to keep; `None` if this machine lacks its pooler.
     fn play(&self, scenario: &SampleScenario) -> anyhow::Result<Option<String>> {
         let database = scenario.name.replace('-', "_");
-        match scenario.start {
-            Start::Nothing => {}
-            Start::Empty => drop(self.sql("postgres", &format!("create database \"{database}\""))?),
-            Start::Latin1 => drop(self.sql(
-                "postgres",
-                &format!("create database \"{database}\" template template0 encoding 'LATIN1' locale 'C'"),
-            )?),
-            Start::Booted => drop(self.sql("postgres", &format!("create database \"{database}\" template booted"))?),
+        // No session can be connected to these templates.
+        let template = match scenario.start {
+            Start::Nothing => None,
+            Start::Empty => Some("template0"),
+            Start::Latin1 => Some("template0 encoding 'LATIN1' locale 'C'"),
+            Start::Booted => Some("booted"),
+        };
+        if let Some(template) = template {
+            self.sql("postgres", &format!("create database \"{database}\" template {template}"))?;
         }
         if !scenario.sql.is_empty() {
             self.sql(&database, scenario.sql)?;
