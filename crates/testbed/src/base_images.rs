@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use grammar::PostgresVersion;
 use sha2::{Digest as _, Sha256};
 
 use crate::cmd::Cmd;
@@ -31,6 +32,8 @@ pub enum BaseKind {
     Directus,
     /// PostgreSQL with TimescaleDB.
     Postgres,
+    /// An exact version of PostgreSQL.
+    ExactPostgres(PostgresVersion),
     /// PgBouncer.
     Pooler,
     /// Redis.
@@ -44,6 +47,7 @@ impl BaseKind {
         match self {
             BaseKind::Directus => "directus",
             BaseKind::Postgres => "postgres",
+            BaseKind::ExactPostgres(_) => "embedded",
             BaseKind::Pooler => "pgbouncer",
             BaseKind::Redis => "redis",
             BaseKind::Rust => "rust",
@@ -86,6 +90,11 @@ impl BaseImage {
         Ok(BaseImage { kind: BaseKind::Postgres, name: config.service(compose::DATABASE)?.image.clone() })
     }
 
+    /// An exact version of PostgreSQL without extensions of other projects.
+    pub fn exact_postgres(version: PostgresVersion) -> BaseImage {
+        BaseImage { kind: BaseKind::ExactPostgres(version), name: format!("postgres:{}", version.number) }
+    }
+
     /// The pooler that the boot's tests connect through.
     pub fn pooler() -> BaseImage {
         BaseImage { kind: BaseKind::Pooler, name: POOLER.to_owned() }
@@ -101,7 +110,7 @@ impl BaseImage {
     pub fn stand_in(&self) -> String {
         match self.kind {
             BaseKind::Postgres => grammar::DATABASE_STAND_IN.to_owned(),
-            BaseKind::Directus | BaseKind::Pooler | BaseKind::Redis | BaseKind::Rust => {
+            BaseKind::Directus | BaseKind::ExactPostgres(_) | BaseKind::Pooler | BaseKind::Redis | BaseKind::Rust => {
                 format!("trm-standin/{}", self.name.rsplit('/').next().unwrap_or(&self.name))
             }
         }
@@ -159,6 +168,7 @@ impl BaseImage {
         let cmd = Cmd::new("scripts/standin/build.sh").arg(self.kind.recipe()).args(["--tag", &self.stand_in()]);
         let cmd = match self.kind {
             BaseKind::Directus => cmd.args(["--version", self.version()]),
+            BaseKind::ExactPostgres(version) => cmd.args(["--version", version.package]),
             BaseKind::Postgres | BaseKind::Pooler | BaseKind::Redis | BaseKind::Rust => cmd,
         };
         Ok(cmd.args(["--for", &self.name]).arg("--label").arg(format!("{RECIPE_LABEL}={}", recipe_digest()?)))
@@ -201,6 +211,8 @@ fn list_files(folder: &camino::Utf8Path, files: &mut Vec<camino::Utf8PathBuf>) -
 
 #[cfg(test)]
 mod tests {
+    use grammar::PostgresVersion;
+
     use super::{BaseImage, BaseKind, recipe_digest};
 
     fn image(name: &str) -> BaseImage {
@@ -227,6 +239,15 @@ mod tests {
         let command = image("directus/directus:11.17.4").stand_in_command().unwrap().to_string();
         let expected = "scripts/standin/build.sh directus --tag trm-standin/directus:11.17.4 --version 11.17.4 \
                         --for directus/directus:11.17.4 --label trm.standin.sources=";
+        assert!(command.starts_with(expected), "{command}");
+    }
+
+    #[test]
+    fn the_stand_in_of_an_exact_version_is_built_from_its_package() {
+        let image = BaseImage::exact_postgres(PostgresVersion { number: "16.6", package: "16.6.0-beta.15" });
+        let command = image.stand_in_command().unwrap().to_string();
+        let expected = "scripts/standin/build.sh embedded --tag trm-standin/postgres:16.6 --version 16.6.0-beta.15 \
+                        --for postgres:16.6 --label";
         assert!(command.starts_with(expected), "{command}");
     }
 

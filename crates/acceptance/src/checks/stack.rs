@@ -47,7 +47,9 @@ async fn dev_reset(test: &mut TestContext) -> anyhow::Result<()> {
     let engine = test.suite.engine.clone();
     // If this check does not finish, the run removes the compose project that has its id.
     let (project, image) = (test.suite.session.id().to_owned(), test.suite.subject.image.clone());
-    let result = xtask(&["dev-reset", "--no-image", "--tag", &image, "--json", "--project", &project]).read().await?;
+    let reset = xtask(&["dev-reset", "--no-image", "--tag", &image, "--json", "--project", &project]);
+    // The database of this run, which may be another than that of the compose file.
+    let result = reset.env("POSTGRES_IMAGE", test.suite.subject.database.as_str()).read().await?;
     let report: StackReport =
         serde_json::from_str(&result).with_context(|| format!("stdout is not a JSON line: {result}"))?;
     ensure!(report.project == project && report.image == image, "not the requested stack: {report:?}");

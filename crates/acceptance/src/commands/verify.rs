@@ -29,7 +29,7 @@ pub async fn run(flags: &grammar::VerifyFlags) -> anyhow::Result<ExitCode> {
             crate::without_image(&engine, tag, &checks, build).await?
         }
         _ if flags.mutants => return mutants(flags, &engine, tag, &checks).await,
-        build => crate::verify(&engine, tag, &checks, (flags.jobs, flags.keep), build).await?,
+        build => crate::verify(&engine, tag, &checks, flags, build).await?,
     };
     let folder = crate::folder();
     crate::write(&report, &folder)?;
@@ -61,7 +61,7 @@ async fn mutants(
     tag: &str,
     checks: &[&'static Check],
 ) -> anyhow::Result<ExitCode> {
-    let report = crate::test_mutants(engine, tag, checks, flags.jobs).await?;
+    let report = crate::test_mutants(engine, tag, checks, flags).await?;
     let folder = crate::folder();
     report.write(&folder.join("mutants.json"))?;
     if flags.json {

@@ -7,6 +7,7 @@ mod step;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use grammar::PostgresVersion;
 use serde::Serialize;
 
 use self::machine::SetupMachine;
@@ -14,6 +15,8 @@ pub use self::machine::{browser, musl_target};
 use self::plan::SetupProbe;
 pub use self::plan::obtain;
 use self::step::SetupStep;
+use crate::base_images::{BaseImage, Resolved};
+use crate::engine::Engine;
 use crate::ui;
 
 /// The outcome of a step, also as JSON.
@@ -70,6 +73,19 @@ pub async fn run(SetupOptions { install, tests, browser }: SetupOptions) -> anyh
         outcomes.push(outcome);
     }
     Ok(outcomes)
+}
+
+/// Returns the database for tests: a server of this version, which is pulled or built if it is missing, else the image of
+/// the compose file.
+pub async fn test_database(engine: &Engine, version: Option<PostgresVersion>) -> anyhow::Result<Resolved> {
+    let image = match version {
+        Some(version) => BaseImage::exact_postgres(version),
+        None => return BaseImage::postgres().await?.resolve(engine).await,
+    };
+    if let SetupProbe::Missing { plan, .. } = step::image(Ok(image.clone())).await? {
+        plan.execute().await?;
+    }
+    image.resolve(engine).await
 }
 
 /// Runs one step; the caller measures its duration.

@@ -219,7 +219,8 @@ fn apt_get() -> Cmd {
     Cmd::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive")
 }
 
-async fn image(image: anyhow::Result<BaseImage>) -> anyhow::Result<SetupProbe> {
+/// Looks for an image, or for its stand-in from the current recipes.
+pub(super) async fn image(image: anyhow::Result<BaseImage>) -> anyhow::Result<SetupProbe> {
     // Needs the steps above; when those fail, their own findings come first.
     let (Ok(engine), Ok(image)) = (Engine::connect().await, image) else {
         let plan = SetupPlan::Advise("pull it, or build a stand-in, once engine and compose work".to_owned());
