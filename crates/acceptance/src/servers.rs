@@ -25,6 +25,8 @@ const TEMPLATE: &str = "booted";
 const DUMP: &str = r#"exec 3>&1
     messages=$(pg_dump --username "$1" --dbname "$2" 2>&1 >&3) || { code=$?; echo "$messages"; exit $code; }"#;
 const NO_SERVER: &str = "there is no shared server yet";
+/// Settings with which data survives a crash of the server, but not of the machine; no check needs more.
+pub(crate) const WITHOUT_FSYNC: [&str; 2] = ["-c", "fsync=off"];
 
 /// The servers of a run.
 pub struct Servers {
@@ -69,13 +71,22 @@ impl Servers {
 
     /// Starts a server and waits until it answers. `network` is a network and the host name in it.
     pub async fn start(&self, network: Option<(String, String)>) -> anyhow::Result<(String, TestDatabase)> {
-        // Without fsync data survives a crash of the server, but not of the machine; no check needs more.
-        self.start_with(network, &["-c", "fsync=off"]).await
+        self.start_with(network, &WITHOUT_FSYNC).await
     }
 
     /// Starts a server like [`Servers::start`], with these arguments in place of the default settings.
     pub async fn start_with(
         &self,
+        network: Option<(String, String)>,
+        settings: &[&str],
+    ) -> anyhow::Result<(String, TestDatabase)> {
+        self.start_image(&self.suite.subject.database, network, settings).await
+    }
+
+    /// Starts a server of this image like [`Servers::start_with`].
+    pub async fn start_image(
+        &self,
+        image: &str,
         network: Option<(String, String)>,
         settings: &[&str],
     ) -> anyhow::Result<(String, TestDatabase)> {
@@ -90,7 +101,7 @@ impl Servers {
                     .collect(),
             ),
             network,
-            ..postgres::server(&self.suite.subject.database, USER, &password, FIRST)
+            ..postgres::server(image, USER, &password, FIRST)
         };
         let id = self.suite.engine.create(&self.suite.session, spec).await?;
         self.suite.engine.start(&id).await?;

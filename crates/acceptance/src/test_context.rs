@@ -10,7 +10,7 @@ use crate::container::{BootSpec, Container, EndedContainer};
 use crate::database::TestDatabase;
 use crate::end_state::EndState;
 use crate::model::{Evidence, EvidenceFigure, LogExcerpt};
-use crate::servers::Servers;
+use crate::servers::{Servers, WITHOUT_FSYNC};
 use crate::suite_context::{PATIENCE, SuiteContext};
 
 /// Host name of a check's own database server in its network; the shared server is `db`.
@@ -76,8 +76,14 @@ impl TestContext {
 
     /// Starts a separate server with an empty database, for checks that kill or freeze it.
     pub async fn own_server(&mut self) -> anyhow::Result<(Container, TestDatabase)> {
-        let network = self.network().await?;
-        let (id, database) = self.servers.start(Some((network, OWN_SERVER.to_owned()))).await?;
+        let suite = Rc::clone(&self.suite);
+        self.server_of(&suite.subject.database).await
+    }
+
+    /// Starts a separate server of another image with an empty database.
+    pub async fn server_of(&mut self, image: &str) -> anyhow::Result<(Container, TestDatabase)> {
+        let network = Some((self.network().await?, OWN_SERVER.to_owned()));
+        let (id, database) = self.servers.start_image(image, network, &WITHOUT_FSYNC).await?;
         let container = Container::of_server(id, OWN_SERVER, &self.suite);
         self.containers.push(container.clone());
         Ok((container, database))

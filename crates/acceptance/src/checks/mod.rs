@@ -11,6 +11,7 @@ mod image;
 mod locks;
 mod reconcile;
 mod replicas;
+mod restore;
 mod search;
 mod secrets;
 mod services;
@@ -37,6 +38,7 @@ pub(crate) const ALL: &[&[Check]] = &[
     reconcile::CHECKS,
     snapshots::CHECKS,
     versions::CHECKS,
+    restore::CHECKS,
     witness::CHECKS,
     attic::CHECKS,
     faults::CHECKS,

@@ -305,6 +305,19 @@ pub(super) const MUTANTS: &[Mutant] = &[
         change: Sql("delete from articles_topics"),
         expect: "articles_topics",
     },
+    // restore.rs
+    Mutant {
+        check: "restored-dump",
+        how: "every boot empties a table",
+        change: Sql("delete from visits"),
+        expect: "visits had 5 rows and has 0",
+    },
+    Mutant {
+        check: "restored-dump",
+        how: "the ledger loses a migration",
+        change: Sql("delete from boot.migrations where filename = '001_sponsors.sql'"),
+        expect: "the first boot on the restored database",
+    },
     // witness.rs
     Mutant {
         check: "undeclared-loss",

@@ -1,5 +1,7 @@
 //! The steps of the setup. A step may depend on earlier ones.
 
+use grammar::PostgresVersion;
+
 use crate::base_images::BaseImage;
 use crate::cmd::Cmd;
 use crate::engine::Engine;
@@ -28,12 +30,14 @@ pub(super) enum SetupStep {
     PoolerImage,
     /// The Redis for the check of other services.
     RedisImage,
+    /// The oldest database, for the check of a restored dump.
+    OldestDatabaseImage,
     /// A Chromium for the check of the admin UI. Not in [`SetupStep::ALL`].
     Browser,
 }
 
 impl SetupStep {
-    pub(super) const ALL: [SetupStep; 9] = [
+    pub(super) const ALL: [SetupStep; 10] = [
         SetupStep::Engine,
         SetupStep::Compose,
         SetupStep::Buildx,
@@ -43,11 +47,12 @@ impl SetupStep {
         SetupStep::DatabaseImage,
         SetupStep::PoolerImage,
         SetupStep::RedisImage,
+        SetupStep::OldestDatabaseImage,
     ];
 
     /// Returns true if only tests need it.
     pub(super) fn is_for_tests(self) -> bool {
-        matches!(self, SetupStep::PoolerImage | SetupStep::RedisImage)
+        matches!(self, SetupStep::PoolerImage | SetupStep::RedisImage | SetupStep::OldestDatabaseImage)
     }
 
     pub(super) fn name(self) -> &'static str {
@@ -61,6 +66,7 @@ impl SetupStep {
             SetupStep::DatabaseImage => "database image",
             SetupStep::PoolerImage => "pooler image",
             SetupStep::RedisImage => "Redis image",
+            SetupStep::OldestDatabaseImage => "oldest database image",
             SetupStep::Browser => "browser",
         }
     }
@@ -76,6 +82,7 @@ impl SetupStep {
             SetupStep::DatabaseImage => image(BaseImage::postgres().await).await,
             SetupStep::PoolerImage => image(Ok(BaseImage::pooler())).await,
             SetupStep::RedisImage => image(Ok(BaseImage::redis())).await,
+            SetupStep::OldestDatabaseImage => image(Ok(BaseImage::exact_postgres(PostgresVersion::OLDEST))).await,
             SetupStep::Browser => Ok(judge_browser(machine, browser())),
         }
     }
