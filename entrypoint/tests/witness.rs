@@ -158,11 +158,19 @@ const DESTRUCTIVE: &[(&str, &str)] = &[
     ),
 ];
 
+/// Returns true if the server has the statement: MERGE came with PostgreSQL 15.
+fn is_known(session: &Session, sql: &str) -> bool {
+    !(sql.starts_with("merge ") && session.server_version.starts_with("14."))
+}
+
 #[tokio::test]
 async fn destructive_file_is_rolled_back_and_each_loss_named() {
     let (database, mut session) = filled().await;
     let before = content(&session.client).await;
     for (sql, loss) in DESTRUCTIVE {
+        if !is_known(&session, sql) {
+            continue;
+        }
         let error = apply_sql(&database, &mut session, sql).await.expect_err(sql);
         let ApplyError::Destroys { losses, .. } = &error else { panic!("{sql}: {error}") };
         for loss in loss.split("), ") {
@@ -181,6 +189,9 @@ async fn suggested_directive_allows_the_file() {
     for (sql, _) in DESTRUCTIVE {
         // Also for a file that drops the whole schema `public`: the attic has its own schema.
         let (database, mut session) = filled().await;
+        if !is_known(&session, sql) {
+            continue;
+        }
         let Err(ApplyError::Destroys { directives, .. }) = apply_sql(&database, &mut session, sql).await else {
             panic!("{sql} was not refused");
         };
