@@ -84,7 +84,7 @@ impl Role {
                 place.database,
             ))
             .await
-            .unwrap_or_else(|error| panic!("{name} = {value}: {error}"));
+            .unwrap_or_else(|error| panic!("{name} = {value}: {error:?}"));
         let url = format!("postgres://{role}:p@{}/{}", place.server(), place.database);
         Role { url, _database: database }
     }
