@@ -339,6 +339,15 @@ impl EndedContainer {
         Ok(())
     }
 
+    /// Checks that a refusal names each of these losses: in its last line, or, if there are many, in a line for each.
+    pub fn expect_losses(&self, losses: &[&str]) -> anyhow::Result<()> {
+        for loss in losses {
+            let is_named = self.lines.iter().any(|line| line.contains(loss));
+            ensure!(is_named, "the refusal does not name `{loss}`: {}", self.last_line());
+        }
+        Ok(())
+    }
+
     /// The line that ended a phase; `None` if the phase was not completed.
     pub fn done(&self, phase: Phase) -> Option<LogLine> {
         done_lines(&self.lines).find(|line| line.phase == phase)
