@@ -1,5 +1,7 @@
-//! The workflows: those of GitHub and Gitea are the same, and every source of the image starts them.
+//! The workflows: those of GitHub and Gitea are the same, every source of the image starts them, and the nightly one tests
+//! every version of PostgreSQL.
 
+use grammar::PostgresVersion;
 use serde_json::Value;
 
 use crate::root;
@@ -10,6 +12,7 @@ fn read(path: &str) -> String {
 
 const GITEA: &str = ".gitea/workflows/image.yml";
 const GITHUB: &str = ".github/workflows/image.yml";
+const DEPLOY: &str = "docs/deploy.md";
 const NIGHTLY: &str = ".github/workflows/nightly.yml";
 
 fn paths(workflow: &Value, event: &str) -> Vec<String> {
@@ -52,6 +55,24 @@ fn a_change_of_any_source_of_the_image_starts_the_workflows() {
         count += 1;
     }
     assert!(count > 5, ".dockerignore lists only {count} sources");
+}
+
+#[test]
+fn every_version_of_postgresql_is_tested_at_night_and_documented() {
+    let numbers = PostgresVersion::ALL.map(|version| version.number);
+    let workflow: Value = serde_saphyr::from_str(&read(NIGHTLY)).unwrap();
+    let job = &workflow["jobs"]["postgres"];
+    assert_eq!(job["strategy"]["matrix"]["version"], serde_json::json!(numbers), "{NIGHTLY}");
+    for command in ["test", "verify"] {
+        let command = format!("cargo xtask {command} --postgres ${{{{ matrix.version }}}}");
+        let mut runs = job["steps"].as_array().unwrap().iter().filter_map(|step| step["run"].as_str());
+        assert!(runs.any(|run| run.starts_with(&command)), "{NIGHTLY} does not run `{command}`");
+    }
+    let page = read(DEPLOY);
+    let (_, section) = page.split_once("\n## Versions of PostgreSQL\n").unwrap();
+    let rows = section.split("\n## ").next().unwrap().lines().filter_map(|line| line.strip_prefix("| "));
+    let documented: Vec<&str> = rows.filter_map(|row| row.split(' ').next()).skip(2).collect();
+    assert_eq!(documented, numbers, "the table of {DEPLOY}");
 }
 
 #[test]
