@@ -3,8 +3,6 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-
 /// A program of this workspace, named like its package. It parses the same command line as xtask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tool {
@@ -35,6 +33,8 @@ impl Tool {
     #[cfg(unix)]
     pub(crate) fn exec(self) -> anyhow::Result<ExitCode> {
         use std::os::unix::process::CommandExt as _;
+
+        use anyhow::Context as _;
 
         let mut cargo = std::process::Command::new(child::cargo());
         for name in child::variables_of_our_package() {

@@ -5,12 +5,14 @@ use testbed::engine::Engine;
 use super::model::BenchMachine;
 
 pub(crate) async fn describe(engine: &Engine, load_before: Option<f64>) -> anyhow::Result<BenchMachine> {
-    let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    // Both are Linux'; on other systems the report has neither.
+    let [processors, kernel] =
+        ["/proc/cpuinfo", "/proc/sys/kernel/osrelease"].map(|path| std::fs::read_to_string(path).unwrap_or_default());
     Ok(BenchMachine {
         cores: testbed::machine::cores(),
         processor: processor(&processors),
         memory_bytes: engine.memory().await?,
-        kernel: version(&rustix::system::uname().release().to_string_lossy()).to_owned(),
+        kernel: version(kernel.trim_end()).to_owned(),
         engine: engine.version().await?,
         load_before,
     })

@@ -7,8 +7,7 @@ use std::io;
 pub enum Signal {
     /// Ctrl-C.
     Interrupt,
-    /// Sent by CI systems and `kill`.
-    #[cfg_attr(not(unix), expect(dead_code, reason = "only Unix has it"))]
+    /// Sent by CI systems and `kill`, on Unix only.
     Terminate,
 }
 

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+#[cfg(feature = "boot")]
 use tokio_postgres::Client;
 
+#[cfg(feature = "boot")]
 use crate::log::Log;
 
 /// An extension that a file requires.
@@ -53,6 +55,7 @@ impl fmt::Display for RequiredExtension {
     }
 }
 
+#[cfg(feature = "boot")]
 /// Logs a warning for each required extension whose name is in `missing`.
 pub fn warn(required: &[RequiredExtension], missing: &[String], log: &Log) {
     for RequiredExtension { name, optional } in required.iter().filter(|extension| missing.contains(&extension.name)) {
@@ -65,6 +68,7 @@ pub fn warn(required: &[RequiredExtension], missing: &[String], log: &Log) {
     }
 }
 
+#[cfg(feature = "boot")]
 /// Returns the names of the required extensions that the database lacks.
 ///
 /// # Errors

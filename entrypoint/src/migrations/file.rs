@@ -66,6 +66,7 @@ impl MigrationFile {
         })
     }
 
+    #[cfg(feature = "boot")]
     /// The checksums that another runner may have recorded for this file, from a checkout with other line ends or with
     /// a byte order mark.
     pub(super) fn foreign_checksums(&self) -> Vec<String> {

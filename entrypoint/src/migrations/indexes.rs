@@ -1,9 +1,11 @@
 //! Indexes that are built without a lock: `CREATE INDEX CONCURRENTLY`. An interrupted build leaves an INVALID index, which
 //! satisfies `IF NOT EXISTS`.
 
+#[cfg(feature = "boot")]
 use tokio_postgres::Client;
 
 use super::scan::{Lexer, Token, TokenKind};
+#[cfg(feature = "boot")]
 use crate::log::Log;
 
 /// The index of a `CREATE INDEX CONCURRENTLY`.
@@ -65,6 +67,7 @@ fn identifier(statement: &str, token: &Token) -> Option<String> {
     }
 }
 
+#[cfg(feature = "boot")]
 /// Drops the INVALID index of an interrupted run. An index that another session is building is kept.
 pub(super) async fn drop_invalid(
     client: &Client,
@@ -79,6 +82,7 @@ pub(super) async fn drop_invalid(
     Ok(())
 }
 
+#[cfg(feature = "boot")]
 /// Returns the INVALID indexes of that name on that table as quoted SQL names, with `in_progress` also those that are being
 /// built.
 pub(super) async fn invalid(

@@ -4,19 +4,27 @@
 //! apply (a pure function over both), [`reconcile_ledger()`] brings the ledger up to date, and [`mod@apply`] applies them, one
 //! transaction per file with its ledger row inside.
 
+#[cfg(feature = "boot")]
 mod accept;
+#[cfg(feature = "boot")]
 pub mod apply;
 pub mod directives;
 mod do_block;
 pub mod extension;
+#[cfg(feature = "boot")]
 mod failure;
 pub mod file;
 mod indexes;
+#[cfg(feature = "boot")]
 pub mod ledger;
+#[cfg(feature = "boot")]
 mod locate_error;
+#[cfg(feature = "boot")]
 pub mod manifest;
 mod no_transaction;
+#[cfg(feature = "boot")]
 pub mod plan;
+#[cfg(feature = "boot")]
 mod reconcile_ledger;
 mod rules;
 pub mod scan;
@@ -28,16 +36,24 @@ use std::path::Path;
 use crate::listing::Listing;
 use contract::{POST_SCHEMA_SUBDIR, Phase};
 
+#[cfg(feature = "boot")]
 pub use accept::Acceptance;
+#[cfg(feature = "boot")]
 pub use apply::{ApplyContext, apply};
 pub use directives::Directives;
 pub use extension::RequiredExtension;
+#[cfg(feature = "boot")]
 pub use failure::{ApplyError, PartialProgress};
 pub use file::MigrationFile;
+#[cfg(feature = "boot")]
 pub(crate) use ledger::{LEDGER_STAMPS, ledger_digest};
+#[cfg(feature = "boot")]
 pub use ledger::{Ledger, LedgerRow};
+#[cfg(feature = "boot")]
 pub use manifest::{Manifest, Migrations};
+#[cfg(feature = "boot")]
 pub use plan::{Accepted, Plan, plan};
+#[cfg(feature = "boot")]
 pub use reconcile_ledger::reconcile_ledger;
 
 /// Every problem of the files. Nothing was applied.

@@ -1,5 +1,6 @@
 //! A place in a file as the log shows it: line and column, and the line with a caret under it.
 
+#[cfg(feature = "boot")]
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 /// A place in a file.
@@ -25,6 +26,7 @@ impl SourceLocation {
         }
     }
 
+    #[cfg(feature = "boot")]
     /// Renders the line with a caret under the place, one string per line of text.
     pub(super) fn excerpt(self, filename: &str, sql: &str, label: &str) -> Vec<String> {
         let end = sql[self.byte..].chars().next().map_or(self.byte, |c| self.byte + c.len_utf8());
@@ -36,13 +38,14 @@ impl SourceLocation {
     }
 }
 
+#[cfg(feature = "boot")]
 /// Returns the byte offset of PostgreSQL's `position` (1-based, in characters) in a text, at most the text's length.
 pub(super) fn byte_of(text: &str, position: u32) -> usize {
     let index = usize::try_from(position).unwrap_or(usize::MAX).saturating_sub(1);
     text.char_indices().nth(index).map_or(text.len(), |(byte, _)| byte)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "boot"))]
 mod tests {
     use super::*;
 

@@ -9,21 +9,33 @@
 //! in question before and after the work.
 
 pub mod announced;
+#[cfg(feature = "boot")]
 pub mod catalog;
+#[cfg(feature = "boot")]
 pub mod compare;
+#[cfg(feature = "boot")]
 pub mod link;
 pub mod loss;
+#[cfg(feature = "boot")]
 pub mod measure;
+#[cfg(feature = "boot")]
 mod moment;
 pub mod name;
+#[cfg(feature = "boot")]
 pub mod read;
+#[cfg(feature = "boot")]
 pub mod watch;
 
 pub use announced::{Announced, Announcement, DirectusMigrations, Permission};
+#[cfg(feature = "boot")]
 pub use catalog::Catalog;
+#[cfg(feature = "boot")]
 pub use compare::compare;
+#[cfg(feature = "boot")]
 pub use link::{Link, LinkError};
 pub use loss::Loss;
+#[cfg(feature = "boot")]
 pub use measure::Measure;
 pub use name::TableName;
+#[cfg(feature = "boot")]
 pub use watch::{LastCatalog, Outcome, Witness};

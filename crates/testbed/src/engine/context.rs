@@ -2,6 +2,7 @@
 //! context that names it.
 
 use std::env;
+use std::path::PathBuf;
 
 use anyhow::bail;
 use serde::Deserialize;
@@ -62,8 +63,10 @@ fn choose(host: &str, context: &str, config: DockerConfig) -> Option<Named> {
 /// Reads the docker command's configuration. A missing or unreadable file counts as one without a context, because the
 /// docker command itself reports the problem.
 fn config() -> DockerConfig {
-    let folder = env::var("DOCKER_CONFIG").ok().or_else(|| Some(format!("{}/.docker", env::var("HOME").ok()?)));
-    let text = folder.and_then(|folder| std::fs::read_to_string(format!("{folder}/config.json")).ok());
+    let folder = env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    // Not by HOME, which Windows does not set.
+    let folder = folder.or_else(|| Some(env::home_dir()?.join(".docker")));
+    let text = folder.and_then(|folder| std::fs::read_to_string(folder.join("config.json")).ok());
     text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
