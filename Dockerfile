@@ -4,6 +4,10 @@
 #   cargo xtask image                         uses the binary that cargo built on the host
 #
 # For every BuildKit since Docker 20.10: without heredocs, COPY --link, and a syntax image to pull.
+#
+# Every stage is of the image's platform, none of the builder's (`--platform=$BUILDPLATFORM`): the compile cache depends on
+# the processor, the bundle refers to native modules of its base, and the manifest is written by the binary itself. A
+# build for another platform therefore needs an emulator: docs/deploy.md#platforms.
 
 # The pin. The only place that holds it; why this version: docs/decisions/0001-pin-directus.md.
 ARG DIRECTUS_IMAGE=directus/directus:11.17.4

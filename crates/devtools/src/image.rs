@@ -16,7 +16,8 @@ pub(crate) async fn run(flags: &grammar::ImageFlags) -> anyhow::Result<ExitCode>
         (false, true) => BuildMode::Release,
         (false, false) => BuildMode::Quick,
     };
-    let built = build(&engine, &flags.tag, BuildOptions { mode, variant: flags.variant }).await?;
+    let built =
+        build(&engine, &flags.tag, BuildOptions { mode, variant: flags.variant, platform: flags.platform }).await?;
     if flags.json {
         ui::json_result(&built)?;
     } else {
@@ -31,10 +32,10 @@ pub(crate) async fn run(flags: &grammar::ImageFlags) -> anyhow::Result<ExitCode>
 }
 
 fn render(built: &BuiltImage) -> String {
-    let BuiltImage { image, sizes, base, variant, .. } = built;
+    let BuiltImage { image, platform, sizes, base, variant, .. } = built;
     let layers = &sizes.layers;
     let mut rows = vec![
-        ["image".to_owned(), ui::size(sizes.size_bytes), image.clone()],
+        ["image".to_owned(), ui::size(sizes.size_bytes), format!("{image}, {platform}")],
         ["base".to_owned(), ui::size(sizes.base_bytes), format!("{base}, {variant}")],
         ["bundle".to_owned(), ui::size(sizes.bundle_bytes), "Directus bundled and compiled".to_owned()],
         ["ours".to_owned(), ui::size(sizes.ours_bytes), format!("in {} layers with the bundle", layers.len())],

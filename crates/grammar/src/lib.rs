@@ -76,6 +76,9 @@ pub struct ImageFlags {
     /// The base of the image
     #[arg(long, value_enum, default_value_t)]
     pub variant: Variant,
+    /// The platform of the image [default: this machine's]; another one needs an emulator in the engine
+    #[arg(long, value_enum, value_name = "PLATFORM")]
+    pub platform: Option<Platform>,
     /// Fail if the image is larger [default: at most 30 MB for the Directus bundle and 5 MB for the rest over the base]
     #[arg(long, value_name = "MB")]
     pub max_size: Option<u64>,
@@ -400,6 +403,52 @@ impl Variant {
             Variant::Slim => "slim",
             Variant::Full => "full",
         }
+    }
+}
+
+/// A platform that the image is built for; upstream publishes its image for both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Platform {
+    /// 64-bit processors of Intel and AMD
+    #[value(name = "linux/amd64")]
+    Amd64,
+    /// 64-bit processors of ARM
+    #[value(name = "linux/arm64")]
+    Arm64,
+}
+
+impl Platform {
+    /// Returns the name in container engines and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Platform::Amd64 => "linux/amd64",
+            Platform::Arm64 => "linux/arm64",
+        }
+    }
+
+    /// Returns the name of the processor in container engines and in Debian.
+    #[must_use]
+    pub fn architecture(self) -> &'static str {
+        match self {
+            Platform::Amd64 => "amd64",
+            Platform::Arm64 => "arm64",
+        }
+    }
+
+    /// Returns the name of the processor in Rust's targets and in names of compilers.
+    #[must_use]
+    pub fn processor(self) -> &'static str {
+        match self {
+            Platform::Amd64 => "x86_64",
+            Platform::Arm64 => "aarch64",
+        }
+    }
+
+    /// Returns Rust's target for the static binary.
+    #[must_use]
+    pub fn target(self) -> String {
+        format!("{}-unknown-linux-musl", self.processor())
     }
 }
 

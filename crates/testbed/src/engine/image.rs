@@ -20,6 +20,8 @@ pub struct ImageInfo {
     pub size: u64,
     /// The manifest's digest, if the image was pulled from or pushed to a registry.
     pub digest: Option<String>,
+    /// The operating system and the processor: `linux/amd64`.
+    pub platform: String,
     /// The user that its containers run as.
     pub user: String,
     /// The labels, by key.
@@ -67,6 +69,11 @@ impl Engine {
             id: image.id.unwrap_or_default(),
             digest: image.repo_digests.and_then(|digests| digests.into_iter().next()),
             size: u64::try_from(image.size.unwrap_or_default()).unwrap_or_default(),
+            platform: format!(
+                "{}/{}",
+                image.os.as_deref().unwrap_or("unknown"),
+                image.architecture.as_deref().unwrap_or("unknown")
+            ),
             user: config.user.unwrap_or_default(),
             labels: config.labels.unwrap_or_default(),
             environment: config.env.unwrap_or_default(),

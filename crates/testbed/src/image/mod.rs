@@ -3,6 +3,7 @@
 pub mod inspection;
 pub mod ownership;
 mod parts;
+mod platform;
 mod progress;
 pub mod rebuild;
 pub mod revision;
@@ -10,9 +11,9 @@ pub mod size;
 pub mod upstream;
 pub mod variant;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use camino::Utf8Path;
-use grammar::Variant;
+use grammar::{Platform, Variant};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -55,6 +56,8 @@ pub struct BuildOptions {
     pub mode: BuildMode,
     /// The base: all of upstream's image, or a part.
     pub variant: Variant,
+    /// The platform, if it is not this machine's.
+    pub platform: Option<Platform>,
 }
 
 /// The result of an image build, also as JSON.
@@ -64,6 +67,8 @@ pub struct BuiltImage {
     pub image: String,
     /// `sha256:…`.
     pub id: String,
+    /// The operating system and the processor: `linux/amd64`.
+    pub platform: String,
     /// The sizes of the image and its parts.
     #[serde(flatten)]
     pub sizes: Sizes,
@@ -78,23 +83,34 @@ pub struct BuiltImage {
 /// Builds the image and gives it a name and tag.
 pub async fn build(engine: &Engine, tag: &str, options: BuildOptions) -> anyhow::Result<BuiltImage> {
     parts::check()?;
-    let base = BaseImage::directus()?.resolve(engine).await?;
+    let foreign = platform::foreign(options.platform);
+    let base = match foreign {
+        None => BaseImage::directus()?.resolve(engine).await?,
+        Some(platform) => platform::foreign_base(platform, options.variant).await?,
+    };
     // On other systems cargo would need a cross linker, so the image build compiles the binary.
     let rust = if options.mode == BuildMode::Source || !cfg!(target_os = "linux") {
-        Some(rust_image(engine).await?)
+        Some(rust_image(engine, foreign).await?)
     } else {
-        build_binary(options.mode.profile(), workspace::root(), &workspace::target_dir()).await?;
+        build_binary(options.mode.profile(), foreign, workspace::root(), &workspace::target_dir()).await?;
         None
     };
     let ca = ca_bundle();
-    let command = build_command(tag, options.variant, &base, rust.as_ref(), &Revision::read().await, ca.as_deref());
+    let mut command = build_command(tag, options.variant, &base, rust.as_ref(), &Revision::read().await, ca.as_deref());
+    if let Some(platform) = options.platform {
+        command = command.args(["--platform", platform.name()]);
+    }
     run_build(&command.arg(".")).await?;
 
     let image =
         engine.image(tag).await?.with_context(|| format!("the build succeeded, but there is no image {tag}"))?;
+    if let Some(platform) = options.platform {
+        ensure!(image.platform == platform.name(), "{tag} is an image for {}, not {}", image.platform, platform.name());
+    }
     Ok(BuiltImage {
         image: tag.to_owned(),
         id: image.id,
+        platform: image.platform,
         sizes: size::measure(engine, tag, &base.name).await?,
         base: base.name,
         variant: options.variant.name(),
@@ -102,8 +118,11 @@ pub async fn build(engine: &Engine, tag: &str, options: BuildOptions) -> anyhow:
     })
 }
 
-async fn rust_image(engine: &Engine) -> anyhow::Result<Resolved> {
+async fn rust_image(engine: &Engine, foreign: Option<Platform>) -> anyhow::Result<Resolved> {
     let image = BaseImage::rust()?;
+    if foreign.is_some() {
+        return Ok(Resolved { name: image.name, stand_in: false });
+    }
     // Not a step of the setup: the image is large, and only --source needs it.
     if image.local(engine).await?.is_none() {
         setup::obtain(&image).await?;
@@ -111,10 +130,18 @@ async fn rust_image(engine: &Engine) -> anyhow::Result<Resolved> {
     image.resolve(engine).await
 }
 
-/// Builds the static binary of a checkout with this machine's cargo, and copies it to where the Dockerfile expects it.
-async fn build_binary(profile: &str, checkout: &Utf8Path, target_dir: &Utf8Path) -> anyhow::Result<()> {
-    let target = setup::musl_target();
-    Cmd::cargo()
+/// Builds the static binary of a checkout with this machine's cargo, for this machine's or a foreign platform, and copies it to where the Dockerfile expects it.
+async fn build_binary(
+    profile: &str,
+    foreign: Option<Platform>,
+    checkout: &Utf8Path,
+    target_dir: &Utf8Path,
+) -> anyhow::Result<()> {
+    let (target, cargo) = match foreign {
+        None => (setup::musl_target(), Cmd::cargo()),
+        Some(platform) => (platform.target(), platform::cross_compile(Cmd::cargo(), platform)?),
+    };
+    cargo
         .args(["build", "--locked", "--profile", profile, "--package", "entrypoint", "--target", &target])
         .args(["--manifest-path", checkout.join("Cargo.toml").as_str(), "--target-dir", target_dir.as_str()])
         .args(cargo_home().into_iter().flat_map(|home| ["--config".to_owned(), remap(&target, &home)]))

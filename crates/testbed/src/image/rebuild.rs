@@ -24,7 +24,7 @@ pub async fn rebuild(session: &EngineSession, image: &ImageInfo, base: &Resolved
     let temporary = tempfile::Builder::new().prefix("trm-rebuild-").tempdir().context("failed to create a folder")?;
     let folder = Utf8PathBuf::try_from(temporary.path().to_owned()).context("the temporary folder is not UTF-8")?;
     copy_sources(&folder).await?;
-    build_binary("image", &folder, &folder.join("target")).await?;
+    build_binary("image", None, &folder, &folder.join("target")).await?;
     let tag = format!("trm-rebuild/{}:{}", variant::variant_of(image).name(), session.id());
     let revision = Revision::read().await;
     let mut cmd = build_command(&tag, variant::variant_of(image), base, None, &revision, None).arg("--no-cache");

@@ -49,7 +49,7 @@ fn is_debian(os_release: &str) -> bool {
 }
 
 /// Returns true if a program is on the PATH.
-pub(super) fn is_on_path(program: &str) -> bool {
+pub fn is_on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .any(|folder| folder.join(program).is_file() || folder.join(format!("{program}.exe")).is_file())

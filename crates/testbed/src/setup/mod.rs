@@ -11,7 +11,7 @@ use grammar::PostgresVersion;
 use serde::Serialize;
 
 use self::machine::SetupMachine;
-pub use self::machine::{browser, musl_target};
+pub use self::machine::{browser, is_on_path, musl_target};
 use self::plan::SetupProbe;
 pub use self::plan::obtain;
 use self::step::SetupStep;
