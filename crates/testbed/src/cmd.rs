@@ -212,8 +212,6 @@ impl Drop for Group {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
-
     use super::*;
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -241,6 +239,8 @@ mod tests {
     #[test]
     #[cfg(unix)]
     fn dropping_a_command_ends_its_grandchildren() {
+        use std::time::{Duration, Instant};
+
         let began = Instant::now();
         let pid = block_on(async {
             let cmd = Cmd::new("sh").args(["-c", "sleep 60 & echo $! >&2; wait"]);
