@@ -91,7 +91,7 @@ pub enum ApplyError {
         directives: String,
     },
     /// The boot lock was no longer held right before COMMIT.
-    #[error("{filename}: {error}; {}", failure::LOCK_LOST.ending())]
+    #[error("{error}, in {filename}; {}", failure::LOCK_LOST.ending())]
     LockLost {
         /// The file.
         filename: String,
