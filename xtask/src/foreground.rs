@@ -1,7 +1,7 @@
 //! Child processes in the foreground: a signal to xtask ends them with their process group.
 
 use std::ffi::{OsStr, OsString};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use anyhow::Context as _;
 
@@ -9,6 +9,8 @@ use crate::workspace;
 
 /// The process group of the running child; 0 without one.
 static GROUP: AtomicU32 = AtomicU32::new(0);
+/// Set once a signal ends xtask: no further child may start.
+static ENDING: AtomicBool = AtomicBool::new(false);
 
 /// Makes Ctrl-C, SIGTERM and SIGHUP end the running child and then xtask. Call it only once.
 #[cfg(unix)]
@@ -19,6 +21,7 @@ pub(crate) fn end_child_on_signal() -> anyhow::Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("failed to listen for signals")?;
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
+            ENDING.store(true, Ordering::SeqCst);
             // The main thread waits for the child.
             child::end_group(GROUP.load(Ordering::SeqCst), || false);
             eprintln!("error: ended by {}", signal_hook::low_level::signal_name(signal).unwrap_or("a signal"));
@@ -46,6 +49,7 @@ pub(crate) fn succeeds(
     let words: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
     eprintln!("{:>12} {name} {}", "Running", words.join(" "));
 
+    leave_it_to_the_signal();
     let mut command = duct::cmd(program, &arguments).dir(workspace::root()).stdin_null().unchecked();
     for name in child::variables_of_our_package() {
         command = command.env_remove(name);
@@ -53,8 +57,16 @@ pub(crate) fn succeeds(
     let handle = command.before_spawn(lead_a_group).start().with_context(|| format!("failed to run {name}"))?;
     GROUP.store(handle.pids().first().copied().unwrap_or(0), Ordering::SeqCst);
     let output = handle.wait().with_context(|| format!("failed to wait for {name}"))?;
+    leave_it_to_the_signal();
     GROUP.store(0, Ordering::SeqCst);
     Ok(output.status.success())
+}
+
+/// Waits forever if a signal ends xtask: its thread ends the process.
+fn leave_it_to_the_signal() {
+    while ENDING.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
 }
 
 #[cfg(unix)]
