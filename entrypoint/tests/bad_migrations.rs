@@ -354,7 +354,7 @@ fn escape(content: &[u8]) -> String {
 }
 
 /// A detail that PostgreSQL omits from version 18 on.
-const OLDER_DETAIL: &str = r#" Could not open extension control file "/…": No such file or directory.:"#;
+const OLDER_DETAIL: &str = r#" Could not open extension control file "/…": No such file or directory:"#;
 
 /// Masks the parts of a line that differ between runs and servers: process ids, ages, the server's paths, one detail.
 fn mask(line: &str) -> String {
