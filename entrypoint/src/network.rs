@@ -1,4 +1,4 @@
-//! Addresses and TCP connections, with time limits that hold on networks that do not answer.
+//! Addresses, TCP connections and attempts at servers, with time limits that hold on networks that do not answer.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
@@ -7,10 +7,64 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
+use crate::log::Log;
+
+/// Time limit for one attempt; bounds a frozen server and a black-holed address.
+const ATTEMPT: Duration = Duration::from_secs(5);
+/// Pause between attempts.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Interval at which the same reason is logged again.
+const LOG_INTERVAL: Duration = Duration::from_secs(5);
 /// Time for one of several addresses. The last one has all the time that is left.
 const ADDRESS: Duration = Duration::from_secs(1);
+
+/// The error of one attempt to reach a server.
+#[derive(Debug)]
+pub enum FailedAttempt<E> {
+    /// Another attempt cannot succeed.
+    Final(E),
+    /// Another attempt may succeed.
+    Transient {
+        /// The reason, for the log.
+        reason: String,
+        /// The error if the deadline has passed.
+        error: E,
+    },
+}
+
+/// Repeats an attempt, which has a time limit, until it succeeds, cannot succeed, or the deadline passes. Logs the reason of
+/// a failed one: the first, each that differs from the one before it, and otherwise one in five seconds.
+///
+/// # Errors
+/// The error of the last attempt.
+pub async fn until_reached<T, E>(
+    server: &str,
+    deadline: Duration,
+    log: &Log,
+    mut attempt: impl AsyncFnMut(Duration) -> Result<T, FailedAttempt<E>>,
+) -> Result<T, E> {
+    let began = Instant::now();
+    let mut logged: Option<(String, Instant)> = None;
+    loop {
+        // The last attempt may exceed the deadline only by `PAUSE`.
+        let left = deadline.saturating_sub(began.elapsed()).max(PAUSE);
+        let (reason, error) = match attempt(ATTEMPT.min(left)).await {
+            Ok(reached) => return Ok(reached),
+            Err(FailedAttempt::Final(error)) => return Err(error),
+            Err(FailedAttempt::Transient { reason, error }) => (reason, error),
+        };
+        if began.elapsed() >= deadline {
+            return Err(error);
+        }
+        if logged.as_ref().is_none_or(|(before, when)| *before != reason || when.elapsed() >= LOG_INTERVAL) {
+            log.note(format!("waiting for {server} ({reason}), {} s", began.elapsed().as_secs()));
+            logged = Some((reason, Instant::now()));
+        }
+        sleep(PAUSE).await;
+    }
+}
 
 /// The addresses of a host, in the system's order. A name server that does not answer delays nothing but this: the
 /// system's look-up cannot be interrupted, so it has a thread of its own that may be left behind.
@@ -84,6 +138,33 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::log::LogStyle;
+
+    /// The result of attempts that answer in turn, and their number.
+    async fn reached(answers: &[Result<(), FailedAttempt<&'static str>>]) -> (Result<(), &'static str>, usize) {
+        let mut attempts = 0;
+        let attempt = async |_| {
+            attempts += 1;
+            match &answers[(attempts - 1).min(answers.len() - 1)] {
+                Ok(()) => Ok(()),
+                Err(FailedAttempt::Final(error)) => Err(FailedAttempt::Final(*error)),
+                Err(FailedAttempt::Transient { reason, error }) => {
+                    Err(FailedAttempt::Transient { reason: reason.clone(), error: *error })
+                }
+            }
+        };
+        let result = until_reached("a server", Duration::from_millis(300), &Log::new(LogStyle::Text), attempt).await;
+        (result, attempts)
+    }
+
+    #[tokio::test]
+    async fn attempts_are_repeated_until_success_a_final_error_or_the_deadline() {
+        let transient = |error| Err(FailedAttempt::Transient { reason: "starting".to_owned(), error });
+        assert_eq!(reached(&[transient("a"), Ok(())]).await, (Ok(()), 2));
+        assert_eq!(reached(&[transient("a"), Err(FailedAttempt::Final("b"))]).await, (Err("b"), 2));
+        let (result, attempts) = reached(&[transient("a"), transient("b")]).await;
+        assert!(result == Err("b") && attempts > 1, "{result:?} after {attempts}");
+    }
 
     #[tokio::test]
     async fn a_dead_first_address_does_not_hide_a_live_second_one() {

@@ -8,19 +8,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 use crate::config::{RedisAddress, RedisConfig};
 use crate::log::Log;
-use crate::network::{describe, dial, resolve};
+use crate::network::{FailedAttempt, describe, dial, resolve, until_reached};
 use contract::failure;
-
-/// Time limit for one attempt.
-const ATTEMPT: Duration = Duration::from_secs(5);
-/// Pause between attempts.
-const PAUSE: Duration = Duration::from_millis(200);
-/// Interval at which the reason is logged again.
-const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Redis cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -59,27 +52,22 @@ enum RedisAnswer {
 /// # Errors
 /// [`RedisError`].
 pub async fn wait(config: &RedisConfig, deadline: Duration, log: &Log) -> Result<(), RedisError> {
-    let began = Instant::now();
-    let mut logged: Option<Instant> = None;
-    loop {
-        let left = deadline.saturating_sub(began.elapsed()).max(PAUSE);
+    let server = format!("Redis at {}", config.address);
+    let attempt = async |limit| {
         let target = config.address.clone();
-        let reason = match timeout(ATTEMPT.min(left), ask(config)).await {
+        let reason = match timeout(limit, ask(config)).await {
             Ok(Ok(RedisAnswer::Ready)) => return Ok(()),
-            Ok(Ok(RedisAnswer::Refused(reason))) => return Err(RedisError::Refused { target, reason }),
+            Ok(Ok(RedisAnswer::Refused(reason))) => {
+                return Err(FailedAttempt::Final(RedisError::Refused { target, reason }));
+            }
             Ok(Ok(RedisAnswer::NotReady(reason))) => reason,
             Ok(Err(error)) => describe(&error),
             Err(_) => "no answer".to_owned(),
         };
-        if began.elapsed() >= deadline {
-            return Err(RedisError::Unreachable { target, waited: deadline, last: reason });
-        }
-        if logged.is_none_or(|when| when.elapsed() >= LOG_INTERVAL) {
-            log.note(format!("waiting for Redis at {target} ({reason}), {} s", began.elapsed().as_secs()));
-            logged = Some(Instant::now());
-        }
-        sleep(PAUSE).await;
-    }
+        let error = RedisError::Unreachable { target, waited: deadline, last: reason.clone() };
+        Err(FailedAttempt::Transient { reason, error })
+    };
+    until_reached(&server, deadline, log, attempt).await
 }
 
 async fn ask(config: &RedisConfig) -> io::Result<RedisAnswer> {

@@ -7,15 +7,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{ConnectError, PoolerDetected, Session, trace_of_pooler};
 use crate::config::DatabaseConfig;
 use crate::log::Log;
+use crate::network::{FailedAttempt, until_reached};
 use contract::failure;
 use contract::sqlstate::Retryability;
-
-/// Time limit for one attempt; bounds a frozen server and a black-holed address.
-const ATTEMPT: Duration = Duration::from_secs(5);
-/// Pause between attempts.
-const PAUSE: Duration = Duration::from_millis(200);
-/// Interval at which the same reason is logged again.
-const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Pause between two looks at a read-only server.
 const READ_ONLY_PAUSE: Duration = Duration::from_secs(1);
@@ -67,39 +61,28 @@ pub enum WaitError {
 /// # Errors
 /// [`WaitError::Refused`] at once, [`WaitError::Unreachable`] after `deadline`.
 pub async fn wait(config: &DatabaseConfig, deadline: Duration, log: &Log) -> Result<Session, WaitError> {
-    let began = Instant::now();
-    let mut logged: Option<(String, Instant)> = None;
-    loop {
-        // The last attempt may exceed the deadline only by `PAUSE`.
-        let left = deadline.saturating_sub(began.elapsed()).max(PAUSE);
+    let attempt = async |limit: Duration| {
         let target = config.target.clone();
-        let (reason, ending) = match timeout(ATTEMPT.min(left), Session::connect(config)).await {
+        let (reason, ending) = match timeout(limit, Session::connect(config)).await {
             Ok(Ok(session)) => return Ok(session),
             Ok(Err(error)) => {
                 if let ConnectError::Postgres(error) = &error
                     && let Some(evidence) = trace_of_pooler(error)
                 {
-                    return Err(PoolerDetected { target, evidence }.into());
+                    return Err(FailedAttempt::Final(PoolerDetected { target, evidence }.into()));
                 }
                 let (reason, ending) = (error.describe(), error.ending());
                 if error.retryability() == Retryability::Final {
-                    return Err(WaitError::Refused { target, reason, ending });
+                    return Err(FailedAttempt::Final(WaitError::Refused { target, reason, ending }));
                 }
                 (reason, ending)
             }
-            Err(_) => {
-                (format!("no answer for {} s", ATTEMPT.min(left).as_secs_f32().ceil()), failure::SILENCE.ending())
-            }
+            Err(_) => (format!("no answer for {} s", limit.as_secs_f32().ceil()), failure::SILENCE.ending()),
         };
-        if began.elapsed() >= deadline {
-            return Err(WaitError::Unreachable { target, waited: deadline, last: reason, ending });
-        }
-        if logged.as_ref().is_none_or(|(before, when)| *before != reason || when.elapsed() >= LOG_INTERVAL) {
-            log.note(format!("waiting for {} ({reason}), {} s", config.target, began.elapsed().as_secs()));
-            logged = Some((reason, Instant::now()));
-        }
-        sleep(PAUSE).await;
-    }
+        let error = WaitError::Unreachable { target, waited: deadline, last: reason.clone(), ending };
+        Err(FailedAttempt::Transient { reason, error })
+    };
+    until_reached(&config.target, deadline, log, attempt).await
 }
 
 /// Waits until the server accepts writes, because a failover may be under way. Connects again for each look: the name may
