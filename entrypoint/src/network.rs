@@ -123,12 +123,6 @@ pub fn describe(error: &io::Error) -> String {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
             "the connection was closed".to_owned()
         }
-        // The driver's words for bytes that are not a message of PostgreSQL, or not all of one.
-        io::ErrorKind::Other | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
-            if error.raw_os_error().is_none() =>
-        {
-            format!("the server does not answer as PostgreSQL does: {error}")
-        }
         _ => error.to_string(),
     }
 }

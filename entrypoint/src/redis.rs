@@ -107,7 +107,7 @@ fn command(words: &[&str]) -> Vec<u8> {
 async fn reply(stream: &mut BufReader<impl AsyncRead + Unpin>) -> io::Result<String> {
     let mut line = String::new();
     match stream.read_line(&mut line).await? {
-        0 => Err(io::Error::other("the connection was closed")),
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
         _ => Ok(line.trim_end().to_owned()),
     }
 }
@@ -200,6 +200,12 @@ mod tests {
         let text = result(&RedisConfig { address, ..config }).await;
         assert!(text.starts_with("no connection to Redis at 127.0.0.1:1 within 0 s: "), "{text}");
         assert!(text.contains("nothing was changed: check that Redis runs"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_closes_the_connection_is_not_called_a_wrong_postgresql() {
+        let text = result(&server(&[]).await).await;
+        assert!(text.contains(" within 0 s: the connection was closed; "), "{text}");
     }
 
     #[test]

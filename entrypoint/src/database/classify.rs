@@ -75,7 +75,15 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
         return text;
     }
     if let Some(io) = io_error(error) {
-        return network::describe(io);
+        return match io.kind() {
+            // The driver's words for bytes that are not a message of PostgreSQL, or not all of one.
+            io::ErrorKind::Other | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
+                if io.raw_os_error().is_none() =>
+            {
+                format!("the server does not answer as PostgreSQL does: {io}")
+            }
+            _ => network::describe(io),
+        };
     }
     match error.source() {
         Some(source) => format!("{error}: {source}"),
@@ -119,4 +127,22 @@ pub fn trace_of_pooler(error: &tokio_postgres::Error) -> Option<String> {
         _ => false,
     };
     of_pooler.then(|| format!("{} ({})", error.message(), error.code().code()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio_postgres::{Config, NoTls};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_of_another_kind_is_called_one() {
+        let (ours, mut theirs) = tokio::io::duplex(1024);
+        theirs.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").await.expect("a buffer");
+        theirs.shutdown().await.expect("a buffer");
+        let connected = Config::new().user("directus").connect_raw(ours, NoTls).await;
+        let text = describe(&connected.err().expect("it is not PostgreSQL"));
+        assert!(text.starts_with("the server does not answer as PostgreSQL does: "), "{text}");
+    }
 }
