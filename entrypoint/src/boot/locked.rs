@@ -10,8 +10,7 @@ use crate::error::BootError;
 use crate::listing::Listing;
 use crate::log::Log;
 use crate::quote::literal;
-use crate::witness::loss::count;
-use crate::witness::measure::{AffectedRows, count_affected_rows};
+use crate::witness::measure::{AffectedRows, count_affected_rows, data_first};
 use crate::witness::{LastCatalog, Link, Loss};
 
 /// A boot that has work to do and holds the boot lock.
@@ -82,20 +81,10 @@ pub(super) async fn with_amounts(session: &Session, losses: &[(Loss, Option<u64>
     let mut counted = Vec::with_capacity(losses.len());
     for (loss, measured) in losses {
         let amount = match measured {
-            Some(number) => Some(AffectedRows { number: *number, words: count(*number, loss.unit()) }),
+            Some(number) => Some(AffectedRows::counted(*number, loss)),
             None => count_affected_rows(&mut Link::Session(&session.client), loss).await?,
         };
-        counted.push((loss.to_string(), amount));
+        counted.push((loss, amount));
     }
-    Ok(Listing::new(data_first(counted)))
-}
-
-/// Losses in words with their amounts in brackets, those with data first.
-pub(super) fn data_first(mut losses: Vec<(String, Option<AffectedRows>)>) -> Vec<String> {
-    losses.sort_by_key(|(_, amount)| amount.as_ref().is_none_or(|amount| amount.number == 0));
-    let sentences = losses.into_iter().map(|(words, amount)| match amount {
-        Some(amount) => format!("{words} ({})", amount.words),
-        None => words,
-    });
-    sentences.collect()
+    Ok(Listing::new(data_first(counted).map(|(_, sentence)| sentence).collect()))
 }

@@ -4,7 +4,7 @@
 //! Directus applies the plan, a second plan must be empty, everything in the snapshot must exist, and the witness
 //! compares. So every exit code other than 0 leaves the database as it was.
 
-use super::locked::{Boot, data_first, with_amounts};
+use super::locked::{Boot, with_amounts};
 use super::node::Node;
 use crate::attic::{self, Stash};
 use crate::config::SchemaMode;
@@ -15,7 +15,7 @@ use crate::error::BootError;
 use crate::listing::Listing;
 use crate::reconcile::Schema;
 use crate::reconcile::{DataLoss, Expectation, Verdict, changes, check_destructive, digest_with_witnessed};
-use crate::witness::measure::count_affected_rows;
+use crate::witness::measure::{count_affected_rows, data_first};
 use crate::witness::watch::{MAX_ATTEMPTS, add_suspicions};
 use crate::witness::{Link, Loss, Outcome, Witness};
 use contract::Phase;
@@ -290,7 +290,7 @@ pub(crate) async fn with_affected_rows(session: &Session, losses: &[DataLoss]) -
             Some(loss) => count_affected_rows(&mut Link::Session(&session.client), loss).await?,
             None => None,
         };
-        counted.push((words.clone(), amount));
+        counted.push((words, amount));
     }
-    Ok(data_first(counted))
+    Ok(data_first(counted).map(|(_, sentence)| sentence).collect())
 }

@@ -19,7 +19,8 @@ use crate::listing::Listing;
 use crate::log::Log;
 use crate::quote::literal;
 use crate::witness::loss::count;
-use crate::witness::watch::{MAX_ATTEMPTS, add_suspicions, has_statistics, with_amount};
+use crate::witness::measure::{AffectedRows, data_first};
+use crate::witness::watch::{MAX_ATTEMPTS, add_suspicions, has_statistics};
 use crate::witness::{Announcement, LastCatalog, Link, LinkError, Loss, Outcome, Witness};
 use contract::sqlstate::Remedy;
 use contract::{Phase, failure};
@@ -311,10 +312,13 @@ fn report(lines: LogLines, file: &MigrationFile, log: &Log) {
 }
 
 fn undeclared_loss(file: &MigrationFile, losses: impl IntoIterator<Item = (Loss, Option<u64>)>) -> FileFailure {
-    let mut losses: Vec<(Loss, Option<u64>)> = losses.into_iter().collect();
-    losses.sort_by_key(|(_, amount)| amount.unwrap_or(0) == 0);
-    let directives = losses.iter().map(|(loss, _)| loss.directive()).collect::<Vec<_>>().join(", ");
-    let losses = Listing::new(losses.iter().map(|(loss, amount)| with_amount(loss, *amount)).collect());
+    let counted = losses.into_iter().map(|(loss, amount)| {
+        let amount = amount.map(|number| AffectedRows::counted(number, &loss));
+        (loss, amount)
+    });
+    let (directives, losses): (Vec<String>, _) =
+        data_first(counted.collect()).map(|(loss, sentence)| (loss.directive(), sentence)).unzip();
+    let (losses, directives) = (Listing::new(losses), directives.join(", "));
     FileFailure::Named(ApplyError::Destroys { filename: file.filename.clone(), losses, directives })
 }
 

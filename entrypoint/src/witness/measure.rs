@@ -1,5 +1,7 @@
 //! Settles a suspicion: reads the data in question before the work of a second attempt, and again after it.
 
+use std::fmt::Display;
+
 use super::catalog::{Catalog, Oid};
 use super::link::{Link, LinkError};
 use super::loss::Loss;
@@ -225,6 +227,26 @@ pub struct AffectedRows {
     pub words: String,
 }
 
+impl AffectedRows {
+    /// A number that was counted.
+    #[must_use]
+    pub fn counted(number: u64, loss: &Loss) -> AffectedRows {
+        AffectedRows { number, words: super::loss::count(number, loss.unit()) }
+    }
+}
+
+/// Sorts losses so that those with data come first, and adds the sentence for the message: `table laps (12 rows)`.
+pub fn data_first<L: Display>(mut losses: Vec<(L, Option<AffectedRows>)>) -> impl Iterator<Item = (L, String)> {
+    losses.sort_by_key(|(_, amount)| amount.as_ref().is_none_or(|amount| amount.number == 0));
+    losses.into_iter().map(|(loss, amount)| {
+        let sentence = match amount {
+            Some(amount) => format!("{loss} ({})", amount.words),
+            None => loss.to_string(),
+        };
+        (loss, sentence)
+    })
+}
+
 /// Counts the data of a loss; an estimate if counting takes too long, and `None` for a loss without data.
 ///
 /// # Errors
@@ -240,10 +262,7 @@ pub async fn count_affected_rows(link: &mut Link<'_>, loss: &Loss) -> Result<Opt
     let result = link.rows(&format!("select count({counted}) from {}", table.quoted())).await;
     link.rows("rollback").await?;
     match result {
-        Ok(rows) => {
-            let number = first_number(&rows);
-            Ok(Some(AffectedRows { number, words: super::loss::count(number, loss.unit()) }))
-        }
+        Ok(rows) => Ok(Some(AffectedRows::counted(first_number(&rows), loss))),
         // Counting took too long, or the table is locked.
         Err(error) if matches!(error.code(), Some("57014" | "55P03")) => {
             let estimate = format!(

@@ -6,7 +6,7 @@ use super::announced::{Announced, Permission};
 use super::catalog::Catalog;
 use super::compare::compare;
 use super::link::{Link, LinkError};
-use super::loss::{Loss, count};
+use super::loss::Loss;
 use super::measure::Measure;
 use super::name::TableName;
 
@@ -136,12 +136,6 @@ pub fn add_suspicions(all: &mut Vec<Loss>, new: Vec<Loss>) {
 /// Returns true if one measure answers both; they may differ in the number of deleted rows.
 fn is_same_question(one: &Loss, other: &Loss) -> bool {
     std::mem::discriminant(one) == std::mem::discriminant(other) && one.to_string() == other.to_string()
-}
-
-/// A loss with its amount, for messages: `table laps (12 rows)`.
-#[must_use]
-pub fn with_amount(loss: &Loss, amount: Option<u64>) -> String {
-    amount.map_or_else(|| loss.to_string(), |number| format!("{loss} ({})", count(number, loss.unit())))
 }
 
 /// Switches row statistics on, without which deleted rows would go unnoticed. Only a superuser can switch them off.
