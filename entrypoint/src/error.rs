@@ -208,15 +208,6 @@ impl BootError {
         }
     }
 
-    /// The error without the state of the database and the remedy, for an attempt that is repeated.
-    #[must_use]
-    pub fn cause(&self) -> String {
-        match self {
-            BootError::Bootstrap(error) | BootError::Schema(error) => error.to_string(),
-            other => other.to_string(),
-        }
-    }
-
     /// The lines to log before the last one: the items that it has no room for.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
@@ -253,14 +244,14 @@ impl BootError {
         BootError::Privilege { error: format!("role {role}: {error}"), ending }
     }
 
-    /// Returns true if Directus could not get a lock.
+    /// Directus' error if it could not get a lock, without the state of the database and the remedy: the step is repeated.
     #[must_use]
-    pub fn is_lock_failure(&self) -> bool {
+    pub fn lock_failure(&self) -> Option<String> {
         match self {
             BootError::Bootstrap(BridgeError::Failed(failure)) | BootError::Schema(BridgeError::Failed(failure)) => {
-                failure.code.as_deref().is_some_and(is_lock_failure)
+                failure.code.as_deref().is_some_and(is_lock_failure).then(|| failure.to_string())
             }
-            _ => false,
+            _ => None,
         }
     }
 

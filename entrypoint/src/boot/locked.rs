@@ -48,13 +48,10 @@ impl Boot<'_> {
                 if let Some(pid) = rows.first().and_then(|row| row.first()?.as_deref()?.parse().ok()) {
                     monitor.watch(pid);
                 }
-                match attempt(bridge).await {
-                    Err(error) if error.is_lock_failure() => {
-                        bridge.rollback().await.map_err(failed)?;
-                        monitor.pause(&error.cause()).await?;
-                    }
-                    result => return result,
-                }
+                let result = attempt(bridge).await;
+                let Some(reason) = result.as_ref().err().and_then(BootError::lock_failure) else { return result };
+                bridge.rollback().await.map_err(failed)?;
+                monitor.pause(&reason).await?;
             }
         };
         monitor.during(tries).await
