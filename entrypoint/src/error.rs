@@ -163,48 +163,53 @@ pub enum BootError {
 }
 
 impl BootError {
-    /// The exit code of this reason.
+    /// The exit code of this reason: the one of its entry in the catalog, unless it has several entries or another party is
+    /// the cause.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            BootError::Config(_) | BootError::NoDirectus(_) => ExitCode::Config,
-            BootError::Migrations(_) => ExitCode::MigrationsInvalid,
-            BootError::Snapshot(_) => ExitCode::SnapshotInvalid,
+            BootError::Config(_) => failure::VARIABLES.exit,
+            BootError::NoDirectus(_) => failure::NO_DIRECTUS.exit,
+            BootError::Migrations(_) => failure::FILES.exit,
+            BootError::Snapshot(_) => failure::SNAPSHOT.exit,
             BootError::Wait(WaitError::Unreachable { .. }) => ExitCode::DatabaseUnreachable,
-            BootError::Privilege { .. } => ExitCode::DatabaseRefused,
-            BootError::OtherProject { .. } => failure::OTHER_PROJECT.exit,
+            BootError::Wait(WaitError::Refused { .. } | WaitError::ReadOnly { .. })
+            | BootError::Setting(_)
+            | BootError::Privilege { .. } => ExitCode::DatabaseRefused,
+            BootError::Wait(WaitError::PoolerDetected(_)) | BootError::PoolerDetected(_) => failure::POOLER.exit,
             BootError::Redis(_) => ExitCode::ServiceUnreachable,
-            BootError::Wait(WaitError::PoolerDetected(_)) | BootError::PoolerDetected(_) => ExitCode::DatabasePooled,
-            BootError::Wait(WaitError::Refused { .. } | WaitError::ReadOnly { .. }) | BootError::Setting(_) => {
-                ExitCode::DatabaseRefused
-            }
-            BootError::Lock(LockError::Held { .. }) => ExitCode::LockTimeout,
+            BootError::OtherProject { .. } => failure::OTHER_PROJECT.exit,
+            BootError::Lock(LockError::Held { .. }) => failure::LOCK.exit,
             BootError::Lock(LockError::Query(error)) | BootError::Query(error) => query_exit_code(error),
+            BootError::LockLost(_) | BootError::Apply(ApplyError::LockLost { .. }) => failure::LOCK_LOST.exit,
+            BootError::Lost(_) | BootError::Apply(ApplyError::Connection { .. }) => failure::CONNECTION_LOST.exit,
             BootError::Apply(ApplyError::Sql { remedy, .. }) if is_outside(remedy.party) => ExitCode::DatabaseRefused,
+            BootError::Apply(ApplyError::Sql { .. }) => ExitCode::MigrationFailed,
+            BootError::Apply(ApplyError::Blocked { .. }) => failure::FILE_BLOCKED.exit,
+            BootError::Apply(ApplyError::Destroys { .. }) => failure::FILE_DESTROYS.exit,
             BootError::Schema(error) | BootError::Bootstrap(error) if is_outside(error.remedy("", "").party) => {
                 ExitCode::DatabaseRefused
             }
-            BootError::Apply(ApplyError::Sql { .. }) => ExitCode::MigrationFailed,
-            BootError::Apply(ApplyError::Blocked { .. }) | BootError::Blocked(_) => ExitCode::MigrationBlocked,
-            BootError::Apply(ApplyError::Connection { .. } | ApplyError::LockLost { .. })
-            | BootError::Lost(_)
-            | BootError::LockLost(_) => ExitCode::DatabaseLost,
-            BootError::Apply(ApplyError::Destroys { .. })
-            | BootError::Unannounced { .. }
-            | BootError::DirectusDestroyed(_) => ExitCode::SchemaRefused,
-            BootError::Attic(_) => ExitCode::Usage,
-            BootError::RehearsalTimeout { .. } => ExitCode::SchemaFailed,
-            BootError::ImageTooOld { .. } => ExitCode::ImageTooOld,
-            BootError::Schema(_) | BootError::DirectusTimeout { phase: Phase::Schema, .. } => ExitCode::SchemaFailed,
-            BootError::Bootstrap(_) | BootError::BootstrapIncomplete(_) | BootError::DirectusTimeout { .. } => {
-                ExitCode::BootstrapFailed
+            BootError::Bootstrap(_) => failure::BOOTSTRAP.exit,
+            BootError::BootstrapIncomplete(_) => failure::BOOTSTRAP_INCOMPLETE.exit,
+            BootError::Blocked(_) => failure::STEP_BLOCKED.exit,
+            BootError::ImageTooOld { failure, .. } => failure.exit,
+            BootError::DirectusTimeout { phase: Phase::Schema, .. } | BootError::RehearsalTimeout { .. } => {
+                ExitCode::SchemaFailed
             }
-            BootError::Refused { .. } => ExitCode::SchemaRefused,
-            BootError::Diverged(_) | BootError::ChangedBySql(_) => ExitCode::SchemaDiverged,
+            BootError::DirectusTimeout { .. } => ExitCode::BootstrapFailed,
+            BootError::DirectusDestroyed(_) => failure::DIRECTUS_DESTROYS.exit,
+            BootError::Schema(_) => failure::SCHEMA.exit,
+            BootError::Refused { .. } => failure::PLAN.exit,
+            BootError::Unannounced { .. } => failure::UNANNOUNCED.exit,
+            BootError::Diverged(_) => failure::DIVERGED.exit,
+            BootError::ChangedBySql(_) => failure::CHANGED_BY_SQL.exit,
+            BootError::Attic(_) => ExitCode::Usage,
             BootError::Exec(error) => error.exit_code(),
-            BootError::NoPm2Home(_) => ExitCode::NotExecutable,
+            BootError::NoPm2Home(_) => failure::NO_PM2_FOLDER.exit,
             BootError::Shutdown(signal) => signal.exit_code(),
-            BootError::System { .. } | BootError::Witness(_) => ExitCode::Internal,
+            BootError::Witness(_) => failure::WITNESS.exit,
+            BootError::System { .. } => ExitCode::Internal,
         }
     }
 

@@ -55,10 +55,6 @@ pub struct BootFailure {
 }
 
 impl BootFailure {
-    const fn new(exit: ExitCode, cause: &'static str, state: RemainingState, remedy: &'static str) -> BootFailure {
-        BootFailure { exit, cause, state, remedy }
-    }
-
     /// The second half of the last line: `nothing was changed: set DB_PASSWORD`.
     #[must_use]
     pub fn ending(&self) -> String {
@@ -86,7 +82,8 @@ macro_rules! catalog {
     ($($name:ident: $exit:ident, $state:ident, $cause:literal, $remedy:literal;)*) => {
         $(
             #[doc = $cause]
-            pub const $name: BootFailure = BootFailure::new(ExitCode::$exit, $cause, $state, $remedy);
+            pub const $name: BootFailure =
+                BootFailure { exit: ExitCode::$exit, cause: $cause, state: $state, remedy: $remedy };
         )*
 
         /// All entries, in the order of the phases.
