@@ -4,19 +4,36 @@ mod common;
 
 use common::{BootResult, Database, Image, run};
 use contract::ExitCode;
+use tokio_postgres::Client;
 
-/// A database whose boot role has the grants of these statements; `{role}` is its name.
-async fn boot_as(database: &Database, image: &Image, grants: &str) -> BootResult {
+/// A role of its own in a database.
+struct BootRole {
+    name: String,
+    /// Owns what the role works with; not every role has one.
+    owner: String,
+    /// The URL of the database for this role.
+    url: String,
+}
+
+/// Creates a role with the grants of these statements, in which `{role}`, `{owner}` and `{database}` are names.
+async fn create_role(client: &Client, database: &Database, grants: &str) -> BootRole {
     let parts = database.connection_parts();
-    let role = format!("boot_{}", parts.database);
-    let client = database.connect().await;
-    let grants = grants.replace("{role}", &role).replace("{database}", &parts.database);
+    let (name, owner) = (format!("boot_{}", parts.database), format!("owner_{}", parts.database));
+    let grants = grants.replace("{role}", &name).replace("{owner}", &owner).replace("{database}", &parts.database);
     client
-        .batch_execute(&format!("create role {role} login password 'p'; {grants}"))
+        .batch_execute(&format!("create role {name} login password 'p'; {grants}"))
         .await
         .unwrap_or_else(|error| panic!("{grants}: {error}"));
-    let ended = run(&mut image.boot(&format!("postgres://{role}:p@{}/{}", parts.server(), parts.database)));
-    client.batch_execute(&format!("drop owned by {role}; drop role {role}")).await.expect("the role is ours");
+    let url = format!("postgres://{name}:p@{}/{}", parts.server(), parts.database);
+    BootRole { name, owner, url }
+}
+
+/// Boots as a role with these grants, which is dropped afterwards.
+async fn boot_as(database: &Database, image: &Image, grants: &str) -> BootResult {
+    let client = database.connect().await;
+    let role = create_role(&client, database, grants).await;
+    let ended = run(&mut image.boot(&role.url));
+    client.batch_execute(&format!("drop owned by {0}; drop role {0}", role.name)).await.expect("the role is ours");
     ended
 }
 
@@ -49,57 +66,52 @@ async fn missing_privilege_is_named_with_its_grant() {
     ended.assert_failed("db-init", ExitCode::DatabaseRefused, &words);
 }
 
-/// Every way in which a role can come by its rights; `{owner}` owns what the role works with.
-const ROLES: [(&str, &str); 4] = [
+/// Gives a role the tables of the schema `public`.
+fn own_tables(owner: &str) -> String {
+    format!(
+        "; do $$ declare t text; begin
+             for t in select tablename from pg_tables where schemaname = 'public' loop
+                 execute format('alter table public.%I owner to {owner}', t);
+             end loop;
+         end $$"
+    )
+}
+
+/// Every way in which a role can come by its rights, and the role that owns the tables; `{owner}` owns what the role works
+/// with.
+const ROLES: [(&str, &str, Option<&str>); 4] = [
     (
         "the owner of the database",
-        "alter database {database} owner to {role}; alter schema public owner to {role};
-         do $$ declare t text; begin
-             for t in select tablename from pg_tables where schemaname = 'public' loop
-                 execute format('alter table public.%I owner to {role}', t);
-             end loop;
-         end $$",
+        "alter database {database} owner to {role}; alter schema public owner to {role}",
+        Some("{role}"),
     ),
     (
         "a member of the owner",
         "create role {owner}; grant {owner} to {role}; alter schema public owner to {owner};
-         grant create on database {database} to {owner};
-         do $$ declare t text; begin
-             for t in select tablename from pg_tables where schemaname = 'public' loop
-                 execute format('alter table public.%I owner to {owner}', t);
-             end loop;
-         end $$",
+         grant create on database {database} to {owner}",
+        Some("{owner}"),
     ),
     (
         "a member that becomes the owner (SET ROLE) and inherits nothing",
         "create role {owner}; alter role {role} noinherit; grant {owner} to {role}; alter role {role} set role = {owner};
-         alter schema public owner to {owner}; grant create on database {database} to {owner};
-         do $$ declare t text; begin
-             for t in select tablename from pg_tables where schemaname = 'public' loop
-                 execute format('alter table public.%I owner to {owner}', t);
-             end loop;
-         end $$",
+         alter schema public owner to {owner}; grant create on database {database} to {owner}",
+        Some("{owner}"),
     ),
     (
         "a role with grants on tables that another owner restored",
         "grant usage, create on schema public to {role}; grant create on database {database} to {role};
          grant all on all tables in schema public to {role}; grant all on all sequences in schema public to {role}",
+        None,
     ),
 ];
 
 #[tokio::test]
 async fn every_kind_of_role_boots_twice() {
-    for (kind, grants) in ROLES {
+    for (kind, grants, table_owner) in ROLES {
         let (database, image) = (Database::bootstrapped().await, Image::new());
-        let parts = database.connection_parts();
-        let (role, owner) = (format!("boot_{}", parts.database), format!("owner_{}", parts.database));
         let client = database.connect().await;
-        let grants = grants.replace("{role}", &role).replace("{owner}", &owner).replace("{database}", &parts.database);
-        client
-            .batch_execute(&format!("create role {role} login password 'p'; {grants}"))
-            .await
-            .unwrap_or_else(|error| panic!("{grants}: {error}"));
-        let url = format!("postgres://{role}:p@{}/{}", parts.server(), parts.database);
+        let grants = grants.to_owned() + &table_owner.map(own_tables).unwrap_or_default();
+        let BootRole { owner, url, .. } = create_role(&client, &database, &grants).await;
         let (first, second) = (run(&mut image.boot(&url)), run(&mut image.boot(&url)));
         assert_eq!(first.code, 0, "{kind}: {}", first.output);
         assert!(second.output.contains("everything is in place"), "{kind}: {}", second.output);
