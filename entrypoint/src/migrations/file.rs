@@ -113,9 +113,9 @@ pub(super) fn read_dir(folder: &str, dir: &Path) -> Result<Vec<MigrationFile>, I
             Err(error) => problems.push(vec![format!("cannot read {}: {error}", path.display())]),
         }
     }
-    files.sort_by(|a, b| (a.number, &a.filename).cmp(&(b.number, &b.filename)));
+    files.sort_unstable_by(|a, b| (a.number, &a.filename).cmp(&(b.number, &b.filename)));
     // By file; the problems of one file are already in line order.
-    problems.sort();
+    problems.sort_unstable();
     let mut problems = problems.concat();
     problems.extend(duplicates(&files).into_iter().map(|problem| format!("{folder}{problem}")));
     if problems.is_empty() { Ok(files) } else { Err(InvalidMigrations(problems)) }

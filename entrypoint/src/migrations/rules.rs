@@ -22,7 +22,7 @@ pub(super) fn check(filename: &str, sql: &str) -> (Directives, Vec<Range<usize>>
             found.push((range.start + at, problem));
         }
     }
-    found.sort();
+    found.sort_unstable();
     let problems = found
         .into_iter()
         .map(|(at, problem)| {

@@ -235,10 +235,11 @@ impl AffectedRows {
     }
 }
 
-/// Sorts losses so that those with data come first, and adds the sentence for the message: `table laps (12 rows)`.
-pub fn data_first<L: Display>(mut losses: Vec<(L, Option<AffectedRows>)>) -> impl Iterator<Item = (L, String)> {
-    losses.sort_by_key(|(_, amount)| amount.as_ref().is_none_or(|amount| amount.number == 0));
-    losses.into_iter().map(|(loss, amount)| {
+/// Puts losses with data before those without, and adds the sentence for the message: `table laps (12 rows)`.
+pub fn data_first<L: Display>(losses: Vec<(L, Option<AffectedRows>)>) -> impl Iterator<Item = (L, String)> {
+    let has_data = |(_, amount): &(L, Option<AffectedRows>)| amount.as_ref().is_some_and(|amount| amount.number > 0);
+    let (with_data, without): (Vec<_>, Vec<_>) = losses.into_iter().partition(has_data);
+    with_data.into_iter().chain(without).map(|(loss, amount)| {
         let sentence = match amount {
             Some(amount) => format!("{loss} ({})", amount.words),
             None => loss.to_string(),
