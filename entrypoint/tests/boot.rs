@@ -152,8 +152,7 @@ async fn edited_file_of_the_last_phase_is_refused_before_the_first_phase_runs() 
 #[tokio::test]
 async fn invalid_snapshot_stops_the_boot_before_the_sql() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
-    let replies =
-        json!({"read-snapshot": {"type": "error", "message": "is no YAML: bad indentation in line 3, column 5"}});
+    let replies = json!({"read-snapshot": {"error": {"message": "is no YAML: bad indentation in line 3, column 5"}}});
     let ended = image.run_with(&database, &replies);
     ended.assert_failed(
         "schema",
@@ -166,8 +165,8 @@ async fn invalid_snapshot_stops_the_boot_before_the_sql() {
 #[tokio::test]
 async fn false_success_of_directus_is_detected() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
-    let replies = json!({"read-snapshot": {"type": "snapshot", "directus": "0", "tables": ["events"], "folders": [],
-        "columns": [["events", "id"]], "aliases": [], "relations": [["events", "organization"]]}});
+    let replies = json!({"read-snapshot": {"ok": {"directus": "0", "tables": ["events"], "folders": [],
+        "columns": [["events", "id"]], "aliases": [], "relations": [["events", "organization"]]}}});
     let ended = image.run_with(&database, &replies);
     ended.assert_failed(
         "schema",
@@ -176,13 +175,13 @@ async fn false_success_of_directus_is_detected() {
     );
 
     let change = json!({"entity": "collection", "collection": "events", "diff": [{"kind": "N"}]});
-    let replies = json!({"plan": {"type": "plan", "directus": "0", "changes": [change]}});
+    let replies = json!({"plan": {"ok": {"directus": "0", "changes": [change]}}});
     let ended = image.run_with(&database, &replies);
     ended.assert_failed("schema", ExitCode::SchemaDiverged, &["a new plan still has events"]);
 
     image.needs_bootstrap();
     let replies = json!({
-        "bootstrap": {"type": "bootstrapped", "installed": false, "migrated": 1, "admin": "present"},
+        "bootstrap": {"ok": {"installed": false, "migrated": 1, "admin": "present"}},
         "applied migrations": [["20200101A"]],
     });
     let ended = image.run_with(&database, &replies);
@@ -194,7 +193,7 @@ async fn missing_administrator_is_a_warning_or_with_admin_email_a_failure() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     let client = database.connect().await;
     client.batch_execute("update directus_users set status = 'suspended'").await.expect("a table");
-    let none = json!({"bootstrap": {"type": "bootstrapped", "installed": false, "migrated": 0, "admin": "none"}});
+    let none = json!({"bootstrap": {"ok": {"installed": false, "migrated": 0, "admin": "none"}}});
     let mut boot = image.boot(database.url());
     boot.env("BRIDGE_REPLIES", none.to_string());
     let ended = run(&mut boot);
@@ -210,7 +209,7 @@ async fn missing_administrator_is_a_warning_or_with_admin_email_a_failure() {
 async fn destructive_plan_is_refused_until_its_digest_allows_it() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     let change = json!({"entity": "collection", "collection": "laps", "diff": [{"kind": "D"}]});
-    let replies = json!({"plan": {"type": "plan", "directus": "0", "changes": [change]}});
+    let replies = json!({"plan": {"ok": {"directus": "0", "changes": [change]}}});
     let ended = image.run_with(&database, &replies);
     ended.assert_failed("schema", ExitCode::SchemaRefused, &["delete collection laps", "the step was rolled back"]);
     let (_, digest) = ended.last.message.rsplit_once('=').expect("the remedy names the digest");
@@ -228,7 +227,7 @@ async fn destructive_plan_is_refused_until_its_digest_allows_it() {
 async fn directus_waits_for_locks_as_files_do() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     image.needs_bootstrap();
-    let failure = json!({"type": "error", "message": "canceling statement due to lock timeout", "code": "55P03"});
+    let failure = json!({"error": {"message": "canceling statement due to lock timeout", "code": "55P03"}});
     let words = ["no lock within 1 s, 2 times", "the step was rolled back", "end that session"];
     let mut boot = image.boot(database.url());
     boot.env("MIGRATION_LOCK_TIMEOUT", "1").env("MIGRATION_LOCK_TRIES", "2");
@@ -249,7 +248,7 @@ async fn bridge_that_exits_or_sends_garbage_ends_the_boot() {
     let exited = image.run_with(&database, &json!({"bootstrap": "exit"}));
     exited.assert_failed("bootstrap", ExitCode::BootstrapFailed, &["ended unexpectedly", "3"]);
     let garbage = image.run_with(&database, &json!({"bootstrap": "garbage"}));
-    garbage.assert_failed("bootstrap", ExitCode::BootstrapFailed, &["out of turn"]);
+    garbage.assert_failed("bootstrap", ExitCode::BootstrapFailed, &["an invalid reply"]);
     let client = database.connect().await;
     client.execute("insert into directus_migrations values ($1)", &[&Image::PENDING]).await.expect("a table");
     let exited = image.run_with(&database, &json!({"plan": "exit"}));
@@ -259,7 +258,7 @@ async fn bridge_that_exits_or_sends_garbage_ends_the_boot() {
 #[tokio::test]
 async fn lost_connection_of_directus_is_reported_as_such() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
-    let lost = json!({"plan": {"type": "error", "message": "Connection terminated", "code": "connection-lost"}});
+    let lost = json!({"plan": {"error": {"message": "Connection terminated", "code": "connection-lost"}}});
     let ended = image.run_with(&database, &lost);
     let words = ["the connection to PostgreSQL was lost", "Directus' connection: Connection terminated", "start again"];
     ended.assert_failed("schema", ExitCode::DatabaseLost, &words);

@@ -154,7 +154,7 @@ async fn post_schema_sql_that_changes_a_table_of_the_snapshot_is_detected() {
     let (database, image) = booted().await;
     image.write("db-init/post-schema/002_drops.sql", "create table directus_y ();");
     let drops = json!({"entity": "field", "collection": "laps", "field": "speed", "diff": [{"kind": "N"}]});
-    let replies = json!({"plan": {"type": "plan", "directus": "0", "changes": [drops]}});
+    let replies = json!({"plan": {"ok": {"directus": "0", "changes": [drops]}}});
     let ended = image.run_with(&database, &replies);
     ended.assert_failed("post-schema", ExitCode::SchemaDiverged, &["the SQL after the schema changed laps.speed"]);
 }
@@ -220,7 +220,7 @@ async fn directus_older_than_that_of_the_database_is_refused_before_any_change()
 async fn schema_apply_mode_decides_what_phase_6_may_do() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     let change = json!({"entity": "collection", "collection": "laps", "diff": [{"kind": "D"}]});
-    let replies = json!({"plan": {"type": "plan", "directus": "0", "changes": [change]}, "apply": "exit"}).to_string();
+    let replies = json!({"plan": {"ok": {"directus": "0", "changes": [change]}}, "apply": "exit"}).to_string();
     let mut boot = image.boot(database.url());
     let planned = run(boot.env("BRIDGE_REPLIES", &replies).env("SCHEMA_APPLY_MODE", "plan"));
     assert_eq!(planned.code, 0, "{}", planned.output);
@@ -241,8 +241,8 @@ async fn schema_apply_mode_decides_what_phase_6_may_do() {
 async fn table_that_db_init_owns_may_not_be_in_the_snapshot() {
     let (database, image) = (Database::bootstrapped().await, Image::new());
     image.write("db-init/003_positions.sql", "-- owns-table: positions\ncreate table positions (at int);\n");
-    let snapshot = json!({"read-snapshot": {"type": "snapshot", "directus": "0", "tables": ["positions"], "folders": [],
-        "columns": [], "aliases": [], "relations": []}});
+    let snapshot = json!({"read-snapshot": {"ok": {"directus": "0", "tables": ["positions"], "folders": [],
+        "columns": [], "aliases": [], "relations": []}}});
     let ended = image.run_with(&database, &snapshot);
     ended.assert_failed("schema", ExitCode::SnapshotInvalid, &["holds the table positions, which db-init owns"]);
     let client = database.connect().await;
@@ -261,7 +261,7 @@ async fn refusal_contains_the_numbers_of_affected_rows() {
         {"entity": "field", "collection": "laps", "field": "speed", "diff": [{"kind": "D"}]},
         {"entity": "relation", "collection": "laps", "field": "entry", "diff": [{"kind": "D"}]},
     ]);
-    let replies = json!({"plan": {"type": "plan", "directus": "0", "changes": changes}});
+    let replies = json!({"plan": {"ok": {"directus": "0", "changes": changes}}});
     let ended = image.run_with(&database, &replies);
     let words =
         ["delete collection laps (3 rows)", "delete field laps.speed (2 values)", "delete relation laps.entry;"];
@@ -298,7 +298,7 @@ async fn plan_describes_the_next_boot_and_its_exit_code_is_the_verdict() {
     client.batch_execute("create table directus_x ()").await.expect("a table");
     let edit = json!({"entity": "field", "collection": "laps", "field": "x", "diff":
         [{"kind": "E", "path": ["meta", "note"], "lhs": "a", "rhs": "b"}]});
-    let replies = json!({"plan": {"type": "plan", "directus": "0", "changes": [edit]}}).to_string();
+    let replies = json!({"plan": {"ok": {"directus": "0", "changes": [edit]}}}).to_string();
     let mut command = image.command(database.url(), &["plan", "--json"]);
     let (code, document) = run_json(command.env("BRIDGE_REPLIES", &replies));
     assert_eq!((code, &document["verdict"]), (3, &json!("drift")), "{document}");

@@ -43,18 +43,17 @@ const handlers = {
     const snapshot = await readSnapshot();
     // The long import continues while the boot runs its SQL; its error, if any, is reported when the module is needed.
     load('services/collections.js').catch(() => {});
-    return { type: 'snapshot', ...contents(snapshot) };
+    return contents(snapshot);
   },
 
   async begin() {
     if (transaction) throw new Error('a transaction is open already');
     transaction = await Transaction.begin(await getDatabase());
     isStale = false;
-    return { type: 'done' };
   },
 
   async query({ sql }) {
-    return { type: 'rows', rows: await open().query(sql) };
+    return open().query(sql);
   },
 
   async bootstrap({ admin }) {
@@ -62,7 +61,7 @@ const handlers = {
     const done = await bootstrap(await getDatabase(), admin);
     open().checkLocks();
     isStale ||= done.migrated > 0;
-    return { type: 'bootstrapped', ...done };
+    return done;
   },
 
   async plan() {
@@ -78,17 +77,15 @@ const handlers = {
     isStale = true;
     await apply(await getDatabase(), changes);
     open().checkLocks();
-    return { type: 'applied' };
   },
 
   async commit() {
     await ended((open) => open.commit());
-    return { type: 'done', warnings: isStale && hasSharedCaches ? await flushSharedCaches() : [] };
+    return isStale && hasSharedCaches ? flushSharedCaches() : [];
   },
 
   async rollback() {
     if (transaction) await ended((open) => open.rollback());
-    return { type: 'done' };
   },
 };
 
@@ -139,9 +136,9 @@ async function getDatabase() {
 for await (const line of createInterface({ input: channel })) {
   const { do: request, ...about } = JSON.parse(line);
   try {
-    reply(await handlers[request](about));
+    reply({ ok: (await handlers[request](about)) ?? null });
   } catch (error) {
-    reply(failure(error));
+    reply({ error: failure(error) });
   }
 }
 await handlers.rollback().catch(() => {});

@@ -14,7 +14,7 @@ const HALF_DONE =
   'database as it was before that, or complete or undo that step by hand';
 
 /**
- * The reply for an error. knex writes the statement with its values, so with passwords, before PostgreSQL's own
+ * The failure for the reply. knex writes the statement with its values, so with passwords, before PostgreSQL's own
  * message, and before the message of a connection that was lost.
  */
 export function failure(error) {
@@ -23,7 +23,7 @@ export function failure(error) {
   const message = (ofPostgres || STATEMENT.test(text) ? text.split(' - ').at(-1) : text).replace(/\s+/g, ' ').trim();
   const about = ofPostgres ? [error.detail, error.hint].filter(Boolean).map((part) => `: ${part}`) : [];
   const code = LOST.test(`${error?.code} ${message}`) ? 'connection-lost' : (error?.code ?? null);
-  return { type: 'error', message: withoutValues(message + about.join('')), code };
+  return { message: withoutValues(message + about.join('')), code };
 }
 
 /** Messages with the content of a row, of PostgreSQL and of Directus. */

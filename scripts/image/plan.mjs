@@ -9,7 +9,7 @@ export async function plan(database, snapshot) {
   await checkExcluded(snapshot);
   const current = await readCurrent(database);
   const { changes, warnings } = compare(current, snapshot);
-  return { changes, reply: { type: 'plan', directus: current.version, changes: changes.map(asReply), warnings } };
+  return { changes, reply: { directus: current.version, changes: changes.map(asReply), warnings } };
 }
 
 /** Directus ignores these tables, so the plan would never become empty. */

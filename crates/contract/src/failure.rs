@@ -205,7 +205,7 @@ catalog! {
         "Directus could not apply the snapshot.",
         "correct the snapshot and build a new image; run the previous image until then";
     NODE: SchemaFailed, StepRolledBack,
-        "Directus' process ended or answered out of turn.",
+        "Directus' process ended or sent an invalid reply.",
         "start again; if it happens again, run the previous image and report Directus' lines above";
     PLAN: SchemaRefused, StepRolledBack,
         "The plan of phase 6 would destroy something.",

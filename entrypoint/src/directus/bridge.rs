@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::Child;
@@ -38,9 +39,9 @@ pub enum BridgeError {
     /// The socket failed.
     #[error("the connection to the Node process broke: {0}")]
     Io(#[from] std::io::Error),
-    /// The reply does not belong to the request.
-    #[error("the Node process answered out of turn: {0}")]
-    OutOfTurn(String),
+    /// The reply is not one of the protocol, or not one to the request.
+    #[error("the Node process sent an invalid reply: {0}")]
+    Malformed(String),
 }
 
 impl BridgeError {
@@ -93,10 +94,7 @@ impl Bridge {
     /// # Errors
     /// [`BridgeError::Failed`] if the file is not a valid snapshot; otherwise see [`BridgeError`].
     pub async fn read_snapshot(&mut self) -> Result<Snapshot, BridgeError> {
-        match self.ask(&Request::ReadSnapshot).await? {
-            Reply::Snapshot(snapshot) => Ok(snapshot),
-            other => Err(BridgeError::OutOfTurn(other.name().to_owned())),
-        }
+        self.ask(&Request::ReadSnapshot).await
     }
 
     /// Installs and migrates the system tables in the open transaction. With `admin`, also creates the first
@@ -105,10 +103,7 @@ impl Bridge {
     /// # Errors
     /// See [`BridgeError`].
     pub async fn bootstrap(&mut self, admin: bool) -> Result<Bootstrapped, BridgeError> {
-        match self.ask(&Request::Bootstrap { admin }).await? {
-            Reply::Bootstrapped(done) => Ok(done),
-            other => Err(BridgeError::OutOfTurn(other.name().to_owned())),
-        }
+        self.ask(&Request::Bootstrap { admin }).await
     }
 
     /// Compares the database with the snapshot.
@@ -116,14 +111,12 @@ impl Bridge {
     /// # Errors
     /// See [`BridgeError`].
     pub async fn plan(&mut self) -> Result<SchemaPlan, BridgeError> {
-        match self.ask(&Request::Plan).await? {
-            // Such a difference would make Directus delete or create the whole entity (directus 27877).
-            Reply::Plan(plan) if plan.changes.iter().any(Change::is_malformed) => {
-                Err(BridgeError::OutOfTurn("a plan with a nested addition or removal".to_owned()))
-            }
-            Reply::Plan(plan) => Ok(plan),
-            other => Err(BridgeError::OutOfTurn(other.name().to_owned())),
+        let plan: SchemaPlan = self.ask(&Request::Plan).await?;
+        // Such a difference would make Directus delete or create the whole entity (directus 27877).
+        if plan.changes.iter().any(Change::is_malformed) {
+            return Err(BridgeError::Malformed("a plan with a nested addition or removal".to_owned()));
         }
+        Ok(plan)
     }
 
     /// Applies the last plan once, in the open transaction.
@@ -131,10 +124,7 @@ impl Bridge {
     /// # Errors
     /// See [`BridgeError`].
     pub async fn apply(&mut self) -> Result<(), BridgeError> {
-        match self.ask(&Request::Apply).await? {
-            Reply::Applied => Ok(()),
-            other => Err(BridgeError::OutOfTurn(other.name().to_owned())),
-        }
+        self.ask(&Request::Apply).await
     }
 
     /// Opens a transaction on Directus' connection; everything up to [`Bridge::commit`] or [`Bridge::rollback`] is part
@@ -143,7 +133,7 @@ impl Bridge {
     /// # Errors
     /// See [`BridgeError`].
     pub async fn begin(&mut self) -> Result<(), BridgeError> {
-        self.done(&Request::Begin).await.map(drop)
+        self.ask(&Request::Begin).await
     }
 
     /// Runs SQL in the open transaction. Returns the rows of the last statement.
@@ -151,10 +141,7 @@ impl Bridge {
     /// # Errors
     /// See [`BridgeError`]; the transaction is then aborted.
     pub async fn query(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, BridgeError> {
-        match self.ask(&Request::Query { sql: sql.to_owned() }).await? {
-            Reply::Rows { rows } => Ok(rows),
-            other => Err(BridgeError::OutOfTurn(other.name().to_owned())),
-        }
+        self.ask(&Request::Query { sql: sql.to_owned() }).await
     }
 
     /// Commits. Returns warnings about problems in Directus' work after the commit.
@@ -162,7 +149,7 @@ impl Bridge {
     /// # Errors
     /// See [`BridgeError`]; nothing was committed, unless the connection was lost during the COMMIT.
     pub async fn commit(&mut self) -> Result<Vec<String>, BridgeError> {
-        self.done(&Request::Commit).await
+        self.ask(&Request::Commit).await
     }
 
     /// Rolls back.
@@ -170,14 +157,7 @@ impl Bridge {
     /// # Errors
     /// See [`BridgeError`]; the end of the connection then rolls back.
     pub async fn rollback(&mut self) -> Result<(), BridgeError> {
-        self.done(&Request::Rollback).await.map(drop)
-    }
-
-    async fn done(&mut self, request: &Request) -> Result<Vec<String>, BridgeError> {
-        match self.ask(request).await? {
-            Reply::Done { warnings } => Ok(warnings),
-            other => Err(BridgeError::OutOfTurn(other.name().to_owned())),
-        }
+        self.ask(&Request::Rollback).await
     }
 
     /// Ends the process: it closes its connections and exits, or is killed after a timeout.
@@ -190,7 +170,17 @@ impl Bridge {
         }
     }
 
-    async fn ask(&mut self, request: &Request) -> Result<Reply, BridgeError> {
+    async fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, BridgeError> {
+        let line = self.exchange(request).await?;
+        match serde_json::from_str(&line) {
+            Ok(Reply::Ok(result)) => Ok(result),
+            Ok(Reply::Error(failure)) => Err(BridgeError::Failed(failure)),
+            Err(error) => Err(BridgeError::Malformed(error.to_string())),
+        }
+    }
+
+    /// Sends a request and returns the line of the reply.
+    async fn exchange(&mut self, request: &Request) -> Result<String, BridgeError> {
         let mut line = serde_json::to_string(request).expect("a request serializes");
         line.push('\n');
         let written = self.requests.write_all(line.as_bytes()).await;
@@ -199,11 +189,7 @@ impl Bridge {
             Err(error) => Err(error),
         };
         match reply {
-            Ok(Some(line)) => match serde_json::from_str(&line) {
-                Ok(Reply::Error(failure)) => Err(BridgeError::Failed(failure)),
-                Ok(reply) => Ok(reply),
-                Err(error) => Err(BridgeError::OutOfTurn(error.to_string())),
-            },
+            Ok(Some(line)) => Ok(line),
             // The socket is closed: the exit status is more informative than the broken pipe.
             Ok(None) | Err(_) => match timeout(EXIT_TIMEOUT, self.child.wait()).await {
                 Ok(Ok(status)) => Err(BridgeError::Ended(status)),

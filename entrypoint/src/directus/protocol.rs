@@ -4,32 +4,30 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::snapshot::Snapshot;
-
 /// A request of the boot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum Request {
-    /// Read the snapshot file.
+    /// Read the snapshot file; the result is a [`Snapshot`](super::snapshot::Snapshot).
     ReadSnapshot,
     /// Install the system tables if there are none, run Directus' own migrations, and create the first administrator,
-    /// in the open transaction.
+    /// in the open transaction; the result is [`Bootstrapped`].
     Bootstrap {
         /// Create an administrator from `ADMIN_EMAIL` and `ADMIN_PASSWORD` if there is none.
         admin: bool,
     },
-    /// Compare the database with the snapshot.
+    /// Compare the database with the snapshot; the result is a [`SchemaPlan`].
     Plan,
     /// Apply the last plan once, in the open transaction.
     Apply,
     /// Open a transaction, which all following requests are part of.
     Begin,
-    /// Run SQL in the open transaction.
+    /// Run SQL in the open transaction; the result is its rows, each value in PostgreSQL's text form.
     Query {
-        /// One or more statements; the reply contains the rows of the last one.
+        /// One or more statements; the rows are those of the last one.
         sql: String,
     },
-    /// Commit the open transaction.
+    /// Commit the open transaction; the result is a list of problems after the commit.
     Commit,
     /// Roll the open transaction back.
     Rollback,
@@ -37,45 +35,12 @@ pub enum Request {
 
 /// A reply of the bridge; one per request.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(tag = "type", rename_all = "kebab-case")]
-pub enum Reply {
-    /// To [`Request::ReadSnapshot`].
-    Snapshot(Snapshot),
-    /// To [`Request::Bootstrap`].
-    Bootstrapped(Bootstrapped),
-    /// To [`Request::Plan`].
-    Plan(SchemaPlan),
-    /// To [`Request::Apply`].
-    Applied,
-    /// To [`Request::Query`].
-    Rows {
-        /// The rows, each value in PostgreSQL's text form.
-        rows: Vec<Vec<Option<String>>>,
-    },
-    /// To [`Request::Begin`], [`Request::Commit`] and [`Request::Rollback`].
-    Done {
-        /// Problems after a successful commit.
-        #[serde(default)]
-        warnings: Vec<String>,
-    },
-    /// To any request: it failed, and Directus' transaction, if any, was rolled back.
+#[serde(rename_all = "kebab-case")]
+pub enum Reply<T> {
+    /// The result of the request.
+    Ok(T),
+    /// The request failed, and Directus' transaction, if any, was rolled back.
     Error(Failure),
-}
-
-impl Reply {
-    /// The `type` of the reply, for messages about an unexpected one.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Reply::Snapshot(_) => "snapshot",
-            Reply::Bootstrapped(_) => "bootstrapped",
-            Reply::Plan(_) => "plan",
-            Reply::Applied => "applied",
-            Reply::Rows { .. } => "rows",
-            Reply::Done { .. } => "done",
-            Reply::Error(_) => "error",
-        }
-    }
 }
 
 /// The result of [`Request::Bootstrap`].
@@ -260,11 +225,11 @@ mod tests {
 
     #[test]
     fn a_plan_of_the_bridge_is_parsed() {
-        let line = r#"{"type":"plan","directus":"11.17.4","changes":[
+        let line = r#"{"ok":{"directus":"11.17.4","changes":[
             {"entity":"system-field","collection":"directus_users","field":"email","diff":[
                 {"kind":"E","path":["schema","is_indexed"],"lhs":false,"rhs":true}]},
-            {"entity":"collection","collection":"laps","diff":[{"kind":"D"}]}]}"#;
-        let Ok(Reply::Plan(plan)) = serde_json::from_str(line) else { panic!("not a plan") };
+            {"entity":"collection","collection":"laps","diff":[{"kind":"D"}]}]}}"#;
+        let Ok(Reply::Ok(plan)) = serde_json::from_str::<Reply<SchemaPlan>>(line) else { panic!("not a plan") };
         assert_eq!(plan.changes[0].entity, Entity::SystemField);
         assert_eq!(plan.changes[1].diff[0].kind, DifferenceKind::Deleted);
         assert!(plan.changes[1].diff[0].path.is_empty());

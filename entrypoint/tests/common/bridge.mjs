@@ -7,13 +7,13 @@ import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 
 const replies = {
-  'read-snapshot': { type: 'snapshot', directus: '0', tables: [], folders: [], columns: [], aliases: [], relations: [] },
-  bootstrap: { type: 'bootstrapped', installed: false, migrated: 0, admin: 'present' },
-  plan: { type: 'plan', directus: '0', changes: [] },
-  apply: { type: 'applied' },
-  begin: { type: 'done' },
-  commit: { type: 'done' },
-  rollback: { type: 'done' },
+  'read-snapshot': { ok: { directus: '0', tables: [], folders: [], columns: [], aliases: [], relations: [] } },
+  bootstrap: { ok: { installed: false, migrated: 0, admin: 'present' } },
+  plan: { ok: { directus: '0', changes: [] } },
+  apply: { ok: null },
+  begin: { ok: null },
+  commit: { ok: [] },
+  rollback: { ok: null },
   ...JSON.parse(process.env.BRIDGE_REPLIES ?? '{}'),
 };
 
@@ -30,7 +30,7 @@ function rows(sql) {
 const channel = new Socket({ fd: 0, readable: true, writable: true });
 for await (const line of createInterface({ input: channel })) {
   const { do: request, sql } = JSON.parse(line);
-  const reply = replies[request] ?? { type: 'rows', rows: rows(sql) };
+  const reply = replies[request] ?? { ok: rows(sql) };
   if (reply === 'exit') process.exit(3);
   else if (reply === 'mode') console.log(`mode ${process.argv[3]}`), process.exit(3);
   else if (reply === 'garbage') channel.write('hello\n');

@@ -8,21 +8,21 @@ const ALWAYS_SUCCEEDS: &str = r#""$real" "$@"; exit 0"#;
 /// A boot binary that is not the first process; its shell does not forward signals.
 const DROPS_SIGNALS: &str = r#"export BOOT_DATABASE_TIMEOUT=8; "$real" "$@"; exit $?"#;
 /// Hides the locks of Directus' transactions, so that the witness compares the catalog with itself.
-const BLIND_WITNESS: &str = r#"RUN sed -i "s#return { type: 'rows', rows: await open().query(sql) };#\
+const BLIND_WITNESS: &str = r#"RUN sed -i "s#return open().query(sql);#\
 const rows = await open().query(sql); \
 const unseen = /pg_current_xact_id_if_assigned/.test(sql) ? [[null, '', '', '']] : rows; \
-return { type: 'rows', rows: unseen };#" /directus/scripts/bridge.mjs && grep -q 'rows: unseen' /directus/scripts/bridge.mjs"#;
+return unseen;#" /directus/scripts/bridge.mjs && grep -q 'return unseen' /directus/scripts/bridge.mjs"#;
 /// Commits in Directus' process when the boot requests a rollback.
 const COMMITS_ROLLBACKS: &str =
     r#"RUN sed -i "s/ended((open) => open.rollback())/ended((open) => open.commit())/" /directus/scripts/bridge.mjs"#;
 
 /// Deletes rows during the schema apply, and hides its locks.
-const UNSEEN_LOSS: &str = r#"RUN sed -i "s#return { type: 'rows', rows: await open().query(sql) };#\
+const UNSEEN_LOSS: &str = r#"RUN sed -i "s#return open().query(sql);#\
 const rows = await open().query(sql); \
 const unseen = /pg_current_xact_id_if_assigned/.test(sql) ? [[null, '', '', '']] : rows; \
-return { type: 'rows', rows: unseen };#" /directus/scripts/bridge.mjs && \
+return unseen;#" /directus/scripts/bridge.mjs && \
 sed -i "s#await work.remove();#await work.remove(); await knex.raw('delete from public.readings');#" /directus/scripts/apply.mjs && \
-grep -q 'rows: unseen' /directus/scripts/bridge.mjs && grep -q 'public.readings' /directus/scripts/apply.mjs"#;
+grep -q 'return unseen' /directus/scripts/bridge.mjs && grep -q 'public.readings' /directus/scripts/apply.mjs"#;
 
 pub(super) const MUTANTS: &[Mutant] = &[
     // image.rs
