@@ -194,25 +194,33 @@ fn first_three(paths: &[String]) -> String {
 }
 
 async fn compiled(test: &mut TestContext) -> anyhow::Result<()> {
-    /// Variables that Directus reads on import, which opens no connection.
-    const VARIABLES: &str = "{ DB_CLIENT: 'pg', DB_HOST: 'none', DB_PORT: '1', DB_DATABASE: 'none', DB_USER: 'none', \
-                             LOG_LEVEL: 'silent', SECRET: 'none', TELEMETRY: 'false' }";
     let directus = format!("{}/directus.mjs", contract::SCRIPTS_DIR);
     let script = format!(
-        "Object.assign(process.env, {VARIABLES}); const {{ load }} = await import('{directus}'); \
-         await load('server.js'); await load('services/collections.js'); process.exit(0)"
+        "const {{ load }} = await import('{directus}'); await load('server.js'); await load('services/collections.js'); \
+         process.exit(0)"
     );
     // Node logs its use of the compile cache.
-    let node = ["env", "NODE_DEBUG_NATIVE=COMPILE_CACHE", "node", "--input-type=module", "-e", &script];
-    let (code, output) = run_in(test, &node).await?;
-    let reason = output.lines().find(|line| line.contains("Error")).unwrap_or(output.trim());
-    ensure!(code == 0, "Directus cannot be imported: {reason}");
+    let output = import_directus(test, &["NODE_DEBUG_NATIVE=COMPILE_CACHE"], &[&script]).await?;
     let (hits, misses) = compile_cache(&output);
     test.figure("modules read from the compile cache", hits.to_string());
     test.figure("modules compiled at every start", misses.len().to_string());
     ensure!(hits > 0, "Node reads no module from the compile cache");
     ensure!(misses.is_empty(), "{} modules are not compiled or have changed since: {}", misses.len(), misses[0]);
     Ok(())
+}
+
+/// Runs a script, with arguments, that imports Directus: with the variables that Directus reads on import, which opens no
+/// connection, and further ones. Returns the output.
+async fn import_directus(test: &TestContext, variables: &[&str], script: &[&str]) -> anyhow::Result<String> {
+    let read_on_import =
+        ["DB_CLIENT=pg", "DB_HOST=none", "DB_PORT=1", "DB_DATABASE=none", "DB_USER=none", "SECRET=none"];
+    let quiet = ["TELEMETRY=false", "LOG_LEVEL=silent"];
+    let node = ["node", "--input-type=module", "-e"];
+    let command = [&["env"], &read_on_import[..], &quiet, variables, &node, script].concat();
+    let (code, output) = run_in(test, &command).await?;
+    let reason = output.lines().find(|line| line.contains("Error")).unwrap_or(output.trim());
+    ensure!(code == 0, "Directus cannot be imported: {reason}");
+    Ok(output)
 }
 
 /// Number of modules that Node read from its compile cache, and its log lines about the others.
@@ -252,9 +260,8 @@ async fn no_shell_script(test: &mut TestContext) -> anyhow::Result<()> {
     let size = binary.content.len();
     ensure!(
         size < BINARY_LIMIT,
-        "the boot binary has {}, more than {}: build the image with --release",
-        ui::size(size as u64),
-        ui::size(BINARY_LIMIT as u64)
+        "the boot binary has {size} bytes, more than {BINARY_LIMIT}: if the image was not built with --release, do that; \
+         otherwise make the binary smaller",
     );
     Ok(())
 }
@@ -357,13 +364,8 @@ async fn reproducible(test: &mut TestContext) -> anyhow::Result<()> {
 
 async fn bill_of_materials(test: &mut TestContext) -> anyhow::Result<()> {
     let directus = format!("{}/directus.mjs", contract::SCRIPTS_DIR);
-    // As for `compiled`: read on import, which opens no connection.
-    let variables = ["DB_CLIENT=pg", "DB_HOST=none", "DB_PORT=1", "DB_DATABASE=none", "DB_USER=none", "SECRET=none"];
-    let node = ["TELEMETRY=false", "LOG_LEVEL=silent", "node", "--input-type=module", "-e", sbom::INVENTORY, "--", "-"];
-    let command: Vec<&str> = ["env"].into_iter().chain(variables).chain(node).chain([directus.as_str()]).collect();
-    let (code, output) = run_in(test, &command).await?;
-    let reason = output.lines().find(|line| line.contains("Error")).unwrap_or(output.trim());
-    ensure!(code == 0, "the contents of the image cannot be listed: {reason}");
+    let listed = import_directus(test, &[], &[sbom::INVENTORY, "--", "-", &directus]).await;
+    let output = listed.context("the contents of the image cannot be listed")?;
     let inventory = Inventory::parse(&output)?;
     let crates = sbom::crates(&setup::musl_target()).await?;
     let sbom = Sbom::new(&inventory, &crates);
