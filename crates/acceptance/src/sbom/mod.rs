@@ -124,14 +124,22 @@ pub(crate) async fn crates(target: &str) -> anyhow::Result<Vec<(String, String, 
 
 /// The crates, as `name-version`, whose sources a binary names in the messages of its panics.
 pub(crate) fn named_crates(binary: &[u8]) -> BTreeSet<String> {
-    const SOURCES: &[u8] = b"/registry/src/";
-    let found = binary.windows(SOURCES.len()).enumerate().filter(|(_, bytes)| *bytes == SOURCES);
-    let named = found.filter_map(|(at, _)| {
-        // The name of the registry's index, then the crate.
-        let path = String::from_utf8_lossy(&binary[at + SOURCES.len()..(at + 300).min(binary.len())]).into_owned();
-        path.split('/').nth(1).map(str::to_owned)
-    });
-    named.collect()
+    // The folder as `cargo xtask image` renames it, and cargo's own, which contains one for each registry.
+    [(&b"/crates/"[..], 0), (b"/registry/src/", 1)]
+        .into_iter()
+        .flat_map(|(folder, depth)| named(binary, folder, depth))
+        .collect()
+}
+
+/// The names with a version that are this deep below a folder.
+fn named(binary: &[u8], folder: &[u8], depth: usize) -> impl Iterator<Item = String> {
+    let found = binary.windows(folder.len()).enumerate().filter(move |(_, bytes)| *bytes == folder);
+    found.filter_map(move |(at, _)| {
+        let path = String::from_utf8_lossy(&binary[at + folder.len()..(at + 300).min(binary.len())]).into_owned();
+        let name = path.split('/').nth(depth)?;
+        let (_, version) = name.rsplit_once('-')?;
+        version.starts_with(|c: char| c.is_ascii_digit()).then(|| name.to_owned())
+    })
 }
 
 /// Reads a line such as `sha2 v0.11.1|MIT OR Apache-2.0`; a repeated crate ends in ` (*)`, one of ours has its path.
@@ -179,8 +187,7 @@ mod tests {
 
     #[test]
     fn crates_are_found_in_the_paths_of_a_binary() {
-        let binary =
-            b"\0/cargo/registry/src/index-1/sha2-0.11.1/src/lib.rs/x/registry/src/index-1/a-b-2.0.0/c\0/registry/src/";
+        let binary = b"\0/crates/sha2-0.11.1/src/lib.rs/x/registry/src/index-1/a-b-2.0.0/c\0/registry/src/";
         let named: Vec<String> = named_crates(binary).into_iter().collect();
         assert_eq!(named, ["a-b-2.0.0", "sha2-0.11.1"]);
     }

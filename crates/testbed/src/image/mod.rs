@@ -11,8 +11,10 @@ pub mod size;
 pub mod upstream;
 pub mod variant;
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, ensure};
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use grammar::{Platform, Variant};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -130,7 +132,8 @@ async fn rust_image(engine: &Engine, foreign: Option<Platform>) -> anyhow::Resul
     image.resolve(engine).await
 }
 
-/// Builds the static binary of a checkout with this machine's cargo, for this machine's or a foreign platform, and copies it to where the Dockerfile expects it.
+/// Builds the static binary of a checkout with this machine's cargo, for this machine's or a foreign platform, and copies
+/// it to where the Dockerfile expects it.
 async fn build_binary(
     profile: &str,
     foreign: Option<Platform>,
@@ -144,7 +147,7 @@ async fn build_binary(
     cargo
         .args(["build", "--locked", "--profile", profile, "--package", "entrypoint", "--target", &target])
         .args(["--manifest-path", checkout.join("Cargo.toml").as_str(), "--target-dir", target_dir.as_str()])
-        .args(cargo_home().into_iter().flat_map(|home| ["--config".to_owned(), remap(&target, &home)]))
+        .args(["--config", &remap(&target, &source_folders())])
         .run()
         .await?;
     let from = target_dir.join(&target).join(profile).join("entrypoint");
@@ -160,16 +163,20 @@ async fn build_binary(
     Ok(())
 }
 
-/// The folder with the sources of cargo's packages.
-fn cargo_home() -> Option<String> {
-    let home = || std::env::var("HOME").ok().map(|home| format!("{home}/.cargo"));
-    std::env::var("CARGO_HOME").ok().or_else(home)
+/// The folders with the sources of cargo's packages. Their names depend on the registry's URL, so on a mirror.
+fn source_folders() -> Vec<Utf8PathBuf> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let home = home.and_then(|home| Utf8PathBuf::from_path_buf(home).ok());
+    let folders = home.and_then(|home| home.join("registry/src").read_dir_utf8().ok());
+    folders.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.into_path())).collect()
 }
 
-/// Returns a setting of cargo by which paths in panic messages do not depend on the user who builds.
-fn remap(target: &str, cargo_home: &str) -> String {
-    let flag = serde_json::Value::from(format!("--remap-path-prefix={cargo_home}=/cargo"));
-    format!("target.{target}.rustflags=[{flag}]")
+/// Returns a setting of cargo by which paths in panic messages depend neither on the user who builds nor on the registry.
+fn remap(target: &str, source_folders: &[Utf8PathBuf]) -> String {
+    let flags: Vec<String> =
+        source_folders.iter().map(|folder| format!("--remap-path-prefix={folder}=/crates")).collect();
+    format!("target.{target}.rustflags={}", serde_json::Value::from(flags))
 }
 
 /// Returns the build command without its context. The binary is this machine's unless there is a Rust image to build it in.
@@ -275,9 +282,9 @@ mod tests {
     }
 
     #[test]
-    fn the_home_of_cargo_is_replaced_in_the_binary() {
-        let expected = r#"target.a-b.rustflags=["--remap-path-prefix=/home/x y/.cargo=/cargo"]"#;
-        assert_eq!(remap("a-b", "/home/x y/.cargo"), expected);
+    fn the_folders_of_packages_are_replaced_in_the_binary() {
+        let expected = r#"target.a-b.rustflags=["--remap-path-prefix=/home/x y/src/i-1=/crates"]"#;
+        assert_eq!(remap("a-b", &["/home/x y/src/i-1".into()]), expected);
     }
 
     #[test]
