@@ -140,8 +140,7 @@ impl Remedy {
     /// The remedy for an error that PostgreSQL reported to a role. `by_author` is the one for a statement that is wrong.
     #[must_use]
     pub fn of(code: &str, message: &str, role: &str, by_author: &str) -> Remedy {
-        if let Some(extension) = missing_extension(message) {
-            let text = format!("install the extension {extension} on the database server, then start again");
+        if let Some(text) = remedy_of_extension(message) {
             return Remedy { party: Party::Server, text };
         }
         let party = fault(code);
@@ -169,10 +168,23 @@ impl std::fmt::Display for Remedy {
     }
 }
 
-/// Returns the extension whose files the server lacks. PostgreSQL reports this as 0A000 or 58P01, by its English message.
-fn missing_extension(message: &str) -> Option<&str> {
-    let (_, rest) = message.split_once("extension \"")?;
-    rest.split_once("\" is not available").map(|(name, _)| name)
+/// Returns the remedy if the server lacks the files of an extension. PostgreSQL reports this as 0A000 or 58P01, by its
+/// English message. A library with a version in its name is that of the version which the database uses, such as
+/// TimescaleDB's; without it no statement succeeds.
+#[must_use]
+pub fn remedy_of_extension(message: &str) -> Option<String> {
+    let between = |start: &str, end: &str| Some(message.split_once(start)?.1.split_once(end)?.0);
+    if let Some(name) = between("extension \"", "\" is not available") {
+        return Some(format!("install the extension {name} on the database server, then start again"));
+    }
+    let library = between("could not access file \"$libdir/", "\"")?;
+    Some(match library.rsplit_once('-') {
+        Some((name, version)) if version.starts_with(|c: char| c.is_ascii_digit()) => format!(
+            "start the server with an image that has {name} {version}; or, if its image is newer, update the database with \
+             psql -X -c 'ALTER EXTENSION {name} UPDATE', then start again"
+        ),
+        _ => format!("install the library {library} on the database server, then start again"),
+    })
 }
 
 /// PostgreSQL's English words for a missing privilege, and the statement that gives it: `{object}` and `{role}` are
@@ -331,6 +343,19 @@ mod tests {
         let remedy = Remedy::of("0A000", "extension \"postgis\" is not available", "boot", "correct the file");
         assert_eq!(remedy.party, Server);
         assert_eq!(remedy.to_string(), "install the extension postgis on the database server, then start again");
+    }
+
+    #[test]
+    fn a_missing_library_is_the_fault_of_the_server() {
+        let remedy = |library: &str| {
+            remedy_of_extension(&format!("could not access file \"$libdir/{library}\": No such file or directory"))
+        };
+        assert_eq!(remedy("postgis-3").as_deref().map(|text| text.contains("ALTER EXTENSION postgis")), Some(true));
+        assert_eq!(
+            remedy("hstore").as_deref(),
+            Some("install the library hstore on the database server, then start again")
+        );
+        assert_eq!(remedy_of_extension("could not access file \"/tmp/x\""), None);
     }
 
     #[test]

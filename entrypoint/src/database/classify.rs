@@ -50,8 +50,9 @@ impl ConnectError {
             ConnectError::Tls(error) => failure::TLS.ending_with(tls::explain(error).1),
             ConnectError::Postgres(error) => match error.code() {
                 Some(state) => {
-                    let remedy = sqlstate::remedy(state.code()).unwrap_or("correct the DB_* variables or the server");
-                    failure::CONNECTION.ending_with(remedy)
+                    let of_code = sqlstate::remedy(state.code()).unwrap_or("correct the DB_* variables or the server");
+                    let of_extension = error.as_db_error().and_then(|db| sqlstate::remedy_of_extension(db.message()));
+                    failure::CONNECTION.ending_with(of_extension.as_deref().unwrap_or(of_code))
                 }
                 None if describe(error).contains("password missing") => failure::NO_PASSWORD.ending(),
                 None => failure::NOT_POSTGRESQL.ending(),
