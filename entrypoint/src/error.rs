@@ -58,6 +58,14 @@ pub enum BootError {
         /// The PostgreSQL schema of that Directus.
         schema: String,
     },
+    /// Phase 4: the server cannot load an extension of the database.
+    #[error("{what}; {}", failure::EXTENSION.ending_with(remedy))]
+    Extension {
+        /// The extension, and what the server lacks.
+        what: String,
+        /// The remedy on the server.
+        remedy: String,
+    },
     /// Phases 4 and 7: a SQL file failed.
     #[error("{0}")]
     Apply(#[from] ApplyError),
@@ -179,6 +187,7 @@ impl BootError {
             BootError::Wait(WaitError::PoolerDetected(_)) | BootError::PoolerDetected(_) => failure::POOLER.exit,
             BootError::Redis(_) => ExitCode::ServiceUnreachable,
             BootError::OtherProject { .. } => failure::OTHER_PROJECT.exit,
+            BootError::Extension { .. } => failure::EXTENSION.exit,
             BootError::Lock(LockError::Held { .. }) => failure::LOCK.exit,
             BootError::Lock(LockError::Query(error)) | BootError::Query(error) => query_exit_code(error),
             BootError::LockLost(_) | BootError::Apply(ApplyError::LockLost { .. }) => failure::LOCK_LOST.exit,

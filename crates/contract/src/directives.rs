@@ -27,7 +27,7 @@ pub const DIRECTIVES: [Directive; 6] = [
     Directive {
         name: "owns-table",
         example: Some("laps, pits"),
-        meaning: "The file creates these tables and Directus must not see them: the boot adds them to `DB_EXCLUDE_TABLES` and refuses a snapshot that contains them.",
+        meaning: "The file creates these tables and Directus must not see them: the boot adds them to `DB_EXCLUDE_TABLES` and refuses a snapshot that contains them. Later boots warn if a part of them is missing or changed by hand.",
     },
     Directive {
         name: "breaks-older-images",

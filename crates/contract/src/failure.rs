@@ -161,6 +161,8 @@ catalog! {
         "The connection to PostgreSQL was lost during the boot.",
         "start again, the boot goes on where it stopped";
     // Phases 4 and 7.
+    EXTENSION: DatabaseRefused, Unchanged,
+        "The server cannot load an extension of the database; the line has the remedy of the cause.", "";
     STATEMENT: MigrationFailed, FileRolledBack,
         "PostgreSQL refuses a statement of an SQL file; the remedy is that of its SQLSTATE.",
         "correct the file and build a new image; run the previous image until then";

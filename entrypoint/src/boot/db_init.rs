@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::database::{Session, state};
 use crate::error::BootError;
 use crate::migrations::{self, ApplyContext, extension};
-use crate::reconcile::{BootPlan, ObservedState};
+use crate::reconcile::{BootPlan, ObservedState, OwnedRecord};
 use contract::Phase;
 
 impl Boot<'_> {
@@ -22,11 +22,19 @@ impl Boot<'_> {
         let plans = [(Phase::DbInit, &boot_plan.db_init), (Phase::PostSchema, &boot_plan.post_schema)];
         let acceptance = desired.config.migration_accept.as_ref();
         migrations::reconcile_ledger(&mut session.client, &observed.ledger, &plans, acceptance, log).await?;
+        if !boot_plan.db_init.apply.is_empty() || !boot_plan.post_schema.apply.is_empty() {
+            OwnedRecord::begin_changes(&session.client).await?;
+        }
         self.migrate(session, Phase::DbInit, &boot_plan.db_init).await?;
         log.done(boot_plan.db_init.summary());
         let required = desired.migrations.manifest().required_extensions();
         if !required.is_empty() {
-            extension::warn(required, &extension::read_missing(&session.client, required).await?, log);
+            let mut missing = extension::read_missing(&session.client, required).await?;
+            missing.retain(|name| !observed.recorded.has_extension(name));
+            extension::warn(required, &missing, log);
+        }
+        for drift in observed.drift(&desired.migrations) {
+            log.warn(drift.to_string());
         }
         Ok(())
     }

@@ -96,6 +96,9 @@ fn nothing_to_do(desired: &DesiredState, current: UpToDate, log: &Log) {
     }
     log.done(skipped(desired, Phase::DbInit));
     extension::warn(desired.migrations.manifest().required_extensions(), &current.missing_extensions, log);
+    for drift in &current.drift {
+        log.warn(drift.to_string());
+    }
     log.begin(Phase::Bootstrap);
     warn_without_administrator(current.administrator, log);
     log.done("nothing to do");
@@ -114,7 +117,7 @@ impl Boot<'_> {
     async fn locked_phases(self, session: &mut Session) -> Result<(), BootError> {
         let Boot { desired, log, .. } = self;
         let files = desired.migrations.files()?;
-        let observed = ObservedState::read(&session.client, files).await?;
+        let observed = ObservedState::read(&session.client, &desired.migrations, files).await?;
         let boot_plan = observed.plan(desired, files).map_err(|refusal| refusal.into_error(log))?;
         // Starting Node now finds an invalid snapshot before anything is changed, and Node imports Directus while the
         // SQL runs.
@@ -124,7 +127,7 @@ impl Boot<'_> {
         self.db_init(session, &observed, &boot_plan).await?;
         self.bootstrap(session, &boot_plan.bootstrap, &observed, node.as_mut()).await?;
         let outcome = self.schema(session, &boot_plan.schema, &mut node).await?;
-        self.post_schema(session, &boot_plan.post_schema, outcome, &mut node).await?;
+        self.post_schema(session, &boot_plan, &observed, outcome, &mut node).await?;
         if let Some(node) = node {
             node.bridge.finish().await;
         }

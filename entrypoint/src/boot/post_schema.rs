@@ -8,8 +8,7 @@ use crate::attic;
 use crate::database::{Session, state};
 use crate::directus::fingerprint;
 use crate::error::BootError;
-use crate::migrations::Plan;
-use crate::reconcile::changes;
+use crate::reconcile::{BootPlan, ObservedState, OwnedObjects, changes};
 use contract::Phase;
 
 impl Boot<'_> {
@@ -17,21 +16,30 @@ impl Boot<'_> {
     pub(super) async fn post_schema(
         self,
         session: &mut Session,
-        plan: &Plan<'_>,
+        boot_plan: &BootPlan<'_>,
+        observed: &ObservedState,
         outcome: SchemaOutcome,
         node: &mut Option<Node>,
     ) -> Result<(), BootError> {
-        self.migrate(session, Phase::PostSchema, plan).await?;
+        self.migrate(session, Phase::PostSchema, &boot_plan.post_schema).await?;
         attic::purge(&session.client, self.desired.config.attic_days, self.log).await?;
         if let SchemaOutcome::InSync { fingerprint } = outcome {
-            self.record_in_sync(session, &fingerprint, node).await?;
+            self.record_in_sync(session, boot_plan, observed, &fingerprint, node).await?;
         }
-        self.log.done(plan.summary());
+        self.log.done(boot_plan.post_schema.summary());
         Ok(())
     }
 
-    /// Records the schema's fingerprint, so that a boot that finds it unchanged has nothing to do.
-    async fn record_in_sync(self, session: &Session, verified: &str, node: &mut Option<Node>) -> Result<(), BootError> {
+    /// Records the schema's fingerprint and what the SQL files own, so that a boot that finds both unchanged has nothing to
+    /// do.
+    async fn record_in_sync(
+        self,
+        session: &Session,
+        boot_plan: &BootPlan<'_>,
+        observed: &ObservedState,
+        verified: &str,
+        node: &mut Option<Node>,
+    ) -> Result<(), BootError> {
         let now = fingerprint(&session.client).await?;
         if now != verified {
             // The SQL after the schema changed something; mostly additions that Directus does not track.
@@ -43,8 +51,13 @@ impl Boot<'_> {
             }
         }
         let DesiredState { migrations, directus, .. } = self.desired;
-        state::record_in_sync(&session.client, &directus.version, &self.desired.stamp(&now), migrations.manifest())
-            .await?;
+        let client = &session.client;
+        let present = OwnedObjects::present(client, migrations, true).await?;
+        let applied: Vec<_> = boot_plan.db_init.apply.iter().chain(&boot_plan.post_schema.apply).copied().collect();
+        let record = observed.recorded.next(&observed.present, &present, migrations, &applied);
+        record.write(client).await?;
+        let is_whole = record.drift(&present, migrations).is_empty();
+        state::record_in_sync(client, &directus.version, &self.desired.stamp(&now), migrations, is_whole).await?;
         Ok(())
     }
 }

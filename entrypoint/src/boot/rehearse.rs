@@ -89,7 +89,7 @@ pub async fn rehearse(
     let other = database::require_direct_connection(session, &config.database, config.timeouts.database, log).await?;
     let (lock, _) = BootLock::acquire(other, config.timeouts.lock, log).await?;
     let files = desired.migrations.files()?;
-    let observed = ObservedState::read(&session.client, files).await?;
+    let observed = ObservedState::read(&session.client, &desired.migrations, files).await?;
     let boot_plan = observed.plan(desired, files).map_err(|refusal| refusal.into_error(log))?;
     let mut node = start_node(desired, session, log, false).await?;
     let began = Instant::now();

@@ -1,14 +1,15 @@
-//! The boot's own tables, in a separate PostgreSQL schema: the migration ledger, the snapshot history and the list of the
-//! attic.
+//! The boot's own tables, in a separate PostgreSQL schema: the migration ledger, the snapshot history, the objects of
+//! the SQL files, and the list of the attic.
 //!
 //! The schema is called `boot`. Directus reads only `public`, so no version of it ever sees these tables.
 
 use serde_json::Value;
 use tokio_postgres::Client;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
-use crate::migrations::{LEDGER_STAMPS, Manifest, ledger_digest};
+use crate::migrations::{LEDGER_STAMPS, Migrations, ledger_digest};
 use crate::reconcile::HistoryEntry;
+use crate::reconcile::owned::OWNED_STAMP;
 use contract::Phase;
 
 /// Returns true if a boot has run on this database.
@@ -28,11 +29,13 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
     // Checked first, because `if not exists` raises a NOTICE at every boot and needs the CREATE privilege.
     let row = client
         .query_one(
-            "select count(*) = 5 from pg_catalog.pg_attribute
+            "select count(*) = 7 from pg_catalog.pg_attribute
              where (attrelid, attname) in ((to_regclass('boot.migrations'), 'breaks_older_images'),
                                            (to_regclass('boot.attic'), 'purged_at'),
+                                           (to_regclass('boot.owned'), 'definition'),
                                            (to_regclass('boot.snapshots'), 'fingerprint'),
                                            (to_regclass('boot.snapshots'), 'ledger'),
+                                           (to_regclass('boot.snapshots'), 'owned'),
                                            (to_regclass('boot.snapshots'), 'schema_name'))",
             &[],
         )
@@ -68,9 +71,17 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
                  directus_version text        not null,
                  fingerprint      text,
                  ledger           text,
+                 owned            text,
                  schema_name      text,
                  applied_at       timestamptz not null default now(),
                  image            text        not null
+             );
+             create table if not exists boot.owned (
+                 kind       text not null,
+                 belongs_to text not null,
+                 name       text not null,
+                 definition text not null,
+                 primary key (kind, belongs_to, name)
              );
              create table if not exists boot.attic (
                  id          bigint generated always as identity primary key,
@@ -89,6 +100,7 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
              alter table boot.migrations add column if not exists breaks_older_images boolean not null default false;
              alter table boot.snapshots add column if not exists fingerprint text;
              alter table boot.snapshots add column if not exists ledger text;
+             alter table boot.snapshots add column if not exists owned text;
              alter table boot.snapshots add column if not exists schema_name text;
              commit;",
         )
@@ -189,7 +201,8 @@ pub async fn record_snapshot(
 }
 
 /// Records that the schema with this fingerprint matches the newest snapshot under this version of Directus. If the ledger
-/// matches the image's files exactly, its stamps are recorded too, so that later boots need not read it.
+/// matches the image's files exactly, its stamps are recorded too, so that later boots need not read it; and if no
+/// object of the files is missing, their stamp.
 ///
 /// # Errors
 /// The driver's.
@@ -197,18 +210,24 @@ pub async fn record_in_sync(
     client: &Client,
     directus_version: &str,
     fingerprint: &str,
-    manifest: &Manifest,
+    migrations: &Migrations,
+    is_whole: bool,
 ) -> Result<(), tokio_postgres::Error> {
     let statement = format!(
         "update boot.snapshots set directus_version = $1, fingerprint = $2, schema_name = current_schema(),
              ledger = case when {} is not distinct from $3::text and {} is not distinct from $4::text
-                           then {LEDGER_STAMPS} || ' ' || $5 end
+                           then {LEDGER_STAMPS} || ' ' || $5 end,
+             owned = case when $7 then {OWNED_STAMP} else '' end
          where id = (select max(id) from boot.snapshots)",
         ledger_digest(Phase::DbInit),
         ledger_digest(Phase::PostSchema),
     );
+    let manifest = migrations.manifest();
     let [db_init, post_schema] = [Phase::DbInit, Phase::PostSchema].map(|phase| &manifest.of_phase(phase).ledger);
     let digest = manifest.ledger_digest();
-    client.execute(&statement, &[&directus_version, &fingerprint, db_init, post_schema, &digest]).await?;
+    let tables: Vec<&str> = migrations.owned_tables().collect();
+    let parameters: [&(dyn ToSql + Sync); 7] =
+        [&directus_version, &fingerprint, db_init, post_schema, &digest, &tables, &is_whole];
+    client.execute(&statement, &parameters).await?;
     Ok(())
 }

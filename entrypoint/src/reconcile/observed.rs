@@ -1,7 +1,7 @@
 //! The state of a database in relation to the image, and the work that is left to do.
 //!
-//! [`is_up_to_date`] finds out in one query if there is nothing to do at all. Otherwise [`ObservedState::read`] reads the
-//! state, and [`ObservedState::plan`] plans the work: a pure function, which the boot, `plan` and `status` share.
+//! [`is_up_to_date`] finds out in one query if there is nothing to do at all. Otherwise [`ObservedState::read`] reads
+//! the state, and [`ObservedState::plan`] plans the work: a pure function, which the boot, `plan` and `status` share.
 
 use std::fmt;
 
@@ -17,23 +17,27 @@ use crate::directus::fingerprint::{FINGERPRINT, fingerprint};
 use crate::directus::installation::{self, HAS_ADMINISTRATOR};
 use crate::error::BootError;
 use crate::log::Log;
-use crate::migrations::{self, LEDGER_STAMPS, Ledger, MigrationSet, Plan, extension};
-use crate::reconcile::{HistoryEntry, HistoryPosition, snapshot_history};
+use crate::migrations::{self, LEDGER_STAMPS, Ledger, MigrationSet, Migrations, Plan, extension};
+use crate::reconcile::owned::{EXTENSIONS_WORK, OWNED_STAMP};
+use crate::reconcile::{HistoryEntry, HistoryPosition, OwnedDrift, OwnedObjects, OwnedRecord, snapshot_history};
 use contract::Phase;
 use contract::failure::{self, BootFailure};
 
 /// Facts about an up-to-date database that the log reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpToDate {
-    /// Extensions that the SQL files require and the database lacks.
+    /// Extensions that the SQL files require and the database never had.
     pub missing_extensions: Vec<String>,
+    /// Objects of the SQL files that were dropped or changed by hand.
+    pub drift: Vec<OwnedDrift>,
     /// True if there is an active administrator.
     pub administrator: bool,
 }
 
 /// Returns `Some` if the database is up to date: every migration was applied and is unchanged, Directus' migrations are
 /// complete, the snapshot is the newest one, the schema was not edited since, and there is an administrator if one is
-/// configured. One query; of the ledger it only counts rows and adds up their stamps.
+/// configured. One query; of the ledger it only counts rows and adds up their stamps. Only if an object of the SQL
+/// files was changed by hand, two more queries find out which.
 ///
 /// # Errors
 /// Fails if the query does. A database that lacks one of the tables is not up to date, which is not an error.
@@ -45,19 +49,21 @@ pub async fn is_up_to_date(client: &Client, desired: &DesiredState) -> Result<Op
     let query = format!(
         "select newest.fingerprint = {FINGERPRINT} || $1 and newest.ledger = {LEDGER_STAMPS} || ' ' || $2,
              array(select version::text from directus_migrations), {HAS_ADMINISTRATOR},
-             {}
+             {}, newest.owned = {OWNED_STAMP} and {EXTENSIONS_WORK}
          from (select * from boot.snapshots order by id desc limit 1) newest
          where digest = $3 and directus_version = $4",
         extension::missing("$5")
     );
     let extensions = extension::names(migrations.manifest().required_extensions());
     let (salt, ledger) = (desired.stamp(""), migrations.manifest().ledger_digest());
-    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 5] = [
+    let tables: Vec<&str> = migrations.owned_tables().collect();
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 6] = [
         (&salt, Type::TEXT),
         (&ledger, Type::TEXT),
         (&snapshot.digest, Type::TEXT),
         (&directus.version, Type::TEXT),
         (&extensions, Type::TEXT_ARRAY),
+        (&tables, Type::TEXT_ARRAY),
     ];
     let row = match client.query_typed(&query, &parameters).await {
         Ok(rows) => match rows.into_iter().next() {
@@ -69,12 +75,23 @@ pub async fn is_up_to_date(client: &Client, desired: &DesiredState) -> Result<Op
     };
     let untouched: Option<bool> = row.get(0);
     let applied: Vec<String> = row.get(1);
-    let current = UpToDate { administrator: row.get(2), missing_extensions: row.get(3) };
+    let mut current = UpToDate { administrator: row.get(2), missing_extensions: row.get(3), drift: Vec::new() };
+    // None if no boot has recorded it.
+    let Some(is_whole) = row.get::<_, Option<bool>>(4) else { return Ok(None) };
     let everything = untouched == Some(true)
         && directus.pending(&applied).is_empty()
         && directus.newer(&applied).is_empty()
         && (current.administrator || config.admin_email.is_none());
-    Ok(everything.then_some(current))
+    if !everything {
+        return Ok(None);
+    }
+    if !is_whole {
+        let recorded = OwnedRecord::read(client).await?;
+        let present = OwnedObjects::present(client, migrations, true).await?;
+        current.drift = recorded.drift(&present, migrations);
+        current.missing_extensions.retain(|name| !recorded.has_extension(name));
+    }
+    Ok(Some(current))
 }
 
 /// The versions in `directus_migrations`.
@@ -104,6 +121,10 @@ pub struct ObservedState {
     pub administrator: Option<bool>,
     /// The schema's fingerprint; `None` if Directus is not installed.
     pub fingerprint: Option<String>,
+    /// The objects of the SQL files after the last boot; none if no boot has recorded them.
+    pub recorded: OwnedRecord,
+    /// The objects that exist.
+    pub present: OwnedObjects,
 }
 
 impl ObservedState {
@@ -111,11 +132,18 @@ impl ObservedState {
     ///
     /// # Errors
     /// Fails if a query does.
-    pub async fn read(client: &Client, migrations: &MigrationSet) -> Result<ObservedState, tokio_postgres::Error> {
-        let mut observed =
-            ObservedState { ledger: Ledger::read(client, migrations).await?, ..ObservedState::default() };
+    pub async fn read(
+        client: &Client,
+        migrations: &Migrations,
+        files: &MigrationSet,
+    ) -> Result<ObservedState, tokio_postgres::Error> {
+        let mut observed = ObservedState { ledger: Ledger::read(client, files).await?, ..ObservedState::default() };
         if state::exists(client).await? {
             observed.history = state::snapshot_history(client).await?;
+            observed.recorded = match OwnedRecord::read(client).await {
+                Err(error) if is_missing(&error) => OwnedRecord::default(),
+                recorded => recorded?,
+            };
             if let Some(newest) = observed.history.last() {
                 observed.other_project = state::schema_of_other_project(client, newest).await?;
             }
@@ -129,7 +157,14 @@ impl ObservedState {
                 Err(error) => return Err(error),
             };
         }
+        observed.present = OwnedObjects::present(client, migrations, observed.directus.is_some()).await?;
         Ok(observed)
+    }
+
+    /// The objects of the SQL files that were dropped or changed by hand since the last boot.
+    #[must_use]
+    pub fn drift(&self, migrations: &Migrations) -> Vec<OwnedDrift> {
+        self.recorded.drift(&self.present, migrations)
     }
 
     /// Plans a boot of the image.
@@ -141,6 +176,12 @@ impl ObservedState {
 
         if let Some(schema) = &self.other_project {
             return Err(Refusal { phase: Phase::Lock, error: BootError::OtherProject { schema: schema.clone() } });
+        }
+        // Statements that change a table would fail, or end the session.
+        if let Some(OwnedDrift { what, remedy, .. }) =
+            self.drift(&desired.migrations).into_iter().find(|drift| drift.is_fatal)
+        {
+            return Err(Refusal { phase: Phase::DbInit, error: BootError::Extension { what, remedy } });
         }
         let applied = self.directus.as_deref().unwrap_or_default();
         let newer = directus.newer(applied);

@@ -26,7 +26,8 @@ pub enum PlanVerdict {
     Nothing,
     /// The boot would apply something.
     Changes,
-    /// The boot would undo edits of the schema that were made since the last one, and nothing else.
+    /// Edits were made since the last boot, and there is nothing else to do: the boot would undo those of the schema, and
+    /// report those of objects of the SQL files.
     Drift,
     /// The boot would be refused, because its schema changes lose data.
     Refused,
@@ -109,6 +110,8 @@ pub struct PlanReport {
     pub schema: SchemaReport,
     /// Phase 7.
     pub post_schema: MigrationsReport,
+    /// Objects of the SQL files that were dropped or changed by hand, which a boot reports and leaves alone.
+    pub owned_drift: Vec<String>,
 }
 
 impl PlanReport {
@@ -118,17 +121,18 @@ impl PlanReport {
     /// See [`super::report`].
     pub(super) async fn make(desired: &DesiredState, session: &Session, log: &Log) -> Result<PlanReport, BootError> {
         let files = desired.migrations.files()?;
-        let observed = ObservedState::read(&session.client, files).await?;
+        let observed = ObservedState::read(&session.client, &desired.migrations, files).await?;
         let boot_plan = observed.plan(desired, files).map_err(|refusal| refusal.into_error(log))?;
         let schema = SchemaReport::make(desired, session, &observed, &boot_plan, log).await?;
         let only_schema = boot_plan.db_init.apply.is_empty()
             && boot_plan.post_schema.apply.is_empty()
             && boot_plan.bootstrap.is_empty();
+        let owned_drift: Vec<String> = observed.drift(&desired.migrations).iter().map(ToString::to_string).collect();
         let verdict = if schema.digest.is_some() {
             PlanVerdict::Refused
-        } else if schema.changes.is_empty() && only_schema {
+        } else if schema.changes.is_empty() && only_schema && owned_drift.is_empty() {
             PlanVerdict::Nothing
-        } else if schema.drift && only_schema {
+        } else if (schema.drift || schema.changes.is_empty()) && only_schema {
             PlanVerdict::Drift
         } else {
             PlanVerdict::Changes
@@ -141,6 +145,7 @@ impl PlanReport {
             bootstrap: boot_plan.bootstrap,
             schema,
             post_schema: MigrationsReport::new(&boot_plan.post_schema),
+            owned_drift,
         })
     }
 }
@@ -151,9 +156,13 @@ impl fmt::Display for PlanReport {
         write_paragraph(f, "bootstrap", &[self.bootstrap.to_string()])?;
         write_paragraph(f, "schema", &self.schema.lines)?;
         write_paragraph(f, "post-schema", &self.post_schema.lines())?;
+        write_paragraph(f, "drift", &self.owned_drift)?;
         match self.verdict {
             PlanVerdict::Nothing => f.write_str("a boot would change nothing"),
             PlanVerdict::Changes => f.write_str("a boot would change this database"),
+            PlanVerdict::Drift if self.schema.changes.is_empty() => {
+                f.write_str("objects of the SQL files were changed by hand, which a boot reports and does not repair")
+            }
             PlanVerdict::Drift => f.write_str(
                 "the schema was edited since its last boot: save the edits in the image's snapshot, or boot to undo them",
             ),

@@ -59,6 +59,8 @@ pub struct StatusReport {
     pub schema: &'static str,
     /// Digest of the live schema; none if Directus is not installed.
     pub fingerprint: Option<String>,
+    /// Objects of the SQL files that were dropped or changed by hand since the last boot.
+    pub owned_drift: Vec<String>,
     /// The running boot, if there is one.
     pub lock: Option<Holder>,
     /// The phase and the reason of a boot that would be refused before its first change.
@@ -73,7 +75,7 @@ impl StatusReport {
     pub(super) async fn make(desired: &DesiredState, session: &Session) -> Result<StatusReport, BootError> {
         let client = &session.client;
         let files = desired.migrations.files()?;
-        let observed = ObservedState::read(client, files).await?;
+        let observed = ObservedState::read(client, &desired.migrations, files).await?;
         let migrations = serde_json::from_value(state::ledger_as_json(client).await?).unwrap_or_default();
         let holder = database::holder(client).await?;
         let boot_plan = observed.plan(desired, files);
@@ -85,6 +87,7 @@ impl StatusReport {
             }
             Err(Refusal { phase, error }) => (Vec::new(), Some(format!("{phase}: {error}"))),
         };
+        let owned_drift = observed.drift(&desired.migrations).iter().map(ToString::to_string).collect();
         let installed = observed.directus.as_deref().unwrap_or_default();
         Ok(StatusReport {
             heading: Heading::new(desired, session),
@@ -99,6 +102,7 @@ impl StatusReport {
             snapshots: observed.history,
             schema,
             fingerprint: observed.fingerprint,
+            owned_drift,
             lock: holder,
             refusal,
         })
@@ -123,6 +127,7 @@ impl fmt::Display for StatusReport {
         let mut snapshots = vec![format!("{}; {} applied so far", self.schema, self.snapshots.len())];
         snapshots.extend(self.snapshots.iter().map(|row| format!("  {row}")));
         write_paragraph(f, "snapshots", &snapshots)?;
+        write_paragraph(f, "drift", &self.owned_drift)?;
         let lock = self.lock.as_ref().map_or_else(|| "free".to_owned(), |holder| format!("held by {holder}"));
         write_paragraph(f, "lock", &[lock])?;
         write_paragraph(f, "refusal", self.refusal.as_slice())

@@ -9,6 +9,7 @@ mod faults;
 mod health;
 mod image;
 mod locks;
+mod objects;
 mod reconcile;
 mod replicas;
 mod restore;
@@ -40,6 +41,7 @@ pub(crate) const ALL: &[&[Check]] = &[
     versions::CHECKS,
     restore::CHECKS,
     witness::CHECKS,
+    objects::CHECKS,
     attic::CHECKS,
     faults::CHECKS,
     locks::CHECKS,

@@ -384,6 +384,19 @@ pub(super) const MUTANTS: &[Mutant] = &[
         change: Binary(r#"[ "$4" != 3 ] || set -- plan --rehearse --timeout 30; exec "$real" "$@""#),
         expect: "with --timeout 3 the rehearsal took",
     },
+    // objects.rs
+    Mutant {
+        check: "sql-objects",
+        how: "the record of the objects is lost",
+        change: Sql("delete from boot.owned"),
+        expect: "0 of 4 differences are reported",
+    },
+    Mutant {
+        check: "unloaded-extension",
+        how: "the record of the extensions is lost",
+        change: Sql("delete from boot.owned where kind = 'extension'"),
+        expect: "the log has no `the server no longer loads the extension pg_stat_statements",
+    },
     // attic.rs
     Mutant {
         check: "attic",
