@@ -29,7 +29,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,targe
     --mount=type=secret,id=ca,target=/run/ca.pem \
     target="$(uname -m)-unknown-linux-musl" \
     && if [ -s /run/ca.pem ]; then export CARGO_HTTP_CAINFO=/run/ca.pem; fi \
-    && cargo build --locked --profile image --package entrypoint --target "$target" \
+    && cargo install --quiet --locked cargo-auditable \
+    && cargo auditable build --locked --profile image --package entrypoint --target "$target" \
     && cp "target/$target/image/entrypoint" /entrypoint
 
 FROM scratch AS prebuilt

@@ -147,9 +147,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         check: "sbom",
-        how: "a crate in the boot binary that the lock file lacks",
-        change: Image("RUN printf /registry/src/index/unlisted-1.0.0/src >> /usr/local/bin/entrypoint"),
-        expect: "compiled in, but without an entry: unlisted-1.0.0",
+        how: "a boot binary without the list of its crates",
+        change: Image(r"RUN sed -i 's/\.dep-v0/.xxx-v0/' /usr/local/bin/entrypoint"),
+        expect: "the binary contains no list of crates",
     },
     Mutant {
         check: "command",

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use auditable_serde::DependencyKind;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use testbed::cmd::Cmd;
@@ -67,10 +68,10 @@ pub(crate) struct Sbom(BTreeMap<String, Value>);
 
 impl Sbom {
     /// Combines the contents of an image with the crates of its binary.
-    pub(crate) fn new(inventory: &Inventory, crates: &[(String, String, String)]) -> Sbom {
+    pub(crate) fn new(inventory: &Inventory, crates: &[Crate]) -> Sbom {
         let mut sbom = Sbom::default();
         sbom.add(&format!("pkg:generic/node@{}", inventory.node), "node", &inventory.node, Some("MIT"));
-        for (name, version, license) in crates {
+        for Crate { name, version, license } in crates {
             sbom.add(&format!("pkg:cargo/{name}@{version}"), name, version, Some(license));
         }
         for NpmPackage { name, version, license, .. } in &inventory.npm {
@@ -112,42 +113,53 @@ impl Sbom {
     }
 }
 
-/// Returns name, version and licence of each crate that is linked into the boot binary, by the lock file.
-pub(crate) async fn crates(target: &str) -> anyhow::Result<Vec<(String, String, String)>> {
-    let tree = ["tree", "--locked", "--package", "entrypoint", "--edges", "normal,no-proc-macro", "--prefix", "none"];
-    let output = Cmd::cargo().args(tree).args(["--target", target, "--format", "{p}|{l}"]).read().await?;
-    let mut crates: Vec<_> = output.lines().filter_map(crate_of).collect();
-    crates.sort();
-    crates.dedup();
-    Ok(crates)
+/// A crate of the boot binary.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Crate {
+    name: String,
+    version: String,
+    license: String,
 }
 
-/// The crates, as `name-version`, whose sources a binary names in the messages of its panics.
-pub(crate) fn named_crates(binary: &[u8]) -> BTreeSet<String> {
-    // The folder as `cargo xtask image` renames it, and cargo's own, which contains one for each registry.
-    [(&b"/crates/"[..], 0), (b"/registry/src/", 1)]
-        .into_iter()
-        .flat_map(|(folder, depth)| named(binary, folder, depth))
-        .collect()
+impl Crate {
+    fn new(name: &str, version: &str, license: &str) -> Crate {
+        Crate { name: name.to_owned(), version: version.to_owned(), license: license.to_owned() }
+    }
 }
 
-/// The names with a version that are this deep below a folder.
-fn named(binary: &[u8], folder: &[u8], depth: usize) -> impl Iterator<Item = String> {
-    let found = binary.windows(folder.len()).enumerate().filter(move |(_, bytes)| *bytes == folder);
-    found.filter_map(move |(at, _)| {
-        let path = String::from_utf8_lossy(&binary[at + folder.len()..(at + 300).min(binary.len())]).into_owned();
-        let name = path.split('/').nth(depth)?;
-        let (_, version) = name.rsplit_once('-')?;
-        version.starts_with(|c: char| c.is_ascii_digit()).then(|| name.to_owned())
-    })
+/// Returns the crates of the list that `cargo auditable` wrote into the binary, with their licences by the lock file. The
+/// list contains the procedural macros, too, and some crates of features that only other packages here use.
+///
+/// # Errors
+/// The binary has no list, or it lacks a crate that is linked into the binary.
+pub(crate) async fn crates(binary: &[u8], target: &str) -> anyhow::Result<Vec<Crate>> {
+    let list = auditable_info::audit_info_from_slice(binary, usize::MAX);
+    let list = list.context("the binary contains no list of crates")?.packages.into_iter();
+    let listed: BTreeSet<(String, String)> = list
+        .filter(|package| package.kind == DependencyKind::Runtime)
+        .map(|package| (package.name, package.version.to_string()))
+        .collect();
+    let linked = tree(&["--package", "entrypoint", "--edges", "normal,no-proc-macro", "--target", target]).await?;
+    let missing = linked.iter().find(|it| !listed.contains(&(it.name.clone(), it.version.clone())));
+    if let Some(Crate { name, version, .. }) = missing {
+        bail!("the list of crates in the binary lacks {name} {version}");
+    }
+    let known = tree(&["--workspace", "--edges", "all", "--target", "all"]).await?;
+    Ok(known.into_iter().filter(|it| listed.contains(&(it.name.clone(), it.version.clone()))).collect())
+}
+
+/// Runs `cargo tree` with these arguments.
+async fn tree(arguments: &[&str]) -> anyhow::Result<BTreeSet<Crate>> {
+    let tree = Cmd::cargo().args(["tree", "--locked", "--prefix", "none", "--format", "{p}|{l}"]).args(arguments);
+    Ok(tree.read().await?.lines().filter_map(crate_of).collect())
 }
 
 /// Reads a line such as `sha2 v0.11.1|MIT OR Apache-2.0`; a repeated crate ends in ` (*)`, one of ours has its path.
-fn crate_of(line: &str) -> Option<(String, String, String)> {
+fn crate_of(line: &str) -> Option<Crate> {
     let (package, license) = line.split_once('|')?;
     let mut words = package.split(' ');
     let (name, version) = (words.next()?, words.next()?.strip_prefix('v')?);
-    Some((name.to_owned(), version.to_owned(), license.trim_end_matches(" (*)").to_owned()))
+    Some(Crate::new(name, version, license.trim_end_matches(" (*)")))
 }
 
 #[cfg(test)]
@@ -164,7 +176,7 @@ mod tests {
 
     #[test]
     fn each_package_is_one_component_with_its_url() {
-        let crates = [("sha2".to_owned(), "0.11.1".to_owned(), "MIT".to_owned())];
+        let crates = [Crate::new("sha2", "0.11.1", "MIT")];
         let sbom = Sbom::new(&Inventory::parse(OUTPUT).unwrap(), &crates);
         assert_eq!(["cargo", "npm", "deb", "apk"].map(|kind| sbom.count(kind)), [1, 1, 1, 0]);
         let document = sbom.document("a:b", "1");
@@ -186,15 +198,8 @@ mod tests {
     }
 
     #[test]
-    fn crates_are_found_in_the_paths_of_a_binary() {
-        let binary = b"\0/crates/sha2-0.11.1/src/lib.rs/x/registry/src/index-1/a-b-2.0.0/c\0/registry/src/";
-        let named: Vec<String> = named_crates(binary).into_iter().collect();
-        assert_eq!(named, ["a-b-2.0.0", "sha2-0.11.1"]);
-    }
-
-    #[test]
     fn a_line_of_cargo_tree_is_a_crate() {
-        let expected = Some(("sha2".to_owned(), "0.11.1".to_owned(), "MIT OR Apache-2.0".to_owned()));
+        let expected = Some(Crate::new("sha2", "0.11.1", "MIT OR Apache-2.0"));
         assert_eq!(crate_of("sha2 v0.11.1|MIT OR Apache-2.0"), expected);
         assert_eq!(crate_of("sha2 v0.11.1 (/a/b)|MIT OR Apache-2.0 (*)"), expected);
         assert_eq!(crate_of(""), None);

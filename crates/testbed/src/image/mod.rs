@@ -94,7 +94,7 @@ pub async fn build(engine: &Engine, tag: &str, options: BuildOptions) -> anyhow:
     let rust = if options.mode == BuildMode::Source || !cfg!(target_os = "linux") {
         Some(rust_image(engine, foreign).await?)
     } else {
-        build_binary(options.mode.profile(), foreign, workspace::root(), &workspace::target_dir()).await?;
+        build_binary(options.mode, foreign, workspace::root(), &workspace::target_dir()).await?;
         None
     };
     let ca = ca_bundle();
@@ -135,7 +135,7 @@ async fn rust_image(engine: &Engine, foreign: Option<Platform>) -> anyhow::Resul
 /// Builds the static binary of a checkout with this machine's cargo, for this machine's or a foreign platform, and copies
 /// it to where the Dockerfile expects it.
 async fn build_binary(
-    profile: &str,
+    mode: BuildMode,
     foreign: Option<Platform>,
     checkout: &Utf8Path,
     target_dir: &Utf8Path,
@@ -144,12 +144,16 @@ async fn build_binary(
         None => (setup::musl_target(), Cmd::cargo()),
         Some(platform) => (platform.target(), platform::cross_compile(Cmd::cargo(), platform)?),
     };
+    // The list of crates, for scanners of the image: `dev-reset` does without it, and without its tool.
+    let cargo = if mode == BuildMode::Release { cargo.arg("auditable") } else { cargo };
+    let profile = mode.profile();
     cargo
         .args(["build", "--locked", "--profile", profile, "--package", "entrypoint", "--target", &target])
         .args(["--manifest-path", checkout.join("Cargo.toml").as_str(), "--target-dir", target_dir.as_str()])
         .args(["--config", &remap(&target, &source_folders())])
         .run()
-        .await?;
+        .await
+        .context("the boot binary cannot be built; `cargo xtask setup` reports tools that are missing")?;
     let from = target_dir.join(&target).join(profile).join("entrypoint");
     let to = checkout.join("target/prebuilt/entrypoint");
     let binary = std::fs::read(&from).with_context(|| format!("failed to read {from}"))?;

@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::revision::Revision;
-use super::{build_binary, build_command, run_build, variant};
+use super::{BuildMode, build_binary, build_command, run_build, variant};
 use crate::base_images::Resolved;
 use crate::cmd::Cmd;
 use crate::engine::{Engine, ImageInfo};
@@ -24,10 +24,11 @@ pub async fn rebuild(session: &EngineSession, image: &ImageInfo, base: &Resolved
     let temporary = tempfile::Builder::new().prefix("trm-rebuild-").tempdir().context("failed to create a folder")?;
     let folder = Utf8PathBuf::try_from(temporary.path().to_owned()).context("the temporary folder is not UTF-8")?;
     copy_sources(&folder).await?;
-    build_binary("image", None, &folder, &folder.join("target")).await?;
-    let tag = format!("trm-rebuild/{}:{}", variant::variant_of(image).name(), session.id());
+    build_binary(BuildMode::Release, None, &folder, &folder.join("target")).await?;
+    let variant = variant::variant_of(image);
+    let tag = format!("trm-rebuild/{}:{}", variant.name(), session.id());
     let revision = Revision::read().await;
-    let mut cmd = build_command(&tag, variant::variant_of(image), base, None, &revision, None).arg("--no-cache");
+    let mut cmd = build_command(&tag, variant, base, None, &revision, None).arg("--no-cache");
     for (name, value) in session.labels() {
         cmd = cmd.arg("--label").arg(format!("{name}={value}"));
     }

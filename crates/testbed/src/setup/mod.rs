@@ -53,7 +53,7 @@ pub enum PartState {
 pub struct SetupOptions {
     /// Install missing parts instead of only reporting them.
     pub install: bool,
-    /// Include the parts that only tests need.
+    /// Include the parts that only releases and tests need.
     pub tests: bool,
     /// Include a browser, which only one check needs.
     pub browser: bool,

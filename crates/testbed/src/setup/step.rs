@@ -22,6 +22,8 @@ pub(super) enum SetupStep {
     MuslTarget,
     /// A C compiler, for the C inside the TLS library.
     Compiler,
+    /// The cargo command that writes the list of crates into the binary of a release.
+    Auditable,
     /// The base of our image.
     DirectusImage,
     /// The database of the development stack.
@@ -37,12 +39,13 @@ pub(super) enum SetupStep {
 }
 
 impl SetupStep {
-    pub(super) const ALL: [SetupStep; 10] = [
+    pub(super) const ALL: [SetupStep; 11] = [
         SetupStep::Engine,
         SetupStep::Compose,
         SetupStep::Buildx,
         SetupStep::MuslTarget,
         SetupStep::Compiler,
+        SetupStep::Auditable,
         SetupStep::DirectusImage,
         SetupStep::DatabaseImage,
         SetupStep::PoolerImage,
@@ -50,9 +53,12 @@ impl SetupStep {
         SetupStep::OldestDatabaseImage,
     ];
 
-    /// Returns true if only tests need it.
+    /// Returns true if only releases and tests need it.
     pub(super) fn is_for_tests(self) -> bool {
-        matches!(self, SetupStep::PoolerImage | SetupStep::RedisImage | SetupStep::OldestDatabaseImage)
+        matches!(
+            self,
+            SetupStep::Auditable | SetupStep::PoolerImage | SetupStep::RedisImage | SetupStep::OldestDatabaseImage
+        )
     }
 
     pub(super) fn name(self) -> &'static str {
@@ -62,6 +68,7 @@ impl SetupStep {
             SetupStep::Buildx => "buildx plugin",
             SetupStep::MuslTarget => "static Rust target",
             SetupStep::Compiler => "C compiler",
+            SetupStep::Auditable => "cargo auditable",
             SetupStep::DirectusImage => "Directus image",
             SetupStep::DatabaseImage => "database image",
             SetupStep::PoolerImage => "pooler image",
@@ -78,6 +85,7 @@ impl SetupStep {
             SetupStep::Buildx => plugin(machine, &BUILDX).await,
             SetupStep::MuslTarget => musl_target_installed(machine).await,
             SetupStep::Compiler => compiler(machine).await,
+            SetupStep::Auditable => auditable(machine).await,
             SetupStep::DirectusImage => image(BaseImage::directus()).await,
             SetupStep::DatabaseImage => image(BaseImage::postgres().await).await,
             SetupStep::PoolerImage => image(Ok(BaseImage::pooler())).await,
@@ -205,6 +213,18 @@ async fn compiler(machine: &SetupMachine) -> anyhow::Result<SetupProbe> {
         SetupPlan::Advise("install gcc".to_owned())
     };
     Ok(SetupProbe::Missing { found: "no gcc".to_owned(), plan })
+}
+
+async fn auditable(machine: &SetupMachine) -> anyhow::Result<SetupProbe> {
+    if !machine.linux {
+        return Ok(SetupProbe::Ok("not needed here: the image build compiles the binary".to_owned()));
+    }
+    let version = Cmd::cargo().args(["auditable", "--version"]).capture().await?;
+    if version.status.success() {
+        return Ok(SetupProbe::Ok(version.stdout.trim().to_owned()));
+    }
+    let plan = SetupPlan::Run(vec![Cmd::cargo().args(["install", "--locked", "cargo-auditable"])]);
+    Ok(SetupProbe::Missing { found: "no cargo-auditable".to_owned(), plan })
 }
 
 fn judge_browser(machine: &SetupMachine, found: Option<&str>) -> SetupProbe {
