@@ -56,6 +56,9 @@ pub struct SetupFlags {
     /// Include a Chromium, for the check of `verify` that opens the admin UI
     #[arg(long)]
     pub browser: bool,
+    /// Include a registry on loopback, by default at port 5000, with the base images under their publishers' names
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "5000")]
+    pub registry: Option<u16>,
     /// Print one JSON object as the last line of stdout
     #[arg(long)]
     pub json: bool,
@@ -509,6 +512,15 @@ mod tests {
         let flags = Xtask::parse_from(["cargo xtask", "bench", "--only", "gate,steps"]);
         let XtaskCommand::Bench(bench) = flags.command else { panic!("not bench") };
         assert_eq!(bench.only, [BenchPart::Startup, BenchPart::Ablation]);
+    }
+
+    #[test]
+    fn a_local_registry_has_a_default_port() {
+        let port = |argument| match Xtask::parse_from(["cargo xtask", "setup", argument]).command {
+            XtaskCommand::Setup(setup) => setup.registry,
+            _ => panic!("not setup"),
+        };
+        assert_eq!([port("--yes"), port("--registry"), port("--registry=5001")], [None, Some(5000), Some(5001)]);
     }
 
     #[test]
