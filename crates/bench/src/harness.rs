@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use futures_util::StreamExt as _;
+use grammar::PostgresVersion;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
@@ -109,7 +110,12 @@ impl Harness {
         copy_checkout(&tree).context("failed to copy the checkout")?;
         ui::status("Building", "the image of the shell pipeline");
         let label = label(&session);
-        baseline::build_command(tree.as_str(), &shell_tag(&session), &label, &base, &database).read().await?;
+        // On a stand-in, psql comes from an image that runs on an older C library than that of the database's stand-in.
+        let psql = match base.stand_in {
+            true => setup::test_database(engine, Some(PostgresVersion::OLDEST)).await?,
+            false => database.clone(),
+        };
+        baseline::build_command(tree.as_str(), &shell_tag(&session), &label, &base, &psql).read().await?;
         let network = engine.create_network(session.id(), session.labels()).await?;
         // Without options, PostgreSQL is as durable as in production.
         let (_, server) = Servers::new(&suite).start_with(Some((network.clone(), SERVER.to_owned())), &[]).await?;

@@ -48,7 +48,7 @@ struct ResetPhase {
 pub(crate) async fn run(flags: &grammar::DevResetFlags) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     if flags.setup {
-        setup::run(setup::SetupOptions { install: true, tests: false, browser: false }).await?;
+        setup::run(setup::SetupOptions { install: true, tests: false, browser: false, registry: None }).await?;
     }
     let engine = Engine::connect().await?;
     let database = BaseImage::postgres().await?.resolve(&engine).await?;

@@ -3,13 +3,12 @@
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use anyhow::bail;
 use serde::Serialize;
 
 use testbed::base_images::BaseImage;
 use testbed::engine::Engine;
-use testbed::image::inspection;
 use testbed::image::ownership::{FileTree, PromiseResult};
+use testbed::image::{self, inspection};
 use testbed::session::EngineSession;
 use testbed::ui;
 
@@ -25,9 +24,7 @@ struct UserReport<'a> {
 pub(crate) async fn run(flags: &grammar::InspectUserFlags) -> anyhow::Result<ExitCode> {
     let engine = Engine::connect().await?;
     let image = &flags.image;
-    if engine.image(image).await?.is_none() {
-        bail!("there is no image {image}; `cargo xtask image --tag {image}` builds it");
-    }
+    image::obtain(&engine, image).await?;
     let session = EngineSession::start(&engine, "inspect").await?;
     ui::status("Reading", &format!("the files of {image}"));
     let files = FileTree::new(engine.files(&session, image).await?);

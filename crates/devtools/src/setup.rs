@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use testbed::registry::Registry;
 use testbed::setup::{self, PartState, SetupOptions, SetupOutcome};
 use testbed::ui;
 
@@ -18,7 +19,13 @@ struct SetupReport<'a> {
 /// Runs `setup`.
 pub(crate) async fn run(flags: &grammar::SetupFlags) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
-    let outcomes = setup::run(SetupOptions { install: flags.yes, tests: true, browser: flags.browser }).await?;
+    let outcomes = setup::run(SetupOptions {
+        install: flags.yes,
+        tests: true,
+        browser: flags.browser,
+        registry: flags.registry.map(Registry::at),
+    })
+    .await?;
     let missing = outcomes.iter().filter(|outcome| outcome.state == PartState::Missing).count();
     if flags.json {
         ui::json_result(&SetupReport {

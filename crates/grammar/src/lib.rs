@@ -56,6 +56,9 @@ pub struct SetupFlags {
     /// Include a Chromium, for the check of `verify` that opens the admin UI
     #[arg(long)]
     pub browser: bool,
+    /// Include a registry on loopback, by default at port 5000, with the base images under their publishers' names
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "5000")]
+    pub registry: Option<u16>,
     /// Print one JSON object as the last line of stdout
     #[arg(long)]
     pub json: bool,
@@ -128,7 +131,7 @@ pub struct DownFlags {
 #[derive(Debug, Args)]
 pub struct InspectUserFlags {
     /// The image to inspect
-    #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
+    #[arg(long, value_name = "IMAGE", default_value = DEFAULT_TAG)]
     pub image: String,
     /// Print one JSON object as the last line of stdout
     #[arg(long)]
@@ -158,8 +161,8 @@ pub struct VerifyFlags {
     /// List the checks and their promises
     #[arg(long)]
     pub list: bool,
-    /// Check this image instead of building one
-    #[arg(long, value_name = "NAME:TAG")]
+    /// Check this image, by name or digest, instead of building one; pulled if it names a registry and is not local
+    #[arg(long, value_name = "IMAGE")]
     pub image: Option<String>,
     /// Check with this version of PostgreSQL instead of the image of the compose file
     #[arg(long, value_name = "VERSION", value_parser = postgres_versions())]
@@ -194,7 +197,7 @@ pub struct SweepFlags {
     #[arg(long, value_enum, value_name = "SCENARIO")]
     pub only: Option<SweepScenario>,
     /// The existing image to use
-    #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
+    #[arg(long, value_name = "IMAGE", default_value = DEFAULT_TAG)]
     pub image: String,
     /// Number of fault points to run at once [default: by processors and memory]
     #[arg(long, value_name = "N")]
@@ -223,7 +226,7 @@ pub struct SearchFlags {
     #[arg(long, value_enum, value_name = "KIND")]
     pub only: Option<EditKind>,
     /// The existing image to use
-    #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
+    #[arg(long, value_name = "IMAGE", default_value = DEFAULT_TAG)]
     pub image: String,
     /// Number of cases to run at once
     #[arg(long, value_name = "N", default_value_t = 2)]
@@ -243,7 +246,7 @@ pub struct BenchFlags {
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
     pub runs: u16,
     /// The image to measure
-    #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
+    #[arg(long, value_name = "IMAGE", default_value = DEFAULT_TAG)]
     pub image: String,
     /// Write docs/BENCHMARKS.md; with --only, it contains just these parts
     #[arg(long)]
@@ -283,7 +286,7 @@ pub struct DocsFlags {
     #[arg(long)]
     pub record: bool,
     /// The image that --record boots; it is not built
-    #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
+    #[arg(long, value_name = "IMAGE", default_value = DEFAULT_TAG)]
     pub image: String,
 }
 
@@ -509,6 +512,15 @@ mod tests {
         let flags = Xtask::parse_from(["cargo xtask", "bench", "--only", "gate,steps"]);
         let XtaskCommand::Bench(bench) = flags.command else { panic!("not bench") };
         assert_eq!(bench.only, [BenchPart::Startup, BenchPart::Ablation]);
+    }
+
+    #[test]
+    fn a_local_registry_has_a_default_port() {
+        let port = |argument| match Xtask::parse_from(["cargo xtask", "setup", argument]).command {
+            XtaskCommand::Setup(setup) => setup.registry,
+            _ => panic!("not setup"),
+        };
+        assert_eq!([port("--yes"), port("--registry"), port("--registry=5001")], [None, Some(5000), Some(5001)]);
     }
 
     #[test]

@@ -22,6 +22,9 @@ const REGISTRY_ANSWER: Duration = Duration::from_secs(5);
 /// PgBouncer publishes no image; this one is the most used.
 const POOLER: &str = "edoburu/pgbouncer:v1.23.1-p2";
 const REDIS: &str = "redis:7";
+const REGISTRY: &str = "registry:2";
+/// The namespace of stand-ins, which does not exist in registries.
+const STAND_INS: &str = "trm-standin/";
 const STAND_IN_LABEL: &str = "trm.standin";
 const RECIPE_LABEL: &str = "trm.standin.sources";
 
@@ -38,6 +41,8 @@ pub enum BaseKind {
     Pooler,
     /// Redis.
     Redis,
+    /// A container registry.
+    Registry,
     /// A Rust toolchain.
     Rust,
 }
@@ -50,6 +55,7 @@ impl BaseKind {
             BaseKind::ExactPostgres(_) => "embedded",
             BaseKind::Pooler => "pgbouncer",
             BaseKind::Redis => "redis",
+            BaseKind::Registry => "registry",
             BaseKind::Rust => "rust",
         }
     }
@@ -105,13 +111,36 @@ impl BaseImage {
         BaseImage { kind: BaseKind::Redis, name: REDIS.to_owned() }
     }
 
-    /// Returns the name of its stand-in, in a namespace that does not exist in registries: the last part of its own name,
-    /// or for the database, whose stand-in has other versions, a name with these.
+    /// The registry that the workflow's steps publish to in a test, and that `setup --registry` starts.
+    pub fn registry() -> BaseImage {
+        BaseImage { kind: BaseKind::Registry, name: REGISTRY.to_owned() }
+    }
+
+    /// All of them, with the oldest version of the exact databases.
+    pub async fn all() -> anyhow::Result<Vec<BaseImage>> {
+        Ok(vec![
+            BaseImage::directus()?,
+            BaseImage::rust()?,
+            BaseImage::postgres().await?,
+            BaseImage::exact_postgres(PostgresVersion::OLDEST),
+            BaseImage::pooler(),
+            BaseImage::redis(),
+            BaseImage::registry(),
+        ])
+    }
+
+    /// Returns the name of its stand-in: the last part of its own name, or for the database, whose stand-in has other
+    /// versions, a name with these.
     pub fn stand_in(&self) -> String {
         match self.kind {
             BaseKind::Postgres => grammar::DATABASE_STAND_IN.to_owned(),
-            BaseKind::Directus | BaseKind::ExactPostgres(_) | BaseKind::Pooler | BaseKind::Redis | BaseKind::Rust => {
-                format!("trm-standin/{}", self.name.rsplit('/').next().unwrap_or(&self.name))
+            BaseKind::Directus
+            | BaseKind::ExactPostgres(_)
+            | BaseKind::Pooler
+            | BaseKind::Redis
+            | BaseKind::Registry
+            | BaseKind::Rust => {
+                format!("{STAND_INS}{}", self.name.rsplit('/').next().unwrap_or(&self.name))
             }
         }
     }
@@ -135,7 +164,10 @@ impl BaseImage {
         let resolved = match self.local(engine).await? {
             Some(resolved) => resolved,
             None => match self.pull(engine).await? {
-                Pull::Done => Resolved { name: self.name.clone(), stand_in: false },
+                // A registry may serve a stand-in under the real name, which its label reveals.
+                Pull::Done => {
+                    self.local(engine).await?.with_context(|| format!("{} was pulled and is not here", self.name))?
+                }
                 Pull::Refused(reason) => bail!("the registry refused {}: {reason}", self.name),
                 Pull::Unreachable(reason) => bail!(
                     "there is no local image {}, and its registry cannot be reached ({reason}): \
@@ -145,7 +177,12 @@ impl BaseImage {
             },
         };
         if resolved.stand_in {
-            ui::warning(&format!("{} is a stand-in for {}, built on this machine", resolved.name, self.name));
+            let (name, publishers) = (&resolved.name, &self.name);
+            ui::warning(&if name == publishers {
+                format!("{name} is a stand-in by its label")
+            } else {
+                format!("{name} is a stand-in for {publishers}, built on this machine")
+            });
         }
         Ok(resolved)
     }
@@ -169,7 +206,7 @@ impl BaseImage {
         let cmd = match self.kind {
             BaseKind::Directus => cmd.args(["--version", self.version()]),
             BaseKind::ExactPostgres(version) => cmd.args(["--version", version.package]),
-            BaseKind::Postgres | BaseKind::Pooler | BaseKind::Redis | BaseKind::Rust => cmd,
+            BaseKind::Postgres | BaseKind::Pooler | BaseKind::Redis | BaseKind::Registry | BaseKind::Rust => cmd,
         };
         Ok(cmd.args(["--for", &self.name]).arg("--label").arg(format!("{RECIPE_LABEL}={}", recipe_digest()?)))
     }
@@ -178,6 +215,11 @@ impl BaseImage {
 /// Returns true for a stand-in, by its label: `docker tag` can give it the name of the real image.
 pub fn is_stand_in(image: &ImageInfo) -> bool {
     image.labels.get(STAND_IN_LABEL).is_some_and(|value| value == "true")
+}
+
+/// Returns true for the name of a stand-in that is perhaps not local.
+pub fn is_name_of_stand_in(name: &str) -> bool {
+    name.starts_with(STAND_INS)
 }
 
 /// Returns a digest of all recipes; when it changes, stand-ins are rebuilt (from cached steps).

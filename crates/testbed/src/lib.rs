@@ -19,6 +19,7 @@ pub mod pooler;
 pub mod ports;
 pub mod postgres;
 pub mod program;
+pub mod registry;
 pub mod schema;
 pub mod session;
 pub mod setup;

@@ -24,7 +24,8 @@ use self::revision::Revision;
 use self::size::Sizes;
 use crate::base_images::{BaseImage, Resolved};
 use crate::cmd::Cmd;
-use crate::engine::Engine;
+use crate::engine::{Engine, ImageInfo};
+use crate::registry;
 use crate::setup;
 use crate::ui;
 use crate::workspace;
@@ -118,6 +119,20 @@ pub async fn build(engine: &Engine, tag: &str, options: BuildOptions) -> anyhow:
         variant: options.variant.name(),
         stand_in: base.stand_in,
     })
+}
+
+/// Returns the image of that name. One that is not local is pulled with the docker command, which knows the user's logins,
+/// if its name contains the registry's host.
+///
+/// # Errors
+/// No such image, or a failed pull.
+pub async fn obtain(engine: &Engine, name: &str) -> anyhow::Result<ImageInfo> {
+    if let Some(image) = engine.image(name).await? {
+        return Ok(image);
+    }
+    ensure!(registry::host_of(name).is_some(), "there is no image {name}; `cargo xtask image --tag {name}` builds it");
+    Cmd::new("docker").args(["pull", "--quiet", name]).run().await?;
+    engine.image(name).await?.with_context(|| format!("{name} was pulled, but the engine does not have it"))
 }
 
 async fn rust_image(engine: &Engine, foreign: Option<Platform>) -> anyhow::Result<Resolved> {

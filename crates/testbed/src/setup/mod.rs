@@ -17,6 +17,7 @@ pub use self::plan::obtain;
 use self::step::SetupStep;
 use crate::base_images::{BaseImage, Resolved};
 use crate::engine::Engine;
+use crate::registry::Registry;
 use crate::ui;
 
 /// The outcome of a step, also as JSON.
@@ -57,15 +58,20 @@ pub struct SetupOptions {
     pub tests: bool,
     /// Include a browser, which only one check needs.
     pub browser: bool,
+    /// Include a registry with the base images.
+    pub registry: Option<Registry>,
 }
 
 /// Runs the steps and shows each outcome as soon as it is known. With `install`, installs missing parts; an action that fails
 /// is an error.
-pub async fn run(SetupOptions { install, tests, browser }: SetupOptions) -> anyhow::Result<Vec<SetupOutcome>> {
+pub async fn run(
+    SetupOptions { install, tests, browser, registry }: SetupOptions,
+) -> anyhow::Result<Vec<SetupOutcome>> {
     let machine = SetupMachine::detect();
     let mut outcomes = Vec::new();
     let steps = SetupStep::ALL.into_iter().filter(|step| tests || !step.is_for_tests());
-    for step in steps.chain(browser.then_some(SetupStep::Browser)) {
+    let registry = registry.map(|registry| [SetupStep::RustImage, SetupStep::Registry(registry)]);
+    for step in steps.chain(browser.then_some(SetupStep::Browser)).chain(registry.into_iter().flatten()) {
         let began = Instant::now();
         let outcome = run_step(step, &machine, install).await.with_context(|| format!("setup: {}", step.name()))?;
         let outcome = SetupOutcome { seconds: ui::json_seconds(began.elapsed()), ..outcome };

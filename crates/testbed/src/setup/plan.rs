@@ -6,6 +6,7 @@ use super::machine::SetupMachine;
 use crate::base_images::BaseImage;
 use crate::cmd::Cmd;
 use crate::engine::{Engine, Pull};
+use crate::registry::Registry;
 use crate::ui;
 
 /// The finding of a step.
@@ -29,6 +30,8 @@ pub(super) enum SetupPlan {
     Image(BaseImage),
     /// Rebuild an image's stand-in, because its recipe has changed.
     StandIn(BaseImage),
+    /// Start a local registry, and push the base images into it.
+    Registry(Registry),
     /// Advise the user of an action that xtask cannot take.
     Advise(String),
 }
@@ -45,6 +48,7 @@ impl SetupPlan {
                 format!("pull {}, or build {} if no registry answers", image.name, image.stand_in())
             }
             SetupPlan::StandIn(image) => format!("rebuild {}, because its recipe has changed", image.stand_in()),
+            SetupPlan::Registry(registry) => format!("start it at {}, and push the base images", registry.host()),
             SetupPlan::Advise(text) => text.clone(),
         }
     }
@@ -59,6 +63,7 @@ impl SetupPlan {
             }
             SetupPlan::Image(image) => obtain(&image).await,
             SetupPlan::StandIn(image) => build_stand_in(&image).await,
+            SetupPlan::Registry(registry) => registry.fill().await,
             SetupPlan::Advise(text) => bail!("{text}"),
         }
     }

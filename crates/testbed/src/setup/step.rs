@@ -5,6 +5,7 @@ use grammar::PostgresVersion;
 use crate::base_images::BaseImage;
 use crate::cmd::Cmd;
 use crate::engine::Engine;
+use crate::registry::Registry;
 
 use super::machine::{SetupMachine, browser, is_on_path, musl_target};
 use super::plan::{SetupPlan, SetupProbe};
@@ -34,12 +35,20 @@ pub(super) enum SetupStep {
     RedisImage,
     /// The oldest database, for the check of a restored dump.
     OldestDatabaseImage,
-    /// A Chromium for the check of the admin UI. Not in [`SetupStep::ALL`].
+    /// The registry that a test publishes to.
+    RegistryImage,
+    /// The reader of JSON in the steps of the workflow, which that test runs.
+    Jq,
+    /// A Chromium for the check of the admin UI. Not in [`SetupStep::ALL`], like the next two.
     Browser,
+    /// The toolchain that builds the boot binary in the image build.
+    RustImage,
+    /// A registry with the base images.
+    Registry(Registry),
 }
 
 impl SetupStep {
-    pub(super) const ALL: [SetupStep; 11] = [
+    pub(super) const ALL: [SetupStep; 13] = [
         SetupStep::Engine,
         SetupStep::Compose,
         SetupStep::Buildx,
@@ -51,13 +60,20 @@ impl SetupStep {
         SetupStep::PoolerImage,
         SetupStep::RedisImage,
         SetupStep::OldestDatabaseImage,
+        SetupStep::RegistryImage,
+        SetupStep::Jq,
     ];
 
     /// Returns true if only releases and tests need it.
     pub(super) fn is_for_tests(self) -> bool {
         matches!(
             self,
-            SetupStep::Auditable | SetupStep::PoolerImage | SetupStep::RedisImage | SetupStep::OldestDatabaseImage
+            SetupStep::Auditable
+                | SetupStep::PoolerImage
+                | SetupStep::RedisImage
+                | SetupStep::OldestDatabaseImage
+                | SetupStep::RegistryImage
+                | SetupStep::Jq
         )
     }
 
@@ -74,7 +90,11 @@ impl SetupStep {
             SetupStep::PoolerImage => "pooler image",
             SetupStep::RedisImage => "Redis image",
             SetupStep::OldestDatabaseImage => "oldest database image",
+            SetupStep::RegistryImage => "registry image",
+            SetupStep::Jq => "jq",
             SetupStep::Browser => "browser",
+            SetupStep::RustImage => "Rust image",
+            SetupStep::Registry(_) => "local registry",
         }
     }
 
@@ -91,7 +111,11 @@ impl SetupStep {
             SetupStep::PoolerImage => image(Ok(BaseImage::pooler())).await,
             SetupStep::RedisImage => image(Ok(BaseImage::redis())).await,
             SetupStep::OldestDatabaseImage => image(Ok(BaseImage::exact_postgres(PostgresVersion::OLDEST))).await,
+            SetupStep::RegistryImage => image(Ok(BaseImage::registry())).await,
+            SetupStep::Jq => Ok(judge_program(machine, "jq", is_on_path("jq"))),
             SetupStep::Browser => Ok(judge_browser(machine, browser())),
+            SetupStep::RustImage => image(BaseImage::rust()).await,
+            SetupStep::Registry(registry) => local_registry(registry).await,
         }
     }
 }
@@ -236,6 +260,29 @@ fn judge_browser(machine: &SetupMachine, found: Option<&str>) -> SetupProbe {
     SetupProbe::Missing { found: "no Chromium".to_owned(), plan }
 }
 
+/// Judges a program that has the name of its package.
+fn judge_program(machine: &SetupMachine, name: &str, found: bool) -> SetupProbe {
+    let plan = match found {
+        true => return SetupProbe::Ok(name.to_owned()),
+        false if machine.debian && machine.root => install(&[name]),
+        false => SetupPlan::Advise(format!("install {name}, so that it is on the PATH")),
+    };
+    SetupProbe::Missing { found: format!("no {name}"), plan }
+}
+
+/// Looks for the base images in a local registry.
+async fn local_registry(registry: Registry) -> anyhow::Result<SetupProbe> {
+    let plan = SetupPlan::Registry(registry);
+    let missing = registry.missing(&Engine::connect().await?).await;
+    Ok(match missing.as_deref() {
+        Ok([]) => SetupProbe::Ok(format!("{} has the base images of this machine", registry.host())),
+        Ok(missing) => {
+            SetupProbe::Missing { found: format!("{} lacks {} images", registry.host(), missing.len()), plan }
+        }
+        Err(error) => SetupProbe::Missing { found: format!("none ({error:#})"), plan },
+    })
+}
+
 /// Installs packages of the distribution without recommended ones.
 fn install(packages: &[&str]) -> SetupPlan {
     let install = apt_get().args(["install", "-q", "-y", "--no-install-recommends"]).args(packages);
@@ -264,6 +311,7 @@ pub(super) async fn image(image: anyhow::Result<BaseImage>) -> anyhow::Result<Se
                 SetupProbe::Missing { found, plan: SetupPlan::StandIn(image) }
             }
         }
+        Some(local) if local.stand_in => SetupProbe::Ok(format!("{}, a stand-in by its label", local.name)),
         Some(local) => SetupProbe::Ok(local.name),
     })
 }
@@ -313,6 +361,16 @@ mod tests {
         let user = SetupMachine { root: false, ..DEBIAN };
         let SetupProbe::Missing { found, plan } = judge_plugin(&user, &COMPOSE, "") else { panic!() };
         assert_eq!((found.as_str(), plan.describe().as_str()), ("none", "install docker compose 2.0 or newer"));
+    }
+
+    #[test]
+    fn a_program_is_installed_by_the_package_of_its_name() {
+        assert!(matches!(judge_program(&DEBIAN, "jq", true), SetupProbe::Ok(found) if found == "jq"));
+        let SetupProbe::Missing { found, plan } = judge_program(&DEBIAN, "jq", false) else { panic!() };
+        assert!(found == "no jq" && plan.describe().ends_with("--no-install-recommends jq`"), "{}", plan.describe());
+        let user = SetupMachine { root: false, ..DEBIAN };
+        let SetupProbe::Missing { plan, .. } = judge_program(&user, "jq", false) else { panic!() };
+        assert_eq!(plan.describe(), "install jq, so that it is on the PATH");
     }
 
     #[test]

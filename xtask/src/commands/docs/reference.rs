@@ -60,6 +60,7 @@ fn option(argument: &clap::Arg) -> Option<[String; 3]> {
     let takes_value = argument.get_action().takes_values();
     let value = argument.get_value_names().filter(|_| takes_value).unwrap_or_default().join(" ");
     let form = match argument.get_long() {
+        Some(long) if argument.is_require_equals_set() => format!("`--{long}[={value}]`"),
         Some(long) if takes_value => format!("`--{long} {value}`"),
         Some(long) => format!("`--{long}`"),
         None => format!("`{value}…`"),
