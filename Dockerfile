@@ -85,11 +85,15 @@ COPY --from=binary --chown=0:0 --chmod=0555 /entrypoint /ours/entrypoint/usr/loc
 COPY --chown=0:0 --chmod=0555 db-init /ours/db-init/directus/db-init
 COPY --chown=0:0 --chmod=0555 snapshots /ours/snapshots/directus/snapshots
 COPY --chown=0:0 --chmod=0555 extensions /ours/extensions/directus/extensions
-# The manifest, which a boot with nothing to do reads instead of the SQL files; writing it refuses files that no boot
-# would accept. It is valid while its folders have the time that it gives them, hence after all others.
+# The manifest and the digest, which a boot with nothing to do reads instead of the SQL files and the snapshot; writing
+# them refuses SQL files that no boot would accept. They are valid while the folders of the SQL files and the snapshot
+# have the times that this gives them, hence after all others.
 RUN find /ours -exec touch -h -d @0 {} + \
-    && BOOT_DB_INIT_DIR=/ours/db-init/directus/db-init /ours/entrypoint/usr/local/bin/entrypoint manifest \
-    && touch -d @0 /ours/db-init/directus/db-init/.manifest
+    && BOOT_DB_INIT_DIR=/ours/db-init/directus/db-init \
+       BOOT_SNAPSHOT_FILE=/ours/snapshots/directus/snapshots/schema.yaml \
+       /ours/entrypoint/usr/local/bin/entrypoint manifest \
+    && touch -c -d @0 /ours/db-init/directus/db-init/.manifest /ours/snapshots/directus/snapshots \
+       /ours/snapshots/directus/snapshots/.digest
 
 # hadolint ignore=DL3006
 FROM ${VARIANT}

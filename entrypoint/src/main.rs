@@ -10,6 +10,7 @@ use entrypoint::boot::exec::{exec, pm2_home, server_command};
 use entrypoint::boot::{DesiredState, boot, read_desired_state};
 use entrypoint::cli::{self, Command};
 use entrypoint::config::{Env, log_style, redactor};
+use entrypoint::directus::SnapshotFile;
 use entrypoint::error::BootError;
 use entrypoint::healthcheck::{self, Probe};
 use entrypoint::log::Log;
@@ -82,18 +83,24 @@ fn check_health(probe: Probe) -> Result<(), String> {
     }
 }
 
-/// `manifest`: checks the SQL files and writes their manifest into the image.
+/// `manifest`: checks the SQL files, and writes their manifest and the digest of the snapshot into the image. A missing
+/// or invalid snapshot gets none; the boot reports it.
 fn manifest() -> ExitCode {
     let env = Env::of_process();
-    match Manifest::write(Path::new(env.plain("BOOT_DB_INIT_DIR").unwrap_or(contract::DB_INIT_DIR))) {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(problems) => {
-            for problem in problems.0 {
-                eprintln!("{} {problem}", contract::PREFIX);
-            }
-            contract::ExitCode::MigrationsInvalid.into()
+    let path = |variable: &str, default: &'static str| Path::new(env.plain(variable).unwrap_or(default));
+    if let Err(problems) = Manifest::write(path("BOOT_DB_INIT_DIR", contract::DB_INIT_DIR)) {
+        for problem in problems.0 {
+            eprintln!("{} {problem}", contract::PREFIX);
         }
+        return contract::ExitCode::MigrationsInvalid.into();
     }
+    if let Ok(snapshot) = SnapshotFile::read(path("BOOT_SNAPSHOT_FILE", contract::SNAPSHOT_FILE))
+        && let Err(error) = snapshot.record()
+    {
+        eprintln!("{} cannot record the digest of {}: {error}", contract::PREFIX, snapshot.path.display());
+        return contract::ExitCode::SnapshotInvalid.into();
+    }
+    ExitCode::SUCCESS
 }
 
 /// Prints a report to standard output, and the log to standard error.

@@ -6,6 +6,9 @@ use super::table::{self, Table};
 use grammar::{BenchPart, ValueEnum as _};
 use testbed::ui;
 
+/// File name of the picture of the growth, next to the document.
+pub(crate) const PICTURE: &str = "growth.svg";
+
 /// Renders the whole document.
 pub(crate) fn render(report: &BenchReport) -> String {
     let mut text = format!(
@@ -27,7 +30,10 @@ pub(crate) fn render(report: &BenchReport) -> String {
     for &part in BenchPart::value_variants() {
         match table::of(&report.figures, part, report.runs) {
             Some(table) => {
-                text += &format!("\n## {}\n\n{}\n\n{}", parts::title(part), parts::method(part), markdown(&table))
+                text += &format!("\n## {}\n\n{}\n\n{}", parts::title(part), parts::method(part), markdown(&table));
+                if part == BenchPart::Growth {
+                    text += &format!("\n![{}]({PICTURE})\n", parts::title(part));
+                }
             }
             None => omitted.push(parts::title(part)),
         }
@@ -62,7 +68,7 @@ fn surroundings(Origin { began, images, machine }: &Origin) -> Table {
     let rows = [
         ("date", began.clone()),
         ("image", format!("`{image}` {version}, `{}`", images.image_id)),
-        ("shell", format!("`{}`", images.shell_id)),
+        ("shell", images.shell_id.as_ref().map_or("not measured".to_owned(), |id| format!("`{id}`"))),
         ("base", format!("`{base}`{}, `{base_id}`", stand_in(images.base_is_stand_in))),
         ("database", format!("`{database}`{}, `{database_id}`", stand_in(images.database_is_stand_in))),
         ("PostgreSQL", format!("{postgres}, defaults except for `max_connections`")),
@@ -108,7 +114,7 @@ pub(crate) mod tests {
                     image: "trm-directus:dev".to_owned(),
                     image_id: "sha256:aa".to_owned(),
                     version: "0.1.0@abc".to_owned(),
-                    shell_id: "sha256:bb".to_owned(),
+                    shell_id: Some("sha256:bb".to_owned()),
                     base: "directus/directus:1".to_owned(),
                     base_id: "sha256:cc".to_owned(),
                     base_is_stand_in: false,

@@ -94,8 +94,8 @@ impl Timings {
 }
 
 impl Harness {
-    /// Builds the probe and the shell's image, and starts the server.
-    pub(crate) async fn open(engine: &Engine, image: &str) -> anyhow::Result<Harness> {
+    /// Builds the probe and, if it is measured, the shell's image, and starts the server.
+    pub(crate) async fn open(engine: &Engine, image: &str, with_shell: bool) -> anyhow::Result<Harness> {
         ensure!(
             cfg!(target_os = "linux"),
             "the benchmark needs Linux: the cargo of this machine builds the probe for the containers"
@@ -108,14 +108,16 @@ impl Harness {
         let probe = build_probe().await?;
         let tree = workspace::target_dir().join("bench/tree");
         copy_checkout(&tree).context("failed to copy the checkout")?;
-        ui::status("Building", "the image of the shell pipeline");
-        let label = label(&session);
-        // On a stand-in, psql comes from an image that runs on an older C library than that of the database's stand-in.
-        let psql = match base.stand_in {
-            true => setup::test_database(engine, Some(PostgresVersion::OLDEST)).await?,
-            false => database.clone(),
-        };
-        baseline::build_command(tree.as_str(), &shell_tag(&session), &label, &base, &psql).read().await?;
+        if with_shell {
+            ui::status("Building", "the image of the shell pipeline");
+            let label = label(&session);
+            // On a stand-in, psql comes from an image that runs on an older C library than that of the database's stand-in.
+            let psql = match base.stand_in {
+                true => setup::test_database(engine, Some(PostgresVersion::OLDEST)).await?,
+                false => database.clone(),
+            };
+            baseline::build_command(tree.as_str(), &shell_tag(&session), &label, &base, &psql).read().await?;
+        }
         let network = engine.create_network(session.id(), session.labels()).await?;
         // Without options, PostgreSQL is as durable as in production.
         let (_, server) = Servers::new(&suite).start_with(Some((network.clone(), SERVER.to_owned())), &[]).await?;
@@ -139,7 +141,7 @@ impl Harness {
             image,
             image_id,
             version,
-            shell_id: self.image_id(&self.image(Contender::Shell)).await?,
+            shell_id: self.suite.engine.image(&self.image(Contender::Shell)).await?.map(|image| image.id),
             base_id: self.image_id(&self.base.name).await?,
             base: self.base.name.clone(),
             base_is_stand_in: self.base.stand_in,

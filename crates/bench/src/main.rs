@@ -6,6 +6,7 @@
 mod ablation;
 mod baseline;
 mod document;
+mod growth;
 mod harness;
 mod image;
 mod ledger;
@@ -54,8 +55,10 @@ async fn run(flags: &grammar::BenchFlags) -> anyhow::Result<ExitCode> {
     let options = BenchOptions { only: flags.only.clone(), runs: flags.runs.into(), image: flags.image.clone() };
     let report = bench(&engine, &options).await?;
     if flags.write {
-        write(&report)?;
-        ui::status("Written", FILE);
+        write(FILE, document::render(&report))?;
+        if let Some(picture) = growth::picture::render(&report.figures) {
+            write(&format!("docs/{}", document::PICTURE), picture)?;
+        }
     }
     if flags.json {
         ui::json_result(&report)?;
@@ -78,11 +81,12 @@ pub(crate) struct BenchOptions {
 pub(crate) async fn bench(engine: &Engine, options: &BenchOptions) -> anyhow::Result<BenchReport> {
     let load_before = machine::load();
     let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    let harness = Harness::open(engine, &options.image).await?;
+    let is_selected = |part: &&BenchPart| options.only.is_empty() || options.only.contains(part);
+    let parts: Vec<BenchPart> = BenchPart::value_variants().iter().filter(is_selected).copied().collect();
+    let with_shell = parts.iter().any(|&part| parts::measures_shell(part));
+    let harness = Harness::open(engine, &options.image, with_shell).await?;
     let mut figures = Figures::default();
-    for &part in
-        BenchPart::value_variants().iter().filter(|part| options.only.is_empty() || options.only.contains(part))
-    {
+    for part in parts {
         ui::status("Measuring", parts::title(part));
         let (harness, figures, runs) = (&harness, &mut figures, options.runs);
         let measured = match part {
@@ -92,6 +96,7 @@ pub(crate) async fn bench(engine: &Engine, options: &BenchOptions) -> anyhow::Re
             BenchPart::Ledger => ledger::measure(harness, figures, runs).await,
             BenchPart::Migrations => migrations::measure(harness, figures, runs).await,
             BenchPart::Witness => witness::measure(harness, figures, runs).await,
+            BenchPart::Growth => growth::measure(harness, figures, runs).await,
             BenchPart::Replicas => replicas::measure(harness, figures, runs).await,
             BenchPart::Memory => memory::measure(harness, figures, runs).await,
             BenchPart::Image => image::measure(harness, figures, runs).await,
@@ -113,7 +118,9 @@ pub(crate) async fn bench(engine: &Engine, options: &BenchOptions) -> anyhow::Re
 
 const FILE: &str = "docs/BENCHMARKS.md";
 
-fn write(report: &BenchReport) -> anyhow::Result<()> {
-    let path = workspace::path(FILE);
-    std::fs::write(&path, document::render(report)).with_context(|| format!("failed to write {path}"))
+fn write(file: &str, text: String) -> anyhow::Result<()> {
+    let path = workspace::path(file);
+    std::fs::write(&path, text).with_context(|| format!("failed to write {path}"))?;
+    ui::status("Written", file);
+    Ok(())
 }

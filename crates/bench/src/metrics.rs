@@ -1,5 +1,7 @@
 //! Names of the metrics, by which thresholds find their figures.
 
+use contract::Phase;
+
 pub(crate) const COLD_START: &str = "start to exec, cold";
 pub(crate) const WARM_START: &str = "start to exec, warm";
 pub(crate) const COLD_SERVE: &str = "start to the first answer, cold";
@@ -19,11 +21,28 @@ pub(crate) const REBUILD_MIGRATION: &str = "rebuild after a new migration";
 pub(crate) const REBUILD_BINARY: &str = "rebuild after a changed boot binary or script";
 pub(crate) const REBUILD_RELEASE: &str = "rebuild after a changed boot binary, as released";
 pub(crate) const CARGO_XTASK: &str = "cargo xtask --help";
+pub(crate) const COLD_BOOT: &str = "cold boot";
+pub(crate) const WARM_MODEL_BOOT: &str = "warm boot";
+pub(crate) const PLAN: &str = "plan without changes";
+pub(crate) const UPGRADE_BOOT: &str = "boot after an upgrade";
 pub(crate) const BARE_XTASK: &str = "xtask --help without cargo";
 
 /// Returns the name of a warm boot with a number of migrations in addition to the image's own.
 pub(crate) fn ledger(migrations: usize) -> String {
     format!("warm boot, {} more migrations", thousands(migrations))
+}
+
+/// Numbers of tables of the generated data models.
+pub(crate) const MODEL_SIZES: [usize; 4] = [10, 50, 100, 500];
+
+/// Returns the name of a metric of a generated data model with a number of tables.
+pub(crate) fn with_tables(what: &str, tables: usize) -> String {
+    format!("{what}, {tables} tables")
+}
+
+/// Returns the name of the part of a boot that a phase takes.
+pub(crate) fn phase_of(boot: &str, phase: Phase) -> String {
+    format!("{boot}: {phase}")
 }
 
 /// Returns the name of the number of containers that succeed.

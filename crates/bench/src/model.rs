@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::metrics;
 use super::stats::{Measurements, Unit};
 use grammar::BenchPart;
 
@@ -47,7 +48,8 @@ pub(crate) struct Images {
     pub(crate) image_id: String,
     /// Version and revision from the image's labels.
     pub(crate) version: String,
-    pub(crate) shell_id: String,
+    /// `None` if no part measures the shell pipeline.
+    pub(crate) shell_id: Option<String>,
     /// Base image of both images.
     pub(crate) base: String,
     pub(crate) base_id: String,
@@ -162,6 +164,14 @@ pub(crate) fn find<'a>(figures: &'a [Figure], part: BenchPart, what: &str, subje
 
 pub(crate) fn median(figures: &[Figure], part: BenchPart, what: &str, subject: Subject) -> Option<f64> {
     find(figures, part, what, subject).map(|figure| figure.sample.median())
+}
+
+/// Returns the median of a metric with the largest generated data model over that with the smallest.
+pub(crate) fn growth_of(figures: &[Figure], what: &str) -> Option<f64> {
+    let [smallest, .., largest] = metrics::MODEL_SIZES;
+    let [base, value] = [smallest, largest]
+        .map(|tables| median(figures, BenchPart::Growth, &metrics::with_tables(what, tables), Subject::Ours));
+    Some(value? / base?)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The title and the method of each part of the benchmark.
+//! The title, the subjects and the method of each part of the benchmark.
 
 use grammar::BenchPart;
 
@@ -11,11 +11,17 @@ pub(crate) fn title(part: BenchPart) -> &'static str {
         BenchPart::Ledger => "Warm boot by length of the ledger",
         BenchPart::Migrations => "Applying 1,000 small migrations",
         BenchPart::Witness => "The witness in a cold boot",
+        BenchPart::Growth => "Growth with the data model",
         BenchPart::Replicas => "Several containers at once",
         BenchPart::Memory => "Peak memory of a boot",
         BenchPart::Image => "The image",
         BenchPart::Xtask => "xtask without work",
     }
+}
+
+/// Returns true if the part measures the shell pipeline, so that its image has to be built.
+pub(crate) fn measures_shell(part: BenchPart) -> bool {
+    !matches!(part, BenchPart::Ablation | BenchPart::Witness | BenchPart::Growth | BenchPart::Xtask)
 }
 
 /// Describes the method of measurement.
@@ -49,6 +55,14 @@ pub(crate) fn method(part: BenchPart) -> &'static str {
             "In a separate process, without the connection: reads the whole catalog, then before and after each of seven \
              transactions the parts that may have changed, as in a cold boot of this image, but on a booted database. The large \
              model adds 500 tables of 30 columns and 10,000 partitions."
+        }
+        BenchPart::Growth => {
+            "A generated model in the folders of the image, as another team's image has it: tables of 30 columns with \
+             relations in the form of a tree, 20 SQL files per table (half of them after the schema), and for two of \
+             five tables a role with a policy, a permission and a flow. So 500 tables have 15,000 columns, 10,000 SQL \
+             files, and 200 of each of these rows. Cold means an empty database. The upgrade adds one field and one \
+             SQL file. Durations of cold boots and upgrades are those in their logs; warm boots and plans are \
+             processes in a running container, measured inside it. All sizes are measured in turns."
         }
         BenchPart::Replicas => {
             "Created first, then started at the same time on one database: from the first start until the last successful boot \

@@ -2,7 +2,7 @@
 
 use testbed::ui;
 
-use super::model::{BenchReport, Figure, Subject, find, median};
+use super::model::{BenchReport, Figure, Subject, find, growth_of, median};
 use super::stats::{Unit, show_ratio};
 use grammar::{BenchPart, ValueEnum as _};
 
@@ -20,6 +20,9 @@ pub(crate) struct Table {
 /// Returns the table of a part; `None` if it was not measured. Cells contain the number of measurements unless it is 1
 /// or `runs`.
 pub(crate) fn of(figures: &[Figure], part: BenchPart, runs: usize) -> Option<Table> {
+    if part == BenchPart::Growth {
+        return growth(figures, runs);
+    }
     let mine: Vec<&Figure> = figures.iter().filter(|figure| figure.part == part).collect();
     let mut subjects: Vec<Subject> = mine.iter().map(|figure| figure.subject).collect();
     subjects.sort();
@@ -41,6 +44,25 @@ pub(crate) fn of(figures: &[Figure], part: BenchPart, runs: usize) -> Option<Tab
         std::iter::once(what.to_owned()).chain(cells).chain(ratio).collect()
     });
     (!mine.is_empty()).then(|| Table { head, rows: rows.collect() })
+}
+
+/// Returns the table of the generated data models: one column per size, and the growth from the smallest to the
+/// largest.
+fn growth(figures: &[Figure], runs: usize) -> Option<Table> {
+    let part = BenchPart::Growth;
+    let [smallest, .., largest] = metrics::MODEL_SIZES;
+    let sizes = metrics::MODEL_SIZES.map(|tables| format!("{tables} tables"));
+    let head = std::iter::once(String::new()).chain(sizes).chain([format!("{largest} / {smallest}")]).collect();
+    let mut rows = Vec::new();
+    for figure in figures.iter().filter(|figure| figure.part == part) {
+        let Some((what, _)) = figure.what.split_once(metrics::with_tables("", smallest).as_str()) else { continue };
+        let found = metrics::MODEL_SIZES
+            .map(|tables| find(figures, part, &metrics::with_tables(what, tables), figure.subject))
+            .map(|figure| figure.map(|figure| cell(figure, runs)).unwrap_or_default());
+        let ratio = growth_of(figures, what).map(show_ratio).unwrap_or_default();
+        rows.push(std::iter::once(what.to_owned()).chain(found).chain([ratio]).collect());
+    }
+    (!rows.is_empty()).then_some(Table { head, rows })
 }
 
 fn cell(figure: &Figure, runs: usize) -> String {
@@ -114,6 +136,20 @@ mod tests {
             figures.add(BenchPart::Replicas, &metrics::survive("cold"), by, Unit::Count, alive);
         }
         assert_eq!(of(&figures.0, BenchPart::Replicas, 1).unwrap().rows[0], ["cold", "10 s", "10 s", ""]);
+    }
+
+    #[test]
+    fn figures_of_data_models_have_a_column_per_size_and_their_growth() {
+        let mut figures = Figures::default();
+        for (tables, seconds) in [(10, 1.0), (50, 2.0), (500, 6.0)] {
+            for what in ["cold boot", "cold boot: schema"] {
+                figures.seconds(BenchPart::Growth, &metrics::with_tables(what, tables), Subject::Ours, seconds);
+            }
+        }
+        let table = of(&figures.0, BenchPart::Growth, 1).unwrap();
+        assert_eq!(table.head, ["", "10 tables", "50 tables", "100 tables", "500 tables", "500 / 10"]);
+        assert_eq!(table.rows[0], ["cold boot", "1 s", "2 s", "", "6 s", "6×"]);
+        assert_eq!(table.rows[1][0], "cold boot: schema");
     }
 
     #[test]

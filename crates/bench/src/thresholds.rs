@@ -1,7 +1,7 @@
 //! Thresholds that the image promises to keep, and their verdicts: a pure function of the figures.
 
 use super::metrics;
-use super::model::{Figure, Subject, ThresholdVerdict, median};
+use super::model::{Figure, Subject, ThresholdVerdict, growth_of, median};
 use super::stats::{Unit, show_ratio};
 use grammar::BenchPart;
 
@@ -22,6 +22,8 @@ enum Metric {
     Speedup(BenchPart, &'static str),
     /// The slowest warm boot over the fastest, across all lengths of the ledger; at most the limit.
     LedgerGrowth,
+    /// A figure with the largest generated data model over that with the smallest, at most the limit.
+    ModelGrowth(&'static str),
     /// A single figure, below the limit.
     Value(Key, Unit),
 }
@@ -37,6 +39,9 @@ const fn ours(part: BenchPart, what: &'static str) -> Key {
 const fn over_shell(part: BenchPart, what: &'static str) -> Metric {
     Metric::Ratio(ours(part, what), (part, what, Subject::Shell))
 }
+
+/// The largest generated data model over the smallest: a figure that grows by more grows faster than the model.
+const LINEAR: f64 = (metrics::MODEL_SIZES[3] / metrics::MODEL_SIZES[0]) as f64;
 
 const THRESHOLDS: &[Threshold] = &[
     threshold(
@@ -92,6 +97,10 @@ const THRESHOLDS: &[Threshold] = &[
         Metric::Value(ours(BenchPart::Witness, metrics::WITNESS_LARGE), Unit::Seconds),
         0.5,
     ),
+    threshold("cold boot, 500 tables over 10", Metric::ModelGrowth(metrics::COLD_BOOT), LINEAR),
+    threshold("warm boot, 500 tables over 10", Metric::ModelGrowth(metrics::WARM_MODEL_BOOT), 2.0),
+    threshold("plan without changes, 500 tables over 10", Metric::ModelGrowth(metrics::PLAN), LINEAR),
+    threshold("boot after an upgrade, 500 tables over 10", Metric::ModelGrowth(metrics::UPGRADE_BOOT), LINEAR),
     threshold("the whole image", Metric::Value(ours(BenchPart::Image, metrics::SIZE), Unit::Bytes), 350e6),
     threshold(
         "rebuild after a change of the snapshot",
@@ -124,6 +133,7 @@ impl Threshold {
                 let slowest = medians.iter().copied().reduce(f64::max)?;
                 at_most(slowest / medians.into_iter().reduce(f64::min)?, limit)
             }
+            Metric::ModelGrowth(what) => at_most(growth_of(figures, what)?, limit),
             Metric::Speedup(part, what) => {
                 let ours = value_of(figures, ours(part, what))?;
                 let ratio = ours / value_of(figures, (part, what, Subject::Shell))?;
@@ -174,6 +184,19 @@ mod tests {
         }
         let verdicts = evaluate(&figures.0);
         assert_eq!((verdicts[0].measured.as_str(), verdicts[0].met), ("3×", false));
+    }
+
+    #[test]
+    fn a_figure_may_grow_as_much_as_the_data_model_and_the_warm_boot_less() {
+        let mut figures = Figures::default();
+        for what in [metrics::COLD_BOOT, metrics::WARM_MODEL_BOOT] {
+            for (tables, seconds) in [(10, 0.1), (100, 9.0), (500, 5.0)] {
+                figures.seconds(BenchPart::Growth, &metrics::with_tables(what, tables), Subject::Ours, seconds);
+            }
+        }
+        let verdicts = evaluate(&figures.0);
+        assert_eq!(verdicts.iter().map(|verdict| verdict.met).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(verdicts[0].promise, "cold boot, 500 tables over 10: at most 50×");
     }
 
     #[test]

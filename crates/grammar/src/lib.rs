@@ -248,7 +248,7 @@ pub struct BenchFlags {
     /// The image to measure
     #[arg(long, value_name = "IMAGE", default_value = DEFAULT_TAG)]
     pub image: String,
-    /// Write docs/BENCHMARKS.md; with --only, it contains just these parts
+    /// Write docs/BENCHMARKS.md and docs/growth.svg; with --only, they contain just these parts
     #[arg(long)]
     pub write: bool,
     /// Print the figures as one JSON object on the last line of stdout
@@ -475,6 +475,8 @@ pub enum BenchPart {
     Migrations,
     /// Reading the catalog around the transactions of a cold boot
     Witness,
+    /// The boot with a generated data model of 10 to 500 tables
+    Growth,
     /// Several containers at once
     Replicas,
     /// Peak memory of a boot

@@ -147,9 +147,10 @@ fn cannot_write(path: &Path, error: &io::Error) -> InvalidMigrations {
     InvalidMigrations::one(format!("cannot write {}: {error}", path.display()))
 }
 
-/// The modification time of folders with this manifest: one of a billion seconds before September 2001, so that no change
-/// and no tool gives it to a folder by chance. Whole seconds, because image layers keep no finer time.
-fn time_of(text: &str) -> SystemTime {
+/// The modification time of folders with this manifest, or of a file with this digest: one of a billion seconds before
+/// September 2001, so that no change and no tool gives it to one of them by chance. Whole seconds, because image layers
+/// keep no finer time.
+pub(crate) fn time_of(text: &str) -> SystemTime {
     let digest = hex_sha256(text.as_bytes());
     let number = u64::from_str_radix(&digest[..15], 16).expect("hex");
     SystemTime::UNIX_EPOCH + Duration::from_secs(number % 1_000_000_000)
