@@ -1,6 +1,6 @@
 //! The migrations that were applied to a database: `boot.migrations`, or the table of an older runner, which is adopted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use tokio_postgres::{Client, GenericClient};
@@ -121,7 +121,7 @@ impl Ledger {
     fn adopting(rows: &[ForeignRow], migrations: &MigrationSet) -> Ledger {
         let mut checksums: BTreeMap<(Phase, &str), Vec<&str>> = BTreeMap::new();
         let mut unknown = Vec::new();
-        let known: BTreeSet<(Phase, &str)> = [Phase::DbInit, Phase::PostSchema]
+        let known: HashSet<(Phase, &str)> = [Phase::DbInit, Phase::PostSchema]
             .into_iter()
             .flat_map(|phase| migrations.of(phase).iter().map(move |file| (phase, file.filename.as_str())))
             .collect();

@@ -1,6 +1,6 @@
 //! Decides which files to apply: a pure function over the files of the image and the ledger of the database.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 
 use super::{Acceptance, InvalidMigrations, LedgerRow, MigrationFile};
 
@@ -67,7 +67,7 @@ pub fn plan<'a>(
         }
     }
     let last_number = files.last().map_or(0, |file| file.number);
-    let present: BTreeSet<&str> = files.iter().map(|file| file.filename.as_str()).collect();
+    let present: HashSet<&str> = files.iter().map(|file| file.filename.as_str()).collect();
     for filename in applied.keys().filter(|name| !present.contains(**name)) {
         let number = filename.split('_').next().and_then(|digits| digits.parse::<u64>().ok());
         if number.is_some_and(|number| number > last_number) {
