@@ -38,7 +38,7 @@ use tokio::sync::OnceCell;
 use testbed::base_images;
 use testbed::base_images::BaseImage;
 use testbed::engine::{Engine, ImageInfo};
-use testbed::image::BuiltImage;
+use testbed::image::{BuiltImage, size};
 use testbed::migrations::CheckoutMigrations;
 use testbed::session::EngineSession;
 use testbed::setup;
@@ -287,7 +287,7 @@ pub async fn subject(
         image_id: info.id.clone(),
         image_digest: info.digest.clone(),
         version: format!("{}@{}", label(&info, "version"), label(&info, "revision")),
-        size_bytes: info.size,
+        size_bytes: size::image_bytes(engine, image).await?,
         base_is_stand_in: base_info.as_ref().is_some_and(base_images::is_stand_in),
         base,
         database: database.name.clone(),
