@@ -77,8 +77,11 @@ EXPOSE 8055
 FROM ${DIRECTUS_IMAGE} AS ours
 # hadolint ignore=DL3002
 USER root
-# Empty, so that a new volume mounted there belongs to node.
-RUN install -d -o 1000 -g 1000 /ours/uploads/directus/uploads
+# Empty, so that a new volume mounted there belongs to node. The folders above the others, because the BuildKit of Docker
+# 28 would create them with the mode of --chmod.
+RUN install -d -o 1000 -g 1000 /ours/uploads/directus/uploads \
+    && install -d /ours/bundle/directus /ours/scripts/directus /ours/entrypoint/usr/local/bin \
+        /ours/db-init/directus /ours/snapshots/directus /ours/extensions/directus
 COPY --from=bundle --chown=0:0 --chmod=0555 /directus/bundle /ours/bundle/directus/bundle
 COPY --chown=0:0 --chmod=0555 scripts/image /ours/scripts/directus/scripts
 COPY --from=binary --chown=0:0 --chmod=0555 /entrypoint /ours/entrypoint/usr/local/bin/entrypoint

@@ -16,13 +16,9 @@ need_compose=2.0
 need_buildx=0.13
 # The Debian release that has both plugins, which depend on libc6 >= 2.34 alone.
 newer_release=trixie
-newer_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
-say() { printf '[engine] %s\n' "$*" >&2; }
-die() {
-  say "$*"
-  exit 1
-}
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/lib.sh"
 
 usage() {
   sed -n '2,/^$/s/^# \{0,1\}//p' "$0" >&2
@@ -45,20 +41,7 @@ command -v apt-get >/dev/null || die 'apt-get is not installed: this script is f
 [ "$(id -u)" = 0 ] || die 'installing packages needs root'
 
 export DEBIAN_FRONTEND=noninteractive
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-# apt drops to its own user to download.
-chmod 755 "$work"
-log=$work/apt.log
-
-# Runs a command quietly; its output is shown only if it fails.
-quietly() {
-  if ! "$@" >"$log" 2>&1 </dev/null; then
-    say "failed: $*"
-    tail -n 30 "$log" >&2
-    exit 1
-  fi
-}
+make_work_dir
 
 at_least() { dpkg --compare-versions "${1:-0}" ge "$2"; }
 
@@ -99,39 +82,14 @@ install_engine() {
 compose_version() { docker compose version --short 2>/dev/null | sed 's/^v//; s/[+-].*//' || :; }
 buildx_version() { docker buildx version 2>/dev/null | awk '{ sub(/^v/, "", $2); sub(/[+-].*/, "", $2); print $2 }' || :; }
 
-# Prints the URI of Debian's main archive: apt's first source of "main" without security, updates and backports.
-# shellcheck disable=SC2016 # apt's own placeholders
-debian_mirror() {
-  apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
-    awk '$3 == "main" && $2 !~ /security|updates|backports/ { print $1; exit }'
-}
-
-# Downloads a package of the newer release with apt, from package lists in a separate folder, and installs that file.
+# Downloads a package of the newer release with apt, and installs that file.
 install_from_newer_release() {
   # shellcheck source=/dev/null
   [ "$(. /etc/os-release && echo "$ID")" = debian ] || die "$1 is not in this distribution, or too old"
-  mirror=$(debian_mirror)
-  [ -n "$mirror" ] || die 'apt has no source of Debian'
   [ -f "$newer_keyring" ] || install_packages debian-archive-keyring
-  if [ ! -d "$work/lists" ]; then
-    say "reading the package list of Debian $newer_release"
-    mkdir -p "$work/lists/partial" "$work/archives/partial" "$work/parts"
-    printf 'deb [signed-by=%s] %s %s main\n' "$newer_keyring" "$mirror" "$newer_release" >"$work/sources.list"
-    quietly apt_newer update -q
-  fi
-  say "fetching $1 of Debian $newer_release"
-  (cd "$work/archives" && quietly apt_newer download -q "$1")
+  download_newer "$1"
   # With dpkg, since apt would also resolve its recommendations, among them the newer engine.
   quietly dpkg -i "$work/archives/$1"_*.deb
-}
-
-# Runs the machine's apt-get with other sources, and without translations and other indexes.
-apt_newer() {
-  apt-get \
-    -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts="$work/parts" \
-    -o Dir::State::lists="$work/lists" -o Dir::Cache::archives="$work/archives" \
-    -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
-    -o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false "$@"
 }
 
 # install_plugin NAME VERSION PACKAGE...: installs the first package that is new enough, else that of the newer release.

@@ -38,7 +38,7 @@ use tokio::sync::OnceCell;
 use testbed::base_images;
 use testbed::base_images::BaseImage;
 use testbed::engine::{Engine, ImageInfo, Pull};
-use testbed::image::{self, BuiltImage};
+use testbed::image::{self, BuiltImage, size};
 use testbed::migrations::CheckoutMigrations;
 use testbed::session::EngineSession;
 use testbed::setup;
@@ -292,7 +292,7 @@ pub async fn subject(
         image_id: info.id.clone(),
         image_digest: info.digest.clone(),
         version: format!("{}@{}", label(&info, "version"), label(&info, "revision")),
-        size_bytes: info.size,
+        size_bytes: size::image_bytes(engine, image).await?,
         base_is_stand_in: base_info.as_ref().map_or(base_images::is_name_of_stand_in(&base), base_images::is_stand_in),
         base,
         database: database.name.clone(),

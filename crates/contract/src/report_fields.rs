@@ -33,14 +33,23 @@ pub const REPORT_FIELDS: &[ReportField] = &[
     field("ok", "boolean", "true if no check failed; independent of `--strict`, see `summary.not_run`"),
     field("subject", "object", "the image under test"),
     field("subject.image", "string", "the name of the image, as it was given"),
-    field("subject.image_id", "string", "`sha256:…` of its configuration: exactly this image, under any name"),
-    field("subject.image_digest", "string or null", "the digest of its manifest, if it was pulled or pushed"),
+    field(
+        "subject.image_id",
+        "string",
+        "`sha256:…` of its configuration, or with the containerd image store, of its manifest: exactly this image, under \
+         any name",
+    ),
+    field(
+        "subject.image_digest",
+        "string or null",
+        "the digest of its manifest, if it was pulled or pushed; with the containerd image store, always",
+    ),
     field(
         "subject.version",
         "string",
         "version and revision from its labels: `0.1.0@<commit>`, with `-dirty` after a changed checkout",
     ),
-    field("subject.size_bytes", "integer, B", "the size of all layers"),
+    field("subject.size_bytes", "integer, B", "the files of all layers, uncompressed"),
     field("subject.base", "string", "the base image"),
     field("subject.base_is_stand_in", "boolean", "true if the base is a stand-in that `setup` built"),
     field("subject.database", "string", "the image of the database"),

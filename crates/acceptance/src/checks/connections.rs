@@ -125,9 +125,9 @@ fn compare(cell: &Cell, outcome: &CellOutcome) -> Result<Agreement, String> {
     let is_booted =
         line.as_ref().is_some_and(|line| line.phase == Phase::Database && matches!(line.event, Event::Done(_)));
     match (directus.is_connected(), is_booted, &cell.expect) {
-        (true, true, Expect::Agreement) => Ok(Agreement::Connected),
+        (true, true, Expect::Agreement | Expect::AtLeastTheBoot) => Ok(Agreement::Connected),
         (false, false, Expect::Agreement) if line.is_some() => Ok(Agreement::Refused),
-        (false, true, Expect::OnlyTheBoot) => Ok(Agreement::Documented),
+        (false, true, Expect::OnlyTheBoot | Expect::AtLeastTheBoot) => Ok(Agreement::Documented),
         _ => Err(format!("{name}: Directus: {} ({}); boot: {message}", directus.output, directus.code)),
     }
 }

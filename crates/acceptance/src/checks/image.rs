@@ -12,7 +12,7 @@ use crate::suite_context::SuiteContext;
 use crate::test_context::TestContext;
 use testbed::base_images::{BaseImage, Resolved};
 use testbed::dockerfile;
-use testbed::engine::{ContainerSpec, FileContent, ImageInfo, Layer, LayerFile};
+use testbed::engine::{ContainerSpec, FileContent, ImageInfo, LayerFile};
 use testbed::image::inspection;
 use testbed::image::ownership::FileTree;
 use testbed::image::rebuild;
@@ -98,8 +98,9 @@ async fn size(test: &mut TestContext) -> anyhow::Result<()> {
     let base = base(test).await?;
     let (engine, image) = (&test.suite.engine, &test.suite.subject.image);
     let sizes = size::measure(engine, image, &base.name).await?;
+    let upstream = size::image_bytes(engine, &base.name).await?;
     test.figure("image", ui::size(sizes.size_bytes));
-    test.figure("upstream's", ui::size(base.info.size));
+    test.figure("upstream's", ui::size(upstream));
     test.figure("base", ui::size(sizes.base_bytes));
     test.figure("bundle", ui::size(sizes.bundle_bytes));
     test.figure("ours", ui::size(sizes.ours_bytes));
@@ -313,12 +314,12 @@ async fn no_secret(test: &mut TestContext) -> anyhow::Result<()> {
     let engine = &test.suite.engine;
     let image = &test.suite.subject.image;
     let of_base = variant::base_layers(engine, image, &base.name).await?.history;
-    let ours = engine.history(image).await?.split_off(of_base);
+    let ours = engine.instructions(image).await?.split_off(of_base);
     let mut found = Vec::new();
     for LayerFile { entry, content } in files.iter() {
         found.extend(secret_scan::in_file(&entry.path, content).map(|secret| format!("{}: {secret}", entry.path)));
     }
-    for Layer { instruction, .. } in &ours {
+    for instruction in &ours {
         found.extend(secret_scan::in_text(instruction).map(|secret| format!("history: {secret}")));
     }
     let variables: Vec<&String> = info.environment.iter().filter(|it| !base.info.environment.contains(it)).collect();

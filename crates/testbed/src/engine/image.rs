@@ -14,11 +14,9 @@ use super::{Engine, is_not_found};
 /// The metadata of a local image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageInfo {
-    /// `sha256:…`.
+    /// `sha256:…` of the configuration; with the containerd image store, of the manifest.
     pub id: String,
-    /// Bytes of all layers.
-    pub size: u64,
-    /// The manifest's digest, if the image was pulled from or pushed to a registry.
+    /// A name with the manifest's digest, if the image was pulled or pushed; with the containerd image store, always.
     pub digest: Option<String>,
     /// The operating system and the processor: `linux/amd64`.
     pub platform: String,
@@ -36,12 +34,12 @@ pub struct ImageInfo {
     pub layers: Vec<String>,
 }
 
-/// One layer, with the instruction that created it.
+/// One instruction of an image's history, with the layer that it created.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Layer {
     /// The instruction as in a Dockerfile, on one line.
     pub instruction: String,
-    /// Uncompressed bytes; 0 if the instruction changes metadata only.
+    /// Bytes of the layer's files, uncompressed; 0 if the instruction changes metadata only.
     pub size_bytes: u64,
 }
 
@@ -68,7 +66,6 @@ impl Engine {
         Ok(Some(ImageInfo {
             id: image.id.unwrap_or_default(),
             digest: image.repo_digests.and_then(|digests| digests.into_iter().next()),
-            size: u64::try_from(image.size.unwrap_or_default()).unwrap_or_default(),
             platform: format!(
                 "{}/{}",
                 image.os.as_deref().unwrap_or("unknown"),
@@ -83,11 +80,27 @@ impl Engine {
         }))
     }
 
-    /// Returns the instructions that created an image, in their order, with the bytes that each added.
+    /// Returns the instructions that created an image, in their order.
+    pub async fn instructions(&self, image: &str) -> anyhow::Result<Vec<String>> {
+        Ok(self.api_history(image).await?.into_iter().map(|layer| layer.instruction).collect())
+    }
+
+    /// Returns the instructions that created an image, in their order, with the bytes that each added. An engine with the
+    /// containerd image store must save the image for this: it reports the blocks that a layer has on its disk.
     pub async fn history(&self, image: &str) -> anyhow::Result<Vec<Layer>> {
+        if self.has_containerd_store().await? { self.saved_history(image).await } else { self.api_history(image).await }
+    }
+
+    async fn api_history(&self, image: &str) -> anyhow::Result<Vec<Layer>> {
         let history = self.docker.image_history(image).await;
         let history = history.with_context(|| format!("failed to read the history of {image}"))?;
         Ok(history.iter().rev().map(Layer::from).collect())
+    }
+
+    async fn has_containerd_store(&self) -> anyhow::Result<bool> {
+        let info = self.docker.info().await.context("failed to ask the engine for its image store")?;
+        let status = info.driver_status.unwrap_or_default();
+        Ok(status.contains(&["driver-type", "io.containerd.snapshotter.v1"].map(str::to_owned).to_vec()))
     }
 
     /// Removes a name of an image, and the image with its last name. An image that is already gone is not an error.
@@ -160,7 +173,7 @@ fn classify(status: Option<u16>, message: String) -> Pull {
 }
 
 /// Strips the builder's additions from an instruction of the Dockerfile.
-fn shorten(created_by: &str) -> String {
+pub(super) fn shorten(created_by: &str) -> String {
     let words = created_by.split_whitespace().filter(|word| !matches!(*word, "#" | "buildkit" | "#(nop)"));
     let text = words.collect::<Vec<_>>().join(" ");
     text.strip_prefix("/bin/sh -c ").unwrap_or(&text).to_owned()

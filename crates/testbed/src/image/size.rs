@@ -7,7 +7,7 @@ use crate::engine::{Engine, Layer};
 use crate::image::variant;
 use crate::ui;
 
-/// A megabyte as `docker images` counts it.
+/// A megabyte, as the docker command counts.
 pub const MB: u64 = 1_000_000;
 /// The limit for Directus bundled and compiled.
 const MAX_BUNDLE: u64 = 30 * MB;
@@ -21,7 +21,7 @@ pub const LARGE: u64 = 600 * MB;
 /// The sizes of an image; part of JSON results.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sizes {
-    /// All layers.
+    /// All layers: the bytes of their files, uncompressed, as `docker images` without the containerd image store.
     pub size_bytes: u64,
     /// The layers of the base.
     pub base_bytes: u64,
@@ -37,23 +37,36 @@ pub struct Sizes {
 
 /// Measures a local image that is built on upstream's, which must be local, too.
 pub async fn measure(engine: &Engine, image: &str, upstream: &str) -> anyhow::Result<Sizes> {
-    let info = engine.image(image).await?.with_context(|| format!("there is no image {image}"))?;
     let base = variant::base_layers(engine, image, upstream).await?;
-    Ok(divide(info.size, base.bytes, engine.history(image).await?.split_off(base.history)))
+    divide(engine.history(image).await?, base.history)
+        .with_context(|| format!("{image} has fewer layers than its base"))
 }
 
-/// Divides the added bytes by the instructions that created them.
-fn divide(size_bytes: u64, base_bytes: u64, history: Vec<Layer>) -> Sizes {
-    let bundle_bytes = history.iter().filter(|layer| is_bundle(layer)).map(|layer| layer.size_bytes).sum();
-    let added_bytes = size_bytes.saturating_sub(base_bytes);
-    Sizes {
-        size_bytes,
+/// Returns the bytes of a local image: of the files in all of its layers, uncompressed.
+pub async fn image_bytes(engine: &Engine, image: &str) -> anyhow::Result<u64> {
+    Ok(sum(&engine.history(image).await?))
+}
+
+/// Divides the bytes by the instructions that created them; the first `of_base` created the base.
+fn divide(mut history: Vec<Layer>, of_base: usize) -> Option<Sizes> {
+    if history.len() < of_base {
+        return None;
+    }
+    let layers = history.split_off(of_base);
+    let (base_bytes, added_bytes) = (sum(&history), sum(&layers));
+    let bundle_bytes = layers.iter().filter(|layer| is_bundle(layer)).map(|layer| layer.size_bytes).sum();
+    Some(Sizes {
+        size_bytes: base_bytes + added_bytes,
         base_bytes,
         added_bytes,
         bundle_bytes,
-        ours_bytes: added_bytes.saturating_sub(bundle_bytes),
-        layers: history.into_iter().filter(|layer| layer.size_bytes > 0 || creates_a_layer(layer)).collect(),
-    }
+        ours_bytes: added_bytes - bundle_bytes,
+        layers: layers.into_iter().filter(|layer| layer.size_bytes > 0 || creates_a_layer(layer)).collect(),
+    })
+}
+
+fn sum(layers: &[Layer]) -> u64 {
+    layers.iter().map(|layer| layer.size_bytes).sum()
 }
 
 fn is_bundle(layer: &Layer) -> bool {
@@ -105,6 +118,7 @@ mod tests {
     #[test]
     fn added_bytes_are_divided_by_their_instructions() {
         let history = [
+            ("COPY /base /", 100),
             ("WORKDIR /directus", 0),
             ("COPY /ours/uploads /", 0),
             ("COPY /ours/bundle /", 24),
@@ -112,9 +126,11 @@ mod tests {
             ("LABEL a=b", 0),
         ]
         .map(|(instruction, size_bytes)| Layer { instruction: instruction.to_owned(), size_bytes });
-        let sizes = divide(126, 100, history.to_vec());
-        assert_eq!((sizes.bundle_bytes, sizes.ours_bytes, sizes.added_bytes), (24, 2, 26));
-        assert_eq!(sizes.layers, history[1..4]);
+        let sizes = divide(history.to_vec(), 1).unwrap();
+        assert_eq!((sizes.size_bytes, sizes.base_bytes, sizes.added_bytes), (126, 100, 26));
+        assert_eq!((sizes.bundle_bytes, sizes.ours_bytes), (24, 2));
+        assert_eq!(sizes.layers, history[2..5]);
+        assert_eq!(divide(history.to_vec(), 7), None);
     }
 
     #[test]

@@ -21,8 +21,6 @@ pub struct BaseLayers {
     pub count: usize,
     /// Number of their entries in the image's history.
     pub history: usize,
-    /// Bytes of all of them.
-    pub bytes: u64,
 }
 
 /// Returns the base's layers of a local image. The base of a full image has upstream's own layers, with which the image
@@ -31,16 +29,11 @@ pub struct BaseLayers {
 pub async fn base_layers(engine: &Engine, image: &str, upstream: &str) -> anyhow::Result<BaseLayers> {
     let ours = info(engine, image).await?;
     match variant_of(&ours) {
-        Variant::Slim => {
-            let history = engine.history(image).await?;
-            let first = history.first().with_context(|| format!("{image} has no history"))?;
-            Ok(BaseLayers { count: 1, history: 1, bytes: first.size_bytes })
-        }
+        Variant::Slim => Ok(BaseLayers { count: 1, history: 1 }),
         Variant::Full => {
             let base = info(engine, upstream).await?;
             ensure!(ours.layers.starts_with(&base.layers), "{image} is not built on the local image {upstream}");
-            let history = engine.history(upstream).await?.len();
-            Ok(BaseLayers { count: base.layers.len(), history, bytes: base.size })
+            Ok(BaseLayers { count: base.layers.len(), history: engine.instructions(upstream).await?.len() })
         }
     }
 }

@@ -29,6 +29,8 @@ pub(super) enum Expect {
     Agreement,
     /// The boot connects and Directus does not, as docs/operate.md states: Directus then reports the reason.
     OnlyTheBoot,
+    /// The boot connects; for Directus it depends on the base's C library, as docs/operate.md states.
+    AtLeastTheBoot,
 }
 
 impl Cell {
@@ -286,8 +288,10 @@ pub(super) fn all(certificates: &Certificates) -> Vec<Cell> {
     six["listen"] = json!("::1");
     cells.push(Cell::new("an IPv6 address, encrypted", Some(six), &[checked, ("DB_HOST", "::1")]));
     cells.push(Cell::new("an IPv6 address", forwarding("::1"), &[("DB_HOST", "::1")]));
-    // The IPv4 address of localhost is dead.
-    cells.push(Cell::new("localhost on IPv6 alone", forwarding("::1"), &[]));
+    // The IPv4 address of localhost is dead. Node asks for addresses of the families that the container has, and glibc does
+    // not count ::1; another C library may. A container without an IPv6 network has ::1 on Docker 26.1, but not on 20.10.
+    let ipv6 = Cell::new("localhost on IPv6 alone", forwarding("::1"), &[]);
+    cells.push(Cell { expect: Expect::AtLeastTheBoot, ..ipv6 });
     cells.push(Cell::new("a UNIX socket", forwarding("/tmp/one"), &[("DB_HOST", "/tmp/one")]));
     let url = "postgres:///postgres?host=/tmp/two&user=scram&password=hunter2-cells";
     cells.push(Cell::new("a UNIX socket in a URL", forwarding("/tmp/two"), &[("DB_CONNECTION_STRING", url)]));
