@@ -4,7 +4,7 @@
 //!
 //! A file runs once per database, so an object that is dropped by hand later stays away, and nothing else would notice.
 //! Each boot that worked on the database records the objects at its end; later ones compare. A warm boot compares one
-//! [`OWNED_STAMP`] instead, in its one query.
+//! stamp of them instead, in its one query.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -131,7 +131,8 @@ struct Object {
 }
 
 /// Objects with their definitions, as PostgreSQL writes them. The definition of a table is empty; that of an extension
-/// is the name of a setting that it has because the server preloads it, empty if there is none, or [`WITHOUT_FILES`].
+/// is the name of a setting that it has because the server preloads it, empty if there is none, or `-` if the server
+/// lacks its files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnedObjects(BTreeMap<Object, String>);
 
