@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::database::{Session, state};
 use crate::error::BootError;
 use crate::migrations::{self, ApplyContext, extension};
-use crate::reconcile::{BootPlan, ObservedState, OwnedRecord};
+use crate::reconcile::{BootPlan, ObservedState};
 use contract::Phase;
 
 impl Boot<'_> {
@@ -22,9 +22,6 @@ impl Boot<'_> {
         let plans = [(Phase::DbInit, &boot_plan.db_init), (Phase::PostSchema, &boot_plan.post_schema)];
         let acceptance = desired.config.migration_accept.as_ref();
         migrations::reconcile_ledger(&mut session.client, &observed.ledger, &plans, acceptance, log).await?;
-        if !boot_plan.db_init.apply.is_empty() || !boot_plan.post_schema.apply.is_empty() {
-            OwnedRecord::begin_changes(&session.client).await?;
-        }
         self.migrate(session, Phase::DbInit, &boot_plan.db_init).await?;
         log.done(boot_plan.db_init.summary());
         let required = desired.migrations.manifest().required_extensions();

@@ -197,7 +197,8 @@ fn as_sha256(text: &str) -> Option<String> {
     (text.len() == 64 && text.chars().all(|c| c.is_ascii_hexdigit())).then_some(text)
 }
 
-/// Writes an applied migration into the ledger, inside the migration's transaction if it has one.
+/// Writes an applied migration into the ledger, inside the migration's transaction if it has one. The record of the objects
+/// of the SQL files is then incomplete, see [`mod@crate::reconcile::owned`].
 pub(super) async fn record(
     client: &impl GenericClient,
     phase: Phase,
@@ -207,7 +208,8 @@ pub(super) async fn record(
     let ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
     client
         .execute(
-            "insert into boot.migrations (phase, filename, checksum, duration_ms, image, breaks_older_images)
+            "with incomplete as (update boot.snapshots set owned = null where owned is not null)
+             insert into boot.migrations (phase, filename, checksum, duration_ms, image, breaks_older_images)
              values ($1, $2, $3, $4, $5, $6)",
             &[&phase.name(), &row.filename, &row.checksum, &ms, &row.image, &row.breaks_older_images],
         )

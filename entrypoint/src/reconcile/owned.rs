@@ -210,14 +210,6 @@ impl OwnedRecord {
         Ok(OwnedRecord { objects: OwnedObjects::of_rows(&rows), is_complete })
     }
 
-    /// Marks the record as incomplete, before files are applied.
-    ///
-    /// # Errors
-    /// The driver's.
-    pub async fn begin_changes(client: &Client) -> Result<(), tokio_postgres::Error> {
-        client.batch_execute("update boot.snapshots set owned = null where owned is not null").await
-    }
-
     /// Replaces the record with these objects, in one statement. The stamp makes it complete; see
     /// [`crate::database::state::record_in_sync`].
     ///
