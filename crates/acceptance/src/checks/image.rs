@@ -248,8 +248,7 @@ async fn no_shell_script(test: &mut TestContext) -> anyhow::Result<()> {
     ensure!(info.entrypoint == [contract::BINARY], "the entry point is {:?}", info.entrypoint);
     let form = info.health_command.first().map_or("none", String::as_str);
     ensure!(form == "CMD", "the health check needs a shell or is missing ({form})");
-    let binary = files.iter().rfind(|file| file.entry.path == contract::BINARY);
-    let binary = binary.with_context(|| format!("{} is not added", contract::BINARY))?;
+    let binary = boot_binary(&files)?;
     test.figure("added files", files.len().to_string());
     test.figure("boot binary", ui::size(binary.content.len() as u64));
     let scripts: Vec<&str> =
@@ -264,6 +263,12 @@ async fn no_shell_script(test: &mut TestContext) -> anyhow::Result<()> {
          otherwise make the binary smaller",
     );
     Ok(())
+}
+
+/// The boot binary among the files that the image adds.
+fn boot_binary(files: &[LayerFile]) -> anyhow::Result<&LayerFile> {
+    let binary = files.iter().rfind(|file| file.entry.path == contract::BINARY);
+    binary.with_context(|| format!("{} is not added", contract::BINARY))
 }
 
 fn is_shell_script(path: &str, content: &[u8]) -> bool {
@@ -368,8 +373,7 @@ async fn bill_of_materials(test: &mut TestContext) -> anyhow::Result<()> {
     let output = listed.context("the contents of the image cannot be listed")?;
     let inventory = Inventory::parse(&output)?;
     let files = added_files(test).await?;
-    let binary = files.iter().rfind(|file| file.entry.path == contract::BINARY);
-    let binary = binary.with_context(|| format!("{} is not added", contract::BINARY))?;
+    let binary = boot_binary(&files)?;
     let crates = sbom::crates(&binary.content, &setup::musl_target()).await?;
     let sbom = Sbom::new(&inventory, &crates);
     for kind in ["cargo", "npm", "deb", "apk"] {
