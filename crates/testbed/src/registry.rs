@@ -33,6 +33,15 @@ pub struct RegistryManifest {
     pub content: Value,
 }
 
+impl RegistryManifest {
+    /// Returns true for the manifest of the local image with this id: the digest of the configuration, and of the manifest
+    /// in containerd's image store.
+    #[must_use]
+    pub fn is_of(&self, id: &str) -> bool {
+        self.digest == id || self.content["config"]["digest"].as_str() == Some(id)
+    }
+}
+
 /// A registry on loopback, by its port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Registry {
@@ -110,11 +119,7 @@ impl Registry {
         let mut missing = Vec::new();
         for image in mirrored_images(engine).await? {
             let manifest = self.manifest(&image.repository, &image.tag, None).await?;
-            // The id is the digest of the configuration, and of the manifest in containerd's image store.
-            let same = |manifest: &RegistryManifest| {
-                manifest.digest == image.id || manifest.content["config"]["digest"].as_str() == Some(&image.id)
-            };
-            if !manifest.as_ref().is_some_and(same) {
+            if !manifest.is_some_and(|manifest| manifest.is_of(&image.id)) {
                 missing.push(image);
             }
         }
