@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::catalog::{Catalog, Column, Constraint, Oid, Relation, Written};
 use super::link::{Link, LinkError};
@@ -69,7 +70,9 @@ select json_build_object(
     join relation r on r.oid = x.indrelid and r.relkind in ('r', 'p')
     join pg_catalog.pg_class i on i.oid = x.indexrelid
     where x.indisvalid and not i.relispartition /*among x.indrelid*/
-      and x.indexrelid not in (select conindid from pg_catalog.pg_constraint where contype in ('p', 'u', 'x'))
+      and not exists (
+          select from pg_catalog.pg_constraint c
+          where c.conrelid = x.indrelid and c.conindid = x.indexrelid and c.contype in ('p', 'u', 'x'))
 ),
 'objects', (
     select json_agg(json_build_array(r.oid::bigint, o.kind, o.name))
@@ -80,11 +83,16 @@ select json_build_object(
         select polrelid, 'policy', polname from pg_catalog.pg_policy
     ) o using (oid)
 ),
-'enum_types', (
-    select json_agg(format('%I.%I', n.nspname, t.typname))
-    from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace
-    where t.typtype = 'e' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-))";
+'enum_types', /*enum_types*/
+)";
+
+/// The enum types with at least one value. `pg_type` has two rows per table, and no index on its kinds.
+const ENUM_TYPES: &str = r"(
+    select coalesce(json_agg(format('%I.%I', n.nspname, t.typname)), '[]')
+    from (select distinct enumtypid from pg_catalog.pg_enum) e
+    join pg_catalog.pg_type t on t.oid = e.enumtypid join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+    where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+)";
 
 /// The result of [`QUERY`]; a list without entries is null.
 #[derive(Default, Deserialize)]
@@ -152,13 +160,14 @@ where r.relkind in ('r', 'p')
   and (pg_catalog.pg_stat_get_xact_tuples_inserted(r.oid) > 0 or pg_catalog.pg_stat_get_xact_tuples_updated(r.oid) > 0
        or pg_catalog.pg_stat_get_xact_tuples_deleted(r.oid) > 0)";
 
-/// This transaction's number, and three lists by the locks that it holds until COMMIT: relations whose rows it may have
-/// changed, relations whose definition it may have changed, and tables of PostgreSQL's own catalog that a statement
-/// wrote to. Comments do not count as part of a definition.
+/// This transaction's number, three lists by the locks that it holds until COMMIT, and the enum types, which it may
+/// change without such a lock. The lists: relations whose rows it may have changed, relations whose definition it may
+/// have changed, and tables of PostgreSQL's own catalog that a statement wrote to. Comments do not count as part of a
+/// definition.
 const LOCKED: &str = r"
 select pg_catalog.pg_current_xact_id_if_assigned()::text, coalesce(string_agg(relation::text, ','), ''),
     coalesce(string_agg(distinct relation::text, ',') filter (where mode <> 'RowExclusiveLock'), ''),
-    coalesce(string_agg(relation::text, ',') filter (where relation < 16384), '')
+    coalesce(string_agg(relation::text, ',') filter (where relation < 16384), ''), /*enum_types*/
 from pg_catalog.pg_locks
 where pid = pg_catalog.pg_backend_pid() and locktype = 'relation' and mode not in ('AccessShareLock', 'RowShareLock')
   and database = (select oid from pg_catalog.pg_database where datname = current_database())
@@ -204,8 +213,10 @@ impl Catalog {
     /// # Errors
     /// Fails if a query does.
     pub async fn after_work(&self, link: &mut Link<'_>) -> Result<Catalog, LinkError> {
-        let rows = link.rows(LOCKED).await?;
-        let [number, Some(locked), Some(redefined), Some(system)] = rows.first().map_or(&[][..], Vec::as_slice) else {
+        let rows = link.rows(&complete(LOCKED, None)).await?;
+        let [number, Some(locked), Some(redefined), Some(system), Some(enum_types)] =
+            rows.first().map_or(&[][..], Vec::as_slice)
+        else {
             return Err(LinkError::Malformed(format!("{} rows of locks", rows.len())));
         };
         let mut catalog = self.clone();
@@ -214,11 +225,14 @@ impl Catalog {
         if !system.is_empty() {
             catalog.read_changed_families(link).await?;
         }
+        catalog.enum_types = parse(enum_types)?;
         let redefined = numbers(redefined);
-        for relation in &redefined {
-            catalog.relations.remove(relation);
+        if !redefined.is_empty() {
+            for relation in &redefined {
+                catalog.relations.remove(relation);
+            }
+            catalog.read_relations(link, Some(&redefined)).await?;
         }
-        catalog.read_relations(link, Some(&redefined)).await?;
         catalog.read_counts(link, Some(&numbers(locked))).await?;
         Ok(catalog)
     }
@@ -251,8 +265,7 @@ impl Catalog {
 
     /// Reads these relations, or all of them, and the enum types.
     async fn read_relations(&mut self, link: &mut Link<'_>, only: Option<&[Oid]>) -> Result<(), LinkError> {
-        let answer = link.text(&complete(QUERY, only)).await?;
-        self.add(serde_json::from_str(&answer).map_err(|error| LinkError::Malformed(error.to_string()))?);
+        self.add(parse(&link.text(&complete(QUERY, only)).await?)?);
         Ok(())
     }
 
@@ -285,9 +298,13 @@ impl Catalog {
     }
 }
 
+fn parse<T: DeserializeOwned>(json: &str) -> Result<T, LinkError> {
+    serde_json::from_str(json).map_err(|error| LinkError::Malformed(error.to_string()))
+}
+
 /// Fills in the shared parts of a query; `only` restricts the relations.
 fn complete(query: &str, only: Option<&[Oid]>) -> String {
-    let mut query = query.replace("/*relation*/", RELATION);
+    let mut query = query.replace("/*relation*/", RELATION).replace("/*enum_types*/", ENUM_TYPES);
     for column in ["c.oid", "inhrelid", "x.indrelid"] {
         let condition = only.map(|only| format!("and {column} = any ({})", array(only))).unwrap_or_default();
         query = query.replace(&format!("/*among {column}*/"), &condition);

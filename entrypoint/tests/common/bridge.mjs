@@ -20,7 +20,7 @@ const replies = {
 /** Returns the rows for the boot's queries, as if every migration of Directus had been applied. */
 function rows(sql) {
   if (sql.includes('pg_current_snapshot')) return [['1:1:']];
-  if (sql.includes('pg_current_xact_id_if_assigned')) return [[null, '', '', '']];
+  if (sql.includes('pg_current_xact_id_if_assigned')) return [[null, '', '', '', '[]']];
   if (sql.includes('json_build_object')) return [['{}']];
   if (sql.includes('string_agg')) return [['']];
   if (sql.includes('pg_locks') || sql.includes('track_counts')) return [['1']];
