@@ -24,6 +24,8 @@ const TEMPLATE: &str = "booted";
 /// catalog, and the engine mixes that into the dump at random places.
 const DUMP: &str = r#"exec 3>&1
     messages=$(pg_dump --username "$1" --dbname "$2" 2>&1 >&3) || { code=$?; echo "$messages"; exit $code; }"#;
+/// TimescaleDB's background worker for it writes to its tables at a random time, between two dumps that are compared.
+const WITHOUT_TELEMETRY: &str = "timescaledb.telemetry_level=off";
 const NO_SERVER: &str = "there is no shared server yet";
 /// Settings with which data survives a crash of the server, but not of the machine; no check needs more.
 pub(crate) const WITHOUT_FSYNC: [&str; 2] = ["-c", "fsync=off"];
@@ -94,7 +96,7 @@ impl Servers {
         let host = network.as_ref().map_or("db", |(_, name)| name).to_owned();
         let spec = ContainerSpec {
             command: Some(
-                [&["postgres", "-c", "max_connections=300"], settings]
+                [&["postgres", "-c", "max_connections=300", "-c", WITHOUT_TELEMETRY], settings]
                     .concat()
                     .into_iter()
                     .map(str::to_owned)

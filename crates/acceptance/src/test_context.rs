@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use futures_util::future::{join_all, try_join_all};
 
 use crate::container::{BootSpec, Container, EndedContainer};
@@ -118,6 +118,19 @@ impl TestContext {
     /// The output of `pg_dump` for a database on the shared server.
     pub async fn dump(&self, database: &TestDatabase) -> anyhow::Result<String> {
         self.servers.dump(database).await
+    }
+
+    /// Fails with `claim` and the first line that differs if a dump of the database is not the same as `before`.
+    pub async fn expect_same_dump(&self, database: &TestDatabase, before: &str, claim: &str) -> anyhow::Result<()> {
+        let now = self.dump(database).await?;
+        let (mut old, mut new) = (before.lines(), now.lines());
+        loop {
+            match (old.next(), new.next()) {
+                (None, None) => return Ok(()),
+                (old, new) if old == new => {}
+                (old, new) => bail!("{claim}: pg_dump has {new:?} instead of {old:?}"),
+            }
+        }
     }
 
     /// The specification of a container of the image, configured as in production.

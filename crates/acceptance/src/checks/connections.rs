@@ -83,11 +83,19 @@ async fn agrees_with_directus(test: &mut TestContext) -> anyhow::Result<()> {
     let mut disagreements = Vec::new();
     let mut counts = [0; 4];
     let mut outcomes = BTreeMap::new();
+    let mut repeated = 0;
     // PostgreSQL shows one certificate at a time.
     for algorithm in cells::OWN_ALGORITHMS {
         use_certificate(&database, &certificates, algorithm).await?;
         let group: Vec<&Cell> = cells.iter().filter(|cell| cell.own_algorithm == algorithm).collect();
-        outcomes.extend(run(test, &group).await?);
+        let found = run(test, &group).await?;
+        let disagrees = |cell: &&&Cell| found.get(&cell.name).is_some_and(|outcome| compare(cell, outcome).is_err());
+        let again: Vec<Cell> = group.iter().filter(disagrees).map(|cell| cell.patient()).collect();
+        outcomes.extend(found);
+        if !again.is_empty() {
+            repeated += again.len();
+            outcomes.extend(run(test, &again.iter().collect::<Vec<_>>()).await?);
+        }
     }
     for cell in &cells {
         let outcome = outcomes.remove(&cell.name).with_context(|| format!("no outcome of `{}`", cell.name))?;
@@ -101,6 +109,7 @@ async fn agrees_with_directus(test: &mut TestContext) -> anyhow::Result<()> {
     test.figure("servers that both refuse", refused.to_string());
     test.figure("servers that only the boot connects to, as documented", documented.to_string());
     test.figure("servers that the container cannot have (no IPv6)", skipped.to_string());
+    test.figure("servers that were tried again with more time", repeated.to_string());
     ensure!(disagreements.is_empty(), "{} of {}:\n{}", disagreements.len(), cells.len(), disagreements.join("\n"));
     ensure!(connected >= LEAST && refused >= LEAST, "{connected} cells connect, {refused} are refused");
     Ok(())

@@ -208,7 +208,7 @@ async fn plan(test: &mut TestContext) -> anyhow::Result<()> {
     let before = test.dump(&empty).await?;
     let document = report(&container, "plan", pending).await?;
     ensure!(document["bootstrap"]["install"] == true, "the plan for an empty database has no installation: {document}");
-    ensure!(test.dump(&empty).await? == before, "plan has changed an empty database");
+    test.expect_same_dump(&empty, &before, "plan has changed an empty database").await?;
     test.figure("empty database", "exit code 2, everything pending, pg_dump identical before and after");
 
     let database = test.booted_database("booted").await?;
@@ -231,7 +231,7 @@ async fn plan(test: &mut TestContext) -> anyhow::Result<()> {
     let changes = document["schema"]["changes"].as_array().map_or(0, Vec::len);
     ensure!(changes > 0 && document["schema"]["drift"] == false, "the new snapshot changes nothing: {document}");
     test.figure("new snapshot", format!("exit code 2, {changes} changes"));
-    ensure!(test.dump(&database).await? == before, "plan has changed a database");
+    test.expect_same_dump(&database, &before, "plan has changed a database").await?;
 
     let api = server.api().await?;
     let EditTargets { a, .. } = EditTargets::of_snapshot()?;
@@ -247,7 +247,7 @@ async fn plan(test: &mut TestContext) -> anyhow::Result<()> {
         losses.contains(&format!("delete field {a}.live (no values)")),
         "the refusal does not name the deleted field: {losses}"
     );
-    ensure!(test.dump(&database).await? == after_edit, "plan has changed an edited database");
+    test.expect_same_dump(&database, &after_edit, "plan has changed an edited database").await?;
     test.figure("edited live", "exit code 3 for a note, 43 for a field");
     test.figure("pg_dump", "identical before and after each plan");
     Ok(())

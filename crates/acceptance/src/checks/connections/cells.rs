@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::test_context::OWN_SERVER;
 
 /// A server, the variables of both clients, and the outcome that keeps the promise.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Cell {
     pub(super) name: String,
     /// A server of clients.mjs; none for PostgreSQL itself.
@@ -47,6 +47,13 @@ impl Cell {
         cell
     }
 
+    /// The same for a busy machine: the boot may take five times as long.
+    pub(super) fn patient(&self) -> Cell {
+        let mut cell = self.clone();
+        cell.variables.insert(PATIENCE.0, PATIENCE.1.to_owned());
+        cell
+    }
+
     fn only_the_boot(mut self) -> Cell {
         self.expect = Expect::OnlyTheBoot;
         self
@@ -64,6 +71,9 @@ pub(super) const OWN_ALGORITHMS: [&str; 4] = ["p256", "rsa-2048", "p521", "ed255
 const PASSWORD: &str = "hunter2-cells";
 /// NFKC makes a space of its no-break space, and an i of its ligature.
 const UNICODE_PASSWORD: &str = "hunter2-p\u{e4}ss\u{a0}w\u{f6}rd-\u{fb01}";
+
+/// Less than the deadline of clients.mjs.
+const PATIENCE: (&str, &str) = ("BOOT_DATABASE_TIMEOUT", "15");
 
 /// The variables of every cell, unless it sets others.
 const BASE: [(&str, &str); 7] = [
