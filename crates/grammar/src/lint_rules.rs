@@ -95,7 +95,10 @@ pub const LINT_RULES: &[LintRule] = &[
     own("edited-after-release", "A shipped file with another text. Databases have its checksum, and their boots end."),
     strict("removed-after-release", "A shipped file that is missing. A boot of a database that has it ends."),
     own("number-before-shipped", "A new file with a lower number than a shipped one: the boot refuses it."),
-    own("no-assertion", "A file with a transaction whose last statement is not a `DO` block that can raise an error."),
+    own(
+        "no-assertion",
+        "A file with a transaction whose last statement is not a `DO` block that can raise an error, or that still has the assertion of the template.",
+    ),
     own(
         "undeclared-loss",
         "A statement that drops a table or column, or deletes or truncates rows, that `-- destroys:` does not announce. With a database: data that was really lost.",

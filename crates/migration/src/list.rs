@@ -127,7 +127,11 @@ fn list(files: &[LintFile], ledger: Option<&[AppliedFile]>) -> Vec<ListedFile> {
 }
 
 fn applied(row: &AppliedFile) -> String {
-    format!("{} UTC by {}", row.at, row.image)
+    let image = match row.image.split_once('@') {
+        Some((version, revision)) => format!("{version}@{}", revision.get(..7).unwrap_or(revision)),
+        None => row.image.clone(),
+    };
+    format!("{} UTC by {image}", row.at)
 }
 
 /// Returns the directives as they are written in the file.

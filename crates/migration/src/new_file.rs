@@ -10,6 +10,9 @@ use testbed::{ui, workspace};
 
 use crate::checkout;
 
+/// The words in the error of a template whose assertion was not written.
+pub(crate) const UNFINISHED: &str = "asserts nothing yet";
+
 /// Runs `migration new`.
 ///
 /// # Errors
@@ -44,7 +47,7 @@ fn check_name(name: &str) -> anyhow::Result<()> {
 }
 
 /// Returns a file that the boot accepts and that fails until its assertion is written.
-fn template(filename: &str, phase: Phase) -> String {
+pub(crate) fn template(filename: &str, phase: Phase) -> String {
     let width = DIRECTIVES.iter().map(|directive| form(directive).len()).max().unwrap_or_default();
     let directives: String = DIRECTIVES
         .iter()
@@ -69,7 +72,7 @@ fn template(filename: &str, phase: Phase) -> String {
         "-- Purpose of this file, in a sentence.\n\n/*\n   Complete the file and delete this comment. Rules: db-init/README.md\n\n   \
          Directives, each in a line of its own above this comment (docs/reference/directives.md):\n{directives}\n   For {reason}, \
          such as:\n\n{}\n*/\n\n-- The result of this file. IF NOT EXISTS compares names only: an object of another shape would \
-         pass without this block.\nDO $assert$\nBEGIN\n    RAISE EXCEPTION '{filename} asserts nothing yet: query the catalog and \
+         pass without this block.\nDO $assert$\nBEGIN\n    RAISE EXCEPTION '{filename} {UNFINISHED}: query the catalog and \
          raise an error for each difference';\nEND\n$assert$;\n",
         example.lines().map(|line| format!("     {line}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
     )

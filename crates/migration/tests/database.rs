@@ -143,6 +143,35 @@ async fn losses_are_those_that_happen() {
 }
 
 #[tokio::test]
+async fn partitions_and_heirs_belong_to_their_table() {
+    let database = LintDatabase::create().await;
+    let tables = "create table public.days (day int) partition by list (day);
+                  create table public.day_1 partition of public.days for values in (1);
+                  create table public.day_2 partition of public.days for values in (2);
+                  insert into public.days values (1), (1), (2);
+                  create table public.base (id int); create table public.heir () inherits (public.base);
+                  insert into public.heir values (1);";
+    database.client().await.batch_execute(tables).await.unwrap();
+    for (sql, expected) in [
+        ("delete from public.days where day = 1", "rows of days (2 rows)"),
+        ("drop table public.day_1", "rows of days (2 rows)"),
+        ("truncate public.days", "rows of days (3 rows)"),
+        ("truncate public.day_2", "rows of days (1 row)"),
+        ("drop table public.days", "table days (3 rows)"),
+        ("delete from public.base", "rows of base (1 row)"),
+        ("alter table public.base drop id", "column base.id (1 row)"),
+    ] {
+        let found = lint(&database, &[file("001_a.sql", &format!("do $$ begin execute '{sql}'; end $$;"))]).await;
+        assert!(found.len() == 1 && found[0].contains(expected), "{sql}: {found:?}");
+    }
+    let index = "create index if not exists by_day on public.days (day);";
+    let found = lint(&database, &[file("001_a.sql", index)]).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].matches("ShareLock on days (3 rows)").count(), 1, "{found:?}");
+    database.remove().await;
+}
+
+#[tokio::test]
 async fn nothing_of_a_run_remains_and_files_build_on_each_other() {
     let database = LintDatabase::create().await;
     let files = [

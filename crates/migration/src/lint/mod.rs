@@ -4,8 +4,10 @@
 //! files did to it. [`command`] reads these and prints the result.
 
 mod allow;
+mod catalog;
 pub mod collections;
 pub mod command;
+mod correct;
 pub mod finding;
 mod losses;
 pub mod measure;
@@ -100,7 +102,7 @@ pub fn check(input: &LintInput) -> Vec<Finding> {
             let mut found = rules::check(context);
             found.extend(number_before_shipped(path, file.number, shipped));
             match input.measured.as_ref().and_then(|measured| measured.files.get(path)) {
-                Some(measured) => measure::correct(file, measured, found),
+                Some(measured) => correct::correct(file, measured, found),
                 None => found,
             }
         } else {

@@ -42,7 +42,11 @@ impl LintReport {
         if !self.ok {
             text += "`-- lint: allow RULE (reason)` before a statement silences a finding; docs/reference/lint.md has the rules\n";
         }
-        text + &format!("{} in {}; {shipped}", count(self.findings.len(), "finding"), count(self.new_files, "new file"))
+        let findings = count(self.findings.len(), "finding");
+        if self.new_files + self.shipped_files == 0 {
+            return text + &findings;
+        }
+        text + &format!("{findings} in {}; {shipped}", count(self.new_files, "new file"))
     }
 
     /// Returns a line for each finding, by which a CI server shows it next to the statement.

@@ -12,6 +12,7 @@ use super::collections::Collections;
 use super::finding::Found;
 use super::source::{Source, Unit};
 use super::{losses, squawk, syntax};
+use crate::new_file::UNFINISHED;
 
 /// A file with everything that its findings depend on.
 #[derive(Clone, Copy)]
@@ -46,6 +47,15 @@ pub(crate) fn check(context: FileContext) -> Vec<Found> {
             "no-assertion",
             "nothing asserts the result of the file: IF NOT EXISTS compares names only",
             remedy,
+        ));
+    }
+    if let Some(at) = file.sql.find(UNFINISHED) {
+        let reason = "the assertion is that of the template, which fails every boot";
+        found.push(Found::new(
+            at,
+            "no-assertion",
+            reason,
+            "query the catalog in it, and raise an error for each difference",
         ));
     }
     for unit in &source.units {

@@ -36,7 +36,12 @@ fn found(violation: Violation) -> Found {
     let name = violation.code.to_string();
     let rule = LintRule::of(&name).unwrap_or_else(|| panic!("{name} is not in the table of rules"));
     let LintRuleKind::Squawk { remedy, .. } = rule.kind else { panic!("{name} is not used") };
-    Found::new(violation.text_range.start().into(), rule.name, violation.message.trim_end_matches('.'), remedy)
+    let reason = match violation.code {
+        // Squawk's reason is that half of a file can remain.
+        REPEATABLE => "the statement fails if its result is there already",
+        _ => violation.message.trim_end_matches('.'),
+    };
+    Found::new(violation.text_range.start().into(), rule.name, reason, remedy)
 }
 
 /// Returns true unless the statement can be repeated as it is. A `DO` block asks the catalog first, and of the changes of

@@ -136,6 +136,9 @@ fn a_file_ends_with_an_assertion() {
     {
         assert_eq!(check(sql), expected, "{sql}");
     }
+    let unfinished = crate::new_file::template("001_a.sql", Phase::DbInit);
+    let line = unfinished.lines().position(|line| line.contains("RAISE")).expect("it raises an error") + 1;
+    assert_eq!(check(&unfinished), [format!("db-init/001_a.sql:{line} no-assertion")]);
     for sql in [
         "select 1; do $$ begin if true then raise exception 'x'; end if; end $$;",
         "select 1; do $$ begin assert 1 = 1; end $$; -- the end",
@@ -223,4 +226,33 @@ fn the_files_of_this_checkout_pass_as_if_nothing_had_been_shipped() {
     let collections = Collections::parse(&snapshot).expect("a snapshot");
     let input = LintInput { files: LintFile::of(&files), shipped: None, collections, measured: None };
     assert_eq!(check(&input), []);
+}
+
+#[test]
+fn the_example_of_the_documentation_is_true() {
+    let page = testbed::workspace::path("docs/change-the-schema.md");
+    let page = std::fs::read_to_string(page).expect("a page");
+    let (_, section) = page.split_once("\n### Checking a new file\n").expect("the section");
+    let section = section.split("\n### ").next().expect("a first part");
+    let block =
+        |kind| section.split_once(&format!("```{kind}\n")).and_then(|(_, rest)| rest.split_once("```")).expect(kind).0;
+    let report = |sql: &str| {
+        let files = vec![file("db-init/900_laps.sql", sql)];
+        let findings = check(&LintInput { files, shipped: shipped(&[]), ..LintInput::default() });
+        report::LintReport {
+            ok: false,
+            findings,
+            new_files: 1,
+            shipped_files: 0,
+            shipped_by: Vec::new(),
+            notes: Vec::new(),
+        }
+    };
+    let example = block("sql");
+    let text = report(example).text();
+    assert!(text.starts_with(block("text")), "{text}");
+    let (_, comment) = section.rsplit_once("```sql\n").expect("the comment");
+    let (comment, _) = comment.split_once("```").expect("its end");
+    let silenced = example.replace("CREATE INDEX", &format!("{comment}CREATE INDEX"));
+    assert_eq!(report(&silenced).findings, []);
 }
