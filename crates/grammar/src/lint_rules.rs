@@ -14,7 +14,7 @@ pub struct LintRule {
 pub enum LintRuleKind {
     /// A rule of this project.
     Own {
-        /// What it finds, in a sentence.
+        /// The findings, in a sentence.
         finds: &'static str,
         /// False if no comment can silence it.
         silenceable: bool,
@@ -76,13 +76,13 @@ const fn off(name: &'static str, reason: &'static str) -> LintRule {
     LintRule { name, kind: LintRuleKind::Off { reason } }
 }
 
-/// Servers of the image before this one run while the file is applied, and after a rollback of the image.
+/// Servers of the previous image run while the file is applied, and again after a rollback.
 const TWO_RELEASES: &str = "remove it in a later release, when no server uses it any more";
 const RENAME: &str = "add the new name next to the old one, and remove the old one in a later release";
 const NEW_FILE: &str = "move the statement into a file of its own with `-- no-transaction`, and add CONCURRENTLY";
 const DOMAIN: &str = "put the constraint on the table";
 const TIMEOUTS: &str =
-    "The boot sets both timeouts: `MIGRATION_LOCK_TIMEOUT` for locks, `-- statement-timeout` for the file.";
+    "The boot bounds every wait for a lock (`MIGRATION_LOCK_TIMEOUT`), and `-- statement-timeout` the time of a file.";
 const REFUSED: &str = "The boot refuses such a file (exit code 30), and the lint reports it as `refused-by-boot`.";
 const SEEN_BY_OURS: &str = "`undeclared-loss` demands `-- destroys:`, by which the boot saves the data to the attic.";
 const RANGE: &str = "The range of a column is a decision of the data model.";

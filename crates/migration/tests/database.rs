@@ -87,7 +87,7 @@ async fn a_lock_counts_on_a_table_with_rows_and_has_its_measurements() {
     assert!(found[0].contains("(measured: ShareLock on laps (1000 rows) for 0."), "{found:?}");
     assert!(found[0].contains("which blocks writes)"), "{found:?}");
     assert_eq!(lint(&database, &[file("001_a.sql", &index("pits"))]).await, [""; 0], "a table without rows");
-    // Where a block asks first and the index is there, nothing is locked.
+    // A block that asks first locks nothing if the index is there.
     database.client().await.batch_execute("create index by_id on public.laps (id)").await.unwrap();
     let guarded = "do $$ begin if to_regclass('public.by_id') is null then create index by_id on public.laps (id); end if; end $$;";
     assert_eq!(lint(&database, &[file("001_a.sql", guarded)]).await, [""; 0]);

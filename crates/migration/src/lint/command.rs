@@ -35,7 +35,7 @@ pub async fn run(flags: &grammar::LintFlags) -> anyhow::Result<ExitCode> {
 }
 
 async fn lint(flags: &grammar::LintFlags) -> anyhow::Result<LintReport> {
-    let shipped = Shipped::read(flags.shipped.as_deref()).await?;
+    let shipped = Shipped::read(workspace::root(), flags.shipped.as_deref()).await?;
     let shipped_by = shipped.as_ref().map(|shipped| shipped.revisions.clone()).unwrap_or_default();
     let files = match MigrationSet::read(checkout::root().as_std_path()) {
         Ok(files) => LintFile::of(&files),

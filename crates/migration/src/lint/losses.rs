@@ -16,7 +16,7 @@ pub(crate) fn check(file: &MigrationFile, source: &Source) -> Vec<Found> {
     for unit in &source.units {
         created.extend(syntax::created_table(&unit.stmt));
         for (at, loss) in syntax::losses(&unit.stmt) {
-            // What the file itself creates held no data before.
+            // A table that the file itself creates held no data before.
             if !loss.table().is_some_and(|table| created.contains(table)) {
                 losses.push((at, loss));
             }

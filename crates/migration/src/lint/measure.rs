@@ -1,4 +1,4 @@
-//! What the new files really do to a database: their locks and losses, measured in a transaction that is rolled back.
+//! The real effects of the new files on a database: locks and losses, measured in a transaction that is rolled back.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -39,7 +39,7 @@ pub struct LintFile {
     pub path: String,
     /// The phase that applies it.
     pub phase: Phase,
-    /// Its content.
+    /// The content, as the boot reads it.
     pub file: MigrationFile,
 }
 
@@ -63,11 +63,11 @@ impl LintFile {
 pub struct LintInput {
     /// The files, in the order in which the boot applies them.
     pub files: Vec<LintFile>,
-    /// What was shipped; `None` if nothing was, or if git does not know.
+    /// The files and collections that were shipped; `None` if nothing was, or if git does not know.
     pub shipped: Option<Shipped>,
     /// The collections of the checkout's snapshot.
     pub collections: Collections,
-    /// What the new files did to a database.
+    /// The effects of the new files on a database.
     pub measured: Option<Measured>,
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct LintReport {
     pub(crate) shipped_files: usize,
     /// The revisions that shipped them; empty if there is none.
     pub(crate) shipped_by: Vec<String>,
-    /// What could not be checked, and what was measured.
+    /// Files that could not be checked, and measurements.
     pub(crate) notes: Vec<String>,
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
+use camino::Utf8Path;
 use contract::{DB_INIT_DIR, SNAPSHOT_FILE};
 use testbed::cmd::Cmd;
 use testbed::workspace;
@@ -25,7 +26,7 @@ pub enum ShippedState {
     Removed,
 }
 
-/// What was shipped.
+/// The files and collections that were shipped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shipped {
     /// The revisions, for messages: `v1.2.0`, `main at 1a2b3c4`.
@@ -40,25 +41,26 @@ pub struct Shipped {
 type Digests = BTreeMap<String, String>;
 
 impl Shipped {
-    /// Asks git. `None` if this is not a checkout of git, or if it knows neither a release nor the branch.
+    /// Asks git in a folder. `None` if this is not a checkout of git, or if it knows neither a release nor the branch.
     ///
     /// # Errors
     /// Fails if the revision that was asked for does not exist.
-    pub async fn read(revision: Option<&str>) -> anyhow::Result<Option<Shipped>> {
-        let inside = git(&["rev-parse", "--is-inside-work-tree"]).capture().await;
+    pub async fn read(root: &Utf8Path, revision: Option<&str>) -> anyhow::Result<Option<Shipped>> {
+        let git = Git(root);
+        let inside = git.cmd(&["rev-parse", "--is-inside-work-tree"]).capture().await;
         if revision.is_none() && !inside.is_ok_and(|output| output.status.success()) {
             return Ok(None);
         }
         let revisions = match revision {
             Some(name) => vec![(
                 name.to_owned(),
-                commit(name).await.with_context(|| format!("--shipped {name} is not a revision"))?,
+                git.commit(name).await.with_context(|| format!("--shipped {name} is not a revision"))?,
             )],
-            None => default_revisions().await?,
+            None => git.default_revisions().await?,
         };
         let Some((_, newest)) = revisions.last() else { return Ok(None) };
         let path = workspace::in_tree(SNAPSHOT_FILE);
-        let snapshot = git(&["show", &format!("{newest}:./{path}")]).capture().await?;
+        let snapshot = git.cmd(&["show", &format!("{newest}:./{path}")]).capture().await?;
         // A revision from before the first snapshot has no collections.
         let collections = match snapshot.status.success() {
             true => {
@@ -68,73 +70,82 @@ impl Shipped {
         };
         let mut digests = Vec::new();
         for (_, commit) in &revisions {
-            digests.push(tree(commit).await?);
+            digests.push(git.tree(commit).await?);
         }
-        let files = compare(&digests, &checkout(&digests).await?);
+        let files = compare(&digests, &git.checkout(&digests).await?);
         Ok(Some(Shipped { revisions: revisions.into_iter().map(|(name, _)| name).collect(), files, collections }))
     }
 }
 
-/// Returns the newest release before this commit, and the commit of the branch on which the current one builds.
-async fn default_revisions() -> anyhow::Result<Vec<(String, String)>> {
-    let mut revisions = Vec::new();
-    let tags = git(&["tag", "--merged", "HEAD", "--list", RELEASES, "--sort=-version:refname"]).read().await?;
-    if let Some(tag) = tags.lines().next() {
-        revisions.push((tag.to_owned(), commit(tag).await?));
-    }
-    let branches = git(&["for-each-ref", "--format=%(refname)", BRANCHES[0], BRANCHES[1]]).read().await?;
-    if let Some(branch) = BRANCHES.into_iter().find(|branch| branches.lines().any(|line| line == *branch)) {
-        let short = branch.trim_start_matches("refs/remotes/").trim_start_matches("refs/heads/");
-        if let Some(base) = base(branch).await? {
-            revisions.push((format!("{short} at {}", &base[..base.len().min(7)]), base));
+/// Git in a folder.
+struct Git<'a>(&'a Utf8Path);
+
+impl Git<'_> {
+    /// Returns the newest release before this commit, and the commit of the branch on which the current one builds.
+    async fn default_revisions(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let mut revisions = Vec::new();
+        let tags = self.cmd(&["tag", "--merged", "HEAD", "--list", RELEASES, "--sort=-version:refname"]).read().await?;
+        if let Some(tag) = tags.lines().next() {
+            revisions.push((tag.to_owned(), self.commit(tag).await?));
         }
+        let branches = self.cmd(&["for-each-ref", "--format=%(refname)", BRANCHES[0], BRANCHES[1]]).read().await?;
+        if let Some(branch) = BRANCHES.into_iter().find(|branch| branches.lines().any(|line| line == *branch)) {
+            let short = branch.trim_start_matches("refs/remotes/").trim_start_matches("refs/heads/");
+            if let Some(base) = self.base(branch).await? {
+                revisions.push((format!("{short} at {}", &base[..base.len().min(7)]), base));
+            }
+        }
+        Ok(revisions)
     }
-    Ok(revisions)
-}
 
-/// Returns the newest commit of the branch that this checkout builds on. On the branch itself, after a commit, that is the
-/// commit before: an image of this one may not exist yet. `None` without such a commit.
-async fn base(branch: &str) -> anyhow::Result<Option<String>> {
-    let base = git(&["merge-base", "HEAD", branch]).capture().await?;
-    if !base.status.success() {
-        return Ok(None);
+    /// Returns the newest commit of the branch that this checkout builds on. On the branch itself, after a commit, that is the
+    /// commit before: an image of this one may not exist yet. `None` without such a commit.
+    async fn base(&self, branch: &str) -> anyhow::Result<Option<String>> {
+        let base = self.cmd(&["merge-base", "HEAD", branch]).capture().await?;
+        if !base.status.success() {
+            return Ok(None);
+        }
+        let is_head = self.commit("HEAD").await? == base.stdout;
+        let changes = self.cmd(&["status", "--porcelain", "--", workspace::in_tree(DB_INIT_DIR)]).read().await?;
+        if !is_head || !changes.is_empty() {
+            return Ok(Some(base.stdout));
+        }
+        let parent = self.cmd(&["rev-parse", "--verify", "--quiet", "HEAD^"]).capture().await?;
+        Ok(parent.status.success().then_some(parent.stdout))
     }
-    let is_head = commit("HEAD").await? == base.stdout;
-    let changes = git(&["status", "--porcelain", "--", workspace::in_tree(DB_INIT_DIR)]).read().await?;
-    if !is_head || !changes.is_empty() {
-        return Ok(Some(base.stdout));
+
+    async fn commit(&self, name: &str) -> anyhow::Result<String> {
+        self.cmd(&["rev-parse", "--verify", "--quiet", &format!("{name}^{{commit}}")]).read().await
     }
-    let parent = git(&["rev-parse", "--verify", "--quiet", "HEAD^"]).capture().await?;
-    Ok(parent.status.success().then_some(parent.stdout))
-}
 
-async fn commit(name: &str) -> anyhow::Result<String> {
-    git(&["rev-parse", "--verify", "--quiet", &format!("{name}^{{commit}}")]).read().await
-}
-
-/// Returns the SQL files of a revision.
-async fn tree(commit: &str) -> anyhow::Result<Digests> {
-    let listing =
-        git(&["ls-tree", "-r", commit, "--", &format!("{}/", workspace::in_tree(DB_INIT_DIR))]).read().await?;
-    // `100644 blob 1a2b3c…\tdb-init/001_a.sql`
-    let files = listing.lines().filter_map(|line| {
-        let (head, path) = line.split_once('\t')?;
-        Some((path.to_owned(), head.rsplit(' ').next()?.to_owned()))
-    });
-    Ok(files.filter(|(path, _)| path.ends_with(".sql")).collect())
-}
-
-/// Returns the files of the revisions that the checkout has, as git would store them.
-async fn checkout(revisions: &[Digests]) -> anyhow::Result<Digests> {
-    let mut paths: Vec<&String> = revisions.iter().flat_map(Digests::keys).collect();
-    paths.sort();
-    paths.dedup();
-    paths.retain(|path| workspace::path(path).is_file());
-    if paths.is_empty() {
-        return Ok(Digests::new());
+    /// Returns the SQL files of a revision.
+    async fn tree(&self, commit: &str) -> anyhow::Result<Digests> {
+        let listing =
+            self.cmd(&["ls-tree", "-r", commit, "--", &format!("{}/", workspace::in_tree(DB_INIT_DIR))]).read().await?;
+        // `100644 blob 1a2b3c…\tdb-init/001_a.sql`
+        let files = listing.lines().filter_map(|line| {
+            let (head, path) = line.split_once('\t')?;
+            Some((path.to_owned(), head.rsplit(' ').next()?.to_owned()))
+        });
+        Ok(files.filter(|(path, _)| path.ends_with(".sql")).collect())
     }
-    let digests = git(&["hash-object", "--"]).args(&paths).read().await?;
-    Ok(paths.into_iter().cloned().zip(digests.lines().map(str::to_owned)).collect())
+
+    /// Returns the files of the revisions that the checkout has, as git would store them.
+    async fn checkout(&self, revisions: &[Digests]) -> anyhow::Result<Digests> {
+        let mut paths: Vec<&String> = revisions.iter().flat_map(Digests::keys).collect();
+        paths.sort();
+        paths.dedup();
+        paths.retain(|path| self.0.join(path).is_file());
+        if paths.is_empty() {
+            return Ok(Digests::new());
+        }
+        let digests = self.cmd(&["hash-object", "--"]).args(&paths).read().await?;
+        Ok(paths.into_iter().cloned().zip(digests.lines().map(str::to_owned)).collect())
+    }
+
+    fn cmd(&self, arguments: &[&str]) -> Cmd {
+        Cmd::new("git").args(["-C", self.0.as_str()]).args(arguments)
+    }
 }
 
 /// Compares the checkout with the oldest revision that has each file.
@@ -149,10 +160,6 @@ fn compare(revisions: &[Digests], now: &Digests) -> BTreeMap<String, ShippedStat
         states.entry(path.clone()).or_insert(state);
     }
     states
-}
-
-fn git(arguments: &[&str]) -> Cmd {
-    Cmd::new("git").args(arguments)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ fn file(path: &str, sql: &str) -> LintFile {
     LintFile { path: path.to_owned(), phase, file }
 }
 
-/// What was shipped: these files, and a snapshot with `laps` only.
+/// A release with these files, and a snapshot with `laps` only.
 fn shipped(files: &[(&str, ShippedState)]) -> Option<Shipped> {
     let mut collections = Collections::parse(SNAPSHOT).expect("a snapshot");
     collections.remove("cars");
