@@ -14,7 +14,7 @@ pub(crate) fn check(file: &MigrationFile, source: &Source) -> Vec<Found> {
     let mut created = Vec::new();
     let (mut found, mut losses) = (Vec::new(), Vec::new());
     for unit in &source.units {
-        created.extend(syntax::created_table(&unit.stmt));
+        created.extend(syntax::created_table(&unit.stmt).map(|(table, _)| table));
         for (at, loss) in syntax::losses(&unit.stmt) {
             // A table that the file itself creates held no data before.
             if !loss.table().is_some_and(|table| created.contains(table)) {
@@ -79,14 +79,14 @@ fn may_happen(announcement: &Announcement, source: &Source, losses: &[(usize, Lo
     losses.iter().any(|(_, loss)| announcement.covers(loss) || is_dropped_with_its_table(announcement, loss))
         || source.units.iter().any(|unit| match &unit.stmt {
             Stmt::DropSchema(_) | Stmt::DropExtension(_) | Stmt::DropOwned(_) => true,
-            // Foreign keys and triggers: the rows of any table.
+            // Foreign keys, triggers and detached partitions: the rows of any table.
             stmt if announcement.is_rows() => {
-                matches!(stmt, Stmt::DropTable(_) | Stmt::Truncate(_))
+                matches!(stmt, Stmt::DropTable(_) | Stmt::Truncate(_) | Stmt::AlterTable(_))
                     || syntax::may_modify_rows(stmt) && !matches!(stmt, Stmt::Select(_))
             }
             // Columns of a type.
             Stmt::DropType(_) | Stmt::DropDomain(_) => syntax::cascades(&unit.stmt),
-            stmt => retyped(stmt).is_some_and(|loss| announcement.covers(&loss)),
+            stmt => retyped(stmt).iter().any(|loss| announcement.covers(loss)),
         })
 }
 
@@ -97,16 +97,19 @@ fn is_dropped_with_its_table(announcement: &Announcement, loss: &Loss) -> bool {
     matches!(loss, Loss::Table(table) if is_same(table))
 }
 
-/// Returns the column to which a statement gives another type, as a loss.
-fn retyped(stmt: &Stmt) -> Option<Loss> {
-    let Stmt::AlterTable(alter) = stmt else { return None };
-    let table = syntax::name(alter.table_relation_name()?.syntax())?;
-    alter.actions().find_map(|action| match action {
+/// Returns the columns to which a statement gives another type, as losses.
+fn retyped(stmt: &Stmt) -> Vec<Loss> {
+    let Stmt::AlterTable(alter) = stmt else { return Vec::new() };
+    let Some(table) = alter.table_relation_name().and_then(|table| syntax::name(table.syntax())) else {
+        return Vec::new();
+    };
+    let columns = alter.actions().filter_map(|action| match action {
         AlterTableAction::AlterColumn(change) if matches!(change.option(), Some(AlterColumnOption::SetType(_))) => {
             Some(Loss::Column(table.clone(), change.column_name_ref()?.text()))
         }
         _ => None,
-    })
+    });
+    columns.collect()
 }
 
 #[cfg(test)]
@@ -144,6 +147,7 @@ mod tests {
     fn a_statement_that_destroys_nothing_needs_no_announcement() {
         for sql in [
             "create table public.laps (id int); drop table laps;",
+            "create temp table old as select 1; delete from old; drop table old;",
             "create function f() returns void language sql begin atomic delete from laps; end;",
             "create function f() returns void language plpgsql as $$ begin delete from laps; end $$;",
             "drop index a;",
@@ -171,7 +175,8 @@ mod tests {
             ("table laps", "drop schema timing cascade;"),
             ("rows of laps", "update laps set year = 2026;"),
             ("rows of laps", "-- destroys: rows of cars\ndelete from cars;"),
-            ("column laps.speed", "alter table laps alter column speed type int;"),
+            ("column laps.speed", "alter table laps alter column pace type int, alter column speed type int;"),
+            ("rows of laps", "alter table laps detach partition laps_2025;"),
             ("column laps.speed", "-- destroys: table laps\ndrop table laps;"),
             ("column laps.speed", "drop domain speed cascade;"),
         ] {

@@ -108,7 +108,7 @@ fn statement(context: FileContext, unit: &Unit, found: &mut Vec<Found>) {
         }
         _ => {}
     }
-    if let Some(table) = syntax::created_table(&unit.stmt)
+    if let Some((table, false)) = syntax::created_table(&unit.stmt)
         && !owned.contains(&table.name)
         && !owned.contains(&format!("{}.{}", table.schema, table.name))
         && !collections.is_directus(&table)

@@ -42,18 +42,18 @@ pub(crate) fn created(stmt: &Stmt) -> Option<TableName> {
             created.schema = name(index.table_relation_name()?.syntax())?.schema;
             Some(created)
         }
-        _ => created_table(stmt),
+        _ => created_table(stmt).map(|(table, _)| table),
     }
 }
 
-/// Returns the table that a statement creates; not a temporary one.
-pub(crate) fn created_table(stmt: &Stmt) -> Option<TableName> {
+/// Returns the table that a statement creates, and true if it is temporary.
+pub(crate) fn created_table(stmt: &Stmt) -> Option<(TableName, bool)> {
     let (table, persistence) = match stmt {
         Stmt::CreateTable(create) => (create.table_name()?, create.persistence()),
         Stmt::CreateTableAs(create) => (create.table_name()?, create.persistence()),
         _ => return None,
     };
-    name(table.syntax()).filter(|_| !matches!(persistence, Some(ast::Persistence::Temp(_))))
+    Some((name(table.syntax())?, matches!(persistence, Some(ast::Persistence::Temp(_)))))
 }
 
 /// Returns the data that a statement would destroy, as far as its text shows, with the offset of each place.
