@@ -8,9 +8,12 @@ use entrypoint::migrations::{InvalidMigrations, MigrationSet};
 use testbed::{ui, workflow, workspace};
 
 use super::collections::Collections;
+use super::findings::{LintInput, check};
+use super::lint_file::LintFile;
+use super::measure;
+use super::refused::refused;
 use super::report::LintReport;
-use super::shipped::Shipped;
-use super::{LintFile, LintInput, check, is_new, measure, refused};
+use super::shipped::{Shipped, is_new};
 use crate::{checkout, database};
 
 /// The exit code of a lint with findings.

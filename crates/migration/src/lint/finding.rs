@@ -4,7 +4,7 @@ use serde::Serialize;
 
 /// A problem of a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Finding {
+pub struct LintFinding {
     /// Relative to the workspace.
     pub file: String,
     /// 1-based; 1 for a finding about the whole file.
@@ -37,9 +37,9 @@ impl Found {
     }
 
     /// Returns the finding for a file with this text.
-    pub(crate) fn in_file(self, file: &str, text: &str) -> Finding {
+    pub(crate) fn in_file(self, file: &str, text: &str) -> LintFinding {
         let (line, column) = place(text, self.at);
-        Finding { file: file.to_owned(), line, column, rule: self.rule, reason: self.reason, remedy: self.remedy }
+        LintFinding { file: file.to_owned(), line, column, rule: self.rule, reason: self.reason, remedy: self.remedy }
     }
 }
 

@@ -8,9 +8,9 @@ use entrypoint::migrations::MigrationFile;
 use entrypoint::witness::{Loss, TableName};
 use tokio_postgres::{Client, Transaction};
 
-use super::LintFile;
 use super::catalog::{Tables, locks};
 use super::finding::place;
+use super::lint_file::LintFile;
 use crate::database;
 
 /// Limit for each wait for a lock, because others may be using the database.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use testbed::workflow;
 
-use super::finding::Finding;
+use super::finding::LintFinding;
 
 /// The result of the lint.
 #[derive(Debug, Serialize)]
@@ -13,7 +13,7 @@ pub(crate) struct LintReport {
     /// True without findings.
     pub(crate) ok: bool,
     /// The findings, by file and line.
-    pub(crate) findings: Vec<Finding>,
+    pub(crate) findings: Vec<LintFinding>,
     /// The number of new files, which were checked.
     pub(crate) new_files: usize,
     /// The number of files that were shipped before.
@@ -28,7 +28,7 @@ impl LintReport {
     /// Renders it for a terminal.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
-        for Finding { file, line, column, rule, reason, remedy } in &self.findings {
+        for LintFinding { file, line, column, rule, reason, remedy } in &self.findings {
             writeln!(text, "{file}:{line}:{column}: {rule}\n  reason: {reason}\n  remedy: {remedy}\n")
                 .expect("a String");
         }
@@ -51,8 +51,8 @@ impl LintReport {
 
     /// Returns a line for each finding, by which a CI server shows it next to the statement.
     pub(crate) fn annotations(&self) -> String {
-        let line = |finding: &Finding| {
-            let Finding { file, line, column, rule, reason, remedy } = finding;
+        let line = |finding: &LintFinding| {
+            let LintFinding { file, line, column, rule, reason, remedy } = finding;
             let (file, title) = (workflow::property(file), workflow::property(rule));
             let message = workflow::data(&format!("{reason}\n{remedy}"));
             format!("::error file={file},line={line},col={column},title={title}::{message}\n")
@@ -74,13 +74,13 @@ fn count(number: usize, noun: &str) -> String {
 mod tests {
     use super::*;
 
-    fn report(findings: Vec<Finding>) -> LintReport {
+    fn report(findings: Vec<LintFinding>) -> LintReport {
         let shipped_by = vec!["main at 1a2b3c4".to_owned()];
         LintReport { ok: findings.is_empty(), findings, new_files: 1, shipped_files: 5, shipped_by, notes: Vec::new() }
     }
 
-    fn finding() -> Finding {
-        Finding {
+    fn finding() -> LintFinding {
+        LintFinding {
             file: "db-init/004_laps.sql".to_owned(),
             line: 3,
             column: 1,

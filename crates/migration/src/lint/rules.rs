@@ -10,7 +10,7 @@ use squawk_syntax::ast::{AlterTableAction, AstNode, NameLike, Stmt};
 
 use super::collections::Collections;
 use super::finding::Found;
-use super::source::{Source, Unit};
+use super::source::{Source, SourceUnit};
 use super::{losses, squawk, syntax};
 use crate::new_file::UNFINISHED;
 
@@ -75,7 +75,7 @@ fn is_exempt(context: FileContext, finding: &Found) -> bool {
     !targets.is_empty() && targets.iter().all(|target| context.new.contains(target))
 }
 
-fn statement(context: FileContext, unit: &Unit, found: &mut Vec<Found>) {
+fn statement(context: FileContext, unit: &SourceUnit, found: &mut Vec<Found>) {
     let FileContext { collections, owned, .. } = context;
     let at = unit.range.start;
     match &unit.stmt {

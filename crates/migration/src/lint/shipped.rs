@@ -77,6 +77,12 @@ impl Shipped {
     }
 }
 
+/// Returns true for a file that no image has shipped yet.
+#[must_use]
+pub fn is_new(path: &str, shipped: Option<&Shipped>) -> bool {
+    shipped.is_none_or(|shipped| !shipped.files.contains_key(path))
+}
+
 /// Git in a folder.
 struct Git<'a>(&'a Utf8Path);
 

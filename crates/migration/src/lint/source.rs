@@ -14,7 +14,7 @@ pub(crate) struct Source {
     /// The syntax of [`Self::text`].
     pub(crate) parse: Parse<SourceFile>,
     /// The statements of [`Self::text`], in order.
-    pub(crate) units: Vec<Unit>,
+    pub(crate) units: Vec<SourceUnit>,
     /// The file does things that its text does not show: dynamic SQL, calls of functions and procedures.
     pub(crate) is_opaque: bool,
     /// The last statement of the file is a `DO` block that can raise an error.
@@ -25,7 +25,7 @@ pub(crate) struct Source {
 
 /// A statement.
 #[derive(Debug)]
-pub(crate) struct Unit {
+pub(crate) struct SourceUnit {
     /// From its first token to its last.
     pub(crate) range: Range<usize>,
     pub(crate) stmt: Stmt,
@@ -58,16 +58,16 @@ impl Source {
         let unit = |stmt: Stmt| {
             let range = trimmed(stmt.syntax());
             let is_guarded = blocks.iter().any(|block| block.contains(&range.start));
-            Unit { range, stmt, is_guarded }
+            SourceUnit { range, stmt, is_guarded }
         };
-        let units: Vec<Unit> = statements.map(unit).collect();
+        let units: Vec<SourceUnit> = statements.map(unit).collect();
         is_opaque |= units.iter().any(|unit| calls(&unit.stmt));
         unreadable.sort_unstable();
         Source { text, parse, units, is_opaque, ends_with_assertion: raises, unreadable }
     }
 
     /// Returns the statement at an offset.
-    pub(crate) fn unit_at(&self, at: usize) -> Option<&Unit> {
+    pub(crate) fn unit_at(&self, at: usize) -> Option<&SourceUnit> {
         self.units.iter().find(|unit| unit.range.contains(&at))
     }
 

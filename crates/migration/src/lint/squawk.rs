@@ -5,7 +5,7 @@ use squawk_linter::{Linter, LinterSettings, Rule, Violation};
 use squawk_syntax::ast::{AlterTableAction, AstNode, Stmt};
 
 use super::finding::Found;
-use super::source::{Source, Unit};
+use super::source::{Source, SourceUnit};
 
 /// The rule about statements that can be repeated. It is asked apart, as if there were no transaction: a file is
 /// repeated not only after a failure, but also in a database that has its result without its ledger row.
@@ -46,7 +46,7 @@ fn found(violation: Violation) -> Found {
 
 /// Returns true unless the statement can be repeated as it is. A `DO` block asks the catalog first, and of the changes of
 /// a table only those that create something fail the second time; squawk reports all of them.
-fn needs_repeating(unit: &Unit, violation: &Violation) -> bool {
+fn needs_repeating(unit: &SourceUnit, violation: &Violation) -> bool {
     if unit.is_guarded {
         return false;
     }

@@ -1,6 +1,13 @@
 //! Tests of the whole check: each own rule with a file that breaks it and one that does not.
 
-use super::*;
+use contract::Phase;
+use entrypoint::migrations::{MigrationFile, MigrationSet};
+
+use super::collections::Collections;
+use super::refused::refused;
+use super::shipped::{Shipped, ShippedState};
+use super::{LintFile, LintInput, check, report};
+use crate::checkout;
 
 const SNAPSHOT: &str = "collections:\n  - {collection: laps, schema: {name: laps}}\n  - {collection: cars, schema: {name: cars}}\n\
                         fields:\n  - {collection: laps, field: id}\n  - {collection: laps, field: speed}\n  - {collection: cars, field: plate}\n";
@@ -208,14 +215,18 @@ fn a_statement_that_cannot_be_parsed_is_reported() {
 fn a_refusal_of_the_boot_has_its_place() {
     let problems = [
         "001_a.sql:2:3: COMMIT: each file is one transaction, which the boot begins and ends: remove it",
+        "1_a.sql and 001_b.sql have the same number: give the newer one the next number",
+        "cannot read /x: denied",
         "post-schema/a.sql does not have the name of a migration: name it NNN_words.sql, such as 004_laps.sql",
     ];
     let findings = refused(&problems.map(str::to_owned));
     assert_eq!((findings[0].file.as_str(), findings[0].line, findings[0].column), ("db-init/001_a.sql", 2, 3));
     assert_eq!(findings[0].reason, "COMMIT: each file is one transaction, which the boot begins and ends");
     assert_eq!(findings[0].remedy, "remove it");
-    assert_eq!(findings[1].file, "db-init/post-schema/a.sql");
-    assert!(findings[1].remedy.starts_with("name it NNN_words.sql"), "{:?}", findings[1]);
+    let rest: Vec<&str> = findings[1..].iter().map(|finding| finding.file.as_str()).collect();
+    assert_eq!(rest, ["db-init/1_a.sql", "db-init", "db-init/post-schema/a.sql"]);
+    assert_eq!(findings[1].reason, "1_a.sql and 001_b.sql have the same number");
+    assert!(findings[3].remedy.starts_with("name it NNN_words.sql"), "{:?}", findings[3]);
 }
 
 #[test]
