@@ -182,6 +182,10 @@ async fn nothing_of_a_run_remains_and_files_build_on_each_other() {
         ),
         file("003_c.sql", "insert into public.cars values (3);\nselect 1 / 0;"),
         file(
+            "0033_s.sql",
+            "set search_path to pg_catalog; set statement_timeout to '1min'; create role lint_role; set role lint_role;",
+        ),
+        file(
             "004_d.sql",
             "do $$ begin if (select count(*) from public.cars) <> 2 then raise exception 'not rolled back'; end if; end $$;",
         ),
@@ -200,6 +204,7 @@ async fn nothing_of_a_run_remains_and_files_build_on_each_other() {
     assert_eq!(skipped("db-init/001_a.sql"), "ran");
     assert_eq!(skipped("db-init/002_b.sql"), "ran");
     assert_eq!(skipped("db-init/003_c.sql"), "the statement of line 2 failed: division by zero (22012)");
+    assert_eq!(skipped("db-init/0033_s.sql"), "ran");
     assert_eq!(skipped("db-init/004_d.sql"), "ran");
     assert_eq!(skipped("db-init/005_e.sql"), "its statements cannot run in a transaction");
     assert_eq!(database.count("public.cars").await, 2);

@@ -45,7 +45,7 @@ impl CiStep {
             CiStep::Rustdoc => "rustdoc",
             CiStep::Docs => "docs",
             CiStep::Language => "language",
-            CiStep::Migrations => "migrations",
+            CiStep::Migrations => "sql-lint",
             CiStep::Scripts => "scripts",
             CiStep::Test => "test",
             CiStep::Verify => "verify",

@@ -69,8 +69,6 @@ pub(super) struct MeasuredLoss {
 pub async fn run(client: &mut Client, files: &[LintFile]) -> anyhow::Result<Measured> {
     let applied = database::ledger(client).await?;
     let mut transaction = client.transaction().await.context("failed to begin a transaction")?;
-    let settings = format!("set local lock_timeout = '{LOCK_TIMEOUT}'");
-    transaction.batch_execute(&settings).await.context("failed to set the lock timeout")?;
     let mut measured = Measured::default();
     for LintFile { path, phase, file } in files {
         let is_applied = applied.iter().any(|applied| applied.phase == *phase && applied.filename == file.filename);
@@ -89,6 +87,9 @@ pub async fn run(client: &mut Client, files: &[LintFile]) -> anyhow::Result<Meas
 
 /// Runs a file after the ones before it. If a statement fails, the file is rolled back and the others go on without it.
 async fn run_file(transaction: &mut Transaction<'_>, file: &MigrationFile) -> anyhow::Result<FileRun> {
+    // A setting or role of one file does not reach the next one, as in a boot.
+    let settings = format!("reset session authorization; reset all; set local lock_timeout = '{LOCK_TIMEOUT}'");
+    transaction.batch_execute(&settings).await.context("failed to reset the settings of the session")?;
     let savepoint = transaction.transaction().await.context("failed to set a savepoint")?;
     let before = Tables::read(&savepoint).await?;
     let rows = before.count_rows(&savepoint).await?;

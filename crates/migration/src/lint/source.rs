@@ -61,7 +61,7 @@ impl Source {
             SourceUnit { range, stmt, is_guarded }
         };
         let units: Vec<SourceUnit> = statements.map(unit).collect();
-        is_opaque |= units.iter().any(|unit| calls(&unit.stmt));
+        is_opaque |= units.iter().any(|unit| !unit.is_guarded && calls(&unit.stmt));
         unreadable.sort_unstable();
         Source { text, parse, units, is_opaque, ends_with_assertion: raises, unreadable }
     }
@@ -245,7 +245,12 @@ mod tests {
         ] {
             assert!(Source::parse(sql).is_opaque, "{sql}");
         }
-        for sql in ["delete from a;", "do $$ declare a int; begin select max(b) into a from c; end $$;", "select 1;"] {
+        for sql in [
+            "delete from a;",
+            "select 1;",
+            "do $$ declare a int; begin select max(b) into a from c; end $$;",
+            "do $$ declare a record; begin for a in select max(b) from c loop null; end loop; end $$;",
+        ] {
             assert!(!Source::parse(sql).is_opaque, "{sql}");
         }
     }
