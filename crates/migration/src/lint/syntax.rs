@@ -133,7 +133,9 @@ pub(crate) fn sources(query: &SyntaxNode) -> Vec<TableName> {
     read
 }
 
-/// Returns the one column of an index as Directus creates it: not unique, without an expression or further columns.
+/// Returns the one column of an index that Directus takes for a field's own: not unique, and without an expression or
+/// further columns. It looks at nothing else (the query of `columnInfo` in `@directus/schema` 13.0.8), so a partial index or
+/// one with another method counts too.
 pub(crate) fn plain_index_column(index: &ast::CreateIndex) -> Option<String> {
     if index.unique_token().is_some() || index.index_include_clause().is_some() {
         return None;
