@@ -10,6 +10,8 @@ pub(crate) enum Tool {
     Devtools,
     /// Checks on real containers.
     Acceptance,
+    /// SQL files: new ones, a list, the lint.
+    Migration,
     /// Benchmarks.
     Bench,
 }
@@ -19,6 +21,7 @@ impl Tool {
         match self {
             Tool::Devtools => "devtools",
             Tool::Acceptance => "acceptance",
+            Tool::Migration => "migration",
             Tool::Bench => "bench",
         }
     }

@@ -1,5 +1,10 @@
 //! The command line of `cargo xtask`.
 
+mod lint_rules;
+mod migration;
+
+pub use self::lint_rules::{LINT_RULES, LintRule, LintRuleKind, LintScope};
+pub use self::migration::{LintFlags, ListMigrationsFlags, MigrationCommand, MigrationFlags, NewMigrationFlags};
 pub use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
@@ -41,6 +46,8 @@ pub enum XtaskCommand {
     Ci(CiFlags),
     /// Save the Directus schema of the running stack as snapshots/schema.yaml
     Snapshot(SnapshotFlags),
+    /// Create, list and check the SQL files of the data model
+    Migration(MigrationFlags),
     /// Write the reference and the sample logs of the documentation, or check that they are up to date
     Docs(DocsFlags),
     /// Check that comments, messages and documents are written in plain English

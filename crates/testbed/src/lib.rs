@@ -26,4 +26,5 @@ pub mod setup;
 pub mod signals;
 pub mod time;
 pub mod ui;
+pub mod workflow;
 pub mod workspace;

@@ -16,7 +16,7 @@ const LAYERS: &[&[(&str, &str)]] = &[
     ],
     &[("entrypoint", "entrypoint")],
     &[("testbed", "crates/testbed")],
-    &[("acceptance", "crates/acceptance"), ("devtools", "crates/devtools")],
+    &[("acceptance", "crates/acceptance"), ("devtools", "crates/devtools"), ("migration", "crates/migration")],
     &[("bench", "crates/bench"), ("xtask", "xtask")],
 ];
 

@@ -4,6 +4,7 @@
 use std::io::Write as _;
 
 use anyhow::Context as _;
+use testbed::workflow;
 
 use super::text;
 use crate::model::{CheckReport, CheckStatus, VerifyReport};
@@ -13,7 +14,7 @@ const LONGEST: usize = 1_500;
 
 /// Writes annotations and the summary if this runs on a CI server.
 pub(crate) fn announce(report: &VerifyReport) -> anyhow::Result<()> {
-    if ["GITHUB_ACTIONS", "GITEA_ACTIONS"].iter().any(|name| std::env::var(name).is_ok_and(|value| value == "true")) {
+    if workflow::is_ci_server() {
         // Runners read both streams; standard output is for results only.
         eprint!("{}", workflow_commands(report));
     }
@@ -36,21 +37,10 @@ fn annotation(check: &CheckReport) -> Option<String> {
         CheckStatus::Fail => "error",
         CheckStatus::NotRun => "warning",
     };
-    let title = property(&format!("{} {}", check.name, text::word(check.status)));
+    let title = workflow::property(&format!("{} {}", check.name, text::word(check.status)));
     let reason = text::plain(check.reason.as_deref().unwrap_or("no reason was given"));
     let reason: String = reason.chars().take(LONGEST).collect();
-    Some(format!("::{level} title={title}::{}\n", data(&format!("{}\n{reason}", check.promise))))
-}
-
-/// Escapes the text of a workflow command.
-/// <https://github.com/actions/toolkit/blob/main/packages/core/src/command.ts>
-fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
-}
-
-/// Escapes a property of a workflow command.
-fn property(text: &str) -> String {
-    data(text).replace(':', "%3A").replace(',', "%2C")
+    Some(format!("::{level} title={title}::{}\n", workflow::data(&format!("{}\n{reason}", check.promise))))
 }
 
 /// The job's summary, in Markdown.
@@ -112,12 +102,6 @@ mod tests {
         assert!(lines[0].starts_with("::error title=postgres-killed failed::A boot whose PostgreSQL"), "{text}");
         assert!(lines[0].contains("%0Ait printed <script>alert(\"1\")</script>: 100%25"), "{text}");
         assert!(lines[1].starts_with("::warning title=admin-ui not run::"), "{text}");
-    }
-
-    #[test]
-    fn characters_that_end_a_command_or_a_property_are_escaped() {
-        assert_eq!(data("50%\r\n::error::x"), "50%25%0D%0A::error::x");
-        assert_eq!(property("a: b, c"), "a%3A b%2C c");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use contract::{
     ADVISORIES, AdvisoryAnswer, DESTROYS, DIRECTIVES, ExitCode, Form, HELP, NO_TRANSACTION, REPORT_FIELDS, REVIEWED_ON,
     REVIEWED_PIN, VARIABLES, Variable, VariableGroup,
 };
+use grammar::{LINT_RULES, LintRule, LintRuleKind, LintScope};
 
 use super::Page;
 use super::faults::FAULTS;
@@ -22,6 +23,7 @@ pub(super) fn pages(samples: &Samples) -> Vec<Page> {
         ("failures", failures()),
         ("report", report()),
         ("directives", directives()),
+        ("lint", lint()),
         ("advisories", advisories()),
     ];
     page.map(|(name, text)| Page { path: format!("docs/reference/{name}.md").into(), text: format!("{NOTICE}{text}") })
@@ -39,11 +41,20 @@ fn commands() -> String {
         cli.get_subcommands().map(|command| [format!("[`{0}`](#cargo-xtask-{0})", command.get_name()), about(command)]);
     text += &table(["`cargo xtask …`", "purpose"], summary);
     for command in cli.get_subcommands() {
-        text += &format!("\n### `cargo xtask {}`\n\n{}.\n", command.get_name(), about(command));
-        let options: Vec<[String; 3]> = command.get_arguments().filter_map(option).collect();
-        if !options.is_empty() {
-            text += &format!("\n{}", table(["option", "default", "effect"], options.into_iter()));
+        text += &section(command.get_name(), command);
+        for part in command.get_subcommands() {
+            text += &section(&format!("{} {}", command.get_name(), part.get_name()), part);
         }
+    }
+    text
+}
+
+/// The section of a command with its options.
+fn section(name: &str, command: &clap::Command) -> String {
+    let mut text = format!("\n### `cargo xtask {name}`\n\n{}.\n", about(command));
+    let options: Vec<[String; 3]> = command.get_arguments().filter_map(option).collect();
+    if !options.is_empty() {
+        text += &format!("\n{}", table(["option", "default", "effect"], options.into_iter()));
     }
     text
 }
@@ -63,6 +74,7 @@ fn option(argument: &clap::Arg) -> Option<[String; 3]> {
         Some(long) if argument.is_require_equals_set() => format!("`--{long}[={value}]`"),
         Some(long) if takes_value => format!("`--{long} {value}`"),
         Some(long) => format!("`--{long}`"),
+        None if argument.is_required_set() => format!("`{value}`"),
         None => format!("`{value}…`"),
     };
     let default = argument.get_default_values().first().filter(|_| takes_value);
@@ -210,6 +222,38 @@ fn directives() -> String {
     )
 }
 
+fn lint() -> String {
+    let (mut own, mut used, mut off) = (Vec::new(), Vec::new(), Vec::new());
+    for LintRule { name, kind } in LINT_RULES {
+        let name = format!("`{name}`");
+        match *kind {
+            LintRuleKind::Own { finds, silenceable } => {
+                let silence = if silenceable { "" } else { " Cannot be silenced." };
+                own.push([name, format!("{finds}{silence}")]);
+            }
+            LintRuleKind::Squawk { scope, remedy } => {
+                let scope = match scope {
+                    LintScope::All => "all",
+                    LintScope::ShippedTables => "tables in use",
+                    LintScope::Locks => "locks of tables in use",
+                };
+                used.push([name, scope.to_owned(), remedy.to_owned()]);
+            }
+            LintRuleKind::Off { reason } => off.push([name, reason.to_owned()]),
+        }
+    }
+    format!(
+        "# Rules of the lint\n\n`cargo xtask migration lint` checks the SQL files that no image has shipped yet; [changing the \
+         schema](../change-the-schema.md#checking-a-new-file) has its use.\n\n## Of this project\n\n{}\n## Of squawk\n\n\
+         [Squawk](https://squawkhq.com/docs/rules) describes each of its rules. Statements inside `DO` blocks are checked too. A table \
+         is *in use* unless the same release creates it, by an SQL file or by the snapshot: no server reads or writes it yet. \
+         With a database, a lock counts if the file really takes it on a table with rows.\n\n{}\n## Of squawk, switched off\n\n{}",
+        table(["rule", "finds"], own.into_iter()),
+        table(["rule", "statements", "remedy"], used.into_iter()),
+        table(["rule", "reason"], off.into_iter())
+    )
+}
+
 fn advisories() -> String {
     let mut text = format!(
         "# Known advisories\n\nAdvisories of Directus {REVIEWED_PIN} that it does not fix, each verified in its code. Last review: \
@@ -246,7 +290,7 @@ fn forms(forms: &[Form]) -> String {
 mod tests {
     use contract::ExitCode;
 
-    use super::{advisories, commands, directives, exit_codes, failures, report, title, variables};
+    use super::{advisories, commands, directives, exit_codes, failures, lint, report, title, variables};
     use crate::commands::docs::samples::Samples;
 
     #[test]
@@ -259,6 +303,10 @@ mod tests {
         assert!(report().contains("| `subject.image_id` | string |"));
         assert!(advisories().contains("| CVE-2026-126539 | critical | 12 |"));
         assert!(directives().contains("| `-- owns-table: laps, pits` |"));
+        assert!(commands().contains("### `cargo xtask migration new`"));
+        for section in lint().split("\n## ").skip(1) {
+            assert!(section.matches("\n| `").count() > 5, "{section}");
+        }
     }
 
     #[test]
