@@ -12,6 +12,8 @@ pub(crate) enum Tool {
     Acceptance,
     /// Benchmarks.
     Bench,
+    /// The page of the data model.
+    SchemaDocs,
 }
 
 impl Tool {
@@ -20,6 +22,7 @@ impl Tool {
             Tool::Devtools => "devtools",
             Tool::Acceptance => "acceptance",
             Tool::Bench => "bench",
+            Tool::SchemaDocs => "schema-docs",
         }
     }
 

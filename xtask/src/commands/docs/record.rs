@@ -9,12 +9,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use contract::{DB_INIT_DIR, Event, LogLine, Phase, SNAPSHOT_FILE};
+use grammar::DocsRecord;
 use xshell::{Shell, cmd};
 
 use super::samples::FOLDER;
 use super::scenarios::{FileEdit, Meanwhile, SCENARIOS, SampleAction, SampleScenario, Start};
 use crate::workspace;
 
+/// The objects of the SQL files in the database of a boot, and the query that lists them.
+const OBJECTS: &str = "docs/samples/objects.tsv";
+const OBJECTS_QUERY: &str = "crates/schema-docs/src/objects.sql";
 const POSTGRES: &str = "timescale/timescaledb-ha:pg16.6-ts2.17.2-all";
 const POOLER: &str = "edoburu/pgbouncer:v1.23.1-p2";
 const POOLER_STAND_IN: &str = "trm-standin/pgbouncer:v1.23.1-p2";
@@ -27,12 +31,22 @@ const END_SLEEPERS: &str = "select count(pg_terminate_backend(pid)) from pg_stat
 /// Time for a container or session to reach the state that a scenario waits for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Records every sample, or with `check` compares each with the recorded one and writes nothing.
-pub(super) fn record_samples(image: &str, check: bool) -> anyhow::Result<()> {
+/// Records the objects of the SQL files and every sample log, or with `check` compares them with the recorded ones and
+/// writes nothing.
+pub(super) fn record_samples(image: &str, part: DocsRecord, check: bool) -> anyhow::Result<()> {
     let shell = Shell::new().context("there is no current folder")?;
     let recorder = Recorder::start(&shell, image)?;
     let mut changed = Vec::new();
-    for scenario in SCENARIOS {
+    eprintln!("{:>12} the objects of the SQL files", "Recording");
+    let objects = recorder.objects()?;
+    let path = workspace::path(OBJECTS);
+    if !check {
+        std::fs::write(&path, objects).with_context(|| format!("failed to write {path}"))?;
+    } else if std::fs::read_to_string(&path).ok().as_ref() != Some(&objects) {
+        changed.push(format!("{OBJECTS}:\n{objects}"));
+    }
+    let scenarios = if part == DocsRecord::All { SCENARIOS } else { &[] };
+    for scenario in scenarios {
         eprintln!("{:>12} {}", "Recording", scenario.name);
         let log = match recorder.play(scenario) {
             Ok(Some(log)) => log,
@@ -52,8 +66,9 @@ pub(super) fn record_samples(image: &str, check: bool) -> anyhow::Result<()> {
             changed.push(format!("{}:\n{log}", scenario.name));
         }
     }
-    ensure!(changed.is_empty(), "samples have changed:\n{}", changed.join("\n"));
-    if !check {
+    let again = if part == DocsRecord::All { "docs --record" } else { "docs --record=model" };
+    ensure!(changed.is_empty(), "samples have changed, and `cargo xtask {again}` writes them:\n{}", changed.join("\n"));
+    if !check && part == DocsRecord::All {
         let path = workspace::path(FOLDER).join("README.md");
         std::fs::write(&path, recorder.describe()?).with_context(|| format!("failed to write {path}"))?;
     }
@@ -133,6 +148,14 @@ impl<'a> Recorder<'a> {
             }
         }
         Ok(options.join(" "))
+    }
+
+    /// Returns the objects of the SQL files in the booted database.
+    fn objects(&self) -> anyhow::Result<String> {
+        let path = workspace::path(OBJECTS_QUERY);
+        let query = std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
+        self.sql("postgres", "create database objects template booted")?;
+        Ok(self.psql("objects", &query)? + "\n")
     }
 
     /// Runs a scenario and returns the lines to keep; `None` if this machine lacks its pooler.
@@ -353,16 +376,20 @@ impl<'a> Recorder<'a> {
 
     /// Runs SQL in a database and returns the answer's last line.
     fn sql(&self, database: &str, sql: &str) -> anyhow::Result<String> {
+        Ok(self.psql(database, sql)?.lines().last().unwrap_or_default().to_owned())
+    }
+
+    /// Runs SQL and returns the rows of its answer.
+    fn psql(&self, database: &str, sql: &str) -> anyhow::Result<String> {
         let (shell, id) = (self.shell, &self.id);
         let password = format!("PGPASSWORD={PASSWORD}");
-        let answer = cmd!(
+        Ok(cmd!(
             shell,
             "docker exec --env {password} {id}-db psql -h 127.0.0.1 -U directus -d {database} -v ON_ERROR_STOP=1 -qAtc {sql}"
         )
         .quiet()
         .ignore_stderr()
-        .read()?;
-        Ok(answer.lines().last().unwrap_or_default().to_owned())
+        .read()?)
     }
 
     /// The page that names what ran.
