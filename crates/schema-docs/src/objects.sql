@@ -12,5 +12,10 @@ from (
            coalesce(attnum, 0)
     from (select *, to_regclass(quote_ident(belongs_to)) as relation from boot.owned) as object
     left join pg_catalog.pg_attribute on kind = 'column' and attrelid = relation and attname = name
+    -- Without the triggers by which an extension does its work.
+    where not exists (
+        select from pg_catalog.pg_trigger join pg_catalog.pg_depend on objid = tgfoid and deptype = 'e'
+        where kind = 'trigger' and tgrelid = relation and tgname = name
+    )
 ) as row
 order by kind collate "C", belongs_to collate "C", place, name collate "C";

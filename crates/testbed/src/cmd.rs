@@ -152,7 +152,9 @@ impl Cmd {
         }
         #[cfg(unix)]
         command.process_group(0);
-        let child = command.spawn().with_context(|| format!("failed to run `{self}`"))?;
+        let child = command.spawn().with_context(|| {
+            format!("failed to run `{self}`; `cargo xtask doctor` lists the programs that are missing")
+        })?;
         Ok(Group { child })
     }
 }

@@ -104,7 +104,8 @@ impl<'a> Recorder<'a> {
         let host: String = host.chars().filter(char::is_ascii_alphanumeric).take(24).collect();
         let id = format!("trm-run-samples-{host}-{}", std::process::id());
         remove_on_signal(id.clone())?;
-        let postgres = database(shell).with_context(|| format!("{POSTGRES} is not on this machine"))?;
+        let postgres = database(shell)
+            .with_context(|| format!("{POSTGRES} is not on this machine: `cargo xtask setup --yes` gets it"))?;
         let pooler = local(shell, POOLER, POOLER_STAND_IN);
         let mut recorder = Recorder { shell, image, id, pooler, options: String::new() };
         let id = &recorder.id;
@@ -125,7 +126,11 @@ impl<'a> Recorder<'a> {
         let booted = SampleScenario { name: "booted", start: Start::Empty, ..SampleScenario::NONE };
         recorder.create("boot", "booted", &booted, booted.command, &[])?;
         let (lines, code) = recorder.attend("booted", None)?;
-        ensure!(code == 0, "the first boot failed:\n{}", lines.join("\n"));
+        ensure!(
+            code == 0,
+            "the first boot of {image} failed (`cargo xtask image` builds it from this checkout):\n{}",
+            lines.join("\n")
+        );
         // TimescaleDB's workers stay connected, and a database with sessions cannot be copied.
         recorder.sql("postgres", "alter database booted allow_connections false")?;
         recorder.sql("postgres", "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'booted'")?;
