@@ -5,9 +5,9 @@ use clap::{Args, ValueEnum};
 /// The flags of `completions`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  cargo xtask completions bash    # for ~/.bashrc: source <(cargo xtask completions bash)
-  cargo xtask completions zsh     # for ~/.zshrc, after compinit: source <(cargo xtask completions zsh)
-  cargo xtask completions fish    # for ~/.config/fish/completions/xtask.fish, or: cargo xtask completions fish | source")]
+  cargo xtask completions bash    # save it in a file, and source that in ~/.bashrc, after bash-completion
+  cargo xtask completions zsh     # save it in a file, and source that in ~/.zshrc, after compinit
+  cargo xtask completions fish    # save it as ~/.config/fish/conf.d/xtask.fish")]
 pub struct CompletionsFlags {
     /// The shell
     #[arg(value_enum, value_name = "SHELL")]

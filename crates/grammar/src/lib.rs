@@ -351,7 +351,7 @@ pub struct DocsFlags {
     pub image: String,
 }
 
-/// What `docs --record` records.
+/// The extent of `docs --record`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DocsRecord {
     /// The sample logs, and the objects of the SQL files

@@ -1,10 +1,8 @@
 //! The diagram in Graphviz's language: every column, in boxes grouped by the folders of the admin UI.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
-
 use crate::objects::RecordedObjects;
 use crate::snapshot::{DocumentedCollection, DocumentedField, DocumentedRelation, DocumentedSchema};
+use std::collections::BTreeSet;
 
 /// Colour of the heads of collections that have none, and of tables that Directus does not see.
 const COLOR: &str = "#6644FF";
@@ -45,7 +43,7 @@ pub(crate) fn diagram(schema: &DocumentedSchema, recorded: &RecordedObjects) -> 
     }
     for relation in &schema.relations {
         for target in relation.targets() {
-            let _ = writeln!(text, "  {}", reference(schema, relation, target));
+            text += &format!("  {}\n", reference(schema, relation, target));
         }
     }
     text + "}\n"
@@ -60,7 +58,7 @@ fn collection(text: &mut String, schema: &DocumentedSchema, item: &DocumentedCol
         for inner in schema.below(Some(&item.name)) {
             collection(text, schema, inner, depth + 1);
         }
-        let _ = writeln!(text, "{}}}", "  ".repeat(depth));
+        *text += &format!("{}}}\n", "  ".repeat(depth));
         return;
     }
     let color = item.meta.color.as_deref().filter(|color| is_hex(color)).unwrap_or(COLOR);
@@ -72,10 +70,9 @@ fn collection(text: &mut String, schema: &DocumentedSchema, item: &DocumentedCol
 
 fn open_group(text: &mut String, name: &str, title: &str, depth: usize) {
     let indent = "  ".repeat(depth);
-    let _ = writeln!(
-        text,
+    *text += &format!(
         "{indent}subgraph {} {{\n{indent}  graph [label={} labeljust=l style=\"rounded,filled\" color=\"#D3DAE4\" \
-         fillcolor=\"#F7F8FB\" margin=16]",
+         fillcolor=\"#F7F8FB\" margin=16]\n",
         quoted(&format!("cluster_{name}")),
         quoted(title)
     );
@@ -84,11 +81,10 @@ fn open_group(text: &mut String, name: &str, title: &str, depth: usize) {
 /// A box with a head and a row for each column.
 fn table(text: &mut String, name: &str, color: &str, columns: &[String], depth: usize) {
     let head = escaped(name);
-    let _ = writeln!(
-        text,
+    *text += &format!(
         "{}{} [label=<<table border=\"1\" color=\"#A2B5CD\" cellborder=\"0\" cellspacing=\"0\" cellpadding=\"3\" \
          bgcolor=\"white\"><tr><td colspan=\"2\" port=\"{HEAD}\" bgcolor=\"{color}\" width=\"{}\"><font color=\"{}\" \
-         point-size=\"12\"><b>{head}</b></font></td></tr>{}</table>>]",
+         point-size=\"12\"><b>{head}</b></font></td></tr>{}</table>>]\n",
         "  ".repeat(depth),
         quoted(name),
         width(name, 9),

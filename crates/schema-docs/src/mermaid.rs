@@ -1,10 +1,8 @@
 //! The diagram as Mermaid text, which forges render: keys, unique columns and references.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
-
 use crate::objects::RecordedObjects;
 use crate::snapshot::{DocumentedField, DocumentedRelation, DocumentedSchema};
+use std::collections::BTreeSet;
 
 /// The text of the diagram.
 pub(crate) fn diagram(schema: &DocumentedSchema, recorded: &RecordedObjects) -> String {
@@ -16,11 +14,11 @@ pub(crate) fn diagram(schema: &DocumentedSchema, recorded: &RecordedObjects) -> 
         entity(&mut text, schema, name);
     }
     for table in recorded.tables() {
-        let _ = writeln!(text, "    {}", quoted(&table.name));
+        text += &format!("    {}\n", quoted(&table.name));
     }
     for relation in &schema.relations {
         for target in relation.targets() {
-            let _ = writeln!(text, "    {}", reference(schema, relation, target));
+            text += &format!("    {}\n", reference(schema, relation, target));
         }
     }
     text
@@ -28,9 +26,9 @@ pub(crate) fn diagram(schema: &DocumentedSchema, recorded: &RecordedObjects) -> 
 
 fn entity(text: &mut String, schema: &DocumentedSchema, name: &str) {
     let columns: Vec<String> = schema.fields_of(name).filter_map(|field| column(schema, field)).collect();
-    let _ = match columns.as_slice() {
-        [] => writeln!(text, "    {}", quoted(name)),
-        _ => writeln!(text, "    {} {{\n{}    }}", quoted(name), columns.concat()),
+    *text += &match columns.as_slice() {
+        [] => format!("    {}\n", quoted(name)),
+        _ => format!("    {} {{\n{}    }}\n", quoted(name), columns.concat()),
     };
 }
 

@@ -1,7 +1,5 @@
 //! The page of the data model.
 
-use std::fmt::Write as _;
-
 use contract::Phase;
 use entrypoint::migrations::{MigrationFile, MigrationSet};
 use serde_json::Value;
@@ -43,7 +41,7 @@ impl Sources<'_> {
         let loose: Vec<_> = self.schema.below(None).filter(|item| item.schema.is_some()).collect();
         if !loose.is_empty() {
             let title = if folders.is_empty() { "Collections" } else { "Other collections" };
-            let _ = write!(text, "\n## {title}\n");
+            text += &format!("\n## {title}\n");
             for collection in loose {
                 self.collection(&mut text, collection);
             }
@@ -56,7 +54,7 @@ impl Sources<'_> {
 
     /// A folder with everything in it, also in the folders below it.
     fn folder(&self, text: &mut String, folder: &DocumentedCollection) {
-        let _ = write!(text, "\n## {}\n", title(folder));
+        *text += &format!("\n## {}\n", title(folder));
         paragraph(text, folder.meta.note.as_deref());
         for item in self.schema.below(Some(&folder.name)) {
             self.collection(text, item);
@@ -68,10 +66,10 @@ impl Sources<'_> {
             return self.folder(text, collection);
         }
         let name = &collection.name;
-        let _ = write!(text, "\n### `{name}`\n");
+        *text += &format!("\n### `{name}`\n");
         let names = names(collection.meta.translations.as_deref());
         if !names.is_empty() {
-            let _ = write!(text, "\n{names}\n");
+            *text += &format!("\n{names}\n");
         }
         paragraph(text, collection.meta.note.as_deref());
         text.push('\n');
@@ -171,7 +169,7 @@ impl Sources<'_> {
         }
         text.push_str("\n## Collections of Directus\n\nOnly the fields that this project adds.\n");
         for name in extended {
-            let _ = write!(text, "\n### `{name}`\n\n");
+            *text += &format!("\n### `{name}`\n\n");
             self.fields(text, name);
             list(text, &self.references(name).into_iter().collect::<Vec<_>>());
         }
@@ -185,7 +183,7 @@ impl Sources<'_> {
         text.push_str("\n## Tables of SQL files\n\nDirectus does not see them.\n");
         for object in self.recorded.tables() {
             let name = &object.name;
-            let _ = write!(text, "\n### `{name}`\n");
+            *text += &format!("\n### `{name}`\n");
             paragraph(text, Some(&object.comment));
             let owner = self.all_files().find(|(_, file)| file.directives.owned_tables.contains(name));
             paragraph(text, owner.map(|(_, file)| first_comment(file)).as_deref());
@@ -209,6 +207,16 @@ impl Sources<'_> {
         text.push_str("\n## SQL files\n\nIn the order in which a boot applies them.\n\n");
         let rows = files.map(|(path, file)| [format!("[{}](../{path})", file.filename), first_comment(file)]);
         *text += &table(["file", "purpose"], rows);
+        let required = self.files.required_extensions().into_iter().map(|extension| match extension.optional {
+            None => format!("The database must have the extension `{}`.", extension.name),
+            Some(setting) => {
+                format!(
+                    "The database must have the extension `{}`, unless the session has `{setting}`.",
+                    extension.name
+                )
+            }
+        });
+        list(text, &required.collect::<Vec<_>>());
     }
 }
 
@@ -324,13 +332,13 @@ fn one_line(text: &str) -> String {
 fn paragraph(text: &mut String, words: Option<&str>) {
     let words = one_line(words.unwrap_or_default());
     if !words.is_empty() {
-        let _ = write!(text, "\n{words}\n");
+        *text += &format!("\n{words}\n");
     }
 }
 
 fn list(text: &mut String, lines: &[String]) {
     if !lines.is_empty() {
-        let _ = write!(text, "\n{}\n", lines.iter().map(|line| format!("- {line}")).collect::<Vec<_>>().join("\n"));
+        *text += &format!("\n{}\n", lines.iter().map(|line| format!("- {line}")).collect::<Vec<_>>().join("\n"));
     }
 }
 
