@@ -14,6 +14,9 @@ pub use self::doctor::DoctorFlags;
 /// Builds, runs and tests the trm-directus image.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, disable_help_subcommand = true)]
+#[command(
+    after_help = "`cargo xtask COMMAND --help` ends with examples. On a new machine, begin with `cargo xtask doctor`."
+)]
 pub struct Xtask {
     /// The command with its flags.
     #[command(subcommand)]

@@ -122,7 +122,8 @@ fn sql_column(column: &crate::objects::RecordedObject) -> String {
     let definition = &column.definition;
     let kind = definition.split(" NOT NULL").next().unwrap_or(definition);
     let kind = kind.split(" DEFAULT ").next().unwrap_or(kind);
-    let is_required = definition.contains(" NOT NULL") && !definition.contains(" DEFAULT ");
+    let has_value = definition.contains(" DEFAULT ") || definition.contains(" GENERATED ");
+    let is_required = definition.contains(" NOT NULL") && !has_value;
     let name = format!("{}{}", column.name, if is_required { " *" } else { "" });
     row(&column.name, &name, kind, false)
 }

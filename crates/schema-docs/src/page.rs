@@ -56,7 +56,11 @@ impl Sources<'_> {
     fn folder(&self, text: &mut String, folder: &DocumentedCollection) {
         *text += &format!("\n## {}\n", title(folder));
         paragraph(text, folder.meta.note.as_deref());
-        for item in self.schema.below(Some(&folder.name)) {
+        let items: Vec<_> = self.schema.below(Some(&folder.name)).collect();
+        if items.is_empty() {
+            paragraph(text, Some("An empty folder."));
+        }
+        for item in items {
             self.collection(text, item);
         }
     }
