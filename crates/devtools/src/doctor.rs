@@ -144,7 +144,7 @@ async fn leftovers(engine: &Engine) -> anyhow::Result<Vec<LeftoverReport>> {
 }
 
 fn render(report: &DoctorReport) -> String {
-    let parts: Vec<[String; 3]> = report.parts.iter().map(part_row).collect();
+    let parts: Vec<[String; 3]> = report.parts.iter().flat_map(part_rows).collect();
     let ports = report.ports.iter().map(port_row).collect::<Vec<_>>();
     let disk: Vec<[String; 3]> = report.disk.iter().map(disk_row).collect();
     let mut sections =
@@ -164,21 +164,20 @@ fn render(report: &DoctorReport) -> String {
     format!("{}\n{verdict}", sections.join("\n"))
 }
 
-fn part_row(part: &SetupOutcome) -> [String; 3] {
+/// A line for a part; for a missing one, its purpose and the way to it in lines of their own.
+fn part_rows(part: &SetupOutcome) -> Vec<[String; 3]> {
     let SetupOutcome { name, state, found, purpose, optional, remedy, .. } = part;
     let verdict = match (state, optional) {
         (PartState::Ok, _) => "ok",
         (PartState::Missing, true) => "optional",
         (PartState::Missing, false) => "MISSING",
     };
-    let detail = match state {
-        PartState::Ok => found.clone(),
-        PartState::Missing => {
-            let remedy = remedy.as_deref().map(|remedy| format!("; {remedy}")).unwrap_or_default();
-            format!("{found}; {purpose}{remedy}")
-        }
-    };
-    [verdict.to_owned(), (*name).to_owned(), detail]
+    let mut rows = vec![[verdict.to_owned(), (*name).to_owned(), found.clone()]];
+    if *state == PartState::Missing {
+        let details = [Some(format!("for: {purpose}")), remedy.as_ref().map(|remedy| format!("do:  {remedy}"))];
+        rows.extend(details.into_iter().flatten().map(|detail| [String::new(), String::new(), detail]));
+    }
+    rows
 }
 
 fn port_row(report: &PortReport) -> [String; 3] {
@@ -239,7 +238,8 @@ mod tests {
 
     #[test]
     fn a_missing_part_has_its_purpose_and_the_command_that_installs_it() {
-        let expected = "Parts\n  ok        engine   1.2\n  optional  browser  1.2; for tests; `cargo xtask setup --yes --browser`\n\
+        let expected = "Parts\n  ok        engine   1.2\n  optional  browser  1.2\n                     for: for tests\n\
+                        \x20                    do:  `cargo xtask setup --yes --browser`\n\
                         Ports\n  taken  8055  taken by another program; PORT_ON_HOST chooses another one\n\
                         Disk\n  low  9.0 GB free  /: images; a first `ci` takes about 15.0 GB\n\
                         nothing that is needed is missing";

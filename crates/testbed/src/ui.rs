@@ -6,6 +6,8 @@ use std::time::Duration;
 use console::style;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::heartbeat::Heartbeat;
+
 /// Prints a status line like cargo's: a right-aligned verb and its object.
 pub fn status(verb: &str, text: &str) {
     eprintln!("{} {text}", style(format!("{verb:>12}")).for_stderr().green().bold());
@@ -42,11 +44,15 @@ pub fn json_result(value: &impl serde::Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Interval of the lines that replace a live line.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
 /// Permanent lines above one live line. There is no live line without a terminal on stderr, on a terminal that is dumb
-/// (TERM), and in CI, whose log would keep every state of it.
+/// (TERM), and in CI, whose log would keep every state of it: a line every 30 seconds replaces it.
 #[derive(Debug)]
 pub struct Spinner {
     bar: ProgressBar,
+    heartbeat: Option<Heartbeat>,
 }
 
 impl Spinner {
@@ -58,18 +64,27 @@ impl Spinner {
         let template = "           {spinner:.cyan} {wide_msg} {elapsed:.dim}";
         bar.set_style(ProgressStyle::with_template(template).expect("the template is well-formed"));
         bar.enable_steady_tick(Duration::from_millis(100));
-        Spinner { bar }
+        let report =
+            |text: &str, lasts: Duration| status("Working", &format!("{} ({})", shorten(text), seconds(lasts)));
+        let heartbeat = bar.is_hidden().then(|| Heartbeat::start(HEARTBEAT, report));
+        Spinner { bar, heartbeat }
     }
 
     /// Replaces the live line and restarts its timer.
     pub fn restart(&self, text: &str) {
         self.bar.reset_elapsed();
         self.bar.set_message(text.to_owned());
+        if let Some(heartbeat) = &self.heartbeat {
+            heartbeat.restart(text);
+        }
     }
 
     /// Replaces the live line; its timer continues.
     pub fn update(&self, text: &str) {
         self.bar.set_message(text.to_owned());
+        if let Some(heartbeat) = &self.heartbeat {
+            heartbeat.update(text);
+        }
     }
 
     /// Prints a permanent line with one of the functions above.

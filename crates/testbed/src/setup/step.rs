@@ -333,7 +333,8 @@ async fn auditable(machine: &SetupMachine) -> anyhow::Result<SetupProbe> {
     }
     let version = Cmd::cargo().args(["auditable", "--version"]).capture().await?;
     if version.status.success() {
-        return Ok(SetupProbe::Ok(version.stdout.trim().to_owned()));
+        // It passes the option on, so the version is that of cargo.
+        return Ok(SetupProbe::Ok("cargo-auditable".to_owned()));
     }
     let plan = SetupPlan::Run(vec![Cmd::cargo().args(["install", "--locked", "cargo-auditable"])]);
     Ok(SetupProbe::Missing { found: "no cargo-auditable".to_owned(), plan })
@@ -361,7 +362,10 @@ fn judge_program(machine: &SetupMachine, name: &str, found: bool) -> SetupProbe 
 /// Looks for the base images in a local registry.
 async fn local_registry(registry: Registry) -> anyhow::Result<SetupProbe> {
     let plan = SetupPlan::Registry(registry);
-    let missing = registry.missing(&Engine::connect().await?).await;
+    let Ok(engine) = Engine::connect().await else {
+        return Ok(SetupProbe::Missing { found: "unknown without engine".to_owned(), plan });
+    };
+    let missing = registry.missing(&engine).await;
     Ok(match missing.as_deref() {
         Ok([]) => SetupProbe::Ok(format!("{} has the base images of this machine", registry.host())),
         Ok(missing) => {
