@@ -419,7 +419,9 @@ impl<'a> Recorder<'a> {
             "<!-- Written by `cargo xtask docs --record`; changes by hand are lost. -->\n\n# Samples\n\nLogs of real boots. `cargo xtask \
              docs --record` boots the image in the situations of `xtask/src/commands/docs/scenarios.rs`, writes the logs here, and \
              puts them into the pages. `--record --check` records them again and fails if a sentence has changed; numbers may \
-             differ. A log contains the lines of the phase that ended; logs of complete boots contain all phases.\n\n| | |\n| --- | --- |\n\
+             differ. A log contains the lines of the phase that ended; logs of complete boots contain all phases. \
+             `objects.tsv` lists the objects of the SQL files in the database of a boot, for [the data model](../data-model.md); \
+             `--record=model` writes only this list.\n\n| | |\n| --- | --- |\n\
              | image | {} at revision {} |\n| base | `{base}`, {} |\n| database | PostgreSQL {version}, from `{postgres}`, {} |\n\
              | machine | engine {engine}, {processors} processors, load {load} |\n",
             label("version")?,
