@@ -1,6 +1,7 @@
 //! The diagram in Graphviz's language: every column, in boxes grouped by the folders of the admin UI.
 
-use crate::objects::RecordedObjects;
+use crate::field::title;
+use crate::objects::{RecordedObject, RecordedObjects};
 use crate::snapshot::{DocumentedCollection, DocumentedField, DocumentedRelation, DocumentedSchema};
 use std::collections::BTreeSet;
 
@@ -52,9 +53,7 @@ pub(crate) fn diagram(schema: &DocumentedSchema, recorded: &RecordedObjects) -> 
 /// A folder as a group, and a collection as a box.
 fn collection(text: &mut String, schema: &DocumentedSchema, item: &DocumentedCollection, depth: usize) {
     if item.schema.is_none() {
-        let names = item.meta.translations.as_deref().unwrap_or_default();
-        let title = names.first().map_or(item.name.as_str(), |name| &name.translation);
-        open_group(text, &item.name, title, depth);
+        open_group(text, &item.name, &title(item), depth);
         for inner in schema.below(Some(&item.name)) {
             collection(text, schema, inner, depth + 1);
         }
@@ -118,7 +117,7 @@ fn column(schema: &DocumentedSchema, field: &DocumentedField) -> String {
 }
 
 /// The row of a column that PostgreSQL describes as `text NOT NULL DEFAULT ''`.
-fn sql_column(column: &crate::objects::RecordedObject) -> String {
+fn sql_column(column: &RecordedObject) -> String {
     let definition = &column.definition;
     let kind = definition.split(" NOT NULL").next().unwrap_or(definition);
     let kind = kind.split(" DEFAULT ").next().unwrap_or(kind);

@@ -11,7 +11,7 @@ collections:
   - { collection: drivers, meta: { group: timing, sort: 1, color: '#FFEE00', archive_field: state, archive_value: gone,
       translations: [ { language: en-US, translation: Drivers, singular: Driver, plural: Drivers } ] }, schema: { name: drivers } }
   - { collection: timing, meta: { note: Of the track., translations: [ { language: en-US, translation: Timing } ] }, schema: null }
-  - { collection: settings, meta: null, schema: { name: settings } }
+  - { collection: settings, meta: { group: removed }, schema: { name: settings } }
 fields:
   - { collection: drivers, field: state, type: string, meta: { sort: 3, group: form, required: true,
       options: { choices: [ { text: Active, value: active }, { text: gone, value: gone } ] } },

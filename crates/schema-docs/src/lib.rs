@@ -3,8 +3,10 @@
 //! It knows no data model: everything comes from the snapshot, the SQL files and the recording.
 
 mod dot;
+mod field;
 #[cfg(test)]
 mod fixture;
+mod markdown;
 mod mermaid;
 mod objects;
 mod page;

@@ -2,10 +2,11 @@
 
 use contract::Phase;
 use entrypoint::migrations::{MigrationFile, MigrationSet};
-use serde_json::Value;
 
+use crate::field::{default, meaning, names, rules, title};
+use crate::markdown::{count, list, one_line, paragraph, table};
 use crate::objects::{RecordedObject, RecordedObjects};
-use crate::snapshot::{DocumentedCollection, DocumentedField, DocumentedName, DocumentedRelation, DocumentedSchema};
+use crate::snapshot::{DocumentedCollection, DocumentedField, DocumentedRelation, DocumentedSchema};
 use crate::{PICTURE, mermaid};
 
 /// The sources of the page.
@@ -224,17 +225,6 @@ impl Sources<'_> {
     }
 }
 
-/// The shown name of a folder, or its own.
-fn title(folder: &DocumentedCollection) -> String {
-    let names = folder.meta.translations.as_deref().unwrap_or_default();
-    names.first().map_or_else(|| folder.name.clone(), |name| name.translation.clone())
-}
-
-fn names(translations: Option<&[DocumentedName]>) -> String {
-    let names = translations.unwrap_or_default().iter();
-    names.map(|name| format!("**{}** ({})", name.translation, name.language)).collect::<Vec<_>>().join(", ")
-}
-
 /// A link to the section of a collection.
 fn link(schema: &DocumentedSchema, collection: &str) -> String {
     // A collection of Directus has a section only if this project extends it.
@@ -242,72 +232,6 @@ fn link(schema: &DocumentedSchema, collection: &str) -> String {
         Some(_) => format!("[`{collection}`](#{})", collection.to_lowercase()),
         None => format!("`{collection}`"),
     }
-}
-
-/// The rules for the values of a field, in words.
-fn rules(field: &DocumentedField) -> Vec<&'static str> {
-    let mut rules = Vec::new();
-    let column = field.schema.as_ref();
-    if column.is_some_and(|column| column.is_primary_key) {
-        rules.push("primary key");
-    } else {
-        if field.meta.required || column.is_some_and(|column| column.must_be_set()) {
-            rules.push("required");
-        }
-        if column.is_some_and(|column| column.is_unique) {
-            rules.push("unique");
-        }
-    }
-    if column.is_some_and(|column| column.is_indexed) {
-        rules.push("indexed");
-    }
-    let special = |name: &str| field.meta.special.iter().flatten().any(|special| special == name);
-    if special("uuid") {
-        rules.push("generated");
-    } else if special("date-created") || special("user-created") {
-        rules.push("set when created");
-    } else if special("date-updated") || special("user-updated") {
-        rules.push("set when saved");
-    } else if field.meta.readonly {
-        rules.push("read-only");
-    }
-    rules
-}
-
-fn default(field: &DocumentedField) -> String {
-    match field.schema.as_ref().map(|column| &column.default_value) {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(value)) => format!("`{value}`"),
-        Some(value) => format!("`{value}`"),
-    }
-}
-
-/// The names, the note and the choices of a field.
-fn meaning(field: &DocumentedField) -> String {
-    let note = field.meta.note.as_deref().unwrap_or_default().trim().to_owned();
-    let parts = [names(field.meta.translations.as_deref()), note, choices(field)];
-    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-    one_line(&parts.join(" · "))
-}
-
-fn choices(field: &DocumentedField) -> String {
-    let options = field.meta.options.as_ref();
-    let choices = options.and_then(|options| options["choices"].as_array()).map(Vec::as_slice).unwrap_or_default();
-    let words: Vec<String> = choices
-        .iter()
-        .filter_map(|choice| {
-            let value = match &choice["value"] {
-                Value::String(value) => value.clone(),
-                Value::Null => return None,
-                value => value.to_string(),
-            };
-            Some(match choice["text"].as_str() {
-                Some(text) if text != value => format!("`{value}` ({text})"),
-                _ => format!("`{value}`"),
-            })
-        })
-        .collect();
-    if words.is_empty() { String::new() } else { format!("One of {}", words.join(", ")) }
 }
 
 /// The sentences of the comment that opens a file, without its directives.
@@ -323,36 +247,6 @@ fn split_definition(definition: &str) -> (String, String) {
     let ends = [" NOT NULL", " DEFAULT ", " GENERATED "].iter().filter_map(|word| definition.find(word));
     let (kind, rules) = definition.split_at(ends.min().unwrap_or(definition.len()));
     (kind.to_owned(), if rules.is_empty() { String::new() } else { format!("`{}`", rules.trim()) })
-}
-
-fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn paragraph(text: &mut String, words: Option<&str>) {
-    let words = one_line(words.unwrap_or_default());
-    if !words.is_empty() {
-        *text += &format!("\n{words}\n");
-    }
-}
-
-fn list(text: &mut String, lines: &[String]) {
-    if !lines.is_empty() {
-        *text += &format!("\n{}\n", lines.iter().map(|line| format!("- {line}")).collect::<Vec<_>>().join("\n"));
-    }
-}
-
-/// A table with a line for each row.
-fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
-    let mut text = format!("| {} |\n|{}\n", head.join(" | "), " --- |".repeat(N));
-    for cells in rows {
-        text += &format!("| {} |\n", cells.map(|cell| cell.replace('|', r"\|")).join(" | "));
-    }
-    text
 }
 
 #[cfg(test)]

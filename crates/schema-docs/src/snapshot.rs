@@ -154,9 +154,10 @@ impl DocumentedSchema {
         (!field.schema.as_ref().is_some_and(|column| column.is_primary_key), path)
     }
 
-    /// The folders and collections below another one; `None` is the top level.
+    /// The folders and collections below another one; `None` is the top level, where those of an unknown folder are, too.
     pub(crate) fn below(&self, group: Option<&str>) -> impl Iterator<Item = &DocumentedCollection> {
-        self.collections.iter().filter(move |item| item.meta.group.as_deref() == group)
+        let known = |name: &&str| self.collections.iter().any(|item| item.name == *name);
+        self.collections.iter().filter(move |item| item.meta.group.as_deref().filter(known) == group)
     }
 
     /// The fields of a collection.
