@@ -23,9 +23,14 @@ pub(crate) fn is_of(picture: &str, source: &str) -> bool {
 pub(crate) fn draw(root: &Utf8Path, target: &Utf8Path, source: &str) -> anyhow::Result<String> {
     let folder = target.join("graphviz");
     let package = folder.join("node_modules/@viz-js/viz/dist/viz.js");
-    // Another version has another folder, as far as npm is concerned: it replaces what it finds.
-    run(root, "npm", &["install", "--silent", "--no-save", "--prefix", folder.as_str(), GRAPHVIZ], "")
-        .with_context(|| format!("failed to install {GRAPHVIZ}, which draws the data model"))?;
+    // npm replaces another version that it finds there.
+    run(
+        root,
+        "npm",
+        &["install", "--loglevel=error", "--no-fund", "--no-audit", "--no-save", "--prefix", folder.as_str(), GRAPHVIZ],
+        "",
+    )
+    .with_context(|| format!("failed to install {GRAPHVIZ}, which draws the data model"))?;
     let svg = run(root, "node", &[SCRIPT, package.as_str()], source).context("failed to draw the data model")?;
     Ok(format!("{}\n{}", svg.trim_end(), stamp(source)))
 }
@@ -48,7 +53,7 @@ fn run(root: &Utf8Path, program: &str, arguments: &[&str], input: &str) -> anyho
     drop(stdin);
     let output = child.wait_with_output().with_context(|| format!("failed to wait for {program}"))?;
     let error = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{program} {}: {}", output.status, error.trim());
+    ensure!(output.status.success(), "{program} failed ({}): {}", output.status, error.trim());
     written.with_context(|| format!("failed to write to {program}"))?;
     String::from_utf8(output.stdout).with_context(|| format!("{program} did not print UTF-8"))
 }
