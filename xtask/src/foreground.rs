@@ -54,7 +54,10 @@ pub(crate) fn succeeds(
     for name in child::variables_of_our_package() {
         command = command.env_remove(name);
     }
-    let handle = command.before_spawn(lead_a_group).start().with_context(|| format!("failed to run {name}"))?;
+    let handle = command
+        .before_spawn(lead_a_group)
+        .start()
+        .with_context(|| format!("failed to run {name}; `cargo xtask doctor` lists the programs that are missing"))?;
     GROUP.store(handle.pids().first().copied().unwrap_or(0), Ordering::SeqCst);
     let output = handle.wait().with_context(|| format!("failed to wait for {name}"))?;
     leave_it_to_the_signal();

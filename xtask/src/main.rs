@@ -31,7 +31,9 @@ fn run(command: &XtaskCommand) -> anyhow::Result<ExitCode> {
         XtaskCommand::Ci(flags) => commands::ci::run(flags),
         XtaskCommand::Docs(flags) => commands::docs::run(flags),
         XtaskCommand::Language(flags) => commands::language::run(flags),
+        XtaskCommand::Completions(flags) => commands::completions::run(flags),
         XtaskCommand::Setup(_)
+        | XtaskCommand::Doctor(_)
         | XtaskCommand::DevReset(_)
         | XtaskCommand::Image(_)
         | XtaskCommand::InspectUser(_)

@@ -14,6 +14,8 @@ pub(crate) enum Tool {
     Migration,
     /// Benchmarks.
     Bench,
+    /// The page of the data model.
+    SchemaDocs,
 }
 
 impl Tool {
@@ -23,6 +25,7 @@ impl Tool {
             Tool::Acceptance => "acceptance",
             Tool::Migration => "migration",
             Tool::Bench => "bench",
+            Tool::SchemaDocs => "schema-docs",
         }
     }
 

@@ -95,9 +95,9 @@ pub(crate) async fn run(flags: &grammar::DevResetFlags) -> anyhow::Result<ExitCo
     // Only a login that works is printed.
     http::login(&report.url, &report.email, &report.password).with_context(|| {
         if flags.keep_data {
-            "an existing administrator keeps their password"
+            "an existing administrator keeps their password: omit --keep-data, or log in with that password"
         } else {
-            "the stack runs, but the login fails"
+            "the stack runs, but the login fails: `cargo xtask dev-reset` starts again with an empty database"
         }
     })?;
     if flags.json {
@@ -161,20 +161,27 @@ async fn watch(engine: &Engine, stack: &Compose) -> anyhow::Result<BootView> {
                     }
                     bail!("the boot ended; the last lines of its log:\n{}  {}", view.tail(), explain_exit(code));
                 }
-                ContainerState::Unhealthy => bail!("the server does not become healthy; the last lines:\n{}", view.tail()),
+                ContainerState::Unhealthy => {
+                    bail!("the server does not become healthy; {}; the last lines:\n{}", look_at(stack), view.tail())
+                }
                 ContainerState::Starting if began.elapsed() > compose::BOOT_DEADLINE => {
                     let seconds = compose::BOOT_DEADLINE.as_secs();
-                    bail!("not healthy after {seconds} s; the last lines:\n{}", view.tail());
+                    bail!("not healthy after {seconds} s; {}; the last lines:\n{}", look_at(stack), view.tail());
                 }
                 ContainerState::Starting => {
                     if let ContainerState::Exited(code) = engine.state(&database).await? {
                         let lines = engine.last_lines(&database, 20).await?;
-                        bail!("the database ended with {code}; its last lines:\n{lines}");
+                        bail!("the database ended with {code}; {}; its last lines:\n{lines}", look_at(stack));
                     }
                 }
             },
         }
     }
+}
+
+/// The next command for a stack that does not start.
+fn look_at(stack: &Compose) -> String {
+    format!("`{}` has more", stack.cmd(["logs"]))
 }
 
 fn show(spinner: &ui::Spinner, view: &mut BootView, line: &str) {

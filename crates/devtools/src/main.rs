@@ -2,6 +2,7 @@
 
 mod boot_view;
 mod dev_reset;
+mod doctor;
 mod image;
 mod inspect_user;
 mod setup;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
 async fn run(command: XtaskCommand) -> Option<anyhow::Result<ExitCode>> {
     Some(match command {
         XtaskCommand::Setup(flags) => setup::run(&flags).await,
+        XtaskCommand::Doctor(flags) => doctor::run(&flags).await,
         XtaskCommand::DevReset(flags) => dev_reset::run(&flags).await,
         XtaskCommand::Image(flags) => image::run(&flags).await,
         XtaskCommand::InspectUser(flags) => inspect_user::run(&flags).await,

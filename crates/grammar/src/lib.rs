@@ -1,18 +1,26 @@
 //! The command line of `cargo xtask`.
 
+mod completions;
+mod doctor;
 mod lint_rules;
 mod migration;
 
-pub use self::lint_rules::{LINT_RULES, LintRule, LintRuleKind, LintScope};
-pub use self::migration::{LintFlags, ListMigrationsFlags, MigrationCommand, MigrationFlags, NewMigrationFlags};
 pub use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use serde::{Deserialize, Serialize};
 
+pub use self::completions::{CompletionShell, CompletionsFlags};
+pub use self::doctor::DoctorFlags;
+pub use self::lint_rules::{LINT_RULES, LintRule, LintRuleKind, LintScope};
+pub use self::migration::{LintFlags, ListMigrationsFlags, MigrationCommand, MigrationFlags, NewMigrationFlags};
+
 /// Builds, runs and tests the trm-directus image.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, disable_help_subcommand = true)]
+#[command(
+    after_help = "`cargo xtask COMMAND --help` ends with examples. On a new machine, begin with `cargo xtask doctor`."
+)]
 pub struct Xtask {
     /// The command with its flags.
     #[command(subcommand)]
@@ -24,6 +32,8 @@ pub struct Xtask {
 pub enum XtaskCommand {
     /// Check this machine for engine, plugins, toolchain and base images; install missing ones with --yes
     Setup(SetupFlags),
+    /// Report what this machine has and lacks: parts with their versions and purposes, ports, disk, leftovers
+    Doctor(DoctorFlags),
     /// Recreate the development stack: build, start, wait until healthy, print URL and login
     DevReset(DevResetFlags),
     /// Stop the development stack
@@ -48,14 +58,21 @@ pub enum XtaskCommand {
     Snapshot(SnapshotFlags),
     /// Create, list and check the SQL files of the data model
     Migration(MigrationFlags),
-    /// Write the reference and the sample logs of the documentation, or check that they are up to date
+    /// Write the reference, the data model and the sample logs of the documentation, or check that they are up to date
     Docs(DocsFlags),
     /// Check that comments, messages and documents are written in plain English
     Language(LanguageFlags),
+    /// Print the completions of a shell for the words after `cargo xtask`
+    Completions(CompletionsFlags),
 }
 
 /// The flags of `setup`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask setup                          # list the parts that are missing
+  cargo xtask setup --yes                    # install them
+  cargo xtask setup --yes --browser          # and a Chromium
+  cargo xtask setup --yes --registry=5001    # and a registry at localhost:5001")]
 pub struct SetupFlags {
     /// Install missing parts; without it, only report them, and exit with 1 if there are any
     #[arg(long)]
@@ -73,6 +90,10 @@ pub struct SetupFlags {
 
 /// The flags of `image`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask image                                     # build trm-directus:dev with this machine's cargo
+  cargo xtask image --release --tag trm-directus:1.0    # the boot binary as for a release
+  cargo xtask image --source --platform linux/arm64     # everything in the image build, for another platform")]
 pub struct ImageFlags {
     /// The image's name
     #[arg(long, value_name = "NAME:TAG", default_value = DEFAULT_TAG)]
@@ -99,6 +120,10 @@ pub struct ImageFlags {
 
 /// The flags of `dev-reset`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask dev-reset                           # build the image, and start with an empty database
+  cargo xtask dev-reset --keep-data --no-image    # only new containers
+  cargo xtask dev-reset --project other           # a second stack, on other ports")]
 pub struct DevResetFlags {
     /// Keep the volumes: the database and the uploads
     #[arg(long)]
@@ -125,6 +150,9 @@ pub struct DevResetFlags {
 
 /// The flags of `down`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask down              # keep the database and the uploads
+  cargo xtask down --volumes    # remove them")]
 pub struct DownFlags {
     /// Remove the volumes, too: the database and the uploads
     #[arg(long)]
@@ -136,6 +164,9 @@ pub struct DownFlags {
 
 /// The flags of `inspect-user`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask inspect-user                                                   # of trm-directus:dev
+  cargo xtask inspect-user --image registry.example.com/team/directus:1.0    # of an image in a registry")]
 pub struct InspectUserFlags {
     /// The image to inspect
     #[arg(long, value_name = "IMAGE", default_value = DEFAULT_TAG)]
@@ -147,6 +178,10 @@ pub struct InspectUserFlags {
 
 /// The flags of `test`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask test                                   # everything
+  cargo xtask test -p entrypoint -- a_broken_file    # one test
+  cargo xtask test --postgres 18.4 -p entrypoint     # with another version of PostgreSQL")]
 pub struct TestFlags {
     /// Test with this version of PostgreSQL instead of the image of the compose file
     #[arg(long, value_name = "VERSION", value_parser = postgres_versions())]
@@ -158,6 +193,12 @@ pub struct TestFlags {
 
 /// The flags of `verify`.
 #[derive(Debug, Default, Args)]
+#[command(after_help = "Examples:
+  cargo xtask verify                                                     # build an image and check it; the report is target/verify/report.html
+  cargo xtask verify --list                                              # the checks and their promises
+  cargo xtask verify --only warm-boot,health --image trm-directus:dev    # some checks of an existing image
+  cargo xtask verify --only objects --keep                               # keep the containers of failed checks
+  cargo xtask verify --mutants                                           # prove that the checks can fail")]
 pub struct VerifyFlags {
     /// Run only checks with one of these words in their name
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
@@ -193,6 +234,9 @@ pub struct VerifyFlags {
 
 /// The flags of `sweep`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask sweep                             # 24 fault points of each kind of boot
+  cargo xtask sweep --only cold --sample 100    # more of one kind")]
 pub struct SweepFlags {
     /// Interrupt boots at every message instead of a sample; takes days
     #[arg(long)]
@@ -216,6 +260,9 @@ pub struct SweepFlags {
 
 /// The flags of `search`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask search                       # 200 cases
+  cargo xtask search --seed 7 --case 31    # replay one case, and print it")]
 pub struct SearchFlags {
     /// Number of random cases
     #[arg(long, value_name = "N", default_value_t = 200)]
@@ -245,6 +292,9 @@ pub struct SearchFlags {
 
 /// The flags of `bench`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask bench --only process,xtask    # some parts
+  cargo xtask bench --write                 # everything, into docs/BENCHMARKS.md")]
 pub struct BenchFlags {
     /// Measure only these parts
     #[arg(long, value_enum, value_name = "PART", value_delimiter = ',')]
@@ -265,6 +315,9 @@ pub struct BenchFlags {
 
 /// The flags of `ci`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask ci --setup    # once, or on a new machine
+  cargo xtask ci            # before every push")]
 pub struct CiFlags {
     /// Run `setup --yes` first
     #[arg(long)]
@@ -273,6 +326,9 @@ pub struct CiFlags {
 
 /// The flags of `snapshot`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask snapshot                    # save the schema of the running stack
+  cargo xtask snapshot --project other    # of another stack")]
 pub struct SnapshotFlags {
     /// The stack.
     #[command(flatten)]
@@ -281,20 +337,36 @@ pub struct SnapshotFlags {
 
 /// The flags of `language`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask language    # list words and patterns that plain English does without")]
 pub struct LanguageFlags {}
 
 /// The flags of `docs`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask docs                   # after a change of a command, a variable, the snapshot or a sample
+  cargo xtask docs --check           # change nothing; exit 1 if a page is not up to date
+  cargo xtask docs --record=model    # after a change of an SQL file: boot the image, and list the objects
+  cargo xtask docs --record          # record all sample logs; takes minutes")]
 pub struct DocsFlags {
     /// Change nothing; exit with 1 if a page, or with --record a sample, is not up to date
     #[arg(long)]
     pub check: bool,
-    /// Record the sample logs from real boots
-    #[arg(long)]
-    pub record: bool,
+    /// Record from real boots what the pages show
+    #[arg(long, value_enum, value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
+    pub record: Option<DocsRecord>,
     /// The image that --record boots; it is not built
     #[arg(long, value_name = "IMAGE", default_value = DEFAULT_TAG)]
     pub image: String,
+}
+
+/// The extent of `docs --record`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DocsRecord {
+    /// The sample logs, and the objects of the SQL files
+    All,
+    /// The objects of the SQL files: tables, constraints, indexes, triggers
+    Model,
 }
 
 /// The flag for a stack.
@@ -494,6 +566,14 @@ pub enum BenchPart {
     Xtask,
 }
 
+/// Returns the examples of a command with their purposes, from the end of its help.
+pub fn examples(command: &clap::Command) -> Vec<(String, String)> {
+    let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let lines = help.strip_prefix("Examples:\n").unwrap_or_default().lines();
+    let parts = lines.map(|line| line.split_once(" # ").unwrap_or((line, "")));
+    parts.map(|(example, purpose)| (example.trim().to_owned(), purpose.trim().to_owned())).collect()
+}
+
 /// The compose project of developers, which is the compose file's own name.
 pub const DEFAULT_PROJECT: &str = "trm-directus";
 
@@ -507,11 +587,33 @@ pub const DEFAULT_TAG: &str = "trm-directus:dev";
 mod tests {
     use clap::{CommandFactory as _, Parser as _};
 
-    use super::{BenchPart, PostgresVersion, Xtask, XtaskCommand};
+    use super::{BenchPart, PostgresVersion, Xtask, XtaskCommand, examples};
 
     #[test]
     fn the_command_line_is_consistent() {
         Xtask::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples_that_can_be_parsed() {
+        let mut commands = vec![(Vec::new(), Xtask::command())];
+        while let Some((path, command)) = commands.pop() {
+            for child in command.get_subcommands() {
+                commands.push(([path.clone(), vec![child.get_name().to_owned()]].concat(), child.clone()));
+            }
+            if command.has_subcommands() {
+                continue;
+            }
+            let name = format!("cargo xtask {}", path.join(" "));
+            let examples = examples(&command);
+            assert!(!examples.is_empty(), "{name}: add #[command(after_help = \"Examples:\\n  {name}    # purpose\")]");
+            for (example, purpose) in examples {
+                assert!(format!("{example} ").starts_with(&format!("{name} ")), "`{example}` is not about {name}");
+                assert!(!purpose.is_empty(), "`{example}` has no purpose: add `    # purpose`");
+                let words = example.split(' ').skip(1);
+                Xtask::try_parse_from(words).unwrap_or_else(|error| panic!("`{example}` of {name}: {error}"));
+            }
+        }
     }
 
     #[test]

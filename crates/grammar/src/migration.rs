@@ -25,6 +25,9 @@ pub enum MigrationCommand {
 
 /// The flags of `migration new`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask migration new lap_times                 # db-init/004_lap_times.sql, if 003 is the last one
+  cargo xtask migration new unique_numbers --post    # a file that runs after the schema")]
 pub struct NewMigrationFlags {
     /// The purpose of the file in lower-case words, such as lap_times
     #[arg(value_name = "NAME")]
@@ -36,6 +39,9 @@ pub struct NewMigrationFlags {
 
 /// The flags of `migration list`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask migration list                                            # with the ledger of the development stack
+  cargo xtask migration list --database postgres://me@db.example.com/trm    # with that of another database")]
 pub struct ListMigrationsFlags {
     /// The database whose ledger is read [default: that of the development stack, if it is running]
     #[arg(long, value_name = "URL")]
@@ -50,6 +56,10 @@ pub struct ListMigrationsFlags {
 
 /// The flags of `migration lint`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask migration lint                                                  # new files by their text
+  cargo xtask migration lint --database postgres://me@127.0.0.1:5433/copy    # with the locks and losses on a copy
+  cargo xtask migration lint --shipped v1.4                                   # new since that tag")]
 pub struct LintFlags {
     /// A copy of a database: runs the new files in a transaction that is rolled back, and measures rows, losses and locks
     #[arg(long, value_name = "URL")]

@@ -168,7 +168,9 @@ impl BaseImage {
                 Pull::Done => {
                     self.local(engine).await?.with_context(|| format!("{} was pulled and is not here", self.name))?
                 }
-                Pull::Refused(reason) => bail!("the registry refused {}: {reason}", self.name),
+                Pull::Refused(reason) => {
+                    bail!("the registry refused {}: {reason}; if it asks for a login, `docker login` first", self.name)
+                }
                 Pull::Unreachable(reason) => bail!(
                     "there is no local image {}, and its registry cannot be reached ({reason}): \
                      `cargo xtask setup --yes` builds a stand-in",

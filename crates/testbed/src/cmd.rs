@@ -152,7 +152,9 @@ impl Cmd {
         }
         #[cfg(unix)]
         command.process_group(0);
-        let child = command.spawn().with_context(|| format!("failed to run `{self}`"))?;
+        let child = command.spawn().with_context(|| {
+            format!("failed to run `{self}`; `cargo xtask doctor` lists the programs that are missing")
+        })?;
         Ok(Group { child })
     }
 }
@@ -233,7 +235,7 @@ mod tests {
     #[test]
     fn a_missing_program_is_named() {
         let error = block_on(Cmd::new("no-such-program").read()).unwrap_err();
-        assert_eq!(error.to_string(), "failed to run `no-such-program`");
+        assert!(error.to_string().starts_with("failed to run `no-such-program`; `cargo xtask doctor`"), "{error}");
     }
 
     #[test]

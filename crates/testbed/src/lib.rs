@@ -11,6 +11,7 @@ pub mod compose;
 pub mod dockerfile;
 pub mod dotenv;
 pub mod engine;
+mod heartbeat;
 pub mod http;
 pub mod image;
 pub mod machine;

@@ -34,7 +34,9 @@ pub fn choose(
         (Some(_), Some(next)) => {
             bail!("port {wanted} ({variable}) is taken; the next free one is {next}: set {variable}={next}")
         }
-        (Some(_), None) => bail!("port {wanted} ({variable}) is taken, and no higher one is free"),
+        (Some(_), None) => {
+            bail!("port {wanted} ({variable}) is taken, and no higher one is free: set {variable} to a lower one")
+        }
     }
 }
 

@@ -48,6 +48,13 @@ pub struct Registry {
     port: u16,
 }
 
+/// The registry of `setup --registry`.
+impl Default for Registry {
+    fn default() -> Registry {
+        Registry { port: 5000 }
+    }
+}
+
 impl Registry {
     /// The registry that listens on a port.
     #[must_use]
@@ -71,7 +78,10 @@ impl Registry {
             match self.get("", None).await {
                 Ok((200 | 401, ..)) => return Ok(()),
                 Ok((status, ..)) if began.elapsed() > DEADLINE => {
-                    anyhow::bail!("the server at {} is not a registry (HTTP {status})", self.host())
+                    anyhow::bail!(
+                        "the server at {} is not a registry (HTTP {status}): choose another port with --registry=PORT",
+                        self.host()
+                    )
                 }
                 Err(error) if began.elapsed() > DEADLINE => return Err(error),
                 _ => tokio::time::sleep(Duration::from_millis(100)).await,

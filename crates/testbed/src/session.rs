@@ -29,16 +29,13 @@ impl EngineSession {
 
     /// Begins a session, and removes the leftovers of dead processes.
     pub async fn start(engine: &Engine, kind: &str) -> anyhow::Result<EngineSession> {
-        let host = host_name();
-        for id in found_ids(engine).await? {
-            if is_leftover(&id, &host, is_alive) {
-                ui::status("Removing", &format!("leftovers of {id}"));
-                remove(engine, &id).await.with_context(|| format!("failed to remove the leftovers of {id}"))?;
-            }
+        for id in leftovers(engine).await? {
+            ui::status("Removing", &format!("leftovers of {id}"));
+            remove(engine, &id).await.with_context(|| format!("failed to remove the leftovers of {id}"))?;
         }
         Ok(EngineSession {
             engine: engine.clone(),
-            id: format!("{PREFIX}{kind}-{host}-{}", std::process::id()),
+            id: format!("{PREFIX}{kind}-{}-{}", host_name(), std::process::id()),
             kept: Cell::new(false),
         })
     }
@@ -98,6 +95,13 @@ async fn remove(engine: &Engine, id: &str) -> anyhow::Result<()> {
         engine.remove_image(&image.id).await?;
     }
     Ok(())
+}
+
+/// Returns the ids of the sessions of dead processes of this machine that have anything in the engine. The next session
+/// removes it.
+pub async fn leftovers(engine: &Engine) -> anyhow::Result<Vec<String>> {
+    let host = host_name();
+    Ok(found_ids(engine).await?.into_iter().filter(|id| is_leftover(id, &host, is_alive)).collect())
 }
 
 /// Returns the ids of all sessions that have anything in the engine.

@@ -1,9 +1,12 @@
 //! Terminal output: status lines and one live line on stderr, tables and sizes as text.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use console::style;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::heartbeat::Heartbeat;
 
 /// Prints a status line like cargo's: a right-aligned verb and its object.
 pub fn status(verb: &str, text: &str) {
@@ -25,42 +28,63 @@ pub fn error(text: &str) {
     eprintln!("{}: {text}", style("error").for_stderr().red().bold());
 }
 
-/// Prints a result as text on stdout.
+/// Prints a result as text on stdout. A reader that has ended, such as `head`, has read enough.
 pub fn result(text: &str) {
-    println!("{text}");
+    let mut stdout = std::io::stdout().lock();
+    if let Err(problem) = writeln!(stdout, "{text}").and_then(|()| stdout.flush())
+        && problem.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        error(&format!("failed to print the result: {problem}"));
+    }
 }
 
 /// Prints a result as JSON on one line of stdout.
 pub fn json_result(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string(value)?);
+    result(&serde_json::to_string(value)?);
     Ok(())
 }
 
-/// Permanent lines above one live line. Without a terminal on stderr there is no live line.
+/// Interval of the lines that replace a live line.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// Permanent lines above one live line. There is no live line without a terminal on stderr, on a terminal that is dumb
+/// (TERM), and in CI, whose log would keep every state of it: a line every 30 seconds replaces it.
 #[derive(Debug)]
 pub struct Spinner {
     bar: ProgressBar,
+    heartbeat: Option<Heartbeat>,
 }
 
 impl Spinner {
     /// Starts with an empty live line.
     pub fn start() -> Spinner {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
+        let target = if is_ci { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(None, target);
         let template = "           {spinner:.cyan} {wide_msg} {elapsed:.dim}";
         bar.set_style(ProgressStyle::with_template(template).expect("the template is well-formed"));
         bar.enable_steady_tick(Duration::from_millis(100));
-        Spinner { bar }
+        let report =
+            |text: &str, lasts: Duration| status("Working", &format!("{} ({})", shorten(text), seconds(lasts)));
+        let heartbeat = bar.is_hidden().then(|| Heartbeat::start(HEARTBEAT, report));
+        Spinner { bar, heartbeat }
     }
 
     /// Replaces the live line and restarts its timer.
     pub fn restart(&self, text: &str) {
         self.bar.reset_elapsed();
         self.bar.set_message(text.to_owned());
+        if let Some(heartbeat) = &self.heartbeat {
+            heartbeat.restart(text);
+        }
     }
 
     /// Replaces the live line; its timer continues.
     pub fn update(&self, text: &str) {
         self.bar.set_message(text.to_owned());
+        if let Some(heartbeat) = &self.heartbeat {
+            heartbeat.update(text);
+        }
     }
 
     /// Prints a permanent line with one of the functions above.
@@ -96,12 +120,13 @@ pub fn shorten(text: &str) -> String {
     console::truncate_str(&words.join(" "), 100, "…").into_owned()
 }
 
-/// Formats bytes in MB of 1,000,000, as `docker images` does; small sizes in kB or B.
+/// Formats bytes in MB of 1,000,000, as `docker images` does; small sizes in kB or B, large ones in GB.
 pub fn size(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} B"),
         1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+        1_000_000..2_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
     }
 }
 
@@ -133,6 +158,6 @@ mod tests {
 
     #[test]
     fn sizes_have_the_largest_fitting_unit() {
-        assert_eq!([999, 1_500, 2_449_999].map(size), ["999 B", "1.5 kB", "2.4 MB"]);
+        assert_eq!([999, 1_500, 2_449_999, 9_100_000_000].map(size), ["999 B", "1.5 kB", "2.4 MB", "9.1 GB"]);
     }
 }

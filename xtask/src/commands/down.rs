@@ -18,6 +18,7 @@ pub(crate) fn run(flags: &grammar::DownFlags) -> anyhow::Result<ExitCode> {
         shell,
         "docker compose --progress quiet --file compose.dev.yaml --project-name {project} down --remove-orphans {volumes...}"
     )
-    .run()?;
+    .run()
+    .context("the stack is not removed; `cargo xtask doctor` examines engine and compose")?;
     Ok(ExitCode::SUCCESS)
 }

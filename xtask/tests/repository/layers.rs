@@ -15,7 +15,7 @@ const LAYERS: &[&[(&str, &str)]] = &[
         ("pg-fault-proxy", "crates/pg-fault-proxy"),
     ],
     &[("entrypoint", "entrypoint")],
-    &[("testbed", "crates/testbed")],
+    &[("schema-docs", "crates/schema-docs"), ("testbed", "crates/testbed")],
     &[("acceptance", "crates/acceptance"), ("devtools", "crates/devtools"), ("migration", "crates/migration")],
     &[("bench", "crates/bench"), ("xtask", "xtask")],
 ];

@@ -5,6 +5,7 @@ mod boots;
 mod browser;
 mod connections;
 mod data;
+mod documents;
 mod faults;
 mod health;
 mod image;
@@ -42,6 +43,7 @@ pub(crate) const ALL: &[&[Check]] = &[
     restore::CHECKS,
     witness::CHECKS,
     objects::CHECKS,
+    documents::CHECKS,
     attic::CHECKS,
     faults::CHECKS,
     locks::CHECKS,

@@ -397,6 +397,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
         change: Sql("delete from boot.owned where kind = 'extension'"),
         expect: "the log has no `the server no longer loads the extension pg_stat_statements",
     },
+    // documents.rs
+    Mutant {
+        check: "documented-objects",
+        how: "a boot records no constraints",
+        change: Sql("delete from boot.owned where kind = 'constraint'"),
+        expect: "is documented and not in the database",
+    },
     // attic.rs
     Mutant {
         check: "attic",

@@ -7,7 +7,7 @@ mod files;
 mod image;
 mod layers;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ impl Engine {
             .await
             .with_context(|| format!("no answer within {} s", ANSWER.as_secs()))
             .and_then(|result| result.map_err(anyhow::Error::from))
-            .context("no container engine answers; `cargo xtask setup` shows what to do")?;
+            .context("no container engine answers; `cargo xtask doctor` names the way to one")?;
         Ok(Engine { docker })
     }
 
@@ -75,9 +75,34 @@ impl Engine {
 
     /// Returns the ports of this machine that running containers publish.
     pub async fn published_ports(&self) -> anyhow::Result<BTreeSet<u16>> {
+        Ok(self.publishers().await?.into_keys().collect())
+    }
+
+    /// Returns the names of the running containers that publish ports of this machine, by port.
+    pub async fn publishers(&self) -> anyhow::Result<BTreeMap<u16, String>> {
         let containers = self.docker.list_containers(None).await.context("failed to list containers")?;
-        let ports = containers.into_iter().flat_map(|container| container.ports.unwrap_or_default());
-        Ok(ports.filter_map(|port| port.public_port).collect())
+        let mut publishers = BTreeMap::new();
+        for container in containers {
+            let name = container.names.unwrap_or_default().into_iter().next().unwrap_or_default();
+            for port in container.ports.into_iter().flatten().filter_map(|port| port.public_port) {
+                publishers.insert(port, name.trim_start_matches('/').to_owned());
+            }
+        }
+        Ok(publishers)
+    }
+
+    /// Returns the folder of the engine's data, on the engine's machine.
+    pub async fn data_folder(&self) -> anyhow::Result<Option<String>> {
+        let info = self.docker.info().await.context("failed to ask the engine for its folder")?;
+        Ok(info.docker_root_dir)
+    }
+
+    /// Returns the number of images that no name refers to and that have a label. A build takes the name from the image
+    /// that it replaces.
+    pub async fn unnamed_images(&self, label: &str) -> anyhow::Result<usize> {
+        let filters = HashMap::from([("label", vec![label]), ("dangling", vec!["true"])]);
+        let options = ListImagesOptionsBuilder::default().filters(&filters).build();
+        Ok(self.docker.list_images(Some(options)).await.context("failed to list images")?.len())
     }
 
     /// Returns the containers, running or not, that have a label (`key` or `key=value`), by id.

@@ -18,7 +18,10 @@ pub async fn inspect(
     files: FileTree,
     added: impl AsyncFnOnce() -> anyhow::Result<Rc<Vec<LayerFile>>>,
 ) -> anyhow::Result<Vec<PromiseResult>> {
-    let config = engine.image(image).await?.with_context(|| format!("there is no image {image}"))?;
+    let config = engine
+        .image(image)
+        .await?
+        .with_context(|| format!("there is no image {image}; `cargo xtask image --tag {image}` builds it"))?;
     let mut checks = vec![PromiseResult::equal("the image's user is node", "node", &config.user)];
     checks.push(run_id(engine, session, image).await?);
     let of_base = if files.raises_rights() { Some(files.without(&added().await?)) } else { None };

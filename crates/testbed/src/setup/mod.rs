@@ -29,6 +29,13 @@ pub struct SetupOutcome {
     pub state: PartState,
     /// The version, path or name of the part, or the reason why it counts as missing.
     pub found: String,
+    /// The purpose, as a phrase.
+    pub purpose: &'static str,
+    /// True for a part that only the commands that name it need.
+    pub optional: bool,
+    /// The command that installs a missing part, or the advice to the user where none can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
     /// The action that would install a missing part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub would: Option<String>,
@@ -81,6 +88,22 @@ pub async fn run(
     Ok(outcomes)
 }
 
+/// Looks for every part, also for those that `setup` includes only on request, and for the requirements that it does not
+/// install. Installs and shows nothing. A part that cannot be examined is missing.
+pub async fn inspect() -> Vec<SetupOutcome> {
+    let machine = SetupMachine::detect();
+    let mut outcomes = Vec::new();
+    for step in SetupStep::every(Registry::default()) {
+        let began = Instant::now();
+        let outcome = run_step(step, &machine, false).await.unwrap_or_else(|error| SetupOutcome {
+            state: PartState::Missing,
+            ..SetupOutcome::new(step, format!("{error:#}"))
+        });
+        outcomes.push(SetupOutcome { seconds: ui::json_seconds(began.elapsed()), ..outcome });
+    }
+    outcomes
+}
+
 /// Returns the database for tests: a server of this version, which is pulled or built if it is missing, else the image of
 /// the compose file.
 pub async fn test_database(engine: &Engine, version: Option<PostgresVersion>) -> anyhow::Result<Resolved> {
@@ -96,39 +119,54 @@ pub async fn test_database(engine: &Engine, version: Option<PostgresVersion>) ->
 
 /// Runs one step; the caller measures its duration.
 async fn run_step(step: SetupStep, machine: &SetupMachine, install: bool) -> anyhow::Result<SetupOutcome> {
-    let name = step.name();
     let (found, plan) = match step.probe(machine).await? {
-        SetupProbe::Ok(found) => {
-            return Ok(SetupOutcome { name, state: PartState::Ok, found, would: None, did: None, seconds: 0.0 });
-        }
+        SetupProbe::Ok(found) => return Ok(SetupOutcome::new(step, found)),
         SetupProbe::Missing { found, plan } => (found, plan),
     };
     let description = plan.describe();
     if !install {
+        let remedy = if plan.is_advice() { description.clone() } else { format!("`{}`", step.command()) };
         return Ok(SetupOutcome {
-            name,
             state: PartState::Missing,
-            found,
+            remedy: Some(remedy),
             would: Some(description),
-            did: None,
-            seconds: 0.0,
+            ..SetupOutcome::new(step, found)
         });
     }
-    ui::status("Missing", &format!("{name}: {found}"));
+    ui::status("Missing", &format!("{}: {found}", step.name()));
     plan.execute().await?;
     match step.probe(machine).await? {
-        SetupProbe::Ok(found) => {
-            Ok(SetupOutcome { name, state: PartState::Ok, found, would: None, did: Some(description), seconds: 0.0 })
+        SetupProbe::Ok(found) => Ok(SetupOutcome { did: Some(description), ..SetupOutcome::new(step, found) }),
+        SetupProbe::Missing { found, .. } => {
+            bail!("still missing after its action: {found}; repeat it by hand: {description}")
         }
-        SetupProbe::Missing { found, .. } => bail!("still missing after its action: {found}"),
+    }
+}
+
+impl SetupOutcome {
+    /// A part that is present.
+    fn new(step: SetupStep, found: String) -> SetupOutcome {
+        SetupOutcome {
+            name: step.name(),
+            state: PartState::Ok,
+            found,
+            purpose: step.purpose(),
+            optional: step.is_optional(),
+            remedy: None,
+            would: None,
+            did: None,
+            seconds: 0.0,
+        }
     }
 }
 
 fn show(outcome: &SetupOutcome) {
-    let SetupOutcome { name, state, found, would, did, seconds } = outcome;
+    let SetupOutcome { name, state, found, purpose, would, did, seconds, .. } = outcome;
     let took = ui::seconds(Duration::from_secs_f64(*seconds));
     match (state, would) {
-        (PartState::Missing, Some(would)) => ui::warning(&format!("{name}: {found}\n{:>13}would {would}", "")),
+        (PartState::Missing, Some(would)) => {
+            ui::warning(&format!("{name}: {found}\n{:>13}{purpose}\n{:>13}would {would}", "", ""))
+        }
         (PartState::Missing, None) => ui::warning(&format!("{name}: {found}")),
         (PartState::Ok, _) if did.is_some() => ui::status("Done", &format!("{name}: {found} ({took})")),
         (PartState::Ok, _) => ui::status("Ok", &format!("{name}: {found}")),

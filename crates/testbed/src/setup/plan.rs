@@ -53,6 +53,11 @@ impl SetupPlan {
         }
     }
 
+    /// Returns true if only the user can act.
+    pub(super) fn is_advice(&self) -> bool {
+        matches!(self, SetupPlan::Advise(_))
+    }
+
     pub(super) async fn execute(self) -> anyhow::Result<()> {
         match self {
             SetupPlan::Run(commands) => {
@@ -73,7 +78,9 @@ impl SetupPlan {
 pub async fn obtain(image: &BaseImage) -> anyhow::Result<()> {
     match image.pull(&Engine::connect().await?).await? {
         Pull::Done => Ok(()),
-        Pull::Refused(reason) => bail!("the registry refused {}: {reason}", image.name),
+        Pull::Refused(reason) => {
+            bail!("the registry refused {}: {reason}; if it asks for a login, `docker login` first", image.name)
+        }
         Pull::Unreachable(reason) => {
             ui::warning(&format!("the registry of {} cannot be reached: {reason}", image.name));
             build_stand_in(image).await
@@ -85,7 +92,10 @@ pub async fn obtain(image: &BaseImage) -> anyhow::Result<()> {
 async fn build_stand_in(image: &BaseImage) -> anyhow::Result<()> {
     let machine = SetupMachine::detect();
     if !(machine.debian && machine.root) {
-        bail!("a stand-in for {} can only be built on Debian or Ubuntu, as root", image.name);
+        bail!(
+            "a stand-in for {0} can only be built on Debian or Ubuntu, as root: `docker pull {0}` where its registry answers",
+            image.name
+        );
     }
     ui::status("Building", &format!("{}, a stand-in for {}", image.stand_in(), image.name));
     image.stand_in_command()?.run().await

@@ -1,5 +1,7 @@
 //! The steps of the setup. A step may depend on earlier ones.
 
+use std::ffi::OsString;
+
 use grammar::PostgresVersion;
 
 use crate::base_images::BaseImage;
@@ -45,9 +47,24 @@ pub(super) enum SetupStep {
     RustImage,
     /// A registry with the base images.
     Registry(Registry),
+    /// The compiler. Like the next three, a requirement that no setup installs, because the developer chooses its source.
+    Rust,
+    /// Node with npm.
+    Node,
+    /// Python with pip.
+    Python,
+    /// Git.
+    Git,
 }
 
 impl SetupStep {
+    /// Everything that a setup can be asked for, and the requirements.
+    pub(super) fn every(registry: Registry) -> impl Iterator<Item = SetupStep> {
+        let first = [SetupStep::Rust, SetupStep::Git, SetupStep::Node, SetupStep::Python];
+        let last = [SetupStep::Browser, SetupStep::RustImage, SetupStep::Registry(registry)];
+        first.into_iter().chain(SetupStep::ALL).chain(last)
+    }
+
     pub(super) const ALL: [SetupStep; 13] = [
         SetupStep::Engine,
         SetupStep::Compose,
@@ -77,6 +94,49 @@ impl SetupStep {
         )
     }
 
+    /// Returns true for a part without which every command works, but for some that name it.
+    pub(super) fn is_optional(self) -> bool {
+        matches!(
+            self,
+            SetupStep::Browser | SetupStep::RustImage | SetupStep::Registry(_) | SetupStep::Python | SetupStep::Git
+        )
+    }
+
+    /// Returns the purpose, as a phrase after the name.
+    pub(super) fn purpose(self) -> &'static str {
+        match self {
+            SetupStep::Engine => "runs every container: the stack, the tests, the gate",
+            SetupStep::Compose => "starts the development stack",
+            SetupStep::Buildx => "builds the image",
+            SetupStep::MuslTarget => "compiles the boot binary, which is static",
+            SetupStep::Compiler => "compiles the C of the boot binary's TLS library, and links",
+            SetupStep::Auditable => "writes the list of crates into the boot binary of a release",
+            SetupStep::DirectusImage => "the base of the image",
+            SetupStep::DatabaseImage => "the database of the stack, the tests and the gate",
+            SetupStep::PoolerImage => "the tests of connections through a pooler",
+            SetupStep::RedisImage => "the gate's check of a Directus with Redis",
+            SetupStep::OldestDatabaseImage => "the gate's check of a restored dump, and `test --postgres`",
+            SetupStep::RegistryImage => "the test of the workflow that publishes the image",
+            SetupStep::Jq => "the same test: the workflow's steps read JSON with it",
+            SetupStep::Browser => "the gate's check of the admin UI",
+            SetupStep::RustImage => "`image --source`: compiles the boot binary in the image build",
+            SetupStep::Registry(_) => "pulls and pushes as with a public registry, on a machine without one",
+            SetupStep::Rust => "compiles the tools and the boot binary",
+            SetupStep::Node => "the tests of the image's scripts, the picture of the data model, stand-ins",
+            SetupStep::Python => "stand-ins, on a machine that reaches no container registry",
+            SetupStep::Git => "the revision in the image's labels",
+        }
+    }
+
+    /// Returns the command that installs the part, if a plan can.
+    pub(super) fn command(self) -> &'static str {
+        match self {
+            SetupStep::Browser => "cargo xtask setup --yes --browser",
+            SetupStep::RustImage | SetupStep::Registry(_) => "cargo xtask setup --yes --registry",
+            _ => "cargo xtask setup --yes",
+        }
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             SetupStep::Engine => "engine",
@@ -95,6 +155,10 @@ impl SetupStep {
             SetupStep::Browser => "browser",
             SetupStep::RustImage => "Rust image",
             SetupStep::Registry(_) => "local registry",
+            SetupStep::Rust => "Rust",
+            SetupStep::Node => "Node",
+            SetupStep::Python => "Python",
+            SetupStep::Git => "git",
         }
     }
 
@@ -116,6 +180,10 @@ impl SetupStep {
             SetupStep::Browser => Ok(judge_browser(machine, browser())),
             SetupStep::RustImage => image(BaseImage::rust()).await,
             SetupStep::Registry(registry) => local_registry(registry).await,
+            SetupStep::Rust => Ok(requirement(&[rustc()], "Rust with cargo").await),
+            SetupStep::Node => Ok(requirement(&["node".into(), "npm".into()], "Node 20 or newer with npm").await),
+            SetupStep::Python => Ok(requirement(&["python3".into()], "Python 3 with pip").await),
+            SetupStep::Git => Ok(requirement(&["git".into()], "git").await),
         }
     }
 }
@@ -205,10 +273,7 @@ async fn musl_target_installed(machine: &SetupMachine) -> anyhow::Result<SetupPr
     }
     let target = musl_target();
     // Asks the compiler, not rustup: a distribution's package may provide the target without rustup.
-    let libraries = Cmd::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
-        .args(["--print", "target-libdir", "--target", &target])
-        .read()
-        .await?;
+    let libraries = Cmd::new(rustc()).args(["--print", "target-libdir", "--target", &target]).read().await?;
     if camino::Utf8Path::new(&libraries).is_dir() {
         return Ok(SetupProbe::Ok(target));
     }
@@ -221,6 +286,29 @@ async fn musl_target_installed(machine: &SetupMachine) -> anyhow::Result<SetupPr
         ))
     };
     Ok(SetupProbe::Missing { found: format!("no {target}"), plan })
+}
+
+/// The compiler that the cargo of these tools uses.
+fn rustc() -> OsString {
+    std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
+}
+
+/// Looks for programs, and finds their versions.
+async fn requirement(programs: &[OsString], name: &str) -> SetupProbe {
+    let mut found = Vec::new();
+    for program in programs {
+        let version = match Cmd::new(program).arg("--version").capture().await {
+            Ok(output) if output.status.success() => output.stdout,
+            _ => {
+                let plan = SetupPlan::Advise(format!("install {name}, so that it is on the PATH"));
+                return SetupProbe::Missing { found: format!("no {}", program.to_string_lossy()), plan };
+            }
+        };
+        let version = version.lines().next().unwrap_or_default().to_owned();
+        let is_bare = version.trim_start_matches('v').starts_with(|c: char| c.is_ascii_digit());
+        found.push(if is_bare { format!("{} {version}", program.to_string_lossy()) } else { version });
+    }
+    SetupProbe::Ok(found.join(", "))
 }
 
 async fn compiler(machine: &SetupMachine) -> anyhow::Result<SetupProbe> {
@@ -245,7 +333,8 @@ async fn auditable(machine: &SetupMachine) -> anyhow::Result<SetupProbe> {
     }
     let version = Cmd::cargo().args(["auditable", "--version"]).capture().await?;
     if version.status.success() {
-        return Ok(SetupProbe::Ok(version.stdout.trim().to_owned()));
+        // It passes the option on, so the version is that of cargo.
+        return Ok(SetupProbe::Ok("cargo-auditable".to_owned()));
     }
     let plan = SetupPlan::Run(vec![Cmd::cargo().args(["install", "--locked", "cargo-auditable"])]);
     Ok(SetupProbe::Missing { found: "no cargo-auditable".to_owned(), plan })
@@ -273,7 +362,10 @@ fn judge_program(machine: &SetupMachine, name: &str, found: bool) -> SetupProbe 
 /// Looks for the base images in a local registry.
 async fn local_registry(registry: Registry) -> anyhow::Result<SetupProbe> {
     let plan = SetupPlan::Registry(registry);
-    let missing = registry.missing(&Engine::connect().await?).await;
+    let Ok(engine) = Engine::connect().await else {
+        return Ok(SetupProbe::Missing { found: "unknown without engine".to_owned(), plan });
+    };
+    let missing = registry.missing(&engine).await;
     Ok(match missing.as_deref() {
         Ok([]) => SetupProbe::Ok(format!("{} has the base images of this machine", registry.host())),
         Ok(missing) => {
@@ -371,6 +463,19 @@ mod tests {
         let user = SetupMachine { root: false, ..DEBIAN };
         let SetupProbe::Missing { plan, .. } = judge_program(&user, "jq", false) else { panic!() };
         assert_eq!(plan.describe(), "install jq, so that it is on the PATH");
+    }
+
+    #[tokio::test]
+    async fn a_requirement_has_a_version_or_a_way_to_get_it() {
+        let found = requirement(&["bash".into()], "Bash").await;
+        assert!(matches!(found, SetupProbe::Ok(version) if version.starts_with("GNU bash, version")));
+        let SetupProbe::Missing { found, plan } = requirement(&["no-such-program".into()], "It").await else {
+            panic!()
+        };
+        assert_eq!(
+            (found.as_str(), plan.describe().as_str()),
+            ("no no-such-program", "install It, so that it is on the PATH")
+        );
     }
 
     #[test]

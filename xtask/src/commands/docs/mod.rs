@@ -1,5 +1,5 @@
 //! `docs`: the reference, which is generated from the code that it describes, and the sample logs in all pages, which are
-//! recorded from real boots.
+//! recorded from real boots. The page of the data model comes from a program of its own, because it parses YAML.
 
 mod faults;
 mod markdown;
@@ -14,7 +14,8 @@ use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use self::samples::Samples;
-use crate::workspace;
+use crate::tool::Tool;
+use crate::{foreground, workspace};
 
 /// Files and folders whose pages may include samples.
 const PAGES: [&str; 3] = ["README.md", "ARCHITECTURE.md", "docs"];
@@ -28,11 +29,13 @@ struct Page {
 
 /// Runs `docs`.
 pub(crate) fn run(flags: &grammar::DocsFlags) -> anyhow::Result<ExitCode> {
-    if flags.record {
-        record::record_samples(&flags.image, flags.check)?;
+    if let Some(part) = flags.record {
+        record::record_samples(&flags.image, part, flags.check)?;
     }
     if flags.check {
-        check()?;
+        if !check()? {
+            return Ok(ExitCode::FAILURE);
+        }
         println!("the documentation is up to date");
         return Ok(ExitCode::SUCCESS);
     }
@@ -41,16 +44,21 @@ pub(crate) fn run(flags: &grammar::DocsFlags) -> anyhow::Result<ExitCode> {
         std::fs::write(&path, page.text).with_context(|| format!("failed to write {path}"))?;
         println!("{} is written", page.path);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if data_model(&["docs"])? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Fails if a generated text is not up to date.
-pub(crate) fn check() -> anyhow::Result<()> {
+/// Fails, or returns false, if a generated text is not up to date.
+pub(crate) fn check() -> anyhow::Result<bool> {
     let stale: Vec<String> = stale_pages()?.into_iter().map(|page| page.path.into_string()).collect();
     if !stale.is_empty() {
         bail!("{} not up to date; `cargo xtask docs` writes them", stale.join(", "));
     }
-    Ok(())
+    data_model(&["docs", "--check"])
+}
+
+/// Writes or checks the page of the data model.
+fn data_model(arguments: &[&str]) -> anyhow::Result<bool> {
+    foreground::succeeds(child::cargo(), Tool::SchemaDocs.cargo_arguments(arguments.iter().map(Into::into)))
 }
 
 /// The pages that differ from their sources.

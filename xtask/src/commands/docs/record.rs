@@ -9,12 +9,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use contract::{DB_INIT_DIR, Event, LogLine, Phase, SNAPSHOT_FILE};
+use grammar::DocsRecord;
 use xshell::{Shell, cmd};
 
 use super::samples::FOLDER;
 use super::scenarios::{FileEdit, Meanwhile, SCENARIOS, SampleAction, SampleScenario, Start};
 use crate::workspace;
 
+/// The objects of the SQL files in the database of a boot, and the query that lists them.
+const OBJECTS: &str = "docs/samples/objects.tsv";
+const OBJECTS_QUERY: &str = "crates/schema-docs/src/objects.sql";
 const POSTGRES: &str = "timescale/timescaledb-ha:pg16.6-ts2.17.2-all";
 const POOLER: &str = "edoburu/pgbouncer:v1.23.1-p2";
 const POOLER_STAND_IN: &str = "trm-standin/pgbouncer:v1.23.1-p2";
@@ -27,12 +31,22 @@ const END_SLEEPERS: &str = "select count(pg_terminate_backend(pid)) from pg_stat
 /// Time for a container or session to reach the state that a scenario waits for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Records every sample, or with `check` compares each with the recorded one and writes nothing.
-pub(super) fn record_samples(image: &str, check: bool) -> anyhow::Result<()> {
+/// Records the objects of the SQL files and every sample log, or with `check` compares them with the recorded ones and
+/// writes nothing.
+pub(super) fn record_samples(image: &str, part: DocsRecord, check: bool) -> anyhow::Result<()> {
     let shell = Shell::new().context("there is no current folder")?;
     let recorder = Recorder::start(&shell, image)?;
     let mut changed = Vec::new();
-    for scenario in SCENARIOS {
+    eprintln!("{:>12} the objects of the SQL files", "Recording");
+    let objects = recorder.objects()?;
+    let path = workspace::path(OBJECTS);
+    if !check {
+        std::fs::write(&path, objects).with_context(|| format!("failed to write {path}"))?;
+    } else if std::fs::read_to_string(&path).ok().as_ref() != Some(&objects) {
+        changed.push(format!("{OBJECTS}:\n{objects}"));
+    }
+    let scenarios = if part == DocsRecord::All { SCENARIOS } else { &[] };
+    for scenario in scenarios {
         eprintln!("{:>12} {}", "Recording", scenario.name);
         let log = match recorder.play(scenario) {
             Ok(Some(log)) => log,
@@ -52,8 +66,9 @@ pub(super) fn record_samples(image: &str, check: bool) -> anyhow::Result<()> {
             changed.push(format!("{}:\n{log}", scenario.name));
         }
     }
-    ensure!(changed.is_empty(), "samples have changed:\n{}", changed.join("\n"));
-    if !check {
+    let again = if part == DocsRecord::All { "docs --record" } else { "docs --record=model" };
+    ensure!(changed.is_empty(), "samples have changed, and `cargo xtask {again}` writes them:\n{}", changed.join("\n"));
+    if !check && part == DocsRecord::All {
         let path = workspace::path(FOLDER).join("README.md");
         std::fs::write(&path, recorder.describe()?).with_context(|| format!("failed to write {path}"))?;
     }
@@ -89,7 +104,8 @@ impl<'a> Recorder<'a> {
         let host: String = host.chars().filter(char::is_ascii_alphanumeric).take(24).collect();
         let id = format!("trm-run-samples-{host}-{}", std::process::id());
         remove_on_signal(id.clone())?;
-        let postgres = database(shell).with_context(|| format!("{POSTGRES} is not on this machine"))?;
+        let postgres = database(shell)
+            .with_context(|| format!("{POSTGRES} is not on this machine: `cargo xtask setup --yes` gets it"))?;
         let pooler = local(shell, POOLER, POOLER_STAND_IN);
         let mut recorder = Recorder { shell, image, id, pooler, options: String::new() };
         let id = &recorder.id;
@@ -110,7 +126,11 @@ impl<'a> Recorder<'a> {
         let booted = SampleScenario { name: "booted", start: Start::Empty, ..SampleScenario::NONE };
         recorder.create("boot", "booted", &booted, booted.command, &[])?;
         let (lines, code) = recorder.attend("booted", None)?;
-        ensure!(code == 0, "the first boot failed:\n{}", lines.join("\n"));
+        ensure!(
+            code == 0,
+            "the first boot of {image} failed (`cargo xtask image` builds it from this checkout):\n{}",
+            lines.join("\n")
+        );
         // TimescaleDB's workers stay connected, and a database with sessions cannot be copied.
         recorder.sql("postgres", "alter database booted allow_connections false")?;
         recorder.sql("postgres", "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'booted'")?;
@@ -133,6 +153,14 @@ impl<'a> Recorder<'a> {
             }
         }
         Ok(options.join(" "))
+    }
+
+    /// Returns the objects of the SQL files in the booted database.
+    fn objects(&self) -> anyhow::Result<String> {
+        let path = workspace::path(OBJECTS_QUERY);
+        let query = std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
+        self.sql("postgres", "create database objects template booted")?;
+        Ok(self.psql("objects", &query)? + "\n")
     }
 
     /// Runs a scenario and returns the lines to keep; `None` if this machine lacks its pooler.
@@ -353,16 +381,20 @@ impl<'a> Recorder<'a> {
 
     /// Runs SQL in a database and returns the answer's last line.
     fn sql(&self, database: &str, sql: &str) -> anyhow::Result<String> {
+        Ok(self.psql(database, sql)?.lines().last().unwrap_or_default().to_owned())
+    }
+
+    /// Runs SQL and returns the rows of its answer.
+    fn psql(&self, database: &str, sql: &str) -> anyhow::Result<String> {
         let (shell, id) = (self.shell, &self.id);
         let password = format!("PGPASSWORD={PASSWORD}");
-        let answer = cmd!(
+        Ok(cmd!(
             shell,
             "docker exec --env {password} {id}-db psql -h 127.0.0.1 -U directus -d {database} -v ON_ERROR_STOP=1 -qAtc {sql}"
         )
         .quiet()
         .ignore_stderr()
-        .read()?;
-        Ok(answer.lines().last().unwrap_or_default().to_owned())
+        .read()?)
     }
 
     /// The page that names what ran.
@@ -387,7 +419,9 @@ impl<'a> Recorder<'a> {
             "<!-- Written by `cargo xtask docs --record`; changes by hand are lost. -->\n\n# Samples\n\nLogs of real boots. `cargo xtask \
              docs --record` boots the image in the situations of `xtask/src/commands/docs/scenarios.rs`, writes the logs here, and \
              puts them into the pages. `--record --check` records them again and fails if a sentence has changed; numbers may \
-             differ. A log contains the lines of the phase that ended; logs of complete boots contain all phases.\n\n| | |\n| --- | --- |\n\
+             differ. A log contains the lines of the phase that ended; logs of complete boots contain all phases. \
+             `objects.tsv` lists the objects of the SQL files in the database of a boot, for [the data model](../data-model.md); \
+             `--record=model` writes only this list.\n\n| | |\n| --- | --- |\n\
              | image | {} at revision {} |\n| base | `{base}`, {} |\n| database | PostgreSQL {version}, from `{postgres}`, {} |\n\
              | machine | engine {engine}, {processors} processors, load {load} |\n",
             label("version")?,

@@ -41,20 +41,26 @@ fn commands() -> String {
         cli.get_subcommands().map(|command| [format!("[`{0}`](#cargo-xtask-{0})", command.get_name()), about(command)]);
     text += &table(["`cargo xtask …`", "purpose"], summary);
     for command in cli.get_subcommands() {
-        text += &section(command.get_name(), command);
-        for part in command.get_subcommands() {
-            text += &section(&format!("{} {}", command.get_name(), part.get_name()), part);
-        }
+        text += &command_section(command, "cargo xtask");
     }
     text
 }
 
-/// The section of a command with its options.
-fn section(name: &str, command: &clap::Command) -> String {
-    let mut text = format!("\n### `cargo xtask {name}`\n\n{}.\n", about(command));
+/// The section of a command, and those of its own commands. `path` is the command line before its name.
+fn command_section(command: &clap::Command, path: &str) -> String {
+    let path = format!("{path} {}", command.get_name());
+    let mut text = format!("\n### `{path}`\n\n{}.\n", about(command));
     let options: Vec<[String; 3]> = command.get_arguments().filter_map(option).collect();
     if !options.is_empty() {
         text += &format!("\n{}", table(["option", "default", "effect"], options.into_iter()));
+    }
+    let examples = grammar::examples(command);
+    if !examples.is_empty() {
+        let lines = examples.iter().map(|(example, purpose)| format!("{example}    # {purpose}\n"));
+        text += &format!("\n```sh\n{}```\n", lines.collect::<String>());
+    }
+    for child in command.get_subcommands() {
+        text += &command_section(child, &path);
     }
     text
 }
@@ -74,8 +80,8 @@ fn option(argument: &clap::Arg) -> Option<[String; 3]> {
         Some(long) if argument.is_require_equals_set() => format!("`--{long}[={value}]`"),
         Some(long) if takes_value => format!("`--{long} {value}`"),
         Some(long) => format!("`--{long}`"),
-        None if argument.is_required_set() => format!("`{value}`"),
-        None => format!("`{value}…`"),
+        None if matches!(argument.get_action(), clap::ArgAction::Append) => format!("`{value}…`"),
+        None => format!("`{value}`"),
     };
     let default = argument.get_default_values().first().filter(|_| takes_value);
     let default = default.map_or_else(String::new, |default| format!("`{}`", default.to_string_lossy()));

@@ -47,7 +47,9 @@ impl Samples {
         while let Some((before, after)) = rest.split_once(BEGIN) {
             let (name, after) = after.split_once(" -->").context("a mark without an end")?;
             let (_, after) = after.split_once(END).with_context(|| format!("`{END}` is missing after {name}"))?;
-            let sample = self.0.get(name).with_context(|| format!("{FOLDER}/{name}.log does not exist"))?;
+            let sample = self.0.get(name).with_context(|| {
+                format!("{FOLDER}/{name}.log does not exist: `cargo xtask docs --record` writes it")
+            })?;
             result += &format!("{before}{BEGIN}{name} -->\n{}{END}", fenced(&folded(sample)));
             rest = after;
         }
@@ -79,7 +81,7 @@ mod tests {
     #[test]
     fn a_sample_that_does_not_exist_is_named() {
         let error = Samples::default().include("<!-- sample: y --><!-- end -->").unwrap_err();
-        assert_eq!(error.to_string(), "docs/samples/y.log does not exist");
+        assert_eq!(error.to_string(), "docs/samples/y.log does not exist: `cargo xtask docs --record` writes it");
     }
 
     #[test]
