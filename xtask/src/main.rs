@@ -39,5 +39,6 @@ fn run(command: &XtaskCommand) -> anyhow::Result<ExitCode> {
         | XtaskCommand::Snapshot(_) => Tool::Devtools.exec(),
         XtaskCommand::Verify(_) | XtaskCommand::Sweep(_) | XtaskCommand::Search(_) => Tool::Acceptance.exec(),
         XtaskCommand::Bench(_) => Tool::Bench.exec(),
+        XtaskCommand::Rehearse(_) => Tool::Rehearse.exec(),
     }
 }

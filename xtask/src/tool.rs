@@ -12,6 +12,8 @@ pub(crate) enum Tool {
     Acceptance,
     /// Benchmarks.
     Bench,
+    /// Rehearsals of upgrades.
+    Rehearse,
 }
 
 impl Tool {
@@ -20,6 +22,7 @@ impl Tool {
             Tool::Devtools => "devtools",
             Tool::Acceptance => "acceptance",
             Tool::Bench => "bench",
+            Tool::Rehearse => "rehearse",
         }
     }
 

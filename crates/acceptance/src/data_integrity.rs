@@ -74,7 +74,7 @@ pub(crate) fn describe(tables: &BTreeMap<String, Fingerprint>) -> String {
 }
 
 /// Inserts rows into every table except those of Directus, and creates the table [`UNTRACKED`].
-pub(crate) async fn fill(database: &TestDatabase) -> anyhow::Result<()> {
+pub async fn fill(database: &TestDatabase) -> anyhow::Result<()> {
     let client = database.connect().await?;
     let columns = TableColumn::all(&client).await?;
     for table in in_order(&columns) {

@@ -1,9 +1,13 @@
 //! The command line of `cargo xtask`.
 
+mod rehearse;
+
 pub use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use serde::{Deserialize, Serialize};
+
+pub use self::rehearse::{DirectusVersion, RehearseFlags};
 
 /// Builds, runs and tests the trm-directus image.
 #[derive(Debug, Parser)]
@@ -41,6 +45,8 @@ pub enum XtaskCommand {
     Ci(CiFlags),
     /// Save the Directus schema of the running stack as snapshots/schema.yaml
     Snapshot(SnapshotFlags),
+    /// Rehearse an upgrade on a copy of a filled database: what changes, what is lost, whether it can be rolled back
+    Rehearse(RehearseFlags),
     /// Write the reference and the sample logs of the documentation, or check that they are up to date
     Docs(DocsFlags),
     /// Check that comments, messages and documents are written in plain English

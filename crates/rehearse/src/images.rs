@@ -1,0 +1,187 @@
+//! The two images of a rehearsal: built on a version of Directus, or existing.
+
+use std::rc::Rc;
+
+use anyhow::{Context as _, ensure};
+use grammar::{DirectusVersion, RehearseFlags, Variant};
+use serde::Deserialize;
+use serde_json::Value;
+use testbed::base_images::BaseImage;
+use testbed::engine::{ContainerSpec, Engine};
+use testbed::image::{self, BuildMode, BuildOptions};
+use testbed::session::EngineSession;
+use testbed::{base_images, dockerfile, setup, ui, workspace};
+
+use crate::report::{Findings, Part, RehearsedImage};
+use crate::supported::{ensure_forward, ensure_supported};
+
+/// Files of the slim image's build, which are tried on a base before the build.
+const PRUNE: [&str; 2] = ["scripts/slim/prune.mjs", "scripts/slim/prune.tsv"];
+/// Prints the facts about an image that its packages contain, as one line of JSON.
+const FACTS: &str = "
+    const read = (path) => JSON.parse(require('node:fs').readFileSync(path, 'utf8'));
+    const { version, substitutes } = read('/directus/package.json');
+    const { license } = read('/directus/node_modules/@directus/api/package.json');
+    console.log(JSON.stringify({ version, substitutes: substitutes ?? {}, license: license ?? 'unknown' }));";
+
+/// The image to start from, or the candidate.
+enum Wanted {
+    Version(DirectusVersion),
+    Existing(String),
+}
+
+/// Obtains both images, and refuses pairs that must not be rehearsed before anything is built.
+pub(crate) async fn obtain(
+    engine: &Engine,
+    session: &Rc<EngineSession>,
+    flags: &RehearseFlags,
+    findings: &mut Findings,
+) -> anyhow::Result<(RehearsedImage, RehearsedImage)> {
+    let from = match &flags.from {
+        None => Wanted::Version(pin()?),
+        // Names of images that look like a version are versions.
+        Some(text) => text.parse().map_or_else(|_| Wanted::Existing(text.clone()), Wanted::Version),
+    };
+    let to = match (&flags.to, &flags.image) {
+        (Some(version), _) => Wanted::Version(*version),
+        (None, Some(image)) => Wanted::Existing(image.clone()),
+        (None, None) => unreachable!("the command line has a candidate"),
+    };
+    for wanted in [&from, &to] {
+        if let Wanted::Version(version) = wanted {
+            ensure_supported(*version)?;
+        }
+    }
+    if let (Wanted::Version(from), Wanted::Version(to)) = (&from, &to) {
+        ensure_forward(*from, *to)?;
+    }
+    // The problems of the start's build were accepted long ago.
+    let from = from.obtain(engine, session, &mut Findings::default()).await?;
+    let to = to.obtain(engine, session, findings).await?;
+    let versions = [&from, &to].map(|side| side.directus.parse::<DirectusVersion>().map_err(anyhow::Error::msg));
+    let [from_version, to_version] = versions;
+    let (from_version, to_version) = (from_version?, to_version?);
+    ensure_supported(from_version).with_context(|| from.image.clone())?;
+    ensure_supported(to_version).with_context(|| to.image.clone())?;
+    ensure_forward(from_version, to_version)?;
+    Ok((from, to))
+}
+
+/// The version of Directus that the Dockerfile pins.
+pub(crate) fn pin() -> anyhow::Result<DirectusVersion> {
+    let image = dockerfile::argument("DIRECTUS_IMAGE")?;
+    let tag = image.rsplit_once(':').map_or("", |(_, tag)| tag);
+    tag.parse().map_err(anyhow::Error::msg).with_context(|| format!("the Dockerfile pins {image}"))
+}
+
+impl Wanted {
+    async fn obtain(
+        self,
+        engine: &Engine,
+        session: &Rc<EngineSession>,
+        findings: &mut Findings,
+    ) -> anyhow::Result<RehearsedImage> {
+        let image = match self {
+            Wanted::Existing(image) => image,
+            Wanted::Version(version) => build(engine, session, version, findings).await?,
+        };
+        describe(engine, session, &image).await
+    }
+}
+
+/// Builds the image of this checkout on a version of Directus, and returns its name.
+async fn build(
+    engine: &Engine,
+    session: &Rc<EngineSession>,
+    version: DirectusVersion,
+    findings: &mut Findings,
+) -> anyhow::Result<String> {
+    let base = BaseImage::directus_version(version)?;
+    if base.local(engine).await?.is_none() {
+        setup::obtain(&base).await.with_context(|| format!("Directus {version} cannot be obtained"))?;
+    }
+    let base = base.resolve(engine).await?;
+    let stale = stale_rows(engine, session, &base.name).await?;
+    let variant = if stale.is_empty() { Variant::Slim } else { Variant::Full };
+    if !stale.is_empty() {
+        let rows = stale.join(", ");
+        findings.look(
+            Part::Build,
+            format!(
+                "the slim image does not build: scripts/slim/prune.tsv has rows that match nothing in Directus {version}: \
+                 {rows}; correct them (rehearsed with all of the base instead)"
+            ),
+        );
+    }
+    let tag = format!("trm-directus:rehearse-{version}");
+    ui::status("Building", &format!("{tag} on {}", base.name));
+    let options = BuildOptions { mode: BuildMode::Quick, variant, platform: None };
+    let built = image::build_on(engine, &base, &tag, options).await;
+    built.with_context(|| format!("the image of this checkout does not build on Directus {version}"))?;
+    Ok(tag)
+}
+
+/// The rows of the slim image's list that match nothing in a base.
+async fn stale_rows(engine: &Engine, session: &Rc<EngineSession>, base: &str) -> anyhow::Result<Vec<String>> {
+    let mut files = Vec::new();
+    for path in PRUNE {
+        let content = std::fs::read(workspace::path(path)).with_context(|| format!("failed to read {path}"))?;
+        files.push((format!("/prune/{}", path.rsplit('/').next().unwrap_or(path)), content));
+    }
+    let spec = ContainerSpec {
+        image: base.to_owned(),
+        entrypoint: Some(vec!["node".to_owned()]),
+        command: Some(["/prune/prune.mjs", "/prune/prune.tsv", "/", "check"].map(str::to_owned).to_vec()),
+        user: Some("0:0".to_owned()),
+        files,
+        ..ContainerSpec::default()
+    };
+    let (code, output) = engine.run_to_end(session, spec).await?;
+    ensure!(code == 0, "scripts/slim/prune.mjs cannot read {base} (exit {code}): {output}");
+    Ok(output.lines().map(str::to_owned).collect())
+}
+
+#[derive(Deserialize)]
+struct ImageFacts {
+    version: String,
+    substitutes: serde_json::Map<String, Value>,
+    license: String,
+}
+
+/// Reads the facts about an image.
+async fn describe(engine: &Engine, session: &Rc<EngineSession>, name: &str) -> anyhow::Result<RehearsedImage> {
+    let info = image::obtain(engine, name).await?;
+    let spec = ContainerSpec {
+        image: name.to_owned(),
+        command: Some(["node", "-e", FACTS].map(str::to_owned).to_vec()),
+        ..ContainerSpec::default()
+    };
+    let (code, output) = engine.run_to_end(session, spec).await?;
+    let facts = serde_json::from_str::<ImageFacts>(output.trim());
+    let facts = facts.with_context(|| format!("{name} is not an image of Directus (exit {code}): {output}"))?;
+    let label = |key: &str| info.labels.get(key).cloned().unwrap_or_default();
+    let base = label("org.opencontainers.image.base.name");
+    let base_info = if base.is_empty() { None } else { engine.image(&base).await? };
+    let substitutes = facts.substitutes.iter();
+    Ok(RehearsedImage {
+        image: name.to_owned(),
+        directus: facts.version,
+        license: facts.license,
+        variant: label("trm.variant"),
+        stand_in: base_info.as_ref().map_or(base_images::is_name_of_stand_in(&base), base_images::is_stand_in),
+        base,
+        substitutes: substitutes
+            .map(|(package, text)| format!("{package} {}", text.as_str().unwrap_or_default()))
+            .collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pin;
+
+    #[test]
+    fn the_pin_is_an_exact_version() {
+        assert!(pin().unwrap().numbers[0] >= 11);
+    }
+}
