@@ -46,18 +46,30 @@ impl SchemaLines {
         Ok(lines)
     }
 
+    /// The tables that differ, with their removed and added lines.
+    fn differences<'a>(&'a self, after: &'a SchemaLines) -> impl Iterator<Item = TableDifference<'a>> {
+        let names: BTreeSet<&String> = self.0.keys().chain(after.0.keys()).collect();
+        names.into_iter().filter_map(|table| {
+            let (was, is) = (self.0.get(table), after.0.get(table));
+            let (removed, added) = (missing(was, is), missing(is, was));
+            let is_changed = !removed.is_empty() || !added.is_empty();
+            is_changed.then_some(TableDifference { table, was: was.is_some(), is: is.is_some(), removed, added })
+        })
+    }
+
+    /// Every difference from another schema, one line per table.
+    pub(crate) fn changes(&self, after: &SchemaLines) -> Vec<String> {
+        self.differences(after)
+            .map(|table| format!("{}: {}", table.table, shown(&table.removed, &table.added)))
+            .collect()
+    }
+
     /// Compares with the schema after the upgrade. Tables of Directus are its own business, except for the columns of own
     /// fields; changes of them are returned, one line per table.
     pub(crate) fn compare(&self, after: &SchemaLines, own: &OwnFields, findings: &mut Findings) -> Vec<String> {
         let mut of_directus = Vec::new();
-        let names: BTreeSet<&String> = self.0.keys().chain(after.0.keys()).collect();
-        for table in names {
-            let (removed, added) = difference(self.0.get(table), after.0.get(table));
-            if removed.is_empty() && added.is_empty() {
-                continue;
-            }
+        for TableDifference { table, was, is, removed, added } in self.differences(after) {
             if !is_of_directus(table) {
-                let (was, is) = (self.0.contains_key(table), after.0.contains_key(table));
                 let state = match (was, is) {
                     (true, false) => " is gone",
                     (false, true) => " is new",
@@ -73,40 +85,43 @@ impl SchemaLines {
                 }
                 continue;
             }
-            let is_own =
-                |line: &&str| own.get(table).is_some_and(|fields| fields.iter().any(|field| names_column(line, field)));
+            let is_own = |line: &&str| own.get(table).is_some_and(|fields| is_column_of(line, fields));
             let (own_removed, removed): (Vec<&str>, Vec<&str>) = removed.into_iter().partition(is_own);
             let (own_added, added): (Vec<&str>, Vec<&str>) = added.into_iter().partition(is_own);
             if !own_removed.is_empty() || !own_added.is_empty() {
                 findings.look(Part::Schema, format!("table {table}: {}", shown(&own_removed, &own_added)));
             }
             if !removed.is_empty() || !added.is_empty() {
-                of_directus.push(format!("{table}: {}", shown(&removed, &added)));
+                let new = if was { "" } else { " is new" };
+                of_directus.push(format!("{table}{new}: {}", shown(&removed, &added)));
             }
         }
         of_directus
     }
 }
 
+/// A table that differs.
+struct TableDifference<'a> {
+    table: &'a str,
+    was: bool,
+    is: bool,
+    removed: Vec<&'a str>,
+    added: Vec<&'a str>,
+}
+
 pub(crate) fn is_of_directus(table: &str) -> bool {
     table.starts_with("directus_")
 }
 
-fn names_column(line: &str, field: &str) -> bool {
-    line.strip_prefix("column ").and_then(|rest| rest.split(' ').next()) == Some(field)
+fn is_column_of(line: &str, fields: &BTreeSet<String>) -> bool {
+    let name = line.strip_prefix("column ").and_then(|rest| rest.split(' ').next());
+    name.is_some_and(|name| fields.contains(name))
 }
 
-fn difference<'a>(
-    before: Option<&'a BTreeSet<String>>,
-    after: Option<&'a BTreeSet<String>>,
-) -> (Vec<&'a str>, Vec<&'a str>) {
-    let empty = BTreeSet::new();
-    // Borrowed from the arguments, or nothing at all.
-    let missing_in = |one: Option<&'a BTreeSet<String>>, other: Option<&BTreeSet<String>>| {
-        let other = other.unwrap_or(&empty);
-        one.into_iter().flatten().filter(|line| !other.contains(*line)).map(String::as_str).collect()
-    };
-    (missing_in(before, after), missing_in(after, before))
+/// The lines of one table that another does not have.
+fn missing<'a>(from: Option<&'a BTreeSet<String>>, other: Option<&BTreeSet<String>>) -> Vec<&'a str> {
+    let lines = from.into_iter().flatten().filter(|line| other.is_none_or(|other| !other.contains(*line)));
+    lines.map(String::as_str).collect()
 }
 
 /// Removed lines with `-` and added ones with `+`, at most a few.

@@ -19,10 +19,13 @@ use crate::supported::{ensure_forward, ensure_supported};
 const PRUNE: [&str; 2] = ["scripts/slim/prune.mjs", "scripts/slim/prune.tsv"];
 /// Prints the facts about an image that its packages contain, as one line of JSON.
 const FACTS: &str = "
-    const read = (path) => JSON.parse(require('node:fs').readFileSync(path, 'utf8'));
-    const { version, substitutes } = read('/directus/package.json');
-    const { license } = read('/directus/node_modules/@directus/api/package.json');
-    console.log(JSON.stringify({ version, substitutes: substitutes ?? {}, license: license ?? 'unknown' }));";
+    const read = (path) => require('node:fs').readFileSync(path, 'utf8');
+    const { version, substitutes } = JSON.parse(read('/directus/package.json'));
+    const api = '/directus/node_modules/@directus/api/';
+    const { license = 'unknown' } = JSON.parse(read(api + 'package.json'));
+    const [, file] = /^SEE LICENSE IN (.+)$/.exec(license) ?? [];
+    const title = file && /^# (.+)$/m.exec(read(api + file))?.[1];
+    console.log(JSON.stringify({ version, substitutes: substitutes ?? {}, license: title ?? license }));";
 
 /// The image to start from, or the candidate.
 enum Wanted {

@@ -8,7 +8,7 @@ use acceptance::data_integrity;
 use acceptance::database::TestDatabase;
 use acceptance::suite_context::SuiteContext;
 use anyhow::{Context as _, bail, ensure};
-use contract::{ExitCode, Level, LogLine};
+use contract::{Event, ExitCode, Level, LogLine, Phase};
 use grammar::RehearseFlags;
 use testbed::base_images::BaseImage;
 use testbed::engine::Engine;
@@ -36,8 +36,9 @@ struct Before {
     content: Content,
     schema: SchemaLines,
     migrations: Vec<String>,
-    /// The snapshot in the form of the start's Directus.
     boots: Vec<BootTime>,
+    /// The log of the last boot.
+    log: Vec<String>,
 }
 
 /// The upgraded database and its server.
@@ -141,7 +142,7 @@ async fn prepare(stage: &Stage, from: &RehearsedImage) -> anyhow::Result<Before>
     let schema = SchemaLines::read(&database).await?;
     let migrations = migrations(&database).await?;
     database.become_template().await?;
-    Ok(Before { database, model, answers, role, content, schema, migrations, boots })
+    Ok(Before { database, model, answers, role, content, schema, migrations, boots, log: warm.log })
 }
 
 fn serving(started: Started, image: &str) -> anyhow::Result<Serving> {
@@ -151,8 +152,8 @@ fn serving(started: Started, image: &str) -> anyhow::Result<Serving> {
     }
 }
 
-/// Boots the candidate on the copy. If it refuses only the form of the snapshot, it boots a further copy with the snapshot
-/// that its own Directus saves. Returns `None`, with the reason as a finding, if it does not serve.
+/// Boots the candidate on the copy. If it and the snapshot disagree, it boots a further copy with the snapshot that its own
+/// Directus saves. Returns `None`, with the reason as a finding, if it does not serve.
 async fn upgrade(
     stage: &Stage,
     before: &Before,
@@ -162,27 +163,34 @@ async fn upgrade(
 ) -> anyhow::Result<Option<Upgraded>> {
     ui::status("Upgrading", &format!("the copy to {}", to.image));
     let suite = &stage.to;
-    let ended = match stage.start(suite, stage.spec(suite, "candidate", &copy), "upgrade").await? {
-        Started::Serving(serving) => return Ok(Some(Upgraded { database: copy, serving: *serving, snapshot: None })),
-        Started::Ended(ended) => ended,
+    let disagreement = match stage.start(suite, stage.spec(suite, "candidate", &copy), "upgrade").await? {
+        Started::Serving(serving) => match unplanned_changes(&before.log, &serving.log) {
+            None => return Ok(Some(Upgraded { database: copy, serving: *serving, snapshot: None })),
+            Some(changes) => {
+                stage.remove(serving.container).await?;
+                format!("the snapshot is the same, but the boot {changes}")
+            }
+        },
+        Started::Ended(ended) => match ExitCode::from_code(ended.code) {
+            Some(ExitCode::SchemaFailed | ExitCode::SchemaDiverged) => refusal(to, &ended),
+            _ => {
+                findings.fails(Part::Boot, refusal(to, &ended));
+                return Ok(None);
+            }
+        },
     };
-    let code = ExitCode::from_code(ended.code);
-    if !matches!(code, Some(ExitCode::SchemaFailed | ExitCode::SchemaDiverged)) {
-        findings.fails(Part::Boot, refusal(to, &ended));
-        return Ok(None);
-    }
-    findings.look(
-        Part::Snapshot,
-        format!(
-            "{}; rehearsed with the snapshot that Directus {} saves itself, which --write keeps",
-            refusal(to, &ended),
-            to.directus
-        ),
-    );
-    let Some(snapshot) = own_snapshot(stage, before, suite).await? else {
+    ui::status("Upgrading", "another copy, with the snapshot that the candidate saves itself");
+    let Some((snapshot, without_apply)) = own_snapshot(stage, before, suite).await? else {
+        findings.look(Part::Snapshot, disagreement);
         findings.fails(Part::Boot, format!("{} does not serve without a snapshot either", to.image));
         return Ok(None);
     };
+    let lost = without_apply.changes(&SchemaLines::read(&copy).await?);
+    let lost = if lost.is_empty() { String::new() } else { format!(" ({})", lost.join("; ")) };
+    findings.look(
+        Part::Snapshot,
+        format!("{disagreement}{lost}: the snapshot must be saved again (rehearsed with the one that --write saves)"),
+    );
     let copy = before.database.copy("candidate-own").await?;
     let spec = with_snapshot(stage.spec(suite, "candidate-own", &copy), Some(&snapshot));
     match stage.start(suite, spec, "upgrade").await? {
@@ -194,23 +202,49 @@ async fn upgrade(
     }
 }
 
-/// The end of a boot in one sentence.
-fn refusal(to: &RehearsedImage, ended: &EndedContainer) -> String {
-    let line = ended.lines.iter().rev().find(|line| LogLine::parse(line).is_some()).map_or("", String::as_str);
-    let end = if ended.code < 0 { "does not serve".to_owned() } else { format!("ended with {}", ended.code) };
-    let line = LogLine::parse(line).map_or_else(|| ended.last_line().to_owned(), |line| line.message);
-    format!("{} {end} on the copy: {line}", to.image)
+/// The changes of a boot's schema phase, if its image has the same snapshot as the boot before, so that there should be
+/// none.
+fn unplanned_changes(before: &[String], after: &[String]) -> Option<String> {
+    let changes = done(after, Phase::Schema).filter(|message| message != "no changes")?;
+    (snapshot_of(before)? == snapshot_of(after)?).then_some(changes)
 }
 
-/// Lets the candidate migrate its own tables on a further copy, and save the schema that it sees.
-async fn own_snapshot(stage: &Stage, before: &Before, suite: &Rc<SuiteContext>) -> anyhow::Result<Option<String>> {
+/// The digest of the snapshot in a boot's first lines: `3 + 2 migrations, snapshot 950b664607dd, Directus 11.17.4`.
+fn snapshot_of(log: &[String]) -> Option<String> {
+    let message = done(log, Phase::Config)?;
+    message.split(", ").find_map(|part| part.strip_prefix("snapshot ").map(str::to_owned))
+}
+
+/// The message with which a phase ended.
+fn done(log: &[String], phase: Phase) -> Option<String> {
+    let lines = log.iter().filter_map(|line| LogLine::parse(line));
+    let mut ended = lines.filter(|line| line.phase == phase && matches!(line.event, Event::Done(_)));
+    ended.next().map(|line| line.message)
+}
+
+/// The end of a boot in one sentence.
+fn refusal(to: &RehearsedImage, ended: &EndedContainer) -> String {
+    let line = ended.lines.iter().rev().find_map(|line| LogLine::parse(line));
+    let end = if ended.code < 0 { "does not serve".to_owned() } else { format!("ended with {}", ended.code) };
+    let message = line.map_or_else(|| ended.last_line().to_owned(), |line| line.message);
+    format!("{} {end} on the copy: {message}", to.image)
+}
+
+/// Lets the candidate migrate its own tables on a further copy without the snapshot; returns the snapshot that it saves,
+/// and the schema.
+async fn own_snapshot(
+    stage: &Stage,
+    before: &Before,
+    suite: &Rc<SuiteContext>,
+) -> anyhow::Result<Option<(String, SchemaLines)>> {
     let copy = before.database.copy("candidate-skip").await?;
     let spec = stage.spec(suite, "candidate-skip", &copy).variable("SCHEMA_APPLY_MODE", "skip");
     let Started::Serving(serving) = stage.start(suite, spec, "upgrade").await? else { return Ok(None) };
     let snapshot = export::snapshot(&suite.engine, &serving.container).await?;
     stage.remove(serving.container).await?;
+    let schema = SchemaLines::read(&copy).await?;
     copy.remove().await?;
-    Ok(Some(snapshot))
+    Ok(Some((snapshot, schema)))
 }
 
 /// Compares the upgraded database with the one before, then boots the candidate again and on an empty database, and the
@@ -230,10 +264,8 @@ async fn examine(
     let directus_tables = before.schema.compare(&schema, &before.model.own_fields, findings);
     let ran: Vec<String> =
         migrations(&database).await?.into_iter().filter(|name| !before.migrations.contains(name)).collect();
-    for line in &upgrade.log {
-        if let Some(LogLine { level: Level::Warn, message, .. }) = LogLine::parse(line) {
-            findings.look(Part::Boot, format!("warning: {message}"));
-        }
+    for line in upgrade.log.iter().filter_map(|line| LogLine::parse(line)).filter(|line| line.level == Level::Warn) {
+        findings.look(Part::Boot, format!("warning: {}", line.message));
     }
     let api = upgrade.container.api().await?;
     before.answers.compare(&before.answers.sample_again(&api).await?, findings);
@@ -287,19 +319,12 @@ async fn roll_back(
         Started::Serving(serving) => {
             boots.push(serving.time.clone());
             let api = serving.container.api().await?;
-            let mut differences = Findings::default();
-            before.role.check(&serving.container.url().await?, Part::Rollback, &mut differences).await?;
-            // The writes of the role's user are the only changes since.
+            before.role.check(&serving.container.url().await?, Part::Rollback, findings).await?;
             let model = LiveModel::read(&api).await?;
-            let lost = before
-                .model
-                .collections
-                .iter()
-                .filter(|collection| !model.collections.iter().any(|other| other.name == collection.name));
-            for collection in lost {
-                differences.look(Part::Rollback, format!("{} does not serve {} any more", from.image, collection.name));
+            let served = |name: &str| model.collections.iter().any(|collection| collection.name == name);
+            for lost in before.model.collections.iter().filter(|collection| !served(&collection.name)) {
+                findings.look(Part::Rollback, format!("{} does not serve {} any more", from.image, lost.name));
             }
-            findings.extend(differences);
             let last_line = serving.log.last().cloned().unwrap_or_default();
             stage.remove(serving.container).await?;
             RollbackReport { served: true, exit: None, last_line }
@@ -307,10 +332,12 @@ async fn roll_back(
         Started::Ended(ended) => {
             let line = ended.last_line().to_owned();
             let message = LogLine::parse(&line).map_or(line.clone(), |line| line.message);
+            // The rest names revisions, and what an operator would do.
+            let cause = message.split("; ").next().unwrap_or_default();
             findings.look(
                 Part::Rollback,
                 format!(
-                    "rolling back needs the backup: {} ended with {} on the upgraded database: {message}",
+                    "rolling back needs the backup: {} ended with {} on the upgraded database: {cause}",
                     from.image, ended.code
                 ),
             );
@@ -332,4 +359,30 @@ async fn migrations(database: &TestDatabase) -> anyhow::Result<Vec<String>> {
     let query = "select version || ' ' || name from directus_migrations order by version";
     let rows = client.query(query, &[]).await.context("failed to read directus_migrations")?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unplanned_changes;
+
+    fn log(snapshot: &str, schema: &str) -> Vec<String> {
+        vec![
+            "[entrypoint] 1/8 config: image 0.1.0@abc, entrypoint 0.1.0".to_owned(),
+            format!("[entrypoint] 1/8 config: 3 + 2 migrations, snapshot {snapshot}, Directus 12.4.1 (0 ms)"),
+            "[entrypoint] 6/8 schema: warning: something".to_owned(),
+            format!("[entrypoint] 6/8 schema: {schema} (310 ms)"),
+        ]
+    }
+
+    #[test]
+    fn the_same_snapshot_must_change_nothing() {
+        let before = log("950b", "no changes");
+        assert_eq!(unplanned_changes(&before, &log("950b", "no changes")), None);
+        assert_eq!(unplanned_changes(&before, &log("950b", "applied 1 field")).as_deref(), Some("applied 1 field"));
+    }
+
+    #[test]
+    fn another_snapshot_may_change_the_schema() {
+        assert_eq!(unplanned_changes(&log("950b", "no changes"), &log("71fe", "applied 1 field")), None);
+    }
 }

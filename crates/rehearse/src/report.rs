@@ -175,10 +175,6 @@ impl Findings {
         self.0.push(Finding { part, weight, text: text.into() });
     }
 
-    pub(crate) fn extend(&mut self, other: Findings) {
-        self.0.extend(other.0);
-    }
-
     /// Returns the findings, the worst first and otherwise in the order of their parts, and the notes.
     pub(crate) fn into_sorted(mut self) -> (Vec<Finding>, Vec<Finding>) {
         self.0.sort_by_key(|finding| (finding.weight, finding.part));

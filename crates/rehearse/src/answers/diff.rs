@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::report::{Findings, Part};
 
 /// Names or examples per finding.
-const MOST: usize = 4;
+const MOST: usize = 5;
 /// Characters of a value.
 const LONGEST: usize = 60;
 
@@ -157,7 +157,7 @@ fn shortened(text: &str, longest: usize) -> String {
 }
 
 fn first(names: &[String]) -> String {
-    let rest = names.len().saturating_sub(MOST);
+    let rest = if names.len() == MOST + 1 { 0 } else { names.len().saturating_sub(MOST) };
     let shown = names[..names.len() - rest].join(", ");
     if rest == 0 { shown } else { format!("{shown}, and {rest} more") }
 }
@@ -217,14 +217,14 @@ mod tests {
         let set = |names: &[&str]| -> BTreeMap<String, String> {
             names.iter().map(|name| ((*name).to_owned(), "Int".to_owned())).collect()
         };
-        let mut after = set(&["b", "c", "d", "e", "f", "g"]);
+        let mut after = set(&["b", "c", "d", "e", "f", "g", "h", "i", "j"]);
         after.insert("b".to_owned(), "String".to_owned());
         let mut findings = Findings::default();
         names(Part::GraphQl, "fields", &set(&["a", "b"]), Some(&after), &mut findings);
         let expected = [
             "Look GraphQL: 1 fields are gone: a",
             "Look GraphQL: 1 fields have changed: b from Int to String",
-            "Note GraphQL: 5 fields are new: c, d, e, f, and 1 more",
+            "Note GraphQL: 8 fields are new: c, d, e, f, g, and 3 more",
         ];
         assert_eq!(findings.lines(), expected);
     }

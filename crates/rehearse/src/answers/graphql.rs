@@ -14,9 +14,25 @@ const INTROSPECTION: &str = "{ __schema { types { name kind
     inputFields { name type { ...ref } } enumValues { name } } } }
     fragment ref on __Type { kind name ofType { kind name ofType { kind name ofType { kind name } } } }";
 
-/// The types of an endpoint: every field of a type with its own type.
-pub(super) async fn types(api: &Api, path: &str) -> anyhow::Result<BTreeMap<String, String>> {
-    let types = introspect(api, path).await?;
+/// The endpoint of items.
+const ITEMS_PATH: &str = "/graphql";
+/// The endpoint of Directus' own collections.
+const SYSTEM_PATH: &str = "/graphql/system";
+
+/// The types of the data model: every field of a type with its own type.
+pub(super) async fn types(api: &Api) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut names = names_of(&introspect(api, ITEMS_PATH).await?);
+    // The other endpoint has them, too.
+    names.retain(|name, _| !name.contains("directus_"));
+    Ok(names)
+}
+
+/// The types of Directus' own collections.
+pub(super) async fn system_types(api: &Api) -> anyhow::Result<BTreeMap<String, String>> {
+    Ok(names_of(&introspect(api, SYSTEM_PATH).await?))
+}
+
+fn names_of(types: &[Value]) -> BTreeMap<String, String> {
     let mut names = BTreeMap::new();
     for described in types.iter().filter(|described| !name(described).starts_with("__")) {
         let of = name(described);
@@ -30,12 +46,12 @@ pub(super) async fn types(api: &Api, path: &str) -> anyhow::Result<BTreeMap<Stri
             names.insert(format!("{of}.{}", name(value)), String::new());
         }
     }
-    Ok(names)
+    names
 }
 
 /// A query for each collection that GraphQL offers: its values, and the keys of related items.
 pub(super) async fn queries(api: &Api, model: &LiveModel) -> anyhow::Result<Vec<String>> {
-    let types = introspect(api, "/graphql").await?;
+    let types = introspect(api, ITEMS_PATH).await?;
     let by_name: BTreeMap<&str, &Value> = types.iter().map(|described| (name(described), described)).collect();
     let collections = model.collections.iter().filter(|collection| collection.has_items());
     let queries = collections.filter_map(|collection| {
@@ -67,7 +83,7 @@ fn selection(field: &Value, model: &LiveModel) -> Option<String> {
 
 /// The answer to a query: its data, or its errors.
 pub(super) async fn ask(api: &Api, query: &str) -> anyhow::Result<Value> {
-    let answer = api.call("POST", "/graphql", Some(json!({ "query": query }))).await?;
+    let answer = api.call("POST", ITEMS_PATH, Some(json!({ "query": query }))).await?;
     let messages: Vec<&Value> = list(&answer.body["errors"]).iter().map(|error| &error["message"]).collect();
     Ok(if messages.is_empty() { answer.body["data"].clone() } else { json!({ "errors": messages }) })
 }

@@ -64,8 +64,8 @@ impl Answers {
     async fn describe(&mut self, api: &Api) -> anyhow::Result<()> {
         self.schema = rest::schema(api).await?;
         self.surface.insert(Surface::RestEndpoints, rest::endpoints(api).await?);
-        self.surface.insert(Surface::GraphQlTypes, graphql::types(api, "/graphql").await?);
-        self.surface.insert(Surface::GraphQlSystemTypes, graphql::types(api, "/graphql/system").await?);
+        self.surface.insert(Surface::GraphQlTypes, graphql::types(api).await?);
+        self.surface.insert(Surface::GraphQlSystemTypes, graphql::system_types(api).await?);
         Ok(())
     }
 
@@ -96,8 +96,8 @@ impl Surface {
     fn names(self) -> (Part, &'static str) {
         match self {
             Surface::RestEndpoints => (Part::Rest, "endpoints"),
-            Surface::GraphQlTypes => (Part::GraphQl, "fields of types"),
-            Surface::GraphQlSystemTypes => (Part::GraphQl, "fields of system types"),
+            Surface::GraphQlTypes => (Part::GraphQl, "fields of the data model's types"),
+            Surface::GraphQlSystemTypes => (Part::GraphQl, "fields of Directus' own types"),
         }
     }
 }
