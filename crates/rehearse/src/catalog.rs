@@ -19,7 +19,9 @@ const LINES: &str = r"
         from tables t join pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped
         left join pg_attrdef d on d.adrelid = t.oid and d.adnum = a.attnum
     union all
-    select t.relname::text, pg_get_indexdef(i.indexrelid) from tables t join pg_index i on i.indrelid = t.oid
+    select t.relname::text, case when i.indisunique then 'unique ' else '' end
+            || regexp_replace(pg_get_indexdef(i.indexrelid), '^CREATE (UNIQUE )?INDEX (\S+) ON .*? USING (btree )?', 'index \2 ')
+        from tables t join pg_index i on i.indrelid = t.oid
     union all
     select t.relname::text, format('constraint %s %s', c.conname, pg_get_constraintdef(c.oid))
         from tables t join pg_constraint c on c.conrelid = t.oid where c.contype <> 'n'
@@ -92,8 +94,8 @@ impl SchemaLines {
                 findings.look(Part::Schema, format!("table {table}: {}", shown(&own_removed, &own_added)));
             }
             if !removed.is_empty() || !added.is_empty() {
-                let new = if was { "" } else { " is new" };
-                of_directus.push(format!("{table}{new}: {}", shown(&removed, &added)));
+                let lines = shown(&removed, &added);
+                of_directus.push(if was { format!("{table}: {lines}") } else { format!("{table} is new") });
             }
         }
         of_directus

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use grammar::{DirectusVersion, RehearseFlags, Variant};
 use serde::Deserialize;
 use serde_json::Value;
@@ -28,46 +28,60 @@ const FACTS: &str = "
     console.log(JSON.stringify({ version, substitutes: substitutes ?? {}, license: title ?? license }));";
 
 /// The image to start from, or the candidate.
-enum Wanted {
+#[derive(Clone, Debug)]
+enum WantedImage {
     Version(DirectusVersion),
     Existing(String),
 }
 
-/// Obtains both images, and refuses pairs that must not be rehearsed before anything is built.
-pub(crate) async fn obtain(
-    engine: &Engine,
-    session: &Rc<EngineSession>,
-    flags: &RehearseFlags,
-    findings: &mut Findings,
-) -> anyhow::Result<(RehearsedImage, RehearsedImage)> {
-    let from = match &flags.from {
-        None => Wanted::Version(pin()?),
-        // Names of images that look like a version are versions.
-        Some(text) => text.parse().map_or_else(|_| Wanted::Existing(text.clone()), Wanted::Version),
-    };
-    let to = match (&flags.to, &flags.image) {
-        (Some(version), _) => Wanted::Version(*version),
-        (None, Some(image)) => Wanted::Existing(image.clone()),
-        (None, None) => unreachable!("the command line has a candidate"),
-    };
-    for wanted in [&from, &to] {
-        if let Wanted::Version(version) = wanted {
-            ensure_supported(*version)?;
+/// The pair of images that the command line names.
+#[derive(Clone, Debug)]
+pub(crate) struct WantedImages {
+    from: WantedImage,
+    to: WantedImage,
+}
+
+impl WantedImages {
+    /// Reads the command line, and refuses versions that must not be rehearsed before anything is built.
+    pub(crate) fn of(flags: &RehearseFlags) -> anyhow::Result<WantedImages> {
+        let from = match &flags.from {
+            None => WantedImage::Version(pin()?),
+            // A name that looks like a version is one.
+            Some(text) => text.parse().map_or_else(|_| WantedImage::Existing(text.clone()), WantedImage::Version),
+        };
+        let to = match (&flags.to, &flags.image) {
+            (Some(version), _) => WantedImage::Version(*version),
+            (None, Some(image)) => WantedImage::Existing(image.clone()),
+            (None, None) => bail!("there is no candidate: pass --to VERSION or --image IMAGE"),
+        };
+        for wanted in [&from, &to] {
+            if let WantedImage::Version(version) = wanted {
+                ensure_supported(*version)?;
+            }
         }
+        if let (WantedImage::Version(from), WantedImage::Version(to)) = (&from, &to) {
+            ensure_forward(*from, *to)?;
+        }
+        Ok(WantedImages { from, to })
     }
-    if let (Wanted::Version(from), Wanted::Version(to)) = (&from, &to) {
-        ensure_forward(*from, *to)?;
+
+    /// Obtains both images, and refuses pairs that must not be rehearsed.
+    pub(crate) async fn obtain(
+        self,
+        engine: &Engine,
+        session: &Rc<EngineSession>,
+        findings: &mut Findings,
+    ) -> anyhow::Result<(RehearsedImage, RehearsedImage)> {
+        // The build of the start is no part of the upgrade.
+        let from = self.from.obtain(engine, session, &mut Findings::default()).await?;
+        let to = self.to.obtain(engine, session, findings).await?;
+        let version_of = |side: &RehearsedImage| {
+            let version = side.directus.parse().map_err(anyhow::Error::msg);
+            version.and_then(|version| ensure_supported(version).map(|()| version)).with_context(|| side.image.clone())
+        };
+        ensure_forward(version_of(&from)?, version_of(&to)?)?;
+        Ok((from, to))
     }
-    // The problems of the start's build were accepted long ago.
-    let from = from.obtain(engine, session, &mut Findings::default()).await?;
-    let to = to.obtain(engine, session, findings).await?;
-    let versions = [&from, &to].map(|side| side.directus.parse::<DirectusVersion>().map_err(anyhow::Error::msg));
-    let [from_version, to_version] = versions;
-    let (from_version, to_version) = (from_version?, to_version?);
-    ensure_supported(from_version).with_context(|| from.image.clone())?;
-    ensure_supported(to_version).with_context(|| to.image.clone())?;
-    ensure_forward(from_version, to_version)?;
-    Ok((from, to))
 }
 
 /// The version of Directus that the Dockerfile pins.
@@ -77,7 +91,7 @@ pub(crate) fn pin() -> anyhow::Result<DirectusVersion> {
     tag.parse().map_err(anyhow::Error::msg).with_context(|| format!("the Dockerfile pins {image}"))
 }
 
-impl Wanted {
+impl WantedImage {
     async fn obtain(
         self,
         engine: &Engine,
@@ -85,8 +99,8 @@ impl Wanted {
         findings: &mut Findings,
     ) -> anyhow::Result<RehearsedImage> {
         let image = match self {
-            Wanted::Existing(image) => image,
-            Wanted::Version(version) => build(engine, session, version, findings).await?,
+            WantedImage::Existing(image) => image,
+            WantedImage::Version(version) => build(engine, session, version, findings).await?,
         };
         describe(engine, session, &image).await
     }

@@ -25,6 +25,8 @@ use grammar::{RehearseFlags, XtaskCommand};
 use testbed::engine::Engine;
 use testbed::{program, ui};
 
+use self::images::WantedImages;
+
 fn main() -> ExitCode {
     program::main(async |command| match command {
         XtaskCommand::Rehearse(flags) => Some(run(&flags).await),
@@ -34,18 +36,19 @@ fn main() -> ExitCode {
 
 /// Runs `rehearse`. Exit code 0: safe; 2: differences to look at; 1: the upgrade fails, or cannot be rehearsed.
 async fn run(flags: &RehearseFlags) -> anyhow::Result<ExitCode> {
+    let wanted = WantedImages::of(flags)?;
     if flags.write {
         pin::ensure_committed().await?;
     }
     let engine = Engine::connect().await?;
-    let (report, snapshot) = rehearsal::rehearse(&engine, flags).await?;
+    let (report, snapshot) = rehearsal::rehearse(&engine, wanted).await?;
     if flags.json {
         ui::json_result(&report)?;
     } else {
         ui::result(&render::text(&report));
     }
     if let (true, Some(version)) = (flags.write, flags.to) {
-        pin::ensure_allowed(&report, flags.accept.as_deref())?;
+        pin::ensure_allowed(report.verdict, &report.digest, flags.accept.as_deref())?;
         pin::write(version, snapshot.as_deref())?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -6,7 +6,7 @@ use testbed::cmd::Cmd;
 use testbed::{ui, workspace};
 
 use crate::images;
-use crate::report::{RehearsalReport, RehearsalVerdict};
+use crate::report::RehearsalVerdict;
 
 /// The files that contain the pin, and the text around it.
 const PLACES: [(&str, &str, &str); 3] = [
@@ -31,20 +31,19 @@ pub(crate) async fn ensure_committed() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Refuses to write after a verdict that forbids it.
-pub(crate) fn ensure_allowed(report: &RehearsalReport, accepted: Option<&str>) -> anyhow::Result<()> {
-    match (report.verdict, accepted) {
+/// Refuses to write after a verdict that forbids it. `digest` is that of the findings.
+pub(crate) fn ensure_allowed(verdict: RehearsalVerdict, digest: &str, accepted: Option<&str>) -> anyhow::Result<()> {
+    match (verdict, accepted) {
         (RehearsalVerdict::Safe, _) => Ok(()),
         (RehearsalVerdict::Failed, _) => bail!("the pin is not written: the upgrade fails"),
-        (RehearsalVerdict::Look, Some(digest)) if digest == report.digest => Ok(()),
-        (RehearsalVerdict::Look, Some(digest)) => bail!(
-            "the pin is not written: the findings are not those of --accept {digest}; read them, and accept them with --accept {}",
-            report.digest
+        (RehearsalVerdict::Look, Some(accepted)) if accepted == digest => Ok(()),
+        (RehearsalVerdict::Look, Some(accepted)) => bail!(
+            "the pin is not written: the findings are not those of --accept {accepted}; read them, and accept them with \
+             --accept {digest}"
         ),
-        (RehearsalVerdict::Look, None) => bail!(
-            "the pin is not written: read the findings, and accept exactly these with --write --accept {}",
-            report.digest
-        ),
+        (RehearsalVerdict::Look, None) => {
+            bail!("the pin is not written: read the findings, and accept exactly these with --write --accept {digest}")
+        }
     }
 }
 
@@ -83,8 +82,20 @@ fn replaced(text: &str, old: &str, new: &str) -> anyhow::Result<String> {
 mod tests {
     use testbed::workspace;
 
-    use super::{PLACES, replaced};
+    use super::{PLACES, ensure_allowed, replaced};
     use crate::images;
+    use crate::report::RehearsalVerdict;
+
+    #[test]
+    fn only_a_safe_upgrade_or_accepted_findings_become_the_pin() {
+        ensure_allowed(RehearsalVerdict::Safe, "0123", None).unwrap();
+        ensure_allowed(RehearsalVerdict::Look, "0123", Some("0123")).unwrap();
+        for accepted in [None, Some("4567")] {
+            let error = ensure_allowed(RehearsalVerdict::Look, "0123", accepted).unwrap_err().to_string();
+            assert!(error.ends_with("--accept 0123"), "{error}");
+        }
+        assert!(ensure_allowed(RehearsalVerdict::Failed, "0123", Some("0123")).is_err());
+    }
 
     #[test]
     fn every_place_holds_the_pin_exactly_once() {

@@ -9,7 +9,6 @@ use acceptance::database::TestDatabase;
 use acceptance::suite_context::SuiteContext;
 use anyhow::{Context as _, bail, ensure};
 use contract::{Event, ExitCode, Level, LogLine, Phase};
-use grammar::RehearseFlags;
 use testbed::base_images::BaseImage;
 use testbed::engine::Engine;
 use testbed::session::EngineSession;
@@ -17,6 +16,7 @@ use testbed::ui;
 
 use crate::answers::Answers;
 use crate::catalog::SchemaLines;
+use crate::images::WantedImages;
 use crate::live_model::LiveModel;
 use crate::report::{
     BootTime, Compared, Findings, LicenseReport, Part, PlanOutput, RehearsalReport, RehearsalVerdict, RehearsedImage,
@@ -25,7 +25,7 @@ use crate::report::{
 use crate::role::{self, RoleAccess};
 use crate::rows::Content;
 use crate::stage::{Serving, Stage, Started, with_snapshot};
-use crate::{export, images, license};
+use crate::{export, license};
 
 /// The database before the upgrade, and what its server answers.
 struct Before {
@@ -64,12 +64,12 @@ struct Completed {
 /// Rehearses, and returns the report and the snapshot that the candidate saves; no snapshot if it does not serve.
 pub(crate) async fn rehearse(
     engine: &Engine,
-    flags: &RehearseFlags,
+    wanted: WantedImages,
 ) -> anyhow::Result<(RehearsalReport, Option<String>)> {
     let began = Instant::now();
     let session = Rc::new(EngineSession::start(engine, "rehearse").await?);
     let mut findings = Findings::default();
-    let (from, to) = images::obtain(engine, &session, flags, &mut findings).await?;
+    let (from, to) = wanted.obtain(engine, &session, &mut findings).await?;
     let database = BaseImage::postgres().await?.resolve(engine).await?;
     let stage = Stage::open(engine, &session, &database, [&from.image, &to.image]).await?;
 
