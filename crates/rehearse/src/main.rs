@@ -1,10 +1,12 @@
 //! The rehearsal of an upgrade: boots the start on a fresh database, fills it, boots the candidate on a copy, compares, and
 //! tries to roll back.
 //!
-//! [`images`] obtains the two images, [`stage`] runs them, [`rehearsal`] has the order. [`rows`], [`catalog`], [`answers`],
-//! [`role`] and [`license`] compare, [`report`] is the result as data, [`render`] its text, and [`pin`] writes the new pin.
+//! [`images`] obtains the two images, [`stage`] runs them, [`rehearsal`] has the order: [`before`], [`upgrade`],
+//! [`rollback`]. [`rows`], [`catalog`], [`answers`], [`role`] and [`license`] compare, [`report`] is the result as data,
+//! [`render`] its text, and [`pin`] writes the new pin.
 
 mod answers;
+mod before;
 mod catalog;
 mod export;
 mod images;
@@ -15,9 +17,11 @@ mod rehearsal;
 mod render;
 mod report;
 mod role;
+mod rollback;
 mod rows;
 mod stage;
 mod supported;
+mod upgrade;
 
 use std::process::ExitCode;
 

@@ -1,0 +1,62 @@
+//! The way back: the start on the upgraded database.
+
+use acceptance::database::TestDatabase;
+use anyhow::ensure;
+use contract::LogLine;
+use testbed::ui;
+
+use crate::before::Before;
+use crate::catalog::SchemaLines;
+use crate::live_model::LiveModel;
+use crate::report::{BootTime, Findings, Part, RehearsedImage, RollbackReport};
+use crate::stage::{Stage, Started};
+
+/// Boots the start on the upgraded database, where it must serve, read and write, or end without having changed anything.
+pub(crate) async fn roll_back(
+    stage: &Stage,
+    before: &Before,
+    database: &TestDatabase,
+    from: &RehearsedImage,
+    boots: &mut Vec<BootTime>,
+    findings: &mut Findings,
+) -> anyhow::Result<RollbackReport> {
+    ui::status("Rolling back", &format!("to {} on the upgraded database", from.image));
+    let suite = &stage.from;
+    let upgraded = SchemaLines::read(database).await?;
+    let report = match stage.start(suite, stage.spec(suite, "rollback", database), "rollback").await? {
+        Started::Serving(serving) => {
+            boots.push(serving.time.clone());
+            let api = serving.container.api().await?;
+            before.role.check(&serving.container.url().await?, Part::Rollback, findings).await?;
+            let model = LiveModel::read(&api).await?;
+            let served = |name: &str| model.collections.iter().any(|collection| collection.name == name);
+            for lost in before.model.collections.iter().filter(|collection| !served(&collection.name)) {
+                findings.look(Part::Rollback, format!("{} does not serve {} any more", from.image, lost.name));
+            }
+            let last_line = serving.log.last().cloned().unwrap_or_default();
+            stage.remove(serving.container).await?;
+            RollbackReport { served: true, exit: None, last_line }
+        }
+        Started::Ended(ended) => {
+            let line = ended.last_line().to_owned();
+            let message = LogLine::parse(&line).map_or(line.clone(), |line| line.message);
+            // The rest names revisions, and what an operator would do.
+            let cause = message.split("; ").next().unwrap_or_default();
+            findings.look(
+                Part::Rollback,
+                format!(
+                    "rolling back needs the backup: {} ended with {} on the upgraded database: {cause}",
+                    from.image, ended.code
+                ),
+            );
+            RollbackReport { served: false, exit: Some(ended.code), last_line: line }
+        }
+    };
+    ensure!(
+        report.served || SchemaLines::read(database).await? == upgraded,
+        "{} ended with {:?} and has changed the schema",
+        from.image,
+        report.exit
+    );
+    Ok(report)
+}
