@@ -7,7 +7,7 @@ use acceptance::container::{BootSpec, Container, EndedContainer, timeline};
 use acceptance::database::TestDatabase;
 use acceptance::servers::Servers;
 use acceptance::suite_context::{PATIENCE, SuiteContext};
-use contract::LogLine;
+use contract::{Level, LogLine};
 use testbed::base_images::Resolved;
 use testbed::engine::{ContainerState, Engine};
 use testbed::session::EngineSession;
@@ -129,7 +129,9 @@ impl Stage {
         let container = spec.command(["plan"]).start(suite, Some(self.network.clone())).await?;
         let EndedContainer { code, lines } = container.ended(PATIENCE).await?;
         self.remove(container).await?;
-        Ok(PlanOutput { exit: code, lines })
+        // Without the boot's first lines, which name image and server.
+        let is_plan = |line: &String| LogLine::parse(line).is_none_or(|line| line.level != Level::Info);
+        Ok(PlanOutput { exit: code, lines: lines.into_iter().filter(is_plan).collect() })
     }
 
     /// Stops and removes a container.
