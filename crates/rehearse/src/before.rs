@@ -5,21 +5,21 @@ use acceptance::database::TestDatabase;
 use anyhow::{Context as _, bail};
 use testbed::ui;
 
-use crate::answers::Answers;
+use crate::answers::SampleAnswers;
 use crate::catalog::SchemaLines;
 use crate::live_model::LiveModel;
 use crate::report::{BootTime, RehearsedImage};
 use crate::role::{self, RoleAccess};
-use crate::rows::Content;
-use crate::stage::{Serving, Stage, Started};
+use crate::rows::DatabaseContent;
+use crate::stage::{RehearsalStage, Serving, Started};
 
 /// The database before the upgrade, and what its server answers.
-pub(crate) struct Before {
+pub(crate) struct StartRecord {
     pub(crate) database: TestDatabase,
     pub(crate) model: LiveModel,
-    pub(crate) answers: Answers,
+    pub(crate) answers: SampleAnswers,
     pub(crate) role: RoleAccess,
-    pub(crate) content: Content,
+    pub(crate) content: DatabaseContent,
     pub(crate) schema: SchemaLines,
     pub(crate) migrations: Vec<String>,
     pub(crate) boots: Vec<BootTime>,
@@ -28,7 +28,7 @@ pub(crate) struct Before {
 }
 
 /// Boots the start on an empty database, fills every table, and records everything that the upgrade is compared with.
-pub(crate) async fn prepare(stage: &Stage, from: &RehearsedImage) -> anyhow::Result<Before> {
+pub(crate) async fn prepare(stage: &RehearsalStage, from: &RehearsedImage) -> anyhow::Result<StartRecord> {
     ui::status("Booting", &format!("{} on an empty database", from.image));
     let database = stage.empty_database("start").await?;
     let suite = &stage.from;
@@ -44,14 +44,14 @@ pub(crate) async fn prepare(stage: &Stage, from: &RehearsedImage) -> anyhow::Res
     let warm = serving(stage.restart(suite, cold, "warm").await?, &from.image)?;
     boots.push(warm.time.clone());
     ui::status("Sampling", "answers of REST and GraphQL");
-    let answers = Answers::sample(&warm.container.api().await?, &model).await?;
+    let answers = SampleAnswers::sample(&warm.container.api().await?, &model).await?;
     stage.remove(warm.container).await?;
 
-    let content = Content::read(&database, &model.own_fields).await?;
+    let content = DatabaseContent::read(&database, &model.own_fields).await?;
     let schema = SchemaLines::read(&database).await?;
     let migrations = migrations(&database).await?;
     database.become_template().await?;
-    Ok(Before { database, model, answers, role, content, schema, migrations, boots, log: warm.log })
+    Ok(StartRecord { database, model, answers, role, content, schema, migrations, boots, log: warm.log })
 }
 
 fn serving(started: Started, image: &str) -> anyhow::Result<Serving> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use acceptance::database::TestDatabase;
 use anyhow::Context as _;
 
-use crate::report::{Findings, Part};
+use crate::report::{UpgradeFindings, UpgradePart};
 
 /// Columns, indexes, constraints, triggers and views. Partitions and the tables of extensions are left out.
 const LINES: &str = r"
@@ -68,7 +68,7 @@ impl SchemaLines {
 
     /// Compares with the schema after the upgrade. Tables of Directus are its own business, except for the columns of own
     /// fields; changes of them are returned, one line per table.
-    pub(crate) fn compare(&self, after: &SchemaLines, own: &OwnFields, findings: &mut Findings) -> Vec<String> {
+    pub(crate) fn compare(&self, after: &SchemaLines, own: &OwnFields, findings: &mut UpgradeFindings) -> Vec<String> {
         let mut of_directus = Vec::new();
         for TableDifference { table, was, is, removed, added } in self.differences(after) {
             if !is_of_directus(table) {
@@ -81,9 +81,9 @@ impl SchemaLines {
                 // New constraints and indexes may refuse what existing clients write.
                 let is_addition = removed.is_empty() && (!was || added.iter().all(|line| line.starts_with("column ")));
                 if is_addition {
-                    findings.note(Part::Schema, text)
+                    findings.note(UpgradePart::Schema, text)
                 } else {
-                    findings.look(Part::Schema, text)
+                    findings.look(UpgradePart::Schema, text)
                 }
                 continue;
             }
@@ -91,7 +91,7 @@ impl SchemaLines {
             let (own_removed, removed): (Vec<&str>, Vec<&str>) = removed.into_iter().partition(is_own);
             let (own_added, added): (Vec<&str>, Vec<&str>) = added.into_iter().partition(is_own);
             if !own_removed.is_empty() || !own_added.is_empty() {
-                findings.look(Part::Schema, format!("table {table}: {}", shown(&own_removed, &own_added)));
+                findings.look(UpgradePart::Schema, format!("table {table}: {}", shown(&own_removed, &own_added)));
             }
             if !removed.is_empty() || !added.is_empty() {
                 let lines = shown(&removed, &added);
@@ -141,7 +141,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::SchemaLines;
-    use crate::report::Findings;
+    use crate::report::UpgradeFindings;
 
     fn schema(tables: &[(&str, &[&str])]) -> SchemaLines {
         let tables = tables.iter().map(|(table, lines)| {
@@ -154,7 +154,7 @@ mod tests {
     fn changed_lost_and_new_tables_are_found_with_their_lines() {
         let before = schema(&[("laps", &["column speed real"]), ("old", &["column id uuid"])]);
         let after = schema(&[("laps", &["column speed numeric"]), ("new", &["column id uuid"])]);
-        let mut findings = Findings::default();
+        let mut findings = UpgradeFindings::default();
         assert!(before.compare(&after, &BTreeMap::new(), &mut findings).is_empty());
         let expected = [
             "Look schema: table laps: - column speed real, + column speed numeric",
@@ -169,7 +169,7 @@ mod tests {
         let before = schema(&[("directus_users", &["column phone text", "column theme text"])]);
         let after = schema(&[("directus_users", &["column theme uuid", "column phones text"])]);
         let own = BTreeMap::from([("directus_users".to_owned(), BTreeSet::from(["phone".to_owned()]))]);
-        let mut findings = Findings::default();
+        let mut findings = UpgradeFindings::default();
         let of_directus = before.compare(&after, &own, &mut findings);
         assert_eq!(findings.lines(), ["Look schema: table directus_users: - column phone text"]);
         assert_eq!(of_directus, ["directus_users: - column theme text, + column phones text, + column theme uuid"]);
@@ -179,7 +179,7 @@ mod tests {
     fn long_lists_end_with_their_number() {
         let lines: Vec<String> = (0..9).map(|number| format!("column c{number} text")).collect();
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        let mut findings = Findings::default();
+        let mut findings = UpgradeFindings::default();
         schema(&[]).compare(&schema(&[("wide", &lines)]), &BTreeMap::new(), &mut findings);
         assert!(findings.lines()[0].ends_with("+ column c5 text, and 3 more"), "{:?}", findings.lines());
     }

@@ -12,7 +12,7 @@ use testbed::image::{self, BuildMode, BuildOptions};
 use testbed::session::EngineSession;
 use testbed::{base_images, dockerfile, setup, ui, workspace};
 
-use crate::report::{Findings, Part, RehearsedImage};
+use crate::report::{RehearsedImage, UpgradeFindings, UpgradePart};
 use crate::supported::{ensure_forward, ensure_supported};
 
 /// Files of the slim image's build, which are tried on a base before the build.
@@ -70,10 +70,10 @@ impl WantedImages {
         self,
         engine: &Engine,
         session: &Rc<EngineSession>,
-        findings: &mut Findings,
+        findings: &mut UpgradeFindings,
     ) -> anyhow::Result<(RehearsedImage, RehearsedImage)> {
         // The build of the start is no part of the upgrade.
-        let from = self.from.obtain(engine, session, &mut Findings::default()).await?;
+        let from = self.from.obtain(engine, session, &mut UpgradeFindings::default()).await?;
         let to = self.to.obtain(engine, session, findings).await?;
         let version_of = |side: &RehearsedImage| {
             let version = side.directus.parse().map_err(anyhow::Error::msg);
@@ -96,7 +96,7 @@ impl WantedImage {
         self,
         engine: &Engine,
         session: &Rc<EngineSession>,
-        findings: &mut Findings,
+        findings: &mut UpgradeFindings,
     ) -> anyhow::Result<RehearsedImage> {
         let image = match self {
             WantedImage::Existing(image) => image,
@@ -111,7 +111,7 @@ async fn build(
     engine: &Engine,
     session: &Rc<EngineSession>,
     version: DirectusVersion,
-    findings: &mut Findings,
+    findings: &mut UpgradeFindings,
 ) -> anyhow::Result<String> {
     let base = BaseImage::directus_version(version)?;
     if base.local(engine).await?.is_none() {
@@ -123,7 +123,7 @@ async fn build(
     if !stale.is_empty() {
         let rows = stale.join(", ");
         findings.look(
-            Part::Build,
+            UpgradePart::Build,
             format!(
                 "the slim image does not build: scripts/slim/prune.tsv has rows that match nothing in Directus {version}: \
                  {rows}; correct them (rehearsed with all of the base instead)"

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use testbed::api::Api;
 
-use crate::report::{Findings, LicenseLimit, LicenseReport, Part, RehearsedImage};
+use crate::report::{LicenseLimit, LicenseReport, RehearsedImage, UpgradeFindings, UpgradePart};
 
 /// Asks a server for its license; `None` if it enforces none.
 pub(crate) async fn read(api: &Api) -> anyhow::Result<Option<LicenseReport>> {
@@ -38,11 +38,11 @@ pub(crate) fn compare(
     from: &RehearsedImage,
     to: &RehearsedImage,
     license: Option<&LicenseReport>,
-    findings: &mut Findings,
+    findings: &mut UpgradeFindings,
 ) {
     if from.license != to.license {
         findings.look(
-            Part::License,
+            UpgradePart::License,
             format!(
                 "Directus {} is under another license than {} ({} instead of {}): read and decide; the rehearsal accepted nothing",
                 to.directus, from.directus, to.license, from.license
@@ -52,7 +52,7 @@ pub(crate) fn compare(
     let Some(LicenseReport { name, status, limits, excluded }) = license else { return };
     let counted: Vec<String> = limits.iter().filter(|limit| limit.limit >= 0).map(ToString::to_string).collect();
     findings.look(
-        Part::License,
+        UpgradePart::License,
         format!(
             "the server enforces the license {name}: {}{}; compare with your production",
             counted.join(", "),
@@ -60,7 +60,7 @@ pub(crate) fn compare(
         ),
     );
     if status != "active" {
-        findings.look(Part::License, format!("the license is {status}: a limit is exceeded"));
+        findings.look(UpgradePart::License, format!("the license is {status}: a limit is exceeded"));
     }
 }
 
@@ -69,7 +69,7 @@ mod tests {
     use serde_json::json;
 
     use super::{compare, report};
-    use crate::report::{Findings, RehearsedImage};
+    use crate::report::{RehearsedImage, UpgradeFindings};
 
     fn image(license: &str) -> RehearsedImage {
         RehearsedImage {
@@ -94,7 +94,7 @@ mod tests {
             },
         });
         let license = report(&data);
-        let mut findings = Findings::default();
+        let mut findings = UpgradeFindings::default();
         compare(&image("A"), &image("B"), Some(&license), &mut findings);
         let lines = findings.lines();
         assert!(lines[0].contains("(B instead of A)"), "{lines:?}");
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn the_same_license_without_enforcement_is_nothing_to_report() {
-        let mut findings = Findings::default();
+        let mut findings = UpgradeFindings::default();
         compare(&image("A"), &image("A"), None, &mut findings);
         assert!(findings.lines().is_empty());
     }

@@ -10,20 +10,20 @@ use testbed::engine::Engine;
 use testbed::session::EngineSession;
 use testbed::ui;
 
-use crate::before::{self, Before};
+use crate::before::{self, StartRecord};
 use crate::catalog::SchemaLines;
 use crate::images::WantedImages;
 use crate::report::{
-    BootTime, Compared, Findings, LicenseReport, Part, PlanOutput, RehearsalReport, RehearsalVerdict, RehearsedImage,
-    RollbackReport, digest,
+    BootTime, ComparedSize, LicenseReport, PlanOutput, RehearsalReport, RehearsalVerdict, RehearsedImage,
+    RollbackReport, UpgradeFindings, UpgradePart, digest,
 };
 use crate::rollback::roll_back;
-use crate::stage::{Stage, Started, with_snapshot};
+use crate::stage::{RehearsalStage, Started, with_snapshot};
 use crate::upgrade::{Upgraded, refusal, upgrade};
 use crate::{export, license};
 
-/// What a completed upgrade adds to the report.
-struct Completed {
+/// Results of an upgrade that was completed.
+struct CompletedUpgrade {
     log: Vec<String>,
     migrations: Vec<String>,
     boots: Vec<BootTime>,
@@ -41,10 +41,10 @@ pub(crate) async fn rehearse(
 ) -> anyhow::Result<(RehearsalReport, Option<String>)> {
     let began = Instant::now();
     let session = Rc::new(EngineSession::start(engine, "rehearse").await?);
-    let mut findings = Findings::default();
+    let mut findings = UpgradeFindings::default();
     let (from, to) = wanted.obtain(engine, &session, &mut findings).await?;
     let database = BaseImage::postgres().await?.resolve(engine).await?;
-    let stage = Stage::open(engine, &session, &database, [&from.image, &to.image]).await?;
+    let stage = RehearsalStage::open(engine, &session, &database, [&from.image, &to.image]).await?;
 
     let before = before::prepare(&stage, &from).await?;
     let copy = before.database.copy("candidate").await?;
@@ -72,7 +72,7 @@ pub(crate) async fn rehearse(
         plan_before,
         plan_after: None,
         upgrade_log: Vec::new(),
-        compared: Compared { tables, rows, rest_answers, graphql_answers },
+        compared: ComparedSize { tables, rows, rest_answers, graphql_answers },
         directus_tables: Vec::new(),
         license: None,
         rollback: None,
@@ -94,12 +94,12 @@ pub(crate) async fn rehearse(
 /// Compares the upgraded database with the one before, then boots the candidate again and on an empty database, and the
 /// start on the upgraded database.
 async fn examine(
-    stage: &Stage,
-    before: &Before,
+    stage: &RehearsalStage,
+    before: &StartRecord,
     upgraded: Upgraded,
     [from, to]: [&RehearsedImage; 2],
-    findings: &mut Findings,
-) -> anyhow::Result<Completed> {
+    findings: &mut UpgradeFindings,
+) -> anyhow::Result<CompletedUpgrade> {
     let Upgraded { database, serving: upgrade, snapshot } = upgraded;
     let suite = &stage.to;
     ui::status("Comparing", "rows, schema and answers");
@@ -110,11 +110,11 @@ async fn examine(
         before::migrations(&database).await?.into_iter().filter(|name| !before.migrations.contains(name)).collect();
     let known: Vec<String> = warnings(&before.log).collect();
     for warning in warnings(&upgrade.log).filter(|warning| !known.contains(warning)) {
-        findings.look(Part::Boot, format!("warning: {warning}"));
+        findings.look(UpgradePart::Boot, format!("warning: {warning}"));
     }
     let api = upgrade.container.api().await?;
     before.answers.compare(&before.answers.sample_again(&api).await?, findings);
-    before.role.check(&upgrade.container.url().await?, Part::Role, findings).await?;
+    before.role.check(&upgrade.container.url().await?, UpgradePart::Role, findings).await?;
     let license = license::read(&api).await?;
     license::compare(from, to, license.as_ref(), findings);
     let exported = export::snapshot(&suite.engine, &upgrade.container).await?;
@@ -125,7 +125,10 @@ async fn examine(
     let plan_after = stage.plan(suite, spec("plan-after", &database)).await?;
     if plan_after.exit != 0 {
         let last = plan_after.lines.last().map_or("", String::as_str);
-        findings.fails(Part::Plan, format!("a second boot of {} would not find everything in place: {last}", to.image));
+        findings.fails(
+            UpgradePart::Plan,
+            format!("a second boot of {} would not find everything in place: {last}", to.image),
+        );
     }
     let mut boots = vec![upgrade.time.clone()];
     let log = upgrade.log.clone();
@@ -134,7 +137,7 @@ async fn examine(
             boots.push(warm.time.clone());
             stage.remove(warm.container).await?;
         }
-        Started::Ended(ended) => findings.fails(Part::Boot, format!("the second boot: {}", refusal(to, &ended))),
+        Started::Ended(ended) => findings.fails(UpgradePart::Boot, format!("the second boot: {}", refusal(to, &ended))),
     }
     let empty = stage.empty_database("empty").await?;
     match stage.start(suite, spec("empty", &empty), "cold").await? {
@@ -142,10 +145,21 @@ async fn examine(
             boots.push(cold.time.clone());
             stage.remove(cold.container).await?;
         }
-        Started::Ended(ended) => findings.fails(Part::Boot, format!("on an empty database: {}", refusal(to, &ended))),
+        Started::Ended(ended) => {
+            findings.fails(UpgradePart::Boot, format!("on an empty database: {}", refusal(to, &ended)))
+        }
     }
     let rollback = roll_back(stage, before, &database, from, &mut boots, findings).await?;
-    Ok(Completed { log, migrations: ran, boots, plan_after, directus_tables, license, rollback, snapshot: exported })
+    Ok(CompletedUpgrade {
+        log,
+        migrations: ran,
+        boots,
+        plan_after,
+        directus_tables,
+        license,
+        rollback,
+        snapshot: exported,
+    })
 }
 
 /// The warnings of a boot.

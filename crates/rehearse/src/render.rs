@@ -2,7 +2,9 @@
 
 use testbed::ui;
 
-use crate::report::{Compared, Finding, PlanOutput, RehearsalReport, RehearsalVerdict, RehearsedImage, Weight};
+use crate::report::{
+    ComparedSize, FindingWeight, PlanOutput, RehearsalReport, RehearsalVerdict, RehearsedImage, UpgradeFinding,
+};
 use crate::stage::seconds;
 
 /// Renders the report: the verdict and the findings first, then the facts.
@@ -60,18 +62,18 @@ fn image(side: &RehearsedImage) -> String {
     format!("Directus {directus}: {image} ({variant}, on {base}{stand_in}{substitutes})")
 }
 
-fn findings(findings: &[Finding]) -> String {
+fn findings(findings: &[UpgradeFinding]) -> String {
     let rows: Vec<[String; 3]> = findings
         .iter()
         .map(|finding| {
-            let mark = if finding.weight == Weight::Fails { "✗" } else { "!" };
+            let mark = if finding.weight == FindingWeight::Fails { "✗" } else { "!" };
             [mark.to_owned(), finding.part.name().to_owned(), finding.text.clone()]
         })
         .collect();
     if rows.is_empty() { String::new() } else { format!("\n{}\n", ui::columns(&rows)) }
 }
 
-fn line(finding: &Finding) -> String {
+fn line(finding: &UpgradeFinding) -> String {
     format!("{}: {}", finding.part.name(), finding.text)
 }
 
@@ -87,7 +89,7 @@ fn plan(text: &mut String, title: &str, output: &PlanOutput) {
 }
 
 fn closing(report: &RehearsalReport) -> String {
-    let Compared { tables, rows, rest_answers, graphql_answers } = report.compared;
+    let ComparedSize { tables, rows, rest_answers, graphql_answers } = report.compared;
     format!(
         "\ncompared {rows} rows in {tables} tables, {rest_answers} answers of REST and {graphql_answers} of GraphQL, in {:.0} s",
         report.seconds
@@ -98,11 +100,11 @@ fn closing(report: &RehearsalReport) -> String {
 mod tests {
     use super::text;
     use crate::report::{
-        BootTime, Compared, Findings, Part, PlanOutput, RehearsalReport, RehearsalVerdict, RehearsedImage,
-        RollbackReport, digest,
+        BootTime, ComparedSize, PlanOutput, RehearsalReport, RehearsalVerdict, RehearsedImage, RollbackReport,
+        UpgradeFindings, UpgradePart, digest,
     };
 
-    fn report(findings: Findings) -> RehearsalReport {
+    fn report(findings: UpgradeFindings) -> RehearsalReport {
         let side = |directus: &str| RehearsedImage {
             image: format!("trm:{directus}"),
             directus: directus.to_owned(),
@@ -127,7 +129,7 @@ mod tests {
             plan_before: PlanOutput { exit: 2, lines: vec!["a boot would change this database (exit 2)".to_owned()] },
             plan_after: None,
             upgrade_log: Vec::new(),
-            compared: Compared { tables: 13, rows: 65, rest_answers: 25, graphql_answers: 13 },
+            compared: ComparedSize { tables: 13, rows: 65, rest_answers: 25, graphql_answers: 13 },
             directus_tables: Vec::new(),
             license: None,
             rollback: Some(RollbackReport { served: false, exit: Some(45), last_line: "older".to_owned() }),
@@ -137,8 +139,8 @@ mod tests {
 
     #[test]
     fn a_safe_upgrade_has_no_findings_but_all_facts() {
-        let mut findings = Findings::default();
-        findings.note(Part::Rest, "2 endpoints are new: GET /a, GET /b");
+        let mut findings = UpgradeFindings::default();
+        findings.note(UpgradePart::Rest, "2 endpoints are new: GET /a, GET /b");
         let text = text(&report(findings));
         for expected in [
             "  verdict   safe: nothing that works today is affected, and the old image still serves\n",
@@ -158,9 +160,9 @@ mod tests {
 
     #[test]
     fn findings_come_first_with_their_number_and_digest() {
-        let mut findings = Findings::default();
-        findings.look(Part::Rows, "rows of laps have changed");
-        findings.look(Part::Rollback, "rolling back needs the backup");
+        let mut findings = UpgradeFindings::default();
+        findings.look(UpgradePart::Rows, "rows of laps have changed");
+        findings.look(UpgradePart::Rollback, "rolling back needs the backup");
         let report = report(findings);
         let text = text(&report);
         let verdict = format!("look: 2 differences that a person must look at (digest {})", report.digest);

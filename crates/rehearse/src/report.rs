@@ -18,10 +18,10 @@ pub(crate) struct RehearsalReport {
     pub(crate) to: RehearsedImage,
     /// The database server.
     pub(crate) database: String,
-    /// What a person must look at, and what forbids the upgrade.
-    pub(crate) findings: Vec<Finding>,
+    /// Differences that a person must look at, and reasons that forbid the upgrade.
+    pub(crate) findings: Vec<UpgradeFinding>,
     /// Additions, which existing clients do not notice.
-    pub(crate) notes: Vec<Finding>,
+    pub(crate) notes: Vec<UpgradeFinding>,
     /// Directus' migrations that the candidate applied: `20260217A-null-item-versions`.
     pub(crate) migrations: Vec<String>,
     pub(crate) boots: Vec<BootTime>,
@@ -31,7 +31,7 @@ pub(crate) struct RehearsalReport {
     /// The boot's own lines of the upgrade, with every loss that the witness saw.
     pub(crate) upgrade_log: Vec<String>,
     /// Number of tables and rows that were compared.
-    pub(crate) compared: Compared,
+    pub(crate) compared: ComparedSize,
     /// Changes of Directus' own tables, which are its migrations' business.
     pub(crate) directus_tables: Vec<String>,
     pub(crate) license: Option<LicenseReport>,
@@ -63,7 +63,7 @@ pub(crate) struct RehearsedImage {
 /// The part of an upgrade that a finding is about, in the order of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Part {
+pub(crate) enum UpgradePart {
     Build,
     Boot,
     Plan,
@@ -77,20 +77,20 @@ pub(crate) enum Part {
     Rollback,
 }
 
-impl Part {
+impl UpgradePart {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Part::Build => "build",
-            Part::Boot => "boot",
-            Part::Plan => "plan",
-            Part::Rows => "rows",
-            Part::Schema => "schema",
-            Part::Snapshot => "snapshot",
-            Part::Rest => "REST",
-            Part::GraphQl => "GraphQL",
-            Part::Role => "role",
-            Part::License => "license",
-            Part::Rollback => "rollback",
+            UpgradePart::Build => "build",
+            UpgradePart::Boot => "boot",
+            UpgradePart::Plan => "plan",
+            UpgradePart::Rows => "rows",
+            UpgradePart::Schema => "schema",
+            UpgradePart::Snapshot => "snapshot",
+            UpgradePart::Rest => "REST",
+            UpgradePart::GraphQl => "GraphQL",
+            UpgradePart::Role => "role",
+            UpgradePart::License => "license",
+            UpgradePart::Rollback => "rollback",
         }
     }
 }
@@ -98,7 +98,7 @@ impl Part {
 /// The weight of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Weight {
+pub(crate) enum FindingWeight {
     /// The upgrade does not work.
     Fails,
     /// A person must look at it.
@@ -109,9 +109,9 @@ pub(crate) enum Weight {
 
 /// One observation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Finding {
-    pub(crate) part: Part,
-    pub(crate) weight: Weight,
+pub(crate) struct UpgradeFinding {
+    pub(crate) part: UpgradePart,
+    pub(crate) weight: FindingWeight,
     pub(crate) text: String,
 }
 
@@ -128,11 +128,11 @@ pub(crate) enum RehearsalVerdict {
 }
 
 impl RehearsalVerdict {
-    pub(crate) fn of(findings: &[Finding]) -> RehearsalVerdict {
+    pub(crate) fn of(findings: &[UpgradeFinding]) -> RehearsalVerdict {
         match findings.iter().map(|finding| finding.weight).min() {
-            Some(Weight::Fails) => RehearsalVerdict::Failed,
-            Some(Weight::Look) => RehearsalVerdict::Look,
-            Some(Weight::Note) | None => RehearsalVerdict::Safe,
+            Some(FindingWeight::Fails) => RehearsalVerdict::Failed,
+            Some(FindingWeight::Look) => RehearsalVerdict::Look,
+            Some(FindingWeight::Note) | None => RehearsalVerdict::Safe,
         }
     }
 
@@ -146,9 +146,9 @@ impl RehearsalVerdict {
 }
 
 /// Returns a digest of findings. Texts of findings contain no times and no random values.
-pub(crate) fn digest(findings: &[Finding]) -> String {
+pub(crate) fn digest(findings: &[UpgradeFinding]) -> String {
     let mut hash = Sha256::new();
-    for Finding { part, text, .. } in findings {
+    for UpgradeFinding { part, text, .. } in findings {
         hash.update(format!("{}: {text}\n", part.name()));
     }
     hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
@@ -156,34 +156,37 @@ pub(crate) fn digest(findings: &[Finding]) -> String {
 
 /// Collects findings and notes.
 #[derive(Debug, Default)]
-pub(crate) struct Findings(Vec<Finding>);
+pub(crate) struct UpgradeFindings(Vec<UpgradeFinding>);
 
-impl Findings {
-    pub(crate) fn fails(&mut self, part: Part, text: impl Into<String>) {
-        self.push(part, Weight::Fails, text);
+impl UpgradeFindings {
+    pub(crate) fn fails(&mut self, part: UpgradePart, text: impl Into<String>) {
+        self.push(part, FindingWeight::Fails, text);
     }
 
-    pub(crate) fn look(&mut self, part: Part, text: impl Into<String>) {
-        self.push(part, Weight::Look, text);
+    pub(crate) fn look(&mut self, part: UpgradePart, text: impl Into<String>) {
+        self.push(part, FindingWeight::Look, text);
     }
 
-    pub(crate) fn note(&mut self, part: Part, text: impl Into<String>) {
-        self.push(part, Weight::Note, text);
+    pub(crate) fn note(&mut self, part: UpgradePart, text: impl Into<String>) {
+        self.push(part, FindingWeight::Note, text);
     }
 
-    fn push(&mut self, part: Part, weight: Weight, text: impl Into<String>) {
-        self.0.push(Finding { part, weight, text: text.into() });
+    fn push(&mut self, part: UpgradePart, weight: FindingWeight, text: impl Into<String>) {
+        self.0.push(UpgradeFinding { part, weight, text: text.into() });
     }
 
     /// Returns the findings, the worst first and otherwise in the order of their parts, and the notes.
-    pub(crate) fn into_sorted(mut self) -> (Vec<Finding>, Vec<Finding>) {
+    pub(crate) fn into_sorted(mut self) -> (Vec<UpgradeFinding>, Vec<UpgradeFinding>) {
         self.0.sort_by_key(|finding| (finding.weight, finding.part));
-        self.0.into_iter().partition(|finding| finding.weight != Weight::Note)
+        self.0.into_iter().partition(|finding| finding.weight != FindingWeight::Note)
     }
 
     #[cfg(test)]
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.0.iter().map(|Finding { part, weight, text }| format!("{weight:?} {}: {text}", part.name())).collect()
+        self.0
+            .iter()
+            .map(|UpgradeFinding { part, weight, text }| format!("{weight:?} {}: {text}", part.name()))
+            .collect()
     }
 }
 
@@ -208,7 +211,7 @@ pub(crate) struct PlanOutput {
 
 /// The extent of the comparison.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub(crate) struct Compared {
+pub(crate) struct ComparedSize {
     pub(crate) tables: usize,
     pub(crate) rows: i64,
     pub(crate) rest_answers: usize,
@@ -255,37 +258,38 @@ pub(crate) struct RollbackReport {
 
 #[cfg(test)]
 mod tests {
-    use super::{Findings, Part, RehearsalVerdict, digest};
+    use super::{RehearsalVerdict, UpgradeFindings, UpgradePart, digest};
 
     #[test]
     fn the_worst_finding_decides() {
-        let mut findings = Findings::default();
-        findings.note(Part::Rest, "a new endpoint");
+        let mut findings = UpgradeFindings::default();
+        findings.note(UpgradePart::Rest, "a new endpoint");
         assert_eq!(RehearsalVerdict::of(&findings.0), RehearsalVerdict::Safe);
-        findings.look(Part::Rows, "laps had 3 rows and has 2");
+        findings.look(UpgradePart::Rows, "laps had 3 rows and has 2");
         assert_eq!(RehearsalVerdict::of(&findings.0), RehearsalVerdict::Look);
-        findings.fails(Part::Boot, "exit 43");
+        findings.fails(UpgradePart::Boot, "exit 43");
         assert_eq!(RehearsalVerdict::of(&findings.0), RehearsalVerdict::Failed);
     }
 
     #[test]
     fn findings_are_sorted_and_notes_are_apart() {
-        let mut findings = Findings::default();
-        findings.look(Part::Rest, "c");
-        findings.note(Part::Build, "n");
-        findings.look(Part::Build, "b");
-        findings.fails(Part::Rollback, "a");
+        let mut findings = UpgradeFindings::default();
+        findings.look(UpgradePart::Rest, "c");
+        findings.note(UpgradePart::Build, "n");
+        findings.look(UpgradePart::Build, "b");
+        findings.fails(UpgradePart::Rollback, "a");
         let (found, notes) = findings.into_sorted();
-        let text =
-            |findings: &[super::Finding]| findings.iter().map(|finding| finding.text.clone()).collect::<String>();
+        let text = |findings: &[super::UpgradeFinding]| {
+            findings.iter().map(|finding| finding.text.clone()).collect::<String>()
+        };
         assert_eq!((text(&found), text(&notes)), ("abc".to_owned(), "n".to_owned()));
     }
 
     #[test]
     fn a_digest_stands_for_exactly_these_findings() {
         let of = |texts: &[&str]| {
-            let mut findings = Findings::default();
-            texts.iter().for_each(|text| findings.look(Part::Rest, *text));
+            let mut findings = UpgradeFindings::default();
+            texts.iter().for_each(|text| findings.look(UpgradePart::Rest, *text));
             digest(&findings.0)
         };
         assert_eq!(of(&["a", "b"]), of(&["a", "b"]));

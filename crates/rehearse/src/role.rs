@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testbed::api::Api;
 
 use crate::live_model::LiveModel;
-use crate::report::{Findings, Part};
+use crate::report::{UpgradeFindings, UpgradePart};
 
 const EMAIL: &str = "rehearsal@example.com";
 const PASSWORD: &str = "rehearsal-0123456789";
@@ -18,12 +18,12 @@ pub(crate) struct RoleAccess {
     /// Number of items that the user reads, by path.
     items: BTreeMap<String, usize>,
     /// A text that the user changes, if the data model has one.
-    write: Option<Write>,
+    write: Option<RoleWrite>,
 }
 
 /// An item and a text field of it.
 #[derive(Clone, Debug)]
-struct Write {
+struct RoleWrite {
     item: String,
     field: String,
 }
@@ -56,7 +56,7 @@ pub(crate) async fn create(admin: &Api, url: &str, model: &LiveModel) -> anyhow:
         let first = items.as_array().and_then(|items| items.first()).map(|item| &item[&collection.key]);
         if let (None, Some(field), Some(key)) = (&access.write, collection.texts.first(), first) {
             let key = key.as_str().map_or_else(|| key.to_string(), str::to_owned);
-            access.write = Some(Write { item: format!("{}/{key}", collection.path), field: field.clone() });
+            access.write = Some(RoleWrite { item: format!("{}/{key}", collection.path), field: field.clone() });
         }
     }
     if let Some(write) = &access.write {
@@ -67,7 +67,12 @@ pub(crate) async fn create(admin: &Api, url: &str, model: &LiveModel) -> anyhow:
 
 impl RoleAccess {
     /// Logs in as the user, reads and writes; every difference from before is a finding about `part`.
-    pub(crate) async fn check(&self, url: &str, part: Part, findings: &mut Findings) -> anyhow::Result<()> {
+    pub(crate) async fn check(
+        &self,
+        url: &str,
+        part: UpgradePart,
+        findings: &mut UpgradeFindings,
+    ) -> anyhow::Result<()> {
         let api = match Api::login(url.to_owned(), EMAIL, PASSWORD).await {
             Ok(api) => api,
             Err(error) => {
@@ -99,10 +104,10 @@ impl RoleAccess {
     }
 }
 
-impl Write {
+impl RoleWrite {
     /// Reverses the text, so that its length stays valid, and reads it back.
     async fn perform(&self, api: &Api) -> anyhow::Result<()> {
-        let Write { item, field } = self;
+        let RoleWrite { item, field } = self;
         let path = format!("{item}?fields={field}");
         let text = api.get(&path).await?[field].as_str().unwrap_or("rehearsal").to_owned();
         let reversed: String = text.chars().rev().collect();

@@ -5,20 +5,20 @@ use anyhow::ensure;
 use contract::LogLine;
 use testbed::ui;
 
-use crate::before::Before;
+use crate::before::StartRecord;
 use crate::catalog::SchemaLines;
 use crate::live_model::LiveModel;
-use crate::report::{BootTime, Findings, Part, RehearsedImage, RollbackReport};
-use crate::stage::{Stage, Started};
+use crate::report::{BootTime, RehearsedImage, RollbackReport, UpgradeFindings, UpgradePart};
+use crate::stage::{RehearsalStage, Started};
 
 /// Boots the start on the upgraded database, where it must serve, read and write, or end without having changed anything.
 pub(crate) async fn roll_back(
-    stage: &Stage,
-    before: &Before,
+    stage: &RehearsalStage,
+    before: &StartRecord,
     database: &TestDatabase,
     from: &RehearsedImage,
     boots: &mut Vec<BootTime>,
-    findings: &mut Findings,
+    findings: &mut UpgradeFindings,
 ) -> anyhow::Result<RollbackReport> {
     ui::status("Rolling back", &format!("to {} on the upgraded database", from.image));
     let suite = &stage.from;
@@ -27,11 +27,11 @@ pub(crate) async fn roll_back(
         Started::Serving(serving) => {
             boots.push(serving.time.clone());
             let api = serving.container.api().await?;
-            before.role.check(&serving.container.url().await?, Part::Rollback, findings).await?;
+            before.role.check(&serving.container.url().await?, UpgradePart::Rollback, findings).await?;
             let model = LiveModel::read(&api).await?;
             let served = |name: &str| model.collections.iter().any(|collection| collection.name == name);
             for lost in before.model.collections.iter().filter(|collection| !served(&collection.name)) {
-                findings.look(Part::Rollback, format!("{} does not serve {} any more", from.image, lost.name));
+                findings.look(UpgradePart::Rollback, format!("{} does not serve {} any more", from.image, lost.name));
             }
             let last_line = serving.log.last().cloned().unwrap_or_default();
             stage.remove(serving.container).await?;
@@ -43,7 +43,7 @@ pub(crate) async fn roll_back(
             // The rest names revisions, and what an operator would do.
             let cause = message.split("; ").next().unwrap_or_default();
             findings.look(
-                Part::Rollback,
+                UpgradePart::Rollback,
                 format!(
                     "rolling back needs the backup: {} ended with {} on the upgraded database: {cause}",
                     from.image, ended.code

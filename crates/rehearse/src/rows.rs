@@ -6,7 +6,7 @@ use acceptance::database::TestDatabase;
 use anyhow::Context as _;
 
 use crate::catalog::{OwnFields, is_of_directus};
-use crate::report::{Findings, Part};
+use crate::report::{UpgradeFindings, UpgradePart};
 
 /// The columns of every table, each quoted for SQL, keys of Directus' tables included.
 const COLUMNS: &str = r"
@@ -27,27 +27,30 @@ pub(crate) struct TableContent {
 
 /// The content of all tables that are compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Content(BTreeMap<String, TableContent>);
+pub(crate) struct DatabaseContent(BTreeMap<String, TableContent>);
 
-impl Content {
+impl DatabaseContent {
     /// Reads all tables except those of Directus, and of these the columns of own fields.
-    pub(crate) async fn read(database: &TestDatabase, own: &OwnFields) -> anyhow::Result<Content> {
-        Content::read_columns(database, |table, column| {
+    pub(crate) async fn read(database: &TestDatabase, own: &OwnFields) -> anyhow::Result<DatabaseContent> {
+        DatabaseContent::read_columns(database, |table, column| {
             !is_of_directus(table) || own.get(table).is_some_and(|fields| column == "id" || fields.contains(column))
         })
         .await
     }
 
     /// Reads the same tables and columns after the upgrade, as far as they still exist, and all new tables.
-    pub(crate) async fn read_again(&self, database: &TestDatabase) -> anyhow::Result<Content> {
-        Content::read_columns(database, |table, column| match self.0.get(table) {
+    pub(crate) async fn read_again(&self, database: &TestDatabase) -> anyhow::Result<DatabaseContent> {
+        DatabaseContent::read_columns(database, |table, column| match self.0.get(table) {
             Some(before) => before.columns.contains(column),
             None => !is_of_directus(table),
         })
         .await
     }
 
-    async fn read_columns(database: &TestDatabase, is_read: impl Fn(&str, &str) -> bool) -> anyhow::Result<Content> {
+    async fn read_columns(
+        database: &TestDatabase,
+        is_read: impl Fn(&str, &str) -> bool,
+    ) -> anyhow::Result<DatabaseContent> {
         let client = database.connect().await?;
         let mut content = BTreeMap::new();
         for row in client.query(COLUMNS, &[]).await.context("failed to list columns")? {
@@ -66,7 +69,7 @@ impl Content {
             let row = client.query_one(&query, &[]).await.with_context(|| format!("failed to read {table}"))?;
             content.insert(table, TableContent { columns, rows: row.get(0), hash: row.get(1) });
         }
-        Ok(Content(content))
+        Ok(DatabaseContent(content))
     }
 
     /// Numbers of tables and rows.
@@ -76,24 +79,24 @@ impl Content {
 
     /// Compares with the content after the upgrade. Lost columns are differences of the schema, but their values are lost,
     /// too.
-    pub(crate) fn compare(&self, after: &Content, findings: &mut Findings) {
+    pub(crate) fn compare(&self, after: &DatabaseContent, findings: &mut UpgradeFindings) {
         for (table, before) in &self.0 {
             let Some(after) = after.0.get(table) else {
-                findings.look(Part::Rows, format!("table {table} with {} rows is gone", before.rows));
+                findings.look(UpgradePart::Rows, format!("table {table} with {} rows is gone", before.rows));
                 continue;
             };
             let lost: Vec<&str> = before.columns.difference(&after.columns).map(String::as_str).collect();
             if !lost.is_empty() && before.rows > 0 {
                 let (columns, rows) = (lost.join(", "), before.rows);
-                findings.look(Part::Rows, format!("{table} has lost {columns} with the values of {rows} rows"));
+                findings.look(UpgradePart::Rows, format!("{table} has lost {columns} with the values of {rows} rows"));
             } else if after.rows != before.rows {
-                findings.look(Part::Rows, format!("{table} had {} rows and has {}", before.rows, after.rows));
+                findings.look(UpgradePart::Rows, format!("{table} had {} rows and has {}", before.rows, after.rows));
             } else if after.hash != before.hash {
-                findings.look(Part::Rows, format!("rows of {table} have changed"));
+                findings.look(UpgradePart::Rows, format!("rows of {table} have changed"));
             }
         }
         for (table, after) in after.0.iter().filter(|(table, _)| !self.0.contains_key(*table)) {
-            findings.note(Part::Rows, format!("table {table} is new, with {} rows", after.rows));
+            findings.note(UpgradePart::Rows, format!("table {table} is new, with {} rows", after.rows));
         }
     }
 }
@@ -104,15 +107,15 @@ fn quoted(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Content, TableContent};
-    use crate::report::Findings;
+    use super::{DatabaseContent, TableContent};
+    use crate::report::UpgradeFindings;
 
-    fn content(tables: &[(&str, &[&str], i64, &str)]) -> Content {
+    fn content(tables: &[(&str, &[&str], i64, &str)]) -> DatabaseContent {
         let tables = tables.iter().map(|(table, columns, rows, hash)| {
             let columns = columns.iter().map(|&column| column.to_owned()).collect();
             ((*table).to_owned(), TableContent { columns, rows: *rows, hash: (*hash).to_owned() })
         });
-        Content(tables.collect())
+        DatabaseContent(tables.collect())
     }
 
     #[test]
@@ -131,7 +134,7 @@ mod tests {
             ("other", &["id"], 5, "i"),
             ("same", &["id"], 6, "e"),
         ]);
-        let mut findings = Findings::default();
+        let mut findings = UpgradeFindings::default();
         before.compare(&after, &mut findings);
         let expected = [
             "Look rows: table gone with 2 rows is gone",
@@ -146,7 +149,7 @@ mod tests {
     #[test]
     fn a_lost_column_of_an_empty_table_is_left_to_the_schema() {
         let (before, after) = (content(&[("a", &["id", "x"], 0, "")]), content(&[("a", &["id"], 0, "")]));
-        let mut findings = Findings::default();
+        let mut findings = UpgradeFindings::default();
         before.compare(&after, &mut findings);
         assert!(findings.lines().is_empty());
     }

@@ -18,7 +18,7 @@ use crate::report::{BootTime, PlanOutput};
 const SNAPSHOT: &str = "/directus/rehearsal/schema.yaml";
 
 /// The server, the network and the images.
-pub(crate) struct Stage {
+pub(crate) struct RehearsalStage {
     pub(crate) from: Rc<SuiteContext>,
     pub(crate) to: Rc<SuiteContext>,
     servers: Servers,
@@ -40,21 +40,21 @@ pub(crate) enum Started {
     Ended(EndedContainer),
 }
 
-impl Stage {
+impl RehearsalStage {
     /// Creates the network; the server starts with the first database.
     pub(crate) async fn open(
         engine: &Engine,
         session: &Rc<EngineSession>,
         database: &Resolved,
         images: [&str; 2],
-    ) -> anyhow::Result<Stage> {
+    ) -> anyhow::Result<RehearsalStage> {
         let [from, to] = images;
         let from = acceptance::subject(engine, from, database).await?;
         let to = acceptance::subject(engine, to, database).await?;
         let from = Rc::new(acceptance::suite_context(engine, Rc::clone(session), from)?);
         let to = Rc::new(acceptance::suite_context(engine, Rc::clone(session), to)?);
         let network = engine.create_network(&format!("{}-net", session.id()), session.labels()).await?;
-        Ok(Stage { servers: Servers::new(&from), from, to, network })
+        Ok(RehearsalStage { servers: Servers::new(&from), from, to, network })
     }
 
     /// Creates an empty database.

@@ -8,11 +8,11 @@ use acceptance::suite_context::SuiteContext;
 use contract::{Event, ExitCode, LogLine, Phase};
 use testbed::ui;
 
-use crate::before::Before;
+use crate::before::StartRecord;
 use crate::catalog::SchemaLines;
 use crate::export;
-use crate::report::{Findings, Part, RehearsedImage};
-use crate::stage::{Serving, Stage, Started, with_snapshot};
+use crate::report::{RehearsedImage, UpgradeFindings, UpgradePart};
+use crate::stage::{RehearsalStage, Serving, Started, with_snapshot};
 
 /// The upgraded database and its server.
 pub(crate) struct Upgraded {
@@ -25,11 +25,11 @@ pub(crate) struct Upgraded {
 /// Boots the candidate on the copy. If it and the snapshot disagree, it boots a further copy with the snapshot that its own
 /// Directus saves. Returns `None`, with the reason as a finding, if it does not serve.
 pub(crate) async fn upgrade(
-    stage: &Stage,
-    before: &Before,
+    stage: &RehearsalStage,
+    before: &StartRecord,
     copy: TestDatabase,
     to: &RehearsedImage,
-    findings: &mut Findings,
+    findings: &mut UpgradeFindings,
 ) -> anyhow::Result<Option<Upgraded>> {
     ui::status("Upgrading", &format!("the copy to {}", to.image));
     let suite = &stage.to;
@@ -44,21 +44,21 @@ pub(crate) async fn upgrade(
         Started::Ended(ended) => match ExitCode::from_code(ended.code) {
             Some(ExitCode::SchemaFailed | ExitCode::SchemaDiverged) => refusal(to, &ended),
             _ => {
-                findings.fails(Part::Boot, refusal(to, &ended));
+                findings.fails(UpgradePart::Boot, refusal(to, &ended));
                 return Ok(None);
             }
         },
     };
     ui::status("Upgrading", "another copy, with the snapshot that the candidate saves itself");
     let Some((snapshot, without_apply)) = own_snapshot(stage, before, suite).await? else {
-        findings.look(Part::Snapshot, disagreement);
-        findings.fails(Part::Boot, format!("{} does not serve without a snapshot either", to.image));
+        findings.look(UpgradePart::Snapshot, disagreement);
+        findings.fails(UpgradePart::Boot, format!("{} does not serve without a snapshot either", to.image));
         return Ok(None);
     };
     let lost = without_apply.changes(&SchemaLines::read(&copy).await?);
     let lost = if lost.is_empty() { String::new() } else { format!(" ({})", lost.join("; ")) };
     findings.look(
-        Part::Snapshot,
+        UpgradePart::Snapshot,
         format!("{disagreement}{lost}: the snapshot must be saved again (rehearsed with the one that --write saves)"),
     );
     let copy = before.database.copy("candidate-own").await?;
@@ -66,7 +66,7 @@ pub(crate) async fn upgrade(
     match stage.start(suite, spec, "upgrade").await? {
         Started::Serving(serving) => Ok(Some(Upgraded { database: copy, serving: *serving, snapshot: Some(snapshot) })),
         Started::Ended(ended) => {
-            findings.fails(Part::Boot, format!("with its own snapshot: {}", refusal(to, &ended)));
+            findings.fails(UpgradePart::Boot, format!("with its own snapshot: {}", refusal(to, &ended)));
             Ok(None)
         }
     }
@@ -103,8 +103,8 @@ pub(crate) fn refusal(to: &RehearsedImage, ended: &EndedContainer) -> String {
 /// Lets the candidate migrate its own tables on a further copy without the snapshot; returns the snapshot that it saves,
 /// and the schema.
 async fn own_snapshot(
-    stage: &Stage,
-    before: &Before,
+    stage: &RehearsalStage,
+    before: &StartRecord,
     suite: &Rc<SuiteContext>,
 ) -> anyhow::Result<Option<(String, SchemaLines)>> {
     let copy = before.database.copy("candidate-skip").await?;

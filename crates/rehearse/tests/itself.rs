@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Mutant, findings, image, rehearse};
+use common::{MutantImage, findings, image, rehearse};
 use serde_json::Value;
 use testbed::schema::DataModel;
 
@@ -41,7 +41,7 @@ fn a_snapshot_that_drops_a_field_is_a_failed_upgrade() {
     let dropped = fields.remove(fields.iter().position(is_plain).expect("a plain text field"));
     let name = format!("{}.{}", dropped["collection"].as_str().unwrap(), dropped["field"].as_str().unwrap());
     let lines = "COPY --chmod=0444 schema.yaml /mutant/schema.yaml\nENV BOOT_SNAPSHOT_FILE=/mutant/schema.yaml";
-    let mutant = Mutant::build("rehearse-field", lines, &[("schema.yaml", snapshot.to_string())]);
+    let mutant = MutantImage::build("rehearse-field", lines, &[("schema.yaml", snapshot.to_string())]);
 
     let ended = rehearse(&["--from", &image(), "--image", &mutant.tag, "--json"]);
     let report = ended.report();

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Mutant, findings, image, rehearse};
+use common::{MutantImage, findings, image, rehearse};
 use serde_json::Value;
 
 #[test]
@@ -46,7 +46,7 @@ fn announced_losses_of_rows_are_found_too() {
         do $$ begin if to_regclass('team_spreadsheet') is not null then delete from team_spreadsheet where id = 1; end if; end $$;\n";
     let lines = "RUN cp -r /directus/db-init /mutant && rm -f /mutant/.manifest\n\
         COPY --chmod=0444 900_rows.sql /mutant/\nENV BOOT_DB_INIT_DIR=/mutant";
-    let mutant = Mutant::build("rehearse-rows", lines, &[("900_rows.sql", SQL.to_owned())]);
+    let mutant = MutantImage::build("rehearse-rows", lines, &[("900_rows.sql", SQL.to_owned())]);
     let ended = rehearse(&["--from", &image(), "--image", &mutant.tag, "--json"]);
     let report = ended.report();
     assert_eq!((ended.code, report["verdict"].as_str()), (2, Some("look")), "{}", report["findings"]);

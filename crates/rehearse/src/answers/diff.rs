@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::report::{Findings, Part};
+use crate::report::{UpgradeFindings, UpgradePart};
 
 /// Names or examples per finding.
 const MOST: usize = 5;
@@ -14,7 +14,7 @@ const MOST: usize = 5;
 const LONGEST: usize = 60;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum JsonChange {
     Removed,
     Changed,
     Added,
@@ -22,15 +22,21 @@ enum Kind {
 
 /// One place where two documents differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Difference {
-    kind: Kind,
+struct JsonDifference {
+    kind: JsonChange,
     /// Keys from the top; places of lists are `[]`.
     path: Vec<String>,
     values: String,
 }
 
 /// Compares two answers to the same question.
-pub(super) fn answers(part: Part, asked: &str, before: &Value, after: Option<&Value>, findings: &mut Findings) {
+pub(super) fn answers(
+    part: UpgradePart,
+    asked: &str,
+    before: &Value,
+    after: Option<&Value>,
+    findings: &mut UpgradeFindings,
+) {
     let grouped = group(&differences(before, after), 0);
     for ((kind, path), examples) in grouped {
         report(part, &shortened(asked, 2 * LONGEST), kind, &path, &examples, findings);
@@ -38,19 +44,19 @@ pub(super) fn answers(part: Part, asked: &str, before: &Value, after: Option<&Va
 }
 
 /// Compares two documents whose top keys are names of entries; the same difference of many entries is one finding.
-pub(super) fn entries(path: &str, before: &Value, after: Option<&Value>, findings: &mut Findings) {
+pub(super) fn entries(path: &str, before: &Value, after: Option<&Value>, findings: &mut UpgradeFindings) {
     for ((kind, place), examples) in group(&differences(before, after), 1) {
-        report(Part::Rest, path, kind, &place, &examples, findings);
+        report(UpgradePart::Rest, path, kind, &place, &examples, findings);
     }
 }
 
 /// Compares two sets of names with a type each.
 pub(super) fn names(
-    part: Part,
+    part: UpgradePart,
     what: &str,
     before: &BTreeMap<String, String>,
     after: Option<&BTreeMap<String, String>>,
-    findings: &mut Findings,
+    findings: &mut UpgradeFindings,
 ) {
     let empty = BTreeMap::new();
     let after = after.unwrap_or(&empty);
@@ -73,12 +79,12 @@ pub(super) fn names(
 }
 
 fn report(
-    part: Part,
+    part: UpgradePart,
     asked: &str,
-    kind: Kind,
+    kind: JsonChange,
     path: &str,
     examples: &BTreeSet<(String, String)>,
-    findings: &mut Findings,
+    findings: &mut UpgradeFindings,
 ) {
     let place = if path.is_empty() { String::new() } else { format!(" {path}") };
     let (entry, value) = examples.first().cloned().unwrap_or_default();
@@ -88,16 +94,16 @@ fn report(
         (count, entry) => format!("{value} ({entry} and {} more)", count - 1),
     };
     match kind {
-        Kind::Removed => findings.look(part, format!("{asked}:{place} is gone: {of}")),
-        Kind::Changed => findings.look(part, format!("{asked}:{place} has changed: {of}")),
-        Kind::Added => findings.note(part, format!("{asked}:{place} is new: {of}")),
+        JsonChange::Removed => findings.look(part, format!("{asked}:{place} is gone: {of}")),
+        JsonChange::Changed => findings.look(part, format!("{asked}:{place} has changed: {of}")),
+        JsonChange::Added => findings.note(part, format!("{asked}:{place} is new: {of}")),
     }
 }
 
 /// Groups differences by kind and path without its first keys, which name an entry; with the entries and values.
-fn group(differences: &[Difference], names: usize) -> BTreeMap<(Kind, String), BTreeSet<(String, String)>> {
-    let mut grouped: BTreeMap<(Kind, String), BTreeSet<(String, String)>> = BTreeMap::new();
-    for Difference { kind, path, values } in differences {
+fn group(differences: &[JsonDifference], names: usize) -> BTreeMap<(JsonChange, String), BTreeSet<(String, String)>> {
+    let mut grouped: BTreeMap<(JsonChange, String), BTreeSet<(String, String)>> = BTreeMap::new();
+    for JsonDifference { kind, path, values } in differences {
         let (entry, rest) = path.split_at(names.min(path.len()));
         let key = (*kind, rest.join("."));
         grouped.entry(key).or_default().insert((entry.join("."), values.clone()));
@@ -105,16 +111,16 @@ fn group(differences: &[Difference], names: usize) -> BTreeMap<(Kind, String), B
     grouped
 }
 
-fn differences(before: &Value, after: Option<&Value>) -> Vec<Difference> {
+fn differences(before: &Value, after: Option<&Value>) -> Vec<JsonDifference> {
     let mut found = Vec::new();
     match after {
         Some(after) => collect(before, after, &mut Vec::new(), &mut found),
-        None => found.push(Difference { kind: Kind::Removed, path: Vec::new(), values: shown(before) }),
+        None => found.push(JsonDifference { kind: JsonChange::Removed, path: Vec::new(), values: shown(before) }),
     }
     found
 }
 
-fn collect(before: &Value, after: &Value, path: &mut Vec<String>, found: &mut Vec<Difference>) {
+fn collect(before: &Value, after: &Value, path: &mut Vec<String>, found: &mut Vec<JsonDifference>) {
     match (before, after) {
         (Value::Object(one), Value::Object(other)) => {
             let keys: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
@@ -122,8 +128,8 @@ fn collect(before: &Value, after: &Value, path: &mut Vec<String>, found: &mut Ve
                 path.push(key.clone());
                 match (one.get(key), other.get(key)) {
                     (Some(before), Some(after)) => collect(before, after, path, found),
-                    (Some(before), None) => push(Kind::Removed, path, shown(before), found),
-                    (None, Some(after)) => push(Kind::Added, path, shown(after), found),
+                    (Some(before), None) => push(JsonChange::Removed, path, shown(before), found),
+                    (None, Some(after)) => push(JsonChange::Added, path, shown(after), found),
                     (None, None) => {}
                 }
                 path.pop();
@@ -136,13 +142,13 @@ fn collect(before: &Value, after: &Value, path: &mut Vec<String>, found: &mut Ve
             }
             path.pop();
         }
-        _ if before != after => push(Kind::Changed, path, format!("{} → {}", shown(before), shown(after)), found),
+        _ if before != after => push(JsonChange::Changed, path, format!("{} → {}", shown(before), shown(after)), found),
         _ => {}
     }
 }
 
-fn push(kind: Kind, path: &[String], values: String, found: &mut Vec<Difference>) {
-    found.push(Difference { kind, path: path.to_vec(), values });
+fn push(kind: JsonChange, path: &[String], values: String, found: &mut Vec<JsonDifference>) {
+    found.push(JsonDifference { kind, path: path.to_vec(), values });
 }
 
 fn shown(value: &Value) -> String {
@@ -169,13 +175,13 @@ mod tests {
     use serde_json::json;
 
     use super::{answers, entries, names};
-    use crate::report::{Findings, Part};
+    use crate::report::{UpgradeFindings, UpgradePart};
 
     #[test]
     fn removed_and_changed_values_are_findings_and_new_ones_are_notes() {
-        let mut findings = Findings::default();
+        let mut findings = UpgradeFindings::default();
         let (before, after) = (json!([{ "id": 1, "a": 1, "b": 2 }]), json!([{ "id": 2, "b": 2, "c": 3 }]));
-        answers(Part::Rest, "/items/laps", &before, Some(&after), &mut findings);
+        answers(UpgradePart::Rest, "/items/laps", &before, Some(&after), &mut findings);
         let expected = [
             "Look REST: /items/laps: [].a is gone: 1",
             "Look REST: /items/laps: [].id has changed: 1 → 2",
@@ -186,17 +192,23 @@ mod tests {
 
     #[test]
     fn equal_answers_have_no_differences_and_a_missing_one_is_found() {
-        let mut findings = Findings::default();
-        answers(Part::GraphQl, "{ laps }", &json!({ "a": [1, null] }), Some(&json!({ "a": [1, null] })), &mut findings);
+        let mut findings = UpgradeFindings::default();
+        answers(
+            UpgradePart::GraphQl,
+            "{ laps }",
+            &json!({ "a": [1, null] }),
+            Some(&json!({ "a": [1, null] })),
+            &mut findings,
+        );
         assert!(findings.lines().is_empty());
-        answers(Part::GraphQl, "{ laps }", &json!([1]), None, &mut findings);
+        answers(UpgradePart::GraphQl, "{ laps }", &json!([1]), None, &mut findings);
         assert_eq!(findings.lines(), ["Look GraphQL: { laps }: is gone: [1]"]);
     }
 
     #[test]
     fn lists_of_other_lengths_differ_as_a_whole() {
-        let mut findings = Findings::default();
-        answers(Part::Rest, "/x", &json!([1, 2]), Some(&json!([1])), &mut findings);
+        let mut findings = UpgradeFindings::default();
+        answers(UpgradePart::Rest, "/x", &json!([1, 2]), Some(&json!([1])), &mut findings);
         assert_eq!(findings.lines(), ["Look REST: /x: has changed: [1,2] → [1]"]);
     }
 
@@ -207,7 +219,7 @@ mod tests {
             json!({ "meta": meta })
         };
         let document = |extra| json!({ "cars": entry(extra), "laps": entry(extra), "pits": entry(extra) });
-        let mut findings = Findings::default();
+        let mut findings = UpgradeFindings::default();
         entries("/collections", &document(false), Some(&document(true)), &mut findings);
         assert_eq!(findings.lines(), ["Note REST: /collections: meta.status is new: \"active\" (cars and 2 more)"]);
     }
@@ -219,8 +231,8 @@ mod tests {
         };
         let mut after = set(&["b", "c", "d", "e", "f", "g", "h", "i", "j"]);
         after.insert("b".to_owned(), "String".to_owned());
-        let mut findings = Findings::default();
-        names(Part::GraphQl, "fields", &set(&["a", "b"]), Some(&after), &mut findings);
+        let mut findings = UpgradeFindings::default();
+        names(UpgradePart::GraphQl, "fields", &set(&["a", "b"]), Some(&after), &mut findings);
         let expected = [
             "Look GraphQL: 1 fields are gone: a",
             "Look GraphQL: 1 fields have changed: b from Int to String",

@@ -10,14 +10,14 @@ use serde_json::Value;
 use testbed::api::Api;
 
 use crate::live_model::LiveModel;
-use crate::report::{Findings, Part};
+use crate::report::{UpgradeFindings, UpgradePart};
 
 /// Items per list.
 const ITEMS: usize = 5;
 
 /// The answers of a server.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Answers {
+pub(crate) struct SampleAnswers {
     /// By path.
     rest: BTreeMap<String, Value>,
     /// Collections, fields and relations by name, for each of Directus' own paths.
@@ -25,21 +25,21 @@ pub(crate) struct Answers {
     /// By query.
     graphql: BTreeMap<String, Value>,
     /// Names of everything that clients can ask for, with a type for each.
-    surface: BTreeMap<Surface, BTreeMap<String, String>>,
+    surface: BTreeMap<ApiSurface, BTreeMap<String, String>>,
 }
 
 /// A description of an API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Surface {
+enum ApiSurface {
     RestEndpoints,
     GraphQlTypes,
     GraphQlSystemTypes,
 }
 
-impl Answers {
+impl SampleAnswers {
     /// Asks the server to upgrade from.
-    pub(crate) async fn sample(api: &Api, model: &LiveModel) -> anyhow::Result<Answers> {
-        let mut answers = Answers { rest: rest::items(api, model).await?, ..Answers::default() };
+    pub(crate) async fn sample(api: &Api, model: &LiveModel) -> anyhow::Result<SampleAnswers> {
+        let mut answers = SampleAnswers { rest: rest::items(api, model).await?, ..SampleAnswers::default() };
         answers.describe(api).await?;
         for query in graphql::queries(api, model).await? {
             let answer = graphql::ask(api, &query).await?;
@@ -49,8 +49,8 @@ impl Answers {
     }
 
     /// Asks another server the same.
-    pub(crate) async fn sample_again(&self, api: &Api) -> anyhow::Result<Answers> {
-        let mut answers = Answers::default();
+    pub(crate) async fn sample_again(&self, api: &Api) -> anyhow::Result<SampleAnswers> {
+        let mut answers = SampleAnswers::default();
         for path in self.rest.keys() {
             answers.rest.insert(path.clone(), rest::ask(api, path).await?);
         }
@@ -63,9 +63,9 @@ impl Answers {
 
     async fn describe(&mut self, api: &Api) -> anyhow::Result<()> {
         self.schema = rest::schema(api).await?;
-        self.surface.insert(Surface::RestEndpoints, rest::endpoints(api).await?);
-        self.surface.insert(Surface::GraphQlTypes, graphql::types(api).await?);
-        self.surface.insert(Surface::GraphQlSystemTypes, graphql::system_types(api).await?);
+        self.surface.insert(ApiSurface::RestEndpoints, rest::endpoints(api).await?);
+        self.surface.insert(ApiSurface::GraphQlTypes, graphql::types(api).await?);
+        self.surface.insert(ApiSurface::GraphQlSystemTypes, graphql::system_types(api).await?);
         Ok(())
     }
 
@@ -75,15 +75,15 @@ impl Answers {
     }
 
     /// Compares with the answers after the upgrade.
-    pub(crate) fn compare(&self, after: &Answers, findings: &mut Findings) {
+    pub(crate) fn compare(&self, after: &SampleAnswers, findings: &mut UpgradeFindings) {
         for (path, before) in &self.rest {
-            diff::answers(Part::Rest, path, before, after.rest.get(path), findings);
+            diff::answers(UpgradePart::Rest, path, before, after.rest.get(path), findings);
         }
         for (path, before) in &self.schema {
             diff::entries(path, before, after.schema.get(path), findings);
         }
         for (query, before) in &self.graphql {
-            diff::answers(Part::GraphQl, query, before, after.graphql.get(query), findings);
+            diff::answers(UpgradePart::GraphQl, query, before, after.graphql.get(query), findings);
         }
         for (surface, before) in &self.surface {
             let (part, what) = surface.names();
@@ -92,12 +92,12 @@ impl Answers {
     }
 }
 
-impl Surface {
-    fn names(self) -> (Part, &'static str) {
+impl ApiSurface {
+    fn names(self) -> (UpgradePart, &'static str) {
         match self {
-            Surface::RestEndpoints => (Part::Rest, "endpoints"),
-            Surface::GraphQlTypes => (Part::GraphQl, "fields of the data model's types"),
-            Surface::GraphQlSystemTypes => (Part::GraphQl, "fields of Directus' own types"),
+            ApiSurface::RestEndpoints => (UpgradePart::Rest, "endpoints"),
+            ApiSurface::GraphQlTypes => (UpgradePart::GraphQl, "fields of the data model's types"),
+            ApiSurface::GraphQlSystemTypes => (UpgradePart::GraphQl, "fields of Directus' own types"),
         }
     }
 }

@@ -6,13 +6,13 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The end of a run.
-pub(crate) struct Ended {
+pub(crate) struct EndedRun {
     pub(crate) code: i32,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-impl Ended {
+impl EndedRun {
     /// The report of a run with `--json`.
     pub(crate) fn report(&self) -> Value {
         let last = self.stdout.lines().last().unwrap_or_default();
@@ -21,10 +21,10 @@ impl Ended {
 }
 
 /// Runs `rehearse` with these arguments.
-pub(crate) fn rehearse(arguments: &[&str]) -> Ended {
+pub(crate) fn rehearse(arguments: &[&str]) -> EndedRun {
     let output = Command::new(env!("CARGO_BIN_EXE_rehearse")).arg("rehearse").args(arguments).output().unwrap();
     let [stdout, stderr] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-    Ended { code: output.status.code().unwrap_or(-1), stdout, stderr }
+    EndedRun { code: output.status.code().unwrap_or(-1), stdout, stderr }
 }
 
 /// The image of this checkout.
@@ -33,14 +33,14 @@ pub(crate) fn image() -> String {
 }
 
 /// An image that differs from that of this checkout; removed when this is dropped.
-pub(crate) struct Mutant {
+pub(crate) struct MutantImage {
     pub(crate) tag: String,
     _context: tempfile::TempDir,
 }
 
-impl Mutant {
+impl MutantImage {
     /// Builds it. The lines of the Dockerfile can copy these files.
-    pub(crate) fn build(name: &str, lines: &str, files: &[(&str, String)]) -> Mutant {
+    pub(crate) fn build(name: &str, lines: &str, files: &[(&str, String)]) -> MutantImage {
         let context = tempfile::tempdir().unwrap();
         let dockerfile = format!("FROM {}\nUSER root\n{lines}\nUSER node\n", image());
         let all = files.iter().map(|(name, text)| (*name, text.as_str())).chain([("Dockerfile", dockerfile.as_str())]);
@@ -53,11 +53,11 @@ impl Mutant {
         build.args(["buildx", "build", "--load", "--quiet", "--provenance=false", "--tag", &tag]).arg(context.path());
         let output = build.env("BUILDX_BUILDER", "default").output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Mutant { tag, _context: context }
+        MutantImage { tag, _context: context }
     }
 }
 
-impl Drop for Mutant {
+impl Drop for MutantImage {
     fn drop(&mut self) {
         Command::new("docker").args(["image", "rm", "--force", &self.tag]).output().ok();
     }
