@@ -22,7 +22,7 @@ pub(crate) struct RehearsalReport {
     pub(crate) findings: Vec<UpgradeFinding>,
     /// Additions, which existing clients do not notice.
     pub(crate) notes: Vec<UpgradeFinding>,
-    /// Directus' migrations that the candidate applied: `20260217A-null-item-versions`.
+    /// Directus' migrations that the candidate applied: `20260217A Null Item Versions`.
     pub(crate) migrations: Vec<String>,
     pub(crate) boots: Vec<BootTime>,
     /// `plan` of the candidate on the copy, before its first boot and after it.
@@ -71,6 +71,7 @@ pub(crate) enum UpgradePart {
     Schema,
     Snapshot,
     Rest,
+    #[serde(rename = "graphql")]
     GraphQl,
     Role,
     License,

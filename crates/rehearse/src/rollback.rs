@@ -1,7 +1,6 @@
 //! The way back: the start on the upgraded database.
 
 use acceptance::database::TestDatabase;
-use anyhow::ensure;
 use contract::LogLine;
 use testbed::ui;
 
@@ -11,7 +10,8 @@ use crate::live_model::LiveModel;
 use crate::report::{BootTime, RehearsedImage, RollbackReport, UpgradeFindings, UpgradePart};
 use crate::stage::{RehearsalStage, Started};
 
-/// Boots the start on the upgraded database, where it must serve, read and write, or end without having changed anything.
+/// Boots the start on the upgraded database, where it must change nothing: either it serves, or it ends. A server must read
+/// and write as the role.
 pub(crate) async fn roll_back(
     stage: &RehearsalStage,
     before: &StartRecord,
@@ -52,11 +52,9 @@ pub(crate) async fn roll_back(
             RollbackReport { served: false, exit: Some(ended.code), last_line: line }
         }
     };
-    ensure!(
-        report.served || SchemaLines::read(database).await? == upgraded,
-        "{} ended with {:?} and has changed the schema",
-        from.image,
-        report.exit
-    );
+    let changes = upgraded.changes(&SchemaLines::read(database).await?);
+    if !changes.is_empty() {
+        findings.look(UpgradePart::Rollback, format!("{} has changed the schema: {}", from.image, changes.join("; ")));
+    }
     Ok(report)
 }
