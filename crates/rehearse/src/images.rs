@@ -72,6 +72,12 @@ impl WantedImages {
         session: &Rc<EngineSession>,
         findings: &mut UpgradeFindings,
     ) -> anyhow::Result<(RehearsedImage, RehearsedImage)> {
+        // Before a build, which takes minutes.
+        for wanted in [&self.from, &self.to] {
+            if let WantedImage::Existing(name) = wanted {
+                describe(engine, session, name).await?;
+            }
+        }
         // The build of the start is no part of the upgrade.
         let from = self.from.obtain(engine, session, &mut UpgradeFindings::default()).await?;
         let to = self.to.obtain(engine, session, findings).await?;
@@ -115,7 +121,10 @@ async fn build(
 ) -> anyhow::Result<String> {
     let base = BaseImage::directus_version(version)?;
     if base.local(engine).await?.is_none() {
-        setup::obtain(&base).await.with_context(|| format!("Directus {version} cannot be obtained"))?;
+        let obtained = setup::obtain(&base).await;
+        obtained.with_context(|| {
+            format!("Directus {version} cannot be obtained (`npm view directus versions` lists the published ones)")
+        })?;
     }
     let base = base.resolve(engine).await?;
     let stale = stale_rows(engine, session, &base.name).await?;
@@ -173,7 +182,8 @@ async fn describe(engine: &Engine, session: &Rc<EngineSession>, name: &str) -> a
         command: Some(["node", "-e", FACTS].map(str::to_owned).to_vec()),
         ..ContainerSpec::default()
     };
-    let (code, output) = engine.run_to_end(session, spec).await?;
+    let ended = engine.run_to_end(session, spec).await;
+    let (code, output) = ended.with_context(|| format!("{name} is not an image of Directus"))?;
     let facts = serde_json::from_str::<ImageFacts>(output.trim());
     let facts = facts.with_context(|| format!("{name} is not an image of Directus (exit {code}): {output}"))?;
     let label = |key: &str| info.labels.get(key).cloned().unwrap_or_default();
