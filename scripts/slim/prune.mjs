@@ -1,15 +1,19 @@
 // Removes the packages and files in prune.tsv from a root file system. Runs in the image build, as root, in a copy of
 // the base image. Folders keep their times, so that each build gives the same layer.
 //
-// Usage: node prune.mjs LIST ROOT.
+// Usage: node prune.mjs LIST ROOT [check]. With `check` it removes nothing, and prints what the rows that match nothing
+// look for, one a line.
 
 import { lstat, readFile, readdir, readlink, realpath, rm, utimes } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 
-const [list, root] = process.argv.slice(2).map((path) => resolve(path));
+const [list, root] = process.argv.slice(2, 4).map((path) => resolve(path));
+const isCheck = process.argv[4] === 'check';
 const store = join(root, 'directus/node_modules/.pnpm');
 /** Folders below the root that are not part of the image. */
 const OUTSIDE = new Set(['proc', 'sys', 'dev', 'run', 'tmp']);
+/** Paths that a check only counts as removed. */
+const gone = new Set();
 
 const rows = (await readFile(list, 'utf8'))
   .split('\n')
@@ -25,7 +29,7 @@ const rows = (await readFile(list, 'utf8'))
 async function* walk(folder) {
   for (const entry of await readdir(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
-    if (folder === root && OUTSIDE.has(entry.name)) continue;
+    if ((folder === root && OUTSIDE.has(entry.name)) || gone.has(path)) continue;
     yield { path, entry };
     if (entry.isDirectory()) yield* walk(path);
   }
@@ -41,6 +45,10 @@ async function size(path) {
 
 async function remove(path, row) {
   row.found += 1;
+  if (isCheck) {
+    gone.add(path);
+    return;
+  }
   row.bytes += await size(path);
   await removeEntry(path);
 }
@@ -133,9 +141,13 @@ async function removeDangling() {
 
 await removePackages();
 await removeFiles();
+const unmatched = rows.filter(({ found, optional }) => found === 0 && !optional);
+if (isCheck) {
+  for (const { what } of unmatched) console.log(what);
+  process.exit(0);
+}
 await removeDangling();
 for (const { what, found, bytes } of rows) {
   console.log(`${(bytes / 1e6).toFixed(1).padStart(7)} MB ${String(found).padStart(6)} × ${what}`);
 }
-const unmatched = rows.filter(({ found, optional }) => found === 0 && !optional);
 if (unmatched.length > 0) throw new Error(`${list}: nothing matches ${unmatched.map(({ what }) => what).join(', ')}`);

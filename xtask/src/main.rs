@@ -42,5 +42,6 @@ fn run(command: &XtaskCommand) -> anyhow::Result<ExitCode> {
         XtaskCommand::Verify(_) | XtaskCommand::Sweep(_) | XtaskCommand::Search(_) => Tool::Acceptance.exec(),
         XtaskCommand::Migration(_) => Tool::Migration.exec(),
         XtaskCommand::Bench(_) => Tool::Bench.exec(),
+        XtaskCommand::Rehearse(_) => Tool::Rehearse.exec(),
     }
 }

@@ -16,6 +16,8 @@ pub(crate) enum Tool {
     Bench,
     /// The page of the data model.
     SchemaDocs,
+    /// Rehearsals of upgrades.
+    Rehearse,
 }
 
 impl Tool {
@@ -26,6 +28,7 @@ impl Tool {
             Tool::Migration => "migration",
             Tool::Bench => "bench",
             Tool::SchemaDocs => "schema-docs",
+            Tool::Rehearse => "rehearse",
         }
     }
 

@@ -73,8 +73,8 @@ pub(crate) fn describe(tables: &BTreeMap<String, Fingerprint>) -> String {
     format!("{rows} rows in {} of {} tables: {}", filled.len(), tables.len(), each.join(", "))
 }
 
-/// Inserts rows into every table except those of Directus, and creates the table [`UNTRACKED`].
-pub(crate) async fn fill(database: &TestDatabase) -> anyhow::Result<()> {
+/// Inserts rows into every table except those of Directus, and creates one that nothing else knows.
+pub async fn fill(database: &TestDatabase) -> anyhow::Result<()> {
     let client = database.connect().await?;
     let columns = TableColumn::all(&client).await?;
     for table in in_order(&columns) {

@@ -10,7 +10,7 @@ mod columns;
 pub mod commands;
 pub mod container;
 mod critical_path;
-mod data_integrity;
+pub mod data_integrity;
 pub mod database;
 pub mod end_state;
 mod failpoint;

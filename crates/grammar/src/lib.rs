@@ -4,6 +4,7 @@ mod completions;
 mod doctor;
 mod lint_rules;
 mod migration;
+mod rehearse;
 
 pub use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -14,6 +15,7 @@ pub use self::completions::{CompletionShell, CompletionsFlags};
 pub use self::doctor::DoctorFlags;
 pub use self::lint_rules::{LINT_RULES, LintRule, LintRuleKind, LintScope};
 pub use self::migration::{LintFlags, ListMigrationsFlags, MigrationCommand, MigrationFlags, NewMigrationFlags};
+pub use self::rehearse::{DirectusVersion, RehearseFlags};
 
 /// Builds, runs and tests the trm-directus image.
 #[derive(Debug, Parser)]
@@ -58,6 +60,8 @@ pub enum XtaskCommand {
     Snapshot(SnapshotFlags),
     /// Create, list and check the SQL files of the data model
     Migration(MigrationFlags),
+    /// Rehearse an upgrade on a copy of a filled database: what changes, what is lost, whether it can be rolled back
+    Rehearse(RehearseFlags),
     /// Write the reference, the data model and the sample logs of the documentation, or check that they are up to date
     Docs(DocsFlags),
     /// Check that comments, messages and documents are written in plain English

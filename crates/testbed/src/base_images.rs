@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use grammar::PostgresVersion;
+use grammar::{DirectusVersion, PostgresVersion};
 use sha2::{Digest as _, Sha256};
 
 use crate::cmd::Cmd;
@@ -83,6 +83,14 @@ impl BaseImage {
     /// The base of our image.
     pub fn directus() -> anyhow::Result<BaseImage> {
         Ok(BaseImage { kind: BaseKind::Directus, name: dockerfile::argument("DIRECTUS_IMAGE")? })
+    }
+
+    /// Another version of the base of our image: the pin's name with this tag.
+    pub fn directus_version(version: DirectusVersion) -> anyhow::Result<BaseImage> {
+        let pin = BaseImage::directus()?;
+        let repository = pin.name.strip_suffix(&format!(":{}", pin.version()));
+        let repository = repository.with_context(|| format!("the pin {} has no tag to replace", pin.name))?;
+        Ok(BaseImage { name: format!("{repository}:{version}"), ..pin })
     }
 
     /// The toolchain that builds the binary when this machine's cargo does not.
@@ -268,6 +276,12 @@ mod tests {
         assert_eq!(image("directus/directus:11.17.4").stand_in(), "trm-standin/directus:11.17.4");
         assert_eq!(image("host:5000/directus/directus:11").stand_in(), "trm-standin/directus:11");
         assert_eq!(image("rust:1-alpine").stand_in(), "trm-standin/rust:1-alpine");
+    }
+
+    #[test]
+    fn another_version_has_the_name_of_the_pin_with_its_own_tag() {
+        let version = "12.4.1".parse().unwrap();
+        assert_eq!(BaseImage::directus_version(version).unwrap().name, "directus/directus:12.4.1");
     }
 
     #[test]

@@ -21,6 +21,9 @@ const RUSTDOC: [&str; 8] = [
     "build.rustdocflags=['-D', 'warnings']",
 ];
 
+/// Rehearses the upgrade of the image that the gate built to itself, and to a mutant.
+const REHEARSE: [&str; 8] = ["test", "--locked", "--package", "rehearse", "--test", "itself", "--", "--ignored"];
+
 /// The steps in their order, the fast ones first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CiStep {
@@ -34,6 +37,7 @@ enum CiStep {
     Scripts,
     Test,
     Verify,
+    Rehearse,
 }
 
 impl CiStep {
@@ -49,6 +53,7 @@ impl CiStep {
             CiStep::Scripts => "scripts",
             CiStep::Test => "test",
             CiStep::Verify => "verify",
+            CiStep::Rehearse => "rehearse",
         }
     }
 
@@ -65,6 +70,7 @@ impl CiStep {
             CiStep::Scripts => test_scripts(),
             CiStep::Test => tool(Tool::Devtools, &["test", "--no-fail-fast"]),
             CiStep::Verify => tool(Tool::Acceptance, if strict { &["verify", "--strict"] } else { &["verify"] }),
+            CiStep::Rehearse => cargo(&REHEARSE),
         }
     }
 }
@@ -101,6 +107,7 @@ pub(crate) fn run(flags: &grammar::CiFlags) -> anyhow::Result<ExitCode> {
         CiStep::Scripts,
         CiStep::Test,
         CiStep::Verify,
+        CiStep::Rehearse,
     ];
     let mut rows = Vec::new();
     let mut failed = false;

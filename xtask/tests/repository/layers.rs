@@ -17,7 +17,7 @@ const LAYERS: &[&[(&str, &str)]] = &[
     &[("entrypoint", "entrypoint")],
     &[("schema-docs", "crates/schema-docs"), ("testbed", "crates/testbed")],
     &[("acceptance", "crates/acceptance"), ("devtools", "crates/devtools"), ("migration", "crates/migration")],
-    &[("bench", "crates/bench"), ("xtask", "xtask")],
+    &[("bench", "crates/bench"), ("rehearse", "crates/rehearse"), ("xtask", "xtask")],
 ];
 
 /// The packages of this workspace that xtask may depend on, so that it builds in seconds.

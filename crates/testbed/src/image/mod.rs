@@ -85,12 +85,22 @@ pub struct BuiltImage {
 
 /// Builds the image and gives it a name and tag.
 pub async fn build(engine: &Engine, tag: &str, options: BuildOptions) -> anyhow::Result<BuiltImage> {
-    parts::check()?;
-    let foreign = platform::foreign(options.platform);
-    let base = match foreign {
+    let base = match platform::foreign(options.platform) {
         None => BaseImage::directus()?.resolve(engine).await?,
         Some(platform) => platform::foreign_base(platform, options.variant).await?,
     };
+    build_on(engine, &base, tag, options).await
+}
+
+/// Builds the image on this local base instead of the pinned one.
+pub async fn build_on(
+    engine: &Engine,
+    base: &Resolved,
+    tag: &str,
+    options: BuildOptions,
+) -> anyhow::Result<BuiltImage> {
+    parts::check()?;
+    let foreign = platform::foreign(options.platform);
     // On other systems cargo would need a cross linker, so the image build compiles the binary.
     let rust = if options.mode == BuildMode::Source || !cfg!(target_os = "linux") {
         Some(rust_image(engine, foreign).await?)
@@ -99,7 +109,7 @@ pub async fn build(engine: &Engine, tag: &str, options: BuildOptions) -> anyhow:
         None
     };
     let ca = ca_bundle();
-    let mut command = build_command(tag, options.variant, &base, rust.as_ref(), &Revision::read().await, ca.as_deref());
+    let mut command = build_command(tag, options.variant, base, rust.as_ref(), &Revision::read().await, ca.as_deref());
     if let Some(platform) = options.platform {
         command = command.args(["--platform", platform.name()]);
     }
@@ -115,7 +125,7 @@ pub async fn build(engine: &Engine, tag: &str, options: BuildOptions) -> anyhow:
         id: image.id,
         platform: image.platform,
         sizes: size::measure(engine, tag, &base.name).await?,
-        base: base.name,
+        base: base.name.clone(),
         variant: options.variant.name(),
         stand_in: base.stand_in,
     })
