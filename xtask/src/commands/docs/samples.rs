@@ -1,4 +1,4 @@
-//! The recorded logs of docs/samples, and their places in pages.
+//! The recorded logs of docs/samples and the outputs of docs/samples/guide, and their places in pages.
 
 use std::collections::BTreeMap;
 
@@ -10,33 +10,35 @@ use crate::workspace;
 
 /// Folder of the recorded logs, one file each.
 pub(super) const FOLDER: &str = "docs/samples";
+/// Folder of the outputs of the guide's commands, below [`FOLDER`]. A test of devtools records them.
+const GUIDE: &str = "guide";
 
 const BEGIN: &str = "<!-- sample: ";
 const END: &str = "<!-- end -->";
 
-/// The recorded logs by name, such as `31-migration-failed`: the exit code, and the circumstances.
+/// Recorded texts by name.
 #[derive(Debug, Default)]
-pub(super) struct Samples(BTreeMap<String, String>);
+pub(super) struct Samples {
+    /// Logs of boots, such as `31-migration-failed`: the exit code, and the circumstances.
+    logs: BTreeMap<String, String>,
+    /// Outputs of commands, such as `guide/snapshot`.
+    outputs: BTreeMap<String, String>,
+}
 
 impl Samples {
     /// Reads all samples.
     pub(super) fn read() -> anyhow::Result<Samples> {
-        let folder = workspace::path(FOLDER);
-        let mut samples = BTreeMap::new();
-        for entry in folder.read_dir_utf8().with_context(|| format!("failed to read {FOLDER}"))? {
-            let path = entry.with_context(|| format!("failed to read {FOLDER}"))?.into_path();
-            if let (Some(name), Some("log")) = (path.file_stem(), path.extension()) {
-                let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
-                samples.insert(name.to_owned(), text);
-            }
-        }
-        Ok(Samples(samples))
+        let outputs = read_folder(&format!("{FOLDER}/{GUIDE}"), "txt")?;
+        Ok(Samples {
+            logs: read_folder(FOLDER, "log")?,
+            outputs: outputs.into_iter().map(|(name, text)| (format!("{GUIDE}/{name}"), text)).collect(),
+        })
     }
 
     /// The samples of a failure. Successes have pages of their own.
     pub(super) fn of_exit(&self, exit: ExitCode) -> impl Iterator<Item = &str> {
         let prefix = format!("{}-", exit.code());
-        let samples = self.0.iter().filter(move |(name, _)| exit != ExitCode::Ok && name.starts_with(&prefix));
+        let samples = self.logs.iter().filter(move |(name, _)| exit != ExitCode::Ok && name.starts_with(&prefix));
         samples.map(|(_, text)| text.as_str())
     }
 
@@ -47,7 +49,7 @@ impl Samples {
         while let Some((before, after)) = rest.split_once(BEGIN) {
             let (name, after) = after.split_once(" -->").context("a mark without an end")?;
             let (_, after) = after.split_once(END).with_context(|| format!("`{END}` is missing after {name}"))?;
-            let sample = self.0.get(name).with_context(|| {
+            let sample = self.logs.get(name).or_else(|| self.outputs.get(name)).with_context(|| {
                 format!("{FOLDER}/{name}.log does not exist: `cargo xtask docs --record` writes it")
             })?;
             result += &format!("{before}{BEGIN}{name} -->\n{}{END}", fenced(&folded(sample)));
@@ -55,6 +57,19 @@ impl Samples {
         }
         Ok(result + rest)
     }
+}
+
+/// Reads the files of a folder that have an extension, by their names without it.
+fn read_folder(folder: &str, extension: &str) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut texts = BTreeMap::new();
+    for entry in workspace::path(folder).read_dir_utf8().with_context(|| format!("failed to read {folder}"))? {
+        let path = entry.with_context(|| format!("failed to read {folder}"))?.into_path();
+        if let (Some(name), true) = (path.file_stem(), path.extension() == Some(extension)) {
+            let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
+            texts.insert(name.to_owned(), text);
+        }
+    }
+    Ok(texts)
 }
 
 #[cfg(test)]
@@ -72,7 +87,7 @@ mod tests {
 
     #[test]
     fn only_the_text_between_the_marks_is_replaced() {
-        let samples = Samples([("x".to_owned(), "new\n".to_owned())].into());
+        let samples = Samples { logs: [("x".to_owned(), "new\n".to_owned())].into(), ..Samples::default() };
         let text = samples.include("a\n<!-- sample: x -->\nold\n<!-- end -->\nb\n").unwrap();
         assert_eq!(text, "a\n<!-- sample: x -->\n```text\nnew\n```\n<!-- end -->\nb\n");
         assert_eq!(samples.include(&text).unwrap(), text);
@@ -87,7 +102,7 @@ mod tests {
     #[test]
     fn lines_of_the_boot_have_the_form_of_today_and_the_exit_code_of_their_sample() {
         let samples = Samples::read().unwrap();
-        for (name, text) in &samples.0 {
+        for (name, text) in &samples.logs {
             let code: u8 = name.split('-').next().unwrap().parse().unwrap();
             for line in text.lines().filter(|line| line.starts_with(PREFIX) && line.contains("/8 ")) {
                 assert!(LogLine::parse(line).is_some(), "{name}: {line}");
@@ -103,7 +118,7 @@ mod tests {
     fn a_complete_boot_has_every_phase_in_order() {
         let samples = Samples::read().unwrap();
         for name in ["0-cold-boot", "0-warm-boot"] {
-            let lines = samples.0[name].lines().filter_map(LogLine::parse);
+            let lines = samples.logs[name].lines().filter_map(LogLine::parse);
             let done = lines.filter(|line| matches!(line.event, Event::Done(_))).map(|line| line.phase);
             assert_eq!(done.collect::<Vec<_>>(), Phase::ALL, "{name}");
         }
@@ -113,7 +128,7 @@ mod tests {
     fn every_sample_has_a_scenario_and_every_scenario_a_sample() {
         let samples = Samples::read().unwrap();
         let scenarios: BTreeSet<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
-        assert_eq!(samples.0.keys().map(String::as_str).collect::<BTreeSet<_>>(), scenarios);
+        assert_eq!(samples.logs.keys().map(String::as_str).collect::<BTreeSet<_>>(), scenarios);
     }
 
     #[test]
@@ -132,7 +147,7 @@ mod tests {
     fn the_last_line_names_the_cause_and_then_the_remedy() {
         let samples = Samples::read().unwrap();
         for fault in FAULTS {
-            let last = samples.0[fault.sample].lines().last().unwrap();
+            let last = samples.logs[fault.sample].lines().last().unwrap();
             let found = last.split_once(fault.cause).is_some_and(|(_, rest)| rest.contains(fault.remedy));
             assert!(found, "{}: `{}`, then `{}` in: {last}", fault.sample, fault.cause, fault.remedy);
             assert!(last.len() < LONGEST_LINE, "{}: {} characters", fault.sample, last.len());
