@@ -1,9 +1,13 @@
 //! The command line of `cargo xtask`.
 
+mod snapshot;
+
 pub use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use serde::{Deserialize, Serialize};
+
+pub use self::snapshot::SnapshotFlags;
 
 /// Builds, runs and tests the trm-directus image.
 #[derive(Debug, Parser)]
@@ -99,6 +103,10 @@ pub struct DevResetFlags {
     /// Run `setup --yes` first
     #[arg(long)]
     pub setup: bool,
+    /// Discard changes of the old stack's schema that are not in the snapshot; without this flag they are shown first,
+    /// and without a terminal the exit code is then 2
+    #[arg(long)]
+    pub discard_schema: bool,
     /// Use the existing image instead of building it
     #[arg(long)]
     pub no_image: bool,
@@ -262,14 +270,6 @@ pub struct CiFlags {
     /// Run `setup --yes` first
     #[arg(long)]
     pub setup: bool,
-}
-
-/// The flags of `snapshot`.
-#[derive(Debug, Args)]
-pub struct SnapshotFlags {
-    /// The stack.
-    #[command(flatten)]
-    pub project: ProjectFlag,
 }
 
 /// The flags of `language`.

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use crate::cmd::Cmd;
+use crate::engine::Engine;
 
 /// The service of our image.
 pub const DIRECTUS: &str = "directus";
@@ -70,6 +71,12 @@ impl Compose {
     /// Starts these services, or all if the list is empty, from local images, and does not wait for them.
     pub async fn up(&self, services: &[&str]) -> anyhow::Result<()> {
         self.quiet_cmd(["up", "--detach", "--no-build", "--pull", "never"]).args(services).run().await
+    }
+
+    /// Returns true if the project has a container or a volume.
+    pub async fn exists(&self, engine: &Engine) -> anyhow::Result<bool> {
+        let label = format!("com.docker.compose.project={}", self.project);
+        Ok(!engine.containers_with(&label).await?.is_empty() || !engine.volumes_with(&label).await?.is_empty())
     }
 
     /// Returns the id of a service's container, running or not.
