@@ -31,7 +31,7 @@ pub(super) async fn run(stack: &Stack, file: &str, collision: Collision) -> anyh
             biased;
             signal = &mut signal => {
                 signal.context("failed to listen for signals")?;
-                ui::status("Ended", &format!("{file} was written {} times", watch.writes));
+                ui::status("Ended", &format!("{file} was written {}", if watch.writes == 1 { "once".to_owned() } else { format!("{} times", watch.writes) }));
                 return Ok(ExitCode::SUCCESS);
             }
             step = watch.step() => step?,
