@@ -43,7 +43,7 @@ impl ItemKind {
     }
 
     /// The words before the name in a list.
-    fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             ItemKind::Header => "",
             ItemKind::Collection => "collection ",

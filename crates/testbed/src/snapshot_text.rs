@@ -142,10 +142,12 @@ impl SnapshotText {
         removed
     }
 
-    /// Adds the changes that `other` made since `base`. Both sides and the base are compared entry by entry.
+    /// Adds the changes that `other` made since `base`, entry by entry. Of an entry that both sides changed, the lines are
+    /// merged.
     ///
     /// # Errors
-    /// The names of the entries that both sides changed, in different ways.
+    /// The names of the entries in which both sides changed the same lines or lines next to each other, and of those that
+    /// one side added to a collection that the other side removed.
     pub fn merge(&mut self, base: &SnapshotText, other: &SnapshotText) -> Result<(), Vec<String>> {
         let mut conflicts = Vec::new();
         for kind in ItemKind::LISTS {
@@ -154,10 +156,15 @@ impl SnapshotText {
             let mut merged = Vec::new();
             for name in names {
                 let [our, old, their] = [&ours, &base, &theirs].map(|entries| entries.get(name).copied());
-                if our != old && their != old && our != their {
-                    conflicts.push(format!("{} {name}", kind.list()));
+                if our == old {
+                    merged.extend(their.cloned());
+                } else if their == old || their == our {
+                    merged.extend(our.cloned());
+                } else if let Some(entry) = merge_lines(old, our, their) {
+                    merged.push(entry);
+                } else {
+                    conflicts.push(format!("{}{name}", kind.label()));
                 }
-                merged.extend(if our == old { their } else { our }.cloned());
             }
             if !merged.is_empty() || self.lists.contains_key(&kind) {
                 self.lists.insert(kind, merged);
@@ -170,6 +177,9 @@ impl SnapshotText {
             self.head.clone_from(&other.head);
             self.properties.clone_from(&other.properties);
         }
+        if conflicts.is_empty() {
+            conflicts = self.remove_orphans();
+        }
         self.sort();
         if conflicts.is_empty() { Ok(()) } else { Err(conflicts) }
     }
@@ -177,6 +187,17 @@ impl SnapshotText {
     fn entries(&self, kind: ItemKind) -> BTreeMap<String, &SnapshotEntry> {
         self.lists.get(&kind).into_iter().flatten().map(|entry| (entry.name(), entry)).collect()
     }
+}
+
+/// Merges an entry that is on both sides; `None` for a conflict.
+fn merge_lines(
+    old: Option<&SnapshotEntry>,
+    our: Option<&SnapshotEntry>,
+    their: Option<&SnapshotEntry>,
+) -> Option<SnapshotEntry> {
+    let text = diffy::merge(&old?.text, &our?.text, &their?.text).ok()?;
+    let [value]: [Value; 1] = serde_saphyr::from_str(&text).ok()?;
+    Some(SnapshotEntry { text, value })
 }
 
 impl fmt::Display for SnapshotText {
@@ -249,7 +270,25 @@ mod tests {
 
         let other = TEXT.replace("A lap.", "Laps.");
         let mut merged = parsed(&theirs);
-        assert_eq!(merged.merge(&parsed(TEXT), &parsed(&other)), Err(vec!["collections laps".to_owned()]));
+        assert_eq!(merged.merge(&parsed(TEXT), &parsed(&other)), Err(vec!["collection laps".to_owned()]));
+    }
+
+    #[test]
+    fn different_properties_of_one_entry_are_merged() {
+        let base = TEXT.replace("      note:", "      icon: flag\n      group: null\n      note:");
+        let (ours, theirs) = (base.replace("flag", "timer"), base.replace("A lap.", "One lap."));
+        let mut merged = parsed(&ours);
+        assert_eq!(merged.merge(&parsed(&base), &parsed(&theirs)), Ok(()));
+        assert_eq!(merged.to_string(), sorted(&ours.replace("A lap.", "One lap.")));
+    }
+
+    #[test]
+    fn a_field_that_one_side_adds_to_a_collection_that_the_other_removes_is_a_conflict() {
+        let field = "  - collection: crews\n    field: id\n";
+        let ours = TEXT.replace("  - collection: crews\nfields", "fields").replace(field, "");
+        let theirs = TEXT.replace(field, &format!("{field}  - collection: crews\n    field: name\n"));
+        let conflicts = parsed(&ours).merge(&parsed(TEXT), &parsed(&theirs)).unwrap_err();
+        assert_eq!(conflicts, ["field crews.name"]);
     }
 
     #[test]

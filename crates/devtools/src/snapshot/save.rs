@@ -106,7 +106,7 @@ fn merged(mut export: SnapshotText, base: &str, file_text: &str, file: &str) -> 
     let theirs = SnapshotText::parse(file_text).with_context(|| format!("{file} cannot be merged"))?;
     if let Err(conflicts) = export.merge(&base, &theirs) {
         bail!(
-            "both the stack and {file} changed these, so nothing was written: {}; undo one of the changes, or use --overwrite",
+            "the changes of the stack and of {file} contradict each other, so nothing was written: {}; undo one of them, or use --overwrite",
             conflicts.join(", ")
         );
     }
