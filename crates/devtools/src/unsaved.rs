@@ -16,7 +16,8 @@ pub(crate) async fn confirm(engine: &Engine, flags: &grammar::DevResetFlags) -> 
     if flags.discard_schema || !Compose::new(project).exists(engine).await? {
         return Ok(None);
     }
-    match unsaved(project).await {
+    let saved = SnapshotFile::read(file())?;
+    match unsaved(project, &saved).await {
         Ok((_, changes)) if changes.is_empty() => Ok(None),
         Ok((stack, changes)) => ask(&stack, &changes).await,
         // The boot of the next stack compares, and refuses to delete.
@@ -26,12 +27,12 @@ pub(crate) async fn confirm(engine: &Engine, flags: &grammar::DevResetFlags) -> 
 }
 
 /// Lists the changes of the stack's schema since it was booted that the checkout's snapshot does not contain.
-async fn unsaved(project: &str) -> anyhow::Result<(Stack, Vec<SchemaChange>)> {
+async fn unsaved(project: &str, saved: &SnapshotFile) -> anyhow::Result<(Stack, Vec<SchemaChange>)> {
     let stack = Stack::find(project).await?;
     ui::status("Comparing", &format!("the schema of {project} with {}", file()));
     let began = snapshot_text::document(&stack.image_snapshot().await?)?;
     let live = stack.export().await?.document();
-    let mut changes = schema_diff::changes_missing_in(&began, &live, &SnapshotFile::read(file())?.document);
+    let mut changes = schema_diff::changes_missing_in(&began, &live, &saved.document);
     stack.count(&mut changes).await?;
     Ok((stack, changes))
 }

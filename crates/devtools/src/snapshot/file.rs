@@ -1,12 +1,12 @@
 //! The file of a snapshot in the checkout.
 
-use anyhow::Context as _;
-use serde_json::{Value, json};
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
 
 use testbed::{snapshot_text, workspace};
 
-/// A file of a snapshot.
-#[derive(Debug)]
+/// A text of a snapshot with its schema.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct SnapshotFile {
     /// Empty if there is no such file.
     pub(crate) text: String,
@@ -22,12 +22,20 @@ impl SnapshotFile {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error).with_context(|| format!("failed to read {path}")),
         };
-        if text.trim().is_empty() {
-            return Ok(SnapshotFile { text: String::new(), document: json!({}) });
-        }
-        let hint = "correct it, or go back to an older one with `git checkout`";
-        let document = snapshot_text::document(&text).with_context(|| format!("{file} cannot be compared: {hint}"))?;
-        Ok(SnapshotFile { text, document })
+        ensure!(
+            !text.lines().any(|line| line.starts_with("<<<<<<< ")),
+            "{file} has conflict markers of git: take the side of the other branch with `git checkout --theirs {file}`, and add \
+             the edits of your stack with `cargo xtask snapshot --merge`"
+        );
+        SnapshotFile::parse(text)
+            .with_context(|| format!("{file} cannot be compared; `git checkout {file}` restores it"))
+    }
+
+    /// Parses a text.
+    pub(super) fn parse(text: String) -> anyhow::Result<SnapshotFile> {
+        let is_empty = text.trim().is_empty();
+        let document = if is_empty { Value::Null } else { snapshot_text::document(&text)? };
+        Ok(SnapshotFile { text: if is_empty { String::new() } else { text }, document })
     }
 }
 
@@ -36,11 +44,20 @@ mod tests {
     use super::SnapshotFile;
 
     #[test]
-    fn a_missing_file_has_an_empty_schema_and_an_invalid_one_is_an_error_with_a_remedy() {
+    fn a_missing_file_has_an_empty_schema() {
         let file = SnapshotFile::read("target/no-such-file.yaml").unwrap();
-        assert_eq!((file.text.as_str(), file.document.to_string().as_str()), ("", "{}"));
-        let error = format!("{:#}", SnapshotFile::read("Cargo.toml").unwrap_err());
-        assert!(error.starts_with("Cargo.toml cannot be compared: correct it, or"), "{error}");
-        assert!(format!("{:#}", SnapshotFile::read("crates").unwrap_err()).starts_with("failed to read "));
+        assert_eq!((file.text.as_str(), file.document.is_null()), ("", true));
+    }
+
+    #[test]
+    fn a_file_that_is_not_a_snapshot_is_an_error_with_a_remedy() {
+        let error = |file: &str| format!("{:#}", SnapshotFile::read(file).unwrap_err());
+        let found = error("Cargo.toml");
+        assert!(found.starts_with("Cargo.toml cannot be compared; `git checkout Cargo.toml` restores it: "), "{found}");
+        assert!(error("crates").starts_with("failed to read "));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("conflict.yaml");
+        std::fs::write(&path, "a: 1\n<<<<<<< HEAD\nb: 2\n=======\n").unwrap();
+        assert!(error(path.to_str().unwrap()).contains("`cargo xtask snapshot --merge`"));
     }
 }

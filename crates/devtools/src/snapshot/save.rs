@@ -8,7 +8,7 @@ use super::file::SnapshotFile;
 use crate::stack::Stack;
 use testbed::cmd::Cmd;
 use testbed::schema_diff::{self, SchemaChange};
-use testbed::snapshot_text::{self, SnapshotText};
+use testbed::snapshot_text::SnapshotText;
 use testbed::{ui, workspace};
 
 /// The exit code if the file has changes that the stack never had, and no flag decides about them.
@@ -27,14 +27,15 @@ pub(crate) async fn save(stack: &Stack, file: &str, collision: Collision) -> any
     ui::status("Reading", &format!("the schema of {}", stack.project()));
     let export = stack.export().await?;
     let old = SnapshotFile::read(file)?;
-    let image = stack.image_snapshot().await?;
-    let base = stack.saved().unwrap_or_else(|| image.clone());
-    let unknown = unknown_changes(&old, [&image, &base], &export)?;
+    let mut origins = vec![SnapshotFile::parse(stack.image_snapshot().await?)?];
+    origins.extend(stack.saved().map(SnapshotFile::parse).transpose()?);
+    let base = nearest(origins, &old).context("a stack has an image")?;
+    let unknown = unknown_changes(&base, &old, &export);
     let decision = if unknown.is_empty() { Collision::Overwrite } else { decide(&unknown, file, collision).await? };
     match decision {
         Collision::Ask => return Ok(ExitCode::from(COLLISION)),
         Collision::Overwrite => write(stack, file, &old, &export).await?,
-        Collision::Merge => write(stack, file, &old, &merged(export.clone(), &base, &old.text, file)?).await?,
+        Collision::Merge => write(stack, file, &old, &merged(export.clone(), &base.text, &old.text, file)?).await?,
     }
     // Not the merged text: the stack still lacks the changes of the file.
     stack.record_saved(&export.to_string())?;
@@ -61,17 +62,18 @@ pub(super) async fn write(stack: &Stack, file: &str, old: &SnapshotFile, new: &S
     Ok(())
 }
 
-/// Lists the changes of the file that the stack never had and that the export undoes. A file that is the snapshot of the
-/// stack's image, or an earlier export of this stack, has none.
-fn unknown_changes(
-    file: &SnapshotFile,
-    [image, base]: [&str; 2],
-    export: &SnapshotText,
-) -> anyhow::Result<Vec<SchemaChange>> {
-    if file.text.is_empty() || file.text == image || file.text == base {
-        return Ok(Vec::new());
+/// Returns the schema that the file and the stack have begun with. That is the snapshot of the stack's image, or the last
+/// export of the stack that was saved, which the file of another branch does not contain.
+fn nearest(origins: Vec<SnapshotFile>, file: &SnapshotFile) -> Option<SnapshotFile> {
+    origins.into_iter().min_by_key(|origin| schema_diff::changes(&origin.document, &file.document).len())
+}
+
+/// Lists the changes of the file that the stack never had and that the export undoes. A missing file has none.
+fn unknown_changes(base: &SnapshotFile, file: &SnapshotFile, export: &SnapshotText) -> Vec<SchemaChange> {
+    if file.text.is_empty() {
+        return Vec::new();
     }
-    Ok(schema_diff::changes_missing_in(&snapshot_text::document(base)?, &file.document, &export.document()))
+    schema_diff::changes_missing_in(&base.document, &file.document, &export.document())
 }
 
 /// Asks for the fate of these changes, if no flag has decided it. [`Collision::Ask`] is no answer.
@@ -111,4 +113,38 @@ fn merged(mut export: SnapshotText, base: &str, file_text: &str, file: &str) -> 
         );
     }
     Ok(export)
+}
+
+#[cfg(test)]
+mod tests {
+    use testbed::snapshot_text::SnapshotText;
+
+    use super::{SnapshotFile, nearest, unknown_changes};
+
+    fn file(fields: &[&str]) -> SnapshotFile {
+        let fields: String = fields.iter().map(|name| format!("  - collection: laps\n    field: {name}\n")).collect();
+        SnapshotFile::parse(format!("collections:\n  - collection: laps\nfields:\n{fields}relations: []\n")).unwrap()
+    }
+
+    fn unknown(of: &SnapshotFile, export: &SnapshotFile) -> Vec<String> {
+        let (image, saved) = (file(&["id"]), file(&["id", "mine"]));
+        let base = nearest(vec![image, saved], of).unwrap();
+        let export = SnapshotText::parse(&export.text).unwrap();
+        unknown_changes(&base, of, &export).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_file_that_the_stack_knows_or_that_is_missing_has_no_unknown_changes() {
+        let export = file(&["id", "mine", "new"]);
+        for known in [file(&["id"]), file(&["id", "mine"]), export.clone(), SnapshotFile::default()] {
+            assert_eq!(unknown(&known, &export), [""; 0], "{}", known.text);
+        }
+    }
+
+    #[test]
+    fn an_edit_after_the_last_export_and_the_other_branch_of_a_merge_are_unknown() {
+        let export = file(&["id", "mine"]);
+        assert_eq!(unknown(&file(&["id", "mine", "theirs"]), &export), ["+ field laps.theirs (no type)"]);
+        assert_eq!(unknown(&file(&["id", "theirs"]), &export), ["+ field laps.theirs (no type)"]);
+    }
 }
