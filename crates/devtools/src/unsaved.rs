@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::snapshot::{self, Collision, DIFFERENT, SnapshotFile};
+use crate::snapshot::{self, Collision, DIFFERENT, SavedSchema};
 use crate::stack::Stack;
 use testbed::compose::Compose;
 use testbed::engine::Engine;
@@ -16,7 +16,7 @@ pub(crate) async fn confirm(engine: &Engine, flags: &grammar::DevResetFlags) -> 
     if flags.discard_schema || !Compose::new(project).exists(engine).await? {
         return Ok(None);
     }
-    let saved = SnapshotFile::read(file())?;
+    let saved = SavedSchema::read(file())?;
     match unsaved(project, &saved).await {
         Ok((_, changes)) if changes.is_empty() => Ok(None),
         Ok((stack, changes)) => ask(&stack, &changes).await,
@@ -27,7 +27,7 @@ pub(crate) async fn confirm(engine: &Engine, flags: &grammar::DevResetFlags) -> 
 }
 
 /// Lists the changes of the stack's schema since it was booted that the checkout's snapshot does not contain.
-async fn unsaved(project: &str, saved: &SnapshotFile) -> anyhow::Result<(Stack, Vec<SchemaChange>)> {
+async fn unsaved(project: &str, saved: &SavedSchema) -> anyhow::Result<(Stack, Vec<SchemaChange>)> {
     let stack = Stack::find(project).await?;
     ui::status("Comparing", &format!("the schema of {project} with {}", file()));
     let began = snapshot_text::document(&stack.image_snapshot().await?)?;

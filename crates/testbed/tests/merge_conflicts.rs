@@ -27,8 +27,8 @@ const COLLECTIONS: [[&str; 2]; 6] = [
     ["documents", "hotels"],
 ];
 /// A schema in the order of Directus.
-type Schema = Vec<Entry>;
-type Branches = Vec<[Schema; 2]>;
+type BranchSchema = Vec<Entry>;
+type Branches = Vec<[BranchSchema; 2]>;
 
 #[derive(Clone)]
 struct Entry {
@@ -68,12 +68,12 @@ fn the_order_of_names_saves_more_conflicts_than_one_file_per_collection() {
 }
 
 /// Pairs of branches by the kind of their edits.
-fn cases(base: &Schema) -> Vec<(&'static str, Branches)> {
+fn cases(base: &BranchSchema) -> Vec<(&'static str, Branches)> {
     let tables: BTreeSet<&str> =
         base.iter().filter(|entry| entry.list == "collections").map(|e| e.collection.as_str()).collect();
     let tables: Vec<&str> = tables.into_iter().collect();
     let table = |at: usize| tables[at % tables.len()];
-    let branch = |edits: &[&dyn Fn(&mut Schema)]| {
+    let branch = |edits: &[&dyn Fn(&mut BranchSchema)]| {
         let mut schema = base.clone();
         edits.iter().for_each(|edit| edit(&mut schema));
         schema
@@ -118,18 +118,18 @@ fn cases(base: &Schema) -> Vec<(&'static str, Branches)> {
     cases
 }
 
-fn add_field(schema: &mut Schema, collection: &str, name: &str) {
+fn add_field(schema: &mut BranchSchema, collection: &str, name: &str) {
     let text_field = |entry: &&Entry| entry.list == "fields" && entry.text.contains("    type: string\n");
     copy(schema, text_field, collection, Some(name));
 }
 
-fn add_relation(schema: &mut Schema, collection: &str, name: &str) {
+fn add_relation(schema: &mut BranchSchema, collection: &str, name: &str) {
     let name = format!("{name}_id");
     add_field(schema, collection, &name);
     copy(schema, |entry| entry.list == "relations", collection, Some(&name));
 }
 
-fn add_collection(schema: &mut Schema, name: &str) {
+fn add_collection(schema: &mut BranchSchema, name: &str) {
     copy(schema, |entry| entry.list == "collections", name, None);
     add_field(schema, name, "name");
     add_field(schema, name, "started_at");
@@ -137,7 +137,7 @@ fn add_collection(schema: &mut Schema, name: &str) {
 
 /// Copies the first entry of a kind under another name, to the place where Directus writes a new one: after the others of
 /// its collection.
-fn copy(schema: &mut Schema, is: impl Fn(&&Entry) -> bool, collection: &str, field: Option<&str>) {
+fn copy(schema: &mut BranchSchema, is: impl Fn(&&Entry) -> bool, collection: &str, field: Option<&str>) {
     let mut entry = schema.iter().find(is).expect("an entry to copy").clone();
     let old = entry.text.lines().find_map(|line| line.strip_prefix("    field: ")).map(str::to_owned);
     entry.text = entry.text.replace(&format!(": {}\n", entry.collection), &format!(": {collection}\n"));
@@ -152,7 +152,7 @@ fn copy(schema: &mut Schema, is: impl Fn(&&Entry) -> bool, collection: &str, fie
 }
 
 /// Sets a property of a collection.
-fn set(schema: &mut Schema, collection: &str, key: &str, value: &str) {
+fn set(schema: &mut BranchSchema, collection: &str, key: &str, value: &str) {
     let is = |entry: &&mut Entry| entry.list == "collections" && entry.collection == collection;
     let entry = schema.iter_mut().find(is).expect("the collection");
     let key = format!("      {key}: ");
@@ -161,8 +161,8 @@ fn set(schema: &mut Schema, collection: &str, key: &str, value: &str) {
         lines.map(|line| if line.starts_with(&key) { format!("{key}{value}\n") } else { line.to_owned() }).collect();
 }
 
-fn schema(text: &str) -> Schema {
-    let (mut schema, mut list) = (Schema::new(), String::new());
+fn schema(text: &str) -> BranchSchema {
+    let (mut schema, mut list) = (BranchSchema::new(), String::new());
     for line in text.split_inclusive('\n') {
         if !line.starts_with(' ') {
             list = line.trim_end().trim_end_matches(':').to_owned();
@@ -176,7 +176,7 @@ fn schema(text: &str) -> Schema {
 }
 
 /// Brings a schema into the order of the names.
-fn by_name(schema: &Schema) -> SnapshotText {
+fn by_name(schema: &BranchSchema) -> SnapshotText {
     let list = |name: &str| {
         let entries = schema.iter().filter(|entry| entry.list == name);
         format!("{name}:\n{}", entries.map(|entry| entry.text.as_str()).collect::<String>())
@@ -187,7 +187,7 @@ fn by_name(schema: &Schema) -> SnapshotText {
 }
 
 /// The texts of the files of a layout by their names.
-fn files(schema: &Schema, per_collection: bool) -> BTreeMap<&str, String> {
+fn files(schema: &BranchSchema, per_collection: bool) -> BTreeMap<&str, String> {
     let mut files: BTreeMap<&str, String> = BTreeMap::new();
     let mut list = "";
     for entry in schema {

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use crate::stack::Stack;
 use testbed::{schema_diff, ui};
 
-pub(crate) use self::file::SnapshotFile;
+pub(crate) use self::file::SavedSchema;
 pub(crate) use self::save::{Collision, save};
 
 /// The exit code of `snapshot --check` and `dev-reset`: the stack has another schema than the file.
@@ -36,7 +36,7 @@ pub(crate) async fn run(flags: &grammar::SnapshotFlags) -> anyhow::Result<ExitCo
 
 /// Compares the schema of the stack with the file.
 async fn check(stack: &Stack, file: &str) -> anyhow::Result<ExitCode> {
-    let (old, live) = (SnapshotFile::read(file)?, stack.export().await?);
+    let (old, live) = (SavedSchema::read(file)?, stack.export().await?);
     let mut changes = schema_diff::changes(&old.document, &live.document());
     if changes.is_empty() {
         ui::result(&format!("{file} is up to date"));

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 
-use super::file::SnapshotFile;
+use super::file::SavedSchema;
+use super::unfinished::unfinished;
 use crate::stack::Stack;
 use testbed::cmd::Cmd;
 use testbed::schema_diff::{self, SchemaChange};
@@ -26,9 +27,12 @@ pub(crate) enum Collision {
 pub(crate) async fn save(stack: &Stack, file: &str, collision: Collision) -> anyhow::Result<ExitCode> {
     ui::status("Reading", &format!("the schema of {}", stack.project()));
     let export = stack.export().await?;
-    let old = SnapshotFile::read(file)?;
-    let mut origins = vec![SnapshotFile::parse(stack.image_snapshot().await?)?];
-    origins.extend(stack.saved().map(SnapshotFile::parse).transpose()?);
+    let old = SavedSchema::read(file)?;
+    for problem in &unfinished(&export.document()) - &unfinished(&old.document) {
+        ui::warning(&format!("{problem}: is an edit still being saved?"));
+    }
+    let mut origins = vec![SavedSchema::parse(stack.image_snapshot().await?)?];
+    origins.extend(stack.saved().map(SavedSchema::parse).transpose()?);
     let base = nearest(origins, &old).context("a stack has an image")?;
     let unknown = unknown_changes(&base, &old, &export);
     let decision = if unknown.is_empty() { Collision::Overwrite } else { decide(&unknown, file, collision).await? };
@@ -43,7 +47,7 @@ pub(crate) async fn save(stack: &Stack, file: &str, collision: Collision) -> any
 }
 
 /// Writes a schema into the file, unless the file has it, and prints the change.
-pub(super) async fn write(stack: &Stack, file: &str, old: &SnapshotFile, new: &SnapshotText) -> anyhow::Result<()> {
+pub(super) async fn write(stack: &Stack, file: &str, old: &SavedSchema, new: &SnapshotText) -> anyhow::Result<()> {
     let text = new.to_string();
     if old.text == text {
         ui::result(&format!("{file} is up to date"));
@@ -64,12 +68,12 @@ pub(super) async fn write(stack: &Stack, file: &str, old: &SnapshotFile, new: &S
 
 /// Returns the schema that the file and the stack have begun with. That is the snapshot of the stack's image, or the last
 /// export of the stack that was saved, which the file of another branch does not contain.
-fn nearest(origins: Vec<SnapshotFile>, file: &SnapshotFile) -> Option<SnapshotFile> {
+fn nearest(origins: Vec<SavedSchema>, file: &SavedSchema) -> Option<SavedSchema> {
     origins.into_iter().min_by_key(|origin| schema_diff::changes(&origin.document, &file.document).len())
 }
 
 /// Lists the changes of the file that the stack never had and that the export undoes. A missing file has none.
-fn unknown_changes(base: &SnapshotFile, file: &SnapshotFile, export: &SnapshotText) -> Vec<SchemaChange> {
+fn unknown_changes(base: &SavedSchema, file: &SavedSchema, export: &SnapshotText) -> Vec<SchemaChange> {
     if file.text.is_empty() {
         return Vec::new();
     }
@@ -108,7 +112,8 @@ fn merged(mut export: SnapshotText, base: &str, file_text: &str, file: &str) -> 
     let theirs = SnapshotText::parse(file_text).with_context(|| format!("{file} cannot be merged"))?;
     if let Err(conflicts) = export.merge(&base, &theirs) {
         bail!(
-            "the changes of the stack and of {file} contradict each other, so nothing was written: {}; undo one of them, or use --overwrite",
+            "the changes of the stack and of {file} contradict each other, so nothing was written: {}; undo one of them, or \
+             use --overwrite",
             conflicts.join(", ")
         );
     }
@@ -119,14 +124,14 @@ fn merged(mut export: SnapshotText, base: &str, file_text: &str, file: &str) -> 
 mod tests {
     use testbed::snapshot_text::SnapshotText;
 
-    use super::{SnapshotFile, nearest, unknown_changes};
+    use super::{SavedSchema, nearest, unknown_changes};
 
-    fn file(fields: &[&str]) -> SnapshotFile {
+    fn file(fields: &[&str]) -> SavedSchema {
         let fields: String = fields.iter().map(|name| format!("  - collection: laps\n    field: {name}\n")).collect();
-        SnapshotFile::parse(format!("collections:\n  - collection: laps\nfields:\n{fields}relations: []\n")).unwrap()
+        SavedSchema::parse(format!("collections:\n  - collection: laps\nfields:\n{fields}relations: []\n")).unwrap()
     }
 
-    fn unknown(of: &SnapshotFile, export: &SnapshotFile) -> Vec<String> {
+    fn unknown(of: &SavedSchema, export: &SavedSchema) -> Vec<String> {
         let (image, saved) = (file(&["id"]), file(&["id", "mine"]));
         let base = nearest(vec![image, saved], of).unwrap();
         let export = SnapshotText::parse(&export.text).unwrap();
@@ -136,7 +141,7 @@ mod tests {
     #[test]
     fn a_file_that_the_stack_knows_or_that_is_missing_has_no_unknown_changes() {
         let export = file(&["id", "mine", "new"]);
-        for known in [file(&["id"]), file(&["id", "mine"]), export.clone(), SnapshotFile::default()] {
+        for known in [file(&["id"]), file(&["id", "mine"]), export.clone(), SavedSchema::default()] {
             assert_eq!(unknown(&known, &export), [""; 0], "{}", known.text);
         }
     }

@@ -62,7 +62,7 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::super::file::SnapshotFile;
+    use super::super::file::SavedSchema;
     use super::unfinished;
 
     fn document() -> Value {
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn the_snapshots_of_all_kinds_of_relations_are_finished() {
         for file in ["snapshots/schema.yaml", "crates/acceptance/src/versions/11.17.4.yaml"] {
-            let document = SnapshotFile::read(file).unwrap().document;
+            let document = SavedSchema::read(file).unwrap().document;
             assert_eq!(unfinished(&document), BTreeSet::new(), "{file}");
             assert!(!document["relations"].as_array().unwrap().is_empty());
         }

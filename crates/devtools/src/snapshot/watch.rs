@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::file::SnapshotFile;
+use super::file::SavedSchema;
 use super::save::{Collision, save, write};
 use super::unfinished::unfinished;
 use crate::stack::{self, Stack};
@@ -31,7 +31,8 @@ pub(super) async fn run(stack: &Stack, file: &str, collision: Collision) -> anyh
             biased;
             signal = &mut signal => {
                 signal.context("failed to listen for signals")?;
-                ui::status("Ended", &format!("{file} was written {}", if watch.writes == 1 { "once".to_owned() } else { format!("{} times", watch.writes) }));
+                let times = if watch.writes == 1 { "once".to_owned() } else { format!("{} times", watch.writes) };
+                ui::status("Ended", &format!("{file} was written {times}"));
                 return Ok(ExitCode::SUCCESS);
             }
             step = watch.step() => step?,
@@ -49,7 +50,7 @@ struct Watch<'a> {
     /// The last export that is in the file, or that is not to be written.
     handled: String,
     /// The text of the file after the last write.
-    written: SnapshotFile,
+    written: SavedSchema,
     writes: usize,
 }
 
@@ -57,7 +58,7 @@ impl<'a> Watch<'a> {
     async fn start(stack: &'a Stack, file: &'a str) -> anyhow::Result<Self> {
         let api = stack.log_in().await.context("--watch needs the server of the stack")?;
         let seen = stack::export_of(&api).await?;
-        let written = SnapshotFile::read(file)?;
+        let written = SavedSchema::read(file)?;
         let (export, _) = stack::ordered(&seen)?;
         ensure!(
             export.to_string() == written.text,
@@ -85,10 +86,11 @@ impl<'a> Watch<'a> {
             return Ok(());
         }
         let file = self.file;
-        let now = SnapshotFile::read(file)?;
+        let now = SavedSchema::read(file)?;
         if now.text != self.written.text {
             bail!(
-                "{file} was changed by another program, so it is not written any more: start `cargo xtask snapshot --watch` again"
+                "{file} was changed by another program, so it is not written any more: start `cargo xtask snapshot \
+                 --watch` again"
             );
         }
         stack::warn_of_orphans(&orphans);
@@ -96,7 +98,7 @@ impl<'a> Watch<'a> {
             write(self.stack, file, &now, &export).await?;
             self.stack.record_saved(&export.to_string())?;
             self.writes += 1;
-            self.written = SnapshotFile::read(file)?;
+            self.written = SavedSchema::read(file)?;
         }
         Ok(())
     }
