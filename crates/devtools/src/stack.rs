@@ -21,7 +21,7 @@ use testbed::{ports, postgres, ui, workspace};
 const FILE_INSIDE: &str = "/tmp/trm-snapshot.yaml";
 /// Time for an export; the slow way takes 3 seconds on an idle machine.
 const EXPORT_DEADLINE: Duration = Duration::from_secs(60);
-/// Time until a stack that had ended is healthy.
+/// Time until a stack is healthy.
 const START_DEADLINE: Duration = Duration::from_secs(90);
 /// Tries to export by the server, which answers 503 while it is under pressure.
 const TRIES: usize = 3;
@@ -30,12 +30,12 @@ const PAUSE: Duration = Duration::from_millis(500);
 const COUNT_TIMEOUT: &str = "-c statement_timeout=2000";
 
 /// A stack whose container of Directus runs.
-#[derive(Debug)]
 pub(crate) struct Stack {
     engine: Engine,
     compose: Compose,
     /// The id of the container.
     directus: String,
+    /// Of the container, with secrets.
     variables: BTreeMap<String, String>,
 }
 
@@ -51,11 +51,16 @@ impl Stack {
         let Some(mut directus) = compose.container(compose::DIRECTUS).await? else {
             bail!("there is no stack {project}; `cargo xtask dev-reset` creates one");
         };
-        if let ContainerState::Exited(code) = engine.state(&directus).await? {
-            let start = format!("{project} without applying its snapshot, because Directus has ended with {code}");
-            ui::status("Starting", &start);
-            directus =
-                restart(&engine, &mut compose, &directus).await.with_context(|| format!("failed to start {start}"))?;
+        match engine.state(&directus).await? {
+            ContainerState::Exited(code) => {
+                let start = format!("{project} without applying its snapshot, because Directus has ended with {code}");
+                ui::status("Starting", &start);
+                let started = restart(&engine, &mut compose, &directus).await;
+                directus = started.with_context(|| format!("failed to start {start}"))?;
+            }
+            // A boot may still change the schema.
+            ContainerState::Starting => engine.wait_healthy(&directus, START_DEADLINE).await?,
+            ContainerState::Healthy | ContainerState::Unhealthy => {}
         }
         let variables = engine.variables(&directus).await?;
         Ok(Stack { engine, compose, directus, variables })

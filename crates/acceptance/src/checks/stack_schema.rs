@@ -16,7 +16,7 @@ use testbed::engine::Engine;
 use testbed::schema::DataModel;
 use testbed::{ui, workspace};
 
-/// The name of the fields and notes that the check adds.
+/// The name of a field and of an icon that the check adds.
 const ADDED: &str = "added_by_the_gate";
 
 /// The stack of the check.
@@ -37,7 +37,10 @@ impl StackSchema<'_> {
         let path = workspace::path(&file);
         std::fs::copy(workspace::path(workspace::in_tree(contract::SNAPSHOT_FILE)), &path)?;
         let result = self.steps(&table, &file, &path).await;
-        std::fs::remove_file(&path)?;
+        // With the tool's record of its last export.
+        for path in [path, workspace::target_dir().join("snapshot").join(format!("{}.yaml", self.project))] {
+            drop(std::fs::remove_file(path));
+        }
         result
     }
 
@@ -56,14 +59,14 @@ impl StackSchema<'_> {
         // One collection is changed in the file, and the other side has a new field.
         let text = std::fs::read_to_string(path)?;
         let icon = text.lines().find(|line| line.starts_with("      icon: ")).context("no icon")?;
-        let edited = text.replacen(icon, "      icon: added_by_the_gate", 1);
+        let edited = text.replacen(icon, &format!("      icon: {ADDED}"), 1);
         std::fs::write(path, &edited)?;
         self.snapshot(&["--file", file], 3, "changes that the stack never had").await?;
         ensure!(std::fs::read_to_string(path)? == edited, "{file} was written without an answer");
         self.snapshot(&["--file", file, "--merge"], 0, &added).await?;
         let merged = std::fs::read_to_string(path)?;
-        ensure!(merged.contains("icon: added_by_the_gate"), "--merge undid the change of {file}");
-        self.snapshot(&["--file", file, "--overwrite"], 0, "icon: \"added_by_the_gate\" → ").await?;
+        ensure!(merged.contains(&format!("icon: {ADDED}")), "--merge undid the change of {file}");
+        self.snapshot(&["--file", file, "--overwrite"], 0, &format!("icon: \"{ADDED}\" → ")).await?;
 
         self.watch(table, file, path).await?;
 
@@ -102,7 +105,10 @@ impl StackSchema<'_> {
     /// `--watch` writes a field after its relation, and not before.
     async fn watch(&self, table: &str, file: &str, path: &Utf8PathBuf) -> anyhow::Result<()> {
         let arguments = ["xtask", "snapshot", "--watch", "--file", file, "--project", self.project];
-        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        let mut command = Command::new(child::cargo());
+        for name in child::variables_of_our_package() {
+            command.env_remove(name);
+        }
         command.args(arguments).current_dir(workspace::root()).stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().context("failed to run cargo")?;
         let mut lines = BufReader::new(child.stderr.take().context("stderr is piped")?).lines();
