@@ -73,9 +73,20 @@ impl Compose {
         self.quiet_cmd(["up", "--detach", "--no-build", "--pull", "never"]).args(services).run().await
     }
 
+    /// [`Compose::container`] in a tenth of the time, without `docker compose`.
+    pub async fn find(&self, engine: &Engine, service: &str) -> anyhow::Result<Option<String>> {
+        let of_service = engine.containers_with(&format!("com.docker.compose.service={service}")).await?;
+        let of_project = engine.containers_with(&self.label()).await?;
+        Ok(of_project.into_iter().map(|found| found.id).find(|id| of_service.iter().any(|other| other.id == *id)))
+    }
+
+    fn label(&self) -> String {
+        format!("com.docker.compose.project={}", self.project)
+    }
+
     /// Returns true if the project has a container or a volume.
     pub async fn exists(&self, engine: &Engine) -> anyhow::Result<bool> {
-        let label = format!("com.docker.compose.project={}", self.project);
+        let label = self.label();
         Ok(!engine.containers_with(&label).await?.is_empty() || !engine.volumes_with(&label).await?.is_empty())
     }
 
