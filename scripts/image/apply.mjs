@@ -146,7 +146,10 @@ class Work {
   /** Creates the table. The rows of directus_fields are inserted later, at once, and not one by one as by Directus. */
   async createCollection({ collection, meta = {}, schema }, fields) {
     const sorted = fields.map((want, index) => ({ ...want, meta: { sort: index + 1, ...want.meta } }));
-    const columns = sorted.filter(({ type }) => type !== 'alias').map((want) => this.payload(want));
+    // The columns are in the order of the form, since a snapshot may be in the order of the names.
+    const place = ({ meta }) => meta.sort ?? Infinity;
+    const inOrder = sorted.toSorted((one, other) => place(one) - place(other) || 0);
+    const columns = inOrder.filter(({ type }) => type !== 'alias').map((want) => this.payload(want));
     // Directus adds a special to fields of type json, and would insert a row without a name for one without `meta`.
     for (const column of columns) if (column.type !== 'json') delete column.meta;
     const payload = {

@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use serde::Serialize;
 
 use crate::boot_view::{BootView, ViewChange, explain_exit};
+use crate::unsaved;
 use testbed::base_images::BaseImage;
 use testbed::compose::{self, Compose};
 use testbed::dotenv;
@@ -15,7 +16,7 @@ use testbed::engine::{ContainerState, Engine};
 use testbed::http;
 use testbed::image::{self, BuildMode, BuildOptions};
 use testbed::migrations::CheckoutMigrations;
-use testbed::ports::{self, Port};
+use testbed::ports;
 use testbed::postgres;
 use testbed::setup;
 use testbed::ui;
@@ -51,6 +52,10 @@ pub(crate) async fn run(flags: &grammar::DevResetFlags) -> anyhow::Result<ExitCo
         setup::run(setup::SetupOptions { install: true, tests: false, browser: false, registry: None }).await?;
     }
     let engine = Engine::connect().await?;
+    // Before the build, which contains the snapshot.
+    if let Some(code) = unsaved::confirm(&engine, flags).await? {
+        return Ok(code);
+    }
     let database = BaseImage::postgres().await?.resolve(&engine).await?;
     let mut stand_in = database.stand_in;
     // Before the old stack is removed: a failed build leaves it running.
@@ -67,8 +72,8 @@ pub(crate) async fn run(flags: &grammar::DevResetFlags) -> anyhow::Result<ExitCo
     stack.set("IMAGE", flags.tag.as_str());
     stack.down(!flags.keep_data).await?;
     // After the removal of the old stack, whose ports are free again.
-    let port = choose_port(&engine, "PORT_ON_HOST", 8055).await?;
-    let database_port = choose_port(&engine, "DB_PORT_ON_HOST", 5432).await?;
+    let port = ports::choose_free(&engine, "PORT_ON_HOST", 8055).await?;
+    let database_port = ports::choose_free(&engine, "DB_PORT_ON_HOST", 5432).await?;
     stack.set("PORT_ON_HOST", port.to_string());
     stack.set("DB_PORT_ON_HOST", database_port.to_string());
 
@@ -106,17 +111,6 @@ pub(crate) async fn run(flags: &grammar::DevResetFlags) -> anyhow::Result<ExitCo
         ui::result(&render(&report));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn choose_port(engine: &Engine, variable: &str, default: u16) -> anyhow::Result<u16> {
-    let published = engine.published_ports().await?;
-    let requested = dotenv::variable(variable)?;
-    let Port { number, instead_of } =
-        ports::choose(variable, requested.as_deref(), default, |port| ports::is_free(port, &published))?;
-    if let Some(taken) = instead_of {
-        ui::warning(&format!("port {taken} is taken, using {number}; set {variable} to choose"));
-    }
-    Ok(number)
 }
 
 /// Starts the database first, because its extensions decide on the session options of the boot.

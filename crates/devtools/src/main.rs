@@ -7,7 +7,9 @@ mod image;
 mod inspect_user;
 mod setup;
 mod snapshot;
+mod stack;
 mod test;
+mod unsaved;
 
 use std::process::ExitCode;
 

@@ -5,6 +5,7 @@ mod doctor;
 mod lint_rules;
 mod migration;
 mod rehearse;
+mod snapshot;
 
 pub use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -16,6 +17,7 @@ pub use self::doctor::DoctorFlags;
 pub use self::lint_rules::{LINT_RULES, LintRule, LintRuleKind, LintScope};
 pub use self::migration::{LintFlags, ListMigrationsFlags, MigrationCommand, MigrationFlags, NewMigrationFlags};
 pub use self::rehearse::{DirectusVersion, RehearseFlags};
+pub use self::snapshot::SnapshotFlags;
 
 /// Builds, runs and tests the trm-directus image.
 #[derive(Debug, Parser)]
@@ -127,7 +129,8 @@ pub struct ImageFlags {
 #[command(after_help = "Examples:
   cargo xtask dev-reset                           # build the image, and start with an empty database
   cargo xtask dev-reset --keep-data --no-image    # only new containers
-  cargo xtask dev-reset --project other           # a second stack, on other ports")]
+  cargo xtask dev-reset --project other           # a second stack, on other ports
+  cargo xtask dev-reset --discard-schema          # without edits that no snapshot has")]
 pub struct DevResetFlags {
     /// Keep the volumes: the database and the uploads
     #[arg(long)]
@@ -135,6 +138,10 @@ pub struct DevResetFlags {
     /// Run `setup --yes` first
     #[arg(long)]
     pub setup: bool,
+    /// Discard changes of the old stack's schema that are not in the snapshot; without this flag they are shown first,
+    /// and without a terminal the exit code is then 2
+    #[arg(long)]
+    pub discard_schema: bool,
     /// Use the existing image instead of building it
     #[arg(long)]
     pub no_image: bool,
@@ -326,17 +333,6 @@ pub struct CiFlags {
     /// Run `setup --yes` first
     #[arg(long)]
     pub setup: bool,
-}
-
-/// The flags of `snapshot`.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  cargo xtask snapshot                    # save the schema of the running stack
-  cargo xtask snapshot --project other    # of another stack")]
-pub struct SnapshotFlags {
-    /// The stack.
-    #[command(flatten)]
-    pub project: ProjectFlag,
 }
 
 /// The flags of `language`.

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use crate::cmd::Cmd;
+use crate::engine::Engine;
 
 /// The service of our image.
 pub const DIRECTUS: &str = "directus";
@@ -70,6 +71,23 @@ impl Compose {
     /// Starts these services, or all if the list is empty, from local images, and does not wait for them.
     pub async fn up(&self, services: &[&str]) -> anyhow::Result<()> {
         self.quiet_cmd(["up", "--detach", "--no-build", "--pull", "never"]).args(services).run().await
+    }
+
+    /// [`Compose::container`] in a tenth of the time, without `docker compose`.
+    pub async fn find(&self, engine: &Engine, service: &str) -> anyhow::Result<Option<String>> {
+        let of_service = engine.containers_with(&format!("com.docker.compose.service={service}")).await?;
+        let of_project = engine.containers_with(&self.label()).await?;
+        Ok(of_project.into_iter().map(|found| found.id).find(|id| of_service.iter().any(|other| other.id == *id)))
+    }
+
+    fn label(&self) -> String {
+        format!("com.docker.compose.project={}", self.project)
+    }
+
+    /// Returns true if the project has a container or a volume.
+    pub async fn exists(&self, engine: &Engine) -> anyhow::Result<bool> {
+        let label = self.label();
+        Ok(!engine.containers_with(&label).await?.is_empty() || !engine.volumes_with(&label).await?.is_empty())
     }
 
     /// Returns the id of a service's container, running or not.

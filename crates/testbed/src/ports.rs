@@ -5,6 +5,9 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::{Context as _, bail};
 
+use crate::engine::Engine;
+use crate::{dotenv, ui};
+
 /// A chosen port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Port {
@@ -12,6 +15,19 @@ pub struct Port {
     pub number: u16,
     /// The default, if that is taken.
     pub instead_of: Option<u16>,
+}
+
+/// Chooses the port for a variable of the stack, as the user set it in the environment or in `.env`, and warns if it is
+/// not the default.
+pub async fn choose_free(engine: &Engine, variable: &str, default: u16) -> anyhow::Result<u16> {
+    let published = engine.published_ports().await?;
+    let requested = dotenv::variable(variable)?;
+    let Port { number, instead_of } =
+        choose(variable, requested.as_deref(), default, |port| is_free(port, &published))?;
+    if let Some(taken) = instead_of {
+        ui::warning(&format!("port {taken} is taken, using {number}; set {variable} to choose"));
+    }
+    Ok(number)
 }
 
 /// Chooses the port for a variable. A port that the user has set is used or refused; a taken default is replaced by the

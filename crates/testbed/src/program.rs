@@ -32,6 +32,8 @@ fn until_signal(
     runtime.block_on(async {
         // The first to finish drops the other. A dropped command drops its guards, which end children and containers.
         tokio::select! {
+            // A command that handles signals itself comes first.
+            biased;
             result = run(command) => match result {
                 Some(result) => result,
                 None => bail!("this command belongs to another tool: run it with `cargo xtask`"),

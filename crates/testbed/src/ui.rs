@@ -1,8 +1,9 @@
 //! Terminal output: status lines and one live line on stderr, tables and sizes as text.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use console::style;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -42,6 +43,35 @@ pub fn result(text: &str) {
 pub fn json_result(value: &impl serde::Serialize) -> anyhow::Result<()> {
     result(&serde_json::to_string(value)?);
     Ok(())
+}
+
+/// Asks on the terminal for one of these answers, by their first letters, until the input is one of them. The end of the
+/// input is the last answer. Returns `None` without a terminal.
+pub async fn choose<const N: usize>(question: &str, words: [&'static str; N]) -> anyhow::Result<Option<&'static str>> {
+    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        return Ok(None);
+    }
+    let options = words.map(|word| format!("[{}]{}", &word[..1], &word[1..])).join(", ");
+    loop {
+        eprint!("{} {options}: ", style(question).for_stderr().bold());
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        // Not a task of the runtime, which would wait for the end of this line after Ctrl-C.
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            sender.send(std::io::stdin().read_line(&mut line).map(|length| (length > 0).then_some(line)))
+        });
+        let Some(line) = receiver.await?.context("failed to read the answer")? else {
+            return Ok(words.last().copied());
+        };
+        if let Some(word) = chosen(&line, &words) {
+            return Ok(Some(word));
+        }
+    }
+}
+
+fn chosen(line: &str, words: &[&'static str]) -> Option<&'static str> {
+    let line = line.trim().to_lowercase();
+    words.iter().copied().find(|word| !line.is_empty() && word.starts_with(&line))
 }
 
 /// Interval of the lines that replace a live line.
@@ -142,12 +172,19 @@ pub fn json_seconds(duration: Duration) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{columns, shorten, size};
+    use super::{chosen, columns, shorten, size};
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell_and_lines_have_no_trailing_blanks() {
         let rows = [["a", "x"], ["größer", ""]].map(|row| row.map(str::to_owned));
         assert_eq!(columns(&rows), "  a       x\n  größer");
+    }
+
+    #[test]
+    fn an_answer_is_the_beginning_of_a_word() {
+        let words = ["export", "discard", "cancel"];
+        let answers = ["e\n", " Discard \n", "\n", "x\n", "exporter\n"];
+        assert_eq!(answers.map(|line| chosen(line, &words)), [Some("export"), Some("discard"), None, None, None]);
     }
 
     #[test]

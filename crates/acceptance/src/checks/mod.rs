@@ -20,6 +20,7 @@ mod services;
 mod signals;
 mod snapshots;
 mod stack;
+mod stack_schema;
 mod sweep;
 mod versions;
 mod witness;

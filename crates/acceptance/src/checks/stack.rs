@@ -7,19 +7,20 @@ use anyhow::{Context as _, ensure};
 use contract::Phase;
 use serde::Deserialize;
 
+use super::stack_schema::{StackSchema, xtask};
 use crate::check::{Check, Need};
 use crate::model::{BootTimeline, PhaseTime};
 use crate::test_context::TestContext;
 use testbed::api::Api;
-use testbed::cmd::Cmd;
+use testbed::compose::{self, Compose};
 use testbed::engine::Engine;
 use testbed::schema::DataModel;
 use testbed::ui;
 
 pub(crate) const CHECKS: &[Check] = &[Check {
     name: "dev-reset",
-    promise: "`cargo xtask dev-reset` creates a new development stack and prints a valid login, and `down --volumes` \
-              removes it completely.",
+    promise: "`cargo xtask dev-reset` creates a new development stack and prints a valid login; edits of its schema are \
+              saved by `snapshot` and are not lost without a question; and `down --volumes` removes it completely.",
     needs: Need::Nothing,
     run: |test| Box::pin(dev_reset(test)),
 }];
@@ -67,6 +68,10 @@ async fn dev_reset(test: &mut TestContext) -> anyhow::Result<()> {
     let before = resources(&engine, &project).await?;
     ensure!(before["containers"] == 2, "the stack has {} containers, not 2", before["containers"]);
 
+    let directus = Compose::new(&project).container(compose::DIRECTUS).await?.context("no container of Directus")?;
+    let schema = StackSchema { engine: &engine, api: &api, project: &project, image: &image, directus };
+    test.figure("snapshot --check", schema.check().await?);
+
     let began = Instant::now();
     xtask(&["down", "--volumes", "--project", &project]).read().await?;
     test.figure("down --volumes", ui::seconds(began.elapsed()));
@@ -74,12 +79,6 @@ async fn dev_reset(test: &mut TestContext) -> anyhow::Result<()> {
     ensure!(after.values().all(|count| *count == 0), "`down --volumes` leaves {}", list(&after));
     test.figure("stack", format!("{} before; {} after", list(&before), list(&after)));
     Ok(())
-}
-
-/// Runs the tool like a developer. An empty variable lets the tool choose a port, because ports in the environment
-/// belong to the developer's own stack.
-fn xtask(arguments: &[&str]) -> Cmd {
-    Cmd::cargo().arg("xtask").args(arguments).env("PORT_ON_HOST", "").env("DB_PORT_ON_HOST", "")
 }
 
 fn list(counts: &BTreeMap<&str, usize>) -> String {

@@ -1,6 +1,6 @@
 //! Containers: creating, starting, watching and removing them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -225,6 +225,22 @@ impl Engine {
             config.env = None;
         }
         Ok(serde_json::to_string(&container)?)
+    }
+
+    /// Returns the name of a container's image.
+    pub async fn image_of(&self, id: &str) -> anyhow::Result<String> {
+        let container = self.docker.inspect_container(id, None).await;
+        let config = container.with_context(|| format!("failed to inspect container {id}"))?.config;
+        config.and_then(|config| config.image).with_context(|| format!("the engine names no image of container {id}"))
+    }
+
+    /// Returns the variables of a container and its image, by name. They contain secrets.
+    pub async fn variables(&self, id: &str) -> anyhow::Result<BTreeMap<String, String>> {
+        let container = self.docker.inspect_container(id, None).await;
+        let config = container.with_context(|| format!("failed to inspect container {id}"))?.config;
+        let variables = config.and_then(|config| config.env).unwrap_or_default();
+        let pairs = variables.iter().filter_map(|variable| variable.split_once('='));
+        Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
     /// Returns the command lines of a running container's processes, as every user of this machine sees them.

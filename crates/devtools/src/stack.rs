@@ -1,0 +1,236 @@
+//! A development stack that runs: its schema, and the schema that it began with.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use camino::Utf8PathBuf;
+use entrypoint::quote::identifier;
+use serde_json::{Value, json};
+use tokio_postgres::NoTls;
+
+use testbed::api::{self, Api};
+use testbed::compose::{self, Compose};
+use testbed::engine::{ContainerState, Engine};
+use testbed::schema_diff::SchemaChange;
+use testbed::snapshot_text::SnapshotText;
+use testbed::{ports, postgres, ui, workspace};
+
+/// The file in the container. On stdout Directus truncates the snapshot after 64 KiB, because it exits before the pipe
+/// has taken the rest.
+const FILE_INSIDE: &str = "/tmp/trm-snapshot.yaml";
+/// Time for an export; the slow way takes 3 seconds on an idle machine.
+const EXPORT_DEADLINE: Duration = Duration::from_secs(60);
+/// Time until a stack is healthy.
+const START_DEADLINE: Duration = Duration::from_secs(90);
+/// Tries to export by the server, which answers 503 while it is under pressure.
+const TRIES: usize = 3;
+const PAUSE: Duration = Duration::from_millis(500);
+/// The milliseconds that counting the rows of one table may take.
+const COUNT_TIMEOUT: &str = "-c statement_timeout=2000";
+
+/// A stack whose container of Directus runs.
+pub(crate) struct Stack {
+    engine: Engine,
+    compose: Compose,
+    /// The id of the container.
+    directus: String,
+    /// Of the container, with secrets.
+    variables: BTreeMap<String, String>,
+}
+
+impl Stack {
+    /// Finds the stack of a project. One that has ended is started again without applying the snapshot of its image,
+    /// because the boot of a schema that was edited and not saved refuses to delete the edits.
+    ///
+    /// # Errors
+    /// There is no such stack, or it does not start.
+    pub(crate) async fn find(project: &str) -> anyhow::Result<Stack> {
+        let engine = Engine::connect().await?;
+        let mut compose = Compose::new(project);
+        let Some(mut directus) = compose.find(&engine, compose::DIRECTUS).await? else {
+            bail!("there is no stack {project}; `cargo xtask dev-reset` creates one");
+        };
+        match engine.state(&directus).await? {
+            ContainerState::Exited(code) => {
+                let start = format!("{project} without applying its snapshot, because Directus has ended with {code}");
+                ui::status("Starting", &start);
+                let started = restart(&engine, &mut compose, &directus).await;
+                directus = started.with_context(|| format!("failed to start {start}"))?;
+            }
+            // A boot may still change the schema.
+            ContainerState::Starting => engine.wait_healthy(&directus, START_DEADLINE).await?,
+            ContainerState::Healthy | ContainerState::Unhealthy => {}
+        }
+        let variables = engine.variables(&directus).await?;
+        Ok(Stack { engine, compose, directus, variables })
+    }
+
+    /// The compose project.
+    pub(crate) fn project(&self) -> &str {
+        self.compose.project()
+    }
+
+    /// Returns true while the same container of Directus runs.
+    pub(crate) async fn is_running(&self) -> bool {
+        matches!(self.engine.state(&self.directus).await, Ok(state) if !matches!(state, ContainerState::Exited(_)))
+    }
+
+    fn variable(&self, name: &str) -> anyhow::Result<&str> {
+        self.variables
+            .get(name)
+            .map(String::as_str)
+            .with_context(|| format!("the stack's Directus has no variable {name}"))
+    }
+
+    /// Logs in at the server as the administrator that the boot created.
+    pub(crate) async fn log_in(&self) -> anyhow::Result<Api> {
+        let port = self.engine.published_port(&self.directus, 8055).await?;
+        ensure!(api::ping(port).await, "the server does not answer");
+        let (email, password) = (self.variable("ADMIN_EMAIL")?, self.variable("ADMIN_PASSWORD")?);
+        Api::login(format!("http://127.0.0.1:{port}"), email, password).await
+    }
+
+    /// Exports the schema in the order of the names, and warns of entries that belong to nothing.
+    pub(crate) async fn export(&self) -> anyhow::Result<SnapshotText> {
+        let text = tokio::time::timeout(EXPORT_DEADLINE, self.directus_export()).await;
+        let seconds = EXPORT_DEADLINE.as_secs();
+        let text =
+            text.with_context(|| format!("{} did not export its schema within {seconds} s", self.project()))??;
+        let (export, orphans) = ordered(&text)?;
+        warn_of_orphans(&orphans);
+        Ok(export)
+    }
+
+    /// Returns the text of Directus' own export: from the server, which takes a tenth of the time, or, if that fails (the
+    /// administrator has another password), from its command line.
+    async fn directus_export(&self) -> anyhow::Result<String> {
+        let mut answer = self.export_by_server().await;
+        for _ in 1..TRIES {
+            if answer.is_err() {
+                tokio::time::sleep(PAUSE).await;
+                answer = self.export_by_server().await;
+            }
+        }
+        match answer {
+            Ok(text) => Ok(text),
+            Err(error) => {
+                ui::status("Starting", &format!("Directus' command line, which takes longer, because {error:#}"));
+                self.export_by_command_line().await
+            }
+        }
+    }
+
+    async fn export_by_server(&self) -> anyhow::Result<String> {
+        let api = self.log_in().await?;
+        // The server remembers columns and foreign keys, and does not notice changes by SQL.
+        api.post("/utils/cache/clear?system", json!({})).await?;
+        export_of(&api).await
+    }
+
+    /// Exports by a second process of Directus in the container.
+    async fn export_by_command_line(&self) -> anyhow::Result<String> {
+        // As `cli.js`, but without its request to a public registry, which takes 8 seconds without internet access.
+        let run = format!("{}/node_modules/@directus/api/dist/cli/run.js", contract::WORK_DIR);
+        let script = format!("process.argv.splice(1, 0, 'directus'); await import('{run}')");
+        let exec = self.compose.cmd(["exec", "--no-TTY", "--env", "LOG_LEVEL=error", compose::DIRECTUS]);
+        exec.args(["node", "--input-type=module", "--eval", &script, "--"])
+            .args(["schema", "snapshot", "--yes", FILE_INSIDE])
+            .read()
+            .await?;
+        self.read(FILE_INSIDE).await
+    }
+
+    /// Returns the snapshot of the stack's image, which its schema began with.
+    pub(crate) async fn image_snapshot(&self) -> anyhow::Result<String> {
+        self.read(contract::SNAPSHOT_FILE).await
+    }
+
+    async fn read(&self, file: &str) -> anyhow::Result<String> {
+        let (code, text) = self.engine.exec(&self.directus, &["cat", file]).await?;
+        ensure!(code == 0, "failed to read {file} in the stack's Directus: {text}");
+        Ok(format!("{text}\n"))
+    }
+
+    /// Returns the last export of this stack that was saved in a file.
+    pub(crate) fn saved(&self) -> Option<String> {
+        let record = std::fs::read_to_string(self.record()).ok()?;
+        let (id, text) = record.split_once('\n')?;
+        (id.trim_start_matches("# ") == self.directus).then(|| text.to_owned())
+    }
+
+    /// Records that this export was saved in a file.
+    pub(crate) fn record_saved(&self, text: &str) -> anyhow::Result<()> {
+        let path = self.record();
+        std::fs::create_dir_all(path.parent().context("the record has no folder")?)?;
+        std::fs::write(&path, format!("# {}\n{text}", self.directus)).with_context(|| format!("failed to write {path}"))
+    }
+
+    fn record(&self) -> Utf8PathBuf {
+        workspace::target_dir().join("snapshot").join(format!("{}.yaml", self.project()))
+    }
+
+    /// Counts the rows of added and removed tables, and the values of such columns, that are in the database.
+    pub(crate) async fn count(&self, changes: &mut [SchemaChange]) -> anyhow::Result<()> {
+        if changes.iter().all(|change| change.stored().is_none()) {
+            return Ok(());
+        }
+        let database =
+            self.compose.find(&self.engine, compose::DATABASE).await?.context("the stack has no database")?;
+        let port = self.engine.published_port(&database, 5432).await?;
+        let [user, password, name] = ["DB_USER", "DB_PASSWORD", "DB_DATABASE"].map(|name| self.variable(name));
+        let mut config = postgres::config(port, user?, password?, name?);
+        config.options(COUNT_TIMEOUT).connect_timeout(Duration::from_secs(5));
+        let (client, connection) = config.connect(NoTls).await.context("failed to connect to the stack's database")?;
+        tokio::spawn(connection);
+        for change in changes {
+            let Some((table, column)) = change.stored() else { continue };
+            let column = column.map_or_else(|| "*".to_owned(), identifier);
+            // A table that is gone, or that is too large to count in time, has no count.
+            let row = client.query_one(&format!("select count({column}) from {}", identifier(table)), &[]).await;
+            change.count = row.ok().map(|row| row.get(0));
+        }
+        Ok(())
+    }
+}
+
+/// Starts the services of a stack that has ended, and returns the id of the new container of Directus.
+async fn restart(engine: &Engine, compose: &mut Compose, ended: &str) -> anyhow::Result<String> {
+    let database = compose.find(engine, compose::DATABASE).await?.context("the stack has no database")?;
+    engine.start(&database).await?;
+    engine.wait_healthy(&database, START_DEADLINE).await?;
+    compose.set("SCHEMA_APPLY_MODE", "skip");
+    compose.set("IMAGE", engine.image_of(ended).await?);
+    compose.set("PGOPTIONS", engine.variables(ended).await?.remove("PGOPTIONS").unwrap_or_default());
+    compose.set("PORT_ON_HOST", ports::choose_free(engine, "PORT_ON_HOST", 8055).await?.to_string());
+    compose.up(&[compose::DIRECTUS]).await?;
+    let directus =
+        compose.find(engine, compose::DIRECTUS).await?.context("compose started no container for Directus")?;
+    engine.wait_healthy(&directus, START_DEADLINE).await?;
+    Ok(directus)
+}
+
+/// Returns the server's export, which is byte for byte that of Directus' command line.
+pub(crate) async fn export_of(api: &Api) -> anyhow::Result<String> {
+    let answer = api.call("GET", "/schema/snapshot?export=yaml", None).await?;
+    match answer.body {
+        Value::String(text) if answer.status == 200 => Ok(text),
+        body => bail!("GET /schema/snapshot answers {}: {body}", answer.status),
+    }
+}
+
+/// Parses an export of Directus, brings it into the order of the names, and removes the entries that belong to nothing,
+/// whose names are returned, too.
+pub(crate) fn ordered(export: &str) -> anyhow::Result<(SnapshotText, Vec<String>)> {
+    let mut export = SnapshotText::parse(export).context("the export of Directus")?;
+    let orphans = export.remove_orphans();
+    export.sort();
+    Ok((export, orphans))
+}
+
+/// Warns of entries that [`ordered`] removed.
+pub(crate) fn warn_of_orphans(orphans: &[String]) {
+    for orphan in orphans {
+        ui::warning(&format!("the {orphan} is not exported: it belongs to no collection that Directus tracks"));
+    }
+}
