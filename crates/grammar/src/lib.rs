@@ -1,9 +1,13 @@
 //! The command line of `cargo xtask`.
 
+mod seed;
+
 pub use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use serde::{Deserialize, Serialize};
+
+pub use seed::SeedFlags;
 
 /// Builds, runs and tests the trm-directus image.
 #[derive(Debug, Parser)]
@@ -39,6 +43,8 @@ pub enum XtaskCommand {
     Bench(BenchFlags),
     /// Run everything that CI runs: formatting, lints, generated documentation, tests, the acceptance gate
     Ci(CiFlags),
+    /// Fill the development stack with the demo data; what exists stays as it is
+    Seed(SeedFlags),
     /// Save the Directus schema of the running stack as snapshots/schema.yaml
     Snapshot(SnapshotFlags),
     /// Write the reference and the sample logs of the documentation, or check that they are up to date
@@ -96,6 +102,9 @@ pub struct DevResetFlags {
     /// Keep the volumes: the database and the uploads
     #[arg(long)]
     pub keep_data: bool,
+    /// Fill the stack with the demo data; see `seed`
+    #[arg(long)]
+    pub seed: bool,
     /// Run `setup --yes` first
     #[arg(long)]
     pub setup: bool,

@@ -21,6 +21,7 @@ pub mod postgres;
 pub mod program;
 pub mod registry;
 pub mod schema;
+pub mod seed;
 pub mod session;
 pub mod setup;
 pub mod signals;
