@@ -30,6 +30,7 @@ const LONG: &[&str] = &[
     "undeclared-loss",
     "hanging-server",
     "admin-ui",
+    "registration",
     "upstream",
     "dev-reset",
     "user",

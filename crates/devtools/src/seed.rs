@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use serde::Serialize;
 
 use testbed::api::Api;
 use testbed::compose::{self, Compose};
 use testbed::engine::{ContainerState, Engine};
+use testbed::http;
 use testbed::postgres;
 use testbed::seed::{DemoData, SeedStep, seed};
 use testbed::ui;
@@ -30,7 +31,13 @@ pub(crate) async fn run(flags: &grammar::SeedFlags) -> anyhow::Result<ExitCode> 
     let created = steps.iter().map(|step| step.created).sum();
     let present = steps.iter().map(|step| step.present).sum();
     if flags.json {
-        ui::json_result(&SeedReport { url, created, present, seconds: ui::json_seconds(began.elapsed()), steps: &steps })?;
+        ui::json_result(&SeedReport {
+            url,
+            created,
+            present,
+            seconds: ui::json_seconds(began.elapsed()),
+            steps: &steps,
+        })?;
     } else {
         ui::result(&format!("{url}: {created} rows created, {present} present ({})", ui::seconds(began.elapsed())));
     }
@@ -52,27 +59,31 @@ pub(crate) async fn fill(engine: &Engine, stack: &Compose) -> anyhow::Result<(St
     let data = DemoData::own()?;
     ui::status("Seeding", &format!("{} in {}", data.title(), stack.project()));
     let steps = seed(&api, &database, &data, |step| ui::status("Seeded", &step.to_string())).await;
-    let steps = steps.with_context(|| {
-        format!(
-            "failed to seed {0}; `cargo xtask dev-reset --seed --project {0}` replaces it by a new stack with the demo data",
-            stack.project()
-        )
-    })?;
+    let replace =
+        format!("`cargo xtask dev-reset --seed --project {}` replaces the stack by a new one", stack.project());
+    let steps = steps.map_err(|error| anyhow!("{error:#}; {replace}"))?;
+    // Only a login that works is printed: an existing user may have another password.
     for (email, password) in data.logins() {
-        ui::status("Login", &format!("{email}, password {password}"));
+        if http::login(&url, email, password).is_ok() {
+            ui::status("Login", &format!("{email}, password {password}"));
+        }
     }
     Ok((url, steps))
 }
 
-/// Returns the port of this machine on which a healthy service of the stack answers.
+/// Waits until a service of the stack is healthy, and returns its port on this machine.
 async fn healthy_port(engine: &Engine, stack: &Compose, service: &str, port: u16) -> anyhow::Result<u16> {
     let project = stack.project();
     let way_out = format!("`cargo xtask dev-reset --seed --project {project}` creates a stack with the demo data");
     let Some(id) = stack.container(service).await? else { bail!("there is no stack {project}; {way_out}") };
     match engine.state(&id).await? {
-        ContainerState::Healthy => engine.published_port(&id, port).await,
-        ContainerState::Starting => bail!("{service} of {project} is still starting; run the command again once it serves"),
+        ContainerState::Healthy => {}
+        ContainerState::Starting => {
+            ui::status("Waiting", &format!("for {service} of {project}"));
+            engine.wait_healthy(&id, compose::BOOT_DEADLINE).await?;
+        }
         ContainerState::Unhealthy => bail!("{service} of {project} does not serve; {way_out}"),
         ContainerState::Exited(code) => bail!("{service} of {project} ended with {code}; {way_out}"),
     }
+    engine.published_port(&id, port).await
 }

@@ -11,6 +11,7 @@ mod image;
 mod locks;
 mod objects;
 mod reconcile;
+mod registration;
 mod replicas;
 mod restore;
 mod search;
@@ -54,4 +55,5 @@ pub(crate) const ALL: &[&[Check]] = &[
     replicas::CHECKS,
     stack::CHECKS,
     browser::CHECKS,
+    registration::CHECKS,
 ];

@@ -31,6 +31,11 @@ impl DemoData {
         &self.content.title
     }
 
+    /// Returns the names of the collections with items.
+    pub fn collections(&self) -> impl Iterator<Item = &str> {
+        self.content.collections.iter().map(|part| part.collection.as_str())
+    }
+
     /// Returns the e-mail addresses and passwords of the users that can log in.
     #[must_use]
     pub fn logins(&self) -> Vec<(&str, &str)> {

@@ -20,7 +20,7 @@ pub(super) async fn check_model(api: &Api, content: &Content) -> anyhow::Result<
     let missing = missing_fields(content, &known);
     if !missing.is_empty() {
         let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
-        bail!("the stack has another data model than the demo data: there is no field {}", missing.join(", "));
+        bail!("the stack has another data model than the demo data: it lacks the field {}", missing.join(", "));
     }
     Ok(())
 }
@@ -47,7 +47,8 @@ pub(super) async fn create_missing(api: &Api, content: &Content, part: &Collecti
         item["id"] = Value::String(id.clone());
         Ok(item)
     });
-    let items: Vec<Value> = items.collect::<anyhow::Result<_>>().with_context(|| format!("demo data of {collection}"))?;
+    let items: Vec<Value> =
+        items.collect::<anyhow::Result<_>>().with_context(|| format!("demo data of {collection}"))?;
     let step = SeedStep { name: collection.clone(), created: items.len() as u64, present: found.len() as u64 };
     if !items.is_empty() {
         let answer = api.call("POST", &path, Some(Value::Array(items))).await?;

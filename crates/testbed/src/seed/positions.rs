@@ -33,7 +33,8 @@ async fn copy(server: &Config, positions: &Positions, rows: String) -> anyhow::R
     let table = &positions.table;
     let columns = quoted(positions.columns.keys());
     let transaction = client.transaction().await?;
-    let staging = format!("create temp table staging on commit drop as select {columns} from public.\"{table}\" limit 0");
+    let staging =
+        format!("create temp table staging on commit drop as select {columns} from public.\"{table}\" limit 0");
     if let Err(error) = transaction.batch_execute(&staging).await {
         let missing = [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN];
         if error.code().is_some_and(|code| missing.contains(code)) {
@@ -52,7 +53,9 @@ async fn copy(server: &Config, positions: &Positions, rows: String) -> anyhow::R
     let inserted = transaction.execute(&insert, &[]).await;
     let inserted = inserted.map_err(|error| match error.code() {
         Some(&SqlState::INVALID_COLUMN_REFERENCE) => {
-            anyhow::anyhow!("{table} has no unique index on {key}, without which a second run would insert every row again")
+            anyhow::anyhow!(
+                "{table} has no unique index on {key}, without which a second run would insert every row again"
+            )
         }
         _ => anyhow::Error::new(error).context(format!("failed to insert into {table}")),
     })?;

@@ -51,7 +51,8 @@ pub(super) fn road(route: &[Waypoint], pace: f64) -> Vec<RoadPoint> {
 fn line(route: &[Waypoint], pace: f64) -> Vec<RoadPoint> {
     let Some((origin, last)) = route.first().zip(route.last()) else { return Vec::new() };
     let scale = (origin.latitude.to_radians().cos() * DEGREE, DEGREE);
-    let plane: Vec<[f64; 3]> = route.iter().map(|w| [w.longitude * scale.0, w.latitude * scale.1, w.altitude]).collect();
+    let plane: Vec<[f64; 3]> =
+        route.iter().map(|w| [w.longitude * scale.0, w.latitude * scale.1, w.altitude]).collect();
     let at = |index: isize| plane[usize::try_from(index).unwrap_or(0).min(plane.len() - 1)];
     let point = |[x, y, altitude]: [f64; 3], speed: f64, stop: f64| RoadPoint {
         latitude: y / scale.1,
