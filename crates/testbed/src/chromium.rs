@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// Time for the answer to one command.
 const ANSWER: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
+/// Time for a click to have an effect.
+const CLICK_AGAIN: Duration = Duration::from_secs(5);
 /// Chromium expects the pipe on descriptors 3 and 4. The shell duplicates its input and output there, which needs no
 /// unsafe code. `$0` is the file for Chromium's own output.
 const WITH_PIPE: &str = r#"exec "$@" 3<&0 4>&1 </dev/null >"$0" 2>&1"#;
@@ -103,7 +105,9 @@ impl Chromium {
 
     /// Opens a URL.
     pub async fn open(&mut self, url: &str) -> anyhow::Result<()> {
-        self.disturbed = false;
+        if std::mem::take(&mut self.disturbed) {
+            self.page_errors.clear();
+        }
         let answer = self.call("Page.navigate", json!({ "url": url })).await?;
         ensure!(answer["errorText"].is_null(), "the browser cannot open {url}: {}", answer["errorText"]);
         Ok(())
@@ -182,6 +186,22 @@ impl Chromium {
         Ok(())
     }
 
+    /// Clicks an element until an expression is true. A page that still loads can move the element away from the mouse.
+    pub async fn click_until(&mut self, what: &str, element: &str, expression: &str) -> anyhow::Result<()> {
+        self.click(what, element).await?;
+        let began = Instant::now();
+        let mut clicked = Instant::now();
+        while began.elapsed() < PATIENCE && !matches!(self.evaluate(expression).await, Ok(Value::Bool(true))) {
+            let is_there = matches!(self.evaluate(&format!("!!({element})")).await, Ok(Value::Bool(true)));
+            if is_there && clicked.elapsed() > CLICK_AGAIN {
+                self.click(what, element).await?;
+                clicked = Instant::now();
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        self.wait_for(&format!("effect of a click on the {what}"), expression).await
+    }
+
     /// Returns a PNG of the page.
     pub async fn screenshot(&mut self) -> anyhow::Result<Vec<u8>> {
         let answer = self.call("Page.captureScreenshot", json!({ "format": "png" })).await?;
@@ -189,7 +209,7 @@ impl Chromium {
         base64::engine::general_purpose::STANDARD.decode(data).context("the browser's screenshot is not base64")
     }
 
-    /// Uncaught errors of the page since its last reload by [`Chromium::wait_for`].
+    /// Uncaught errors of the page since requests were lost.
     pub fn page_errors(&self) -> &[String] {
         &self.page_errors
     }

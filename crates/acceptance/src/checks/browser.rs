@@ -1,6 +1,6 @@
 //! The admin UI in a real browser.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
@@ -23,6 +23,8 @@ pub(crate) const CHECKS: &[Check] = &[Check {
 }];
 
 const SIZE: (u32, u32) = (1280, 900);
+/// A page that shows the same for so long has loaded.
+const STILL: Duration = Duration::from_millis(400);
 /// An expression that is true once the login form is ready.
 pub(super) const IS_EMPTY: &str = "document.querySelector('input[type=email]')?.value === ''";
 /// An expression that is true if a link to a collection shows one of its names and is not covered. The app has other links with
@@ -92,12 +94,25 @@ pub(super) async fn picture(
     file: &str,
     name: &str,
 ) -> anyhow::Result<()> {
-    let picture = browser.screenshot().await?;
+    let picture = still_picture(browser).await?;
     let path = crate::folder().join(file);
     std::fs::create_dir_all(crate::folder()).context("failed to create the report's folder")?;
     std::fs::write(&path, picture).with_context(|| format!("failed to write {path}"))?;
     test.evidence.pictures.push(Picture { name: name.to_owned(), file: file.to_owned() });
     Ok(())
+}
+
+/// Takes a screenshot once the page no longer changes, or after some seconds.
+async fn still_picture(browser: &mut Chromium) -> anyhow::Result<Vec<u8>> {
+    let mut picture = browser.screenshot().await?;
+    for _ in 0..10 {
+        tokio::time::sleep(STILL).await;
+        let next = browser.screenshot().await?;
+        if std::mem::replace(&mut picture, next.clone()) == next {
+            break;
+        }
+    }
+    Ok(picture)
 }
 
 /// The names under which the app may show a collection, in lower case, as a JSON list: its translations, and its key with

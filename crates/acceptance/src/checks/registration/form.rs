@@ -62,8 +62,7 @@ impl FormStep {
             FormStep::Select { field, row } => from_list(browser, &button(field, "playlist_add"), row).await,
             FormStep::Add { field, form } => {
                 let drawers = drawers(browser).await?;
-                browser.click("button to add", &button(field, "add")).await?;
-                wait_for_drawers(browser, drawers + 1).await?;
+                open_drawer(browser, "button to add", &button(field, "add"), drawers).await?;
                 fill_in(browser, form).await?;
                 confirm(browser).await?;
                 wait_for_drawers(browser, drawers).await
@@ -86,8 +85,7 @@ impl std::fmt::Display for FormStep {
 /// Opens a list in a drawer, and confirms one row.
 async fn from_list(browser: &mut Chromium, opener: &str, text: &str) -> anyhow::Result<()> {
     let drawers = drawers(browser).await?;
-    browser.click("field", opener).await?;
-    wait_for_drawers(browser, drawers + 1).await?;
+    open_drawer(browser, "field", opener, drawers).await?;
     browser.click(&format!("row with {text}"), &row(text)).await?;
     confirm(browser).await?;
     wait_for_drawers(browser, drawers).await
@@ -96,6 +94,11 @@ async fn from_list(browser: &mut Chromium, opener: &str, text: &str) -> anyhow::
 /// Returns an expression that is true if a field is visible in the form of the page.
 pub(super) fn is_shown(field: &str) -> String {
     format!("document.querySelector('[data-field={field}]')?.checkVisibility() === true")
+}
+
+async fn open_drawer(browser: &mut Chromium, what: &str, opener: &str, drawers: u64) -> anyhow::Result<()> {
+    let is_open = format!("document.querySelectorAll('.v-drawer').length > {drawers}");
+    browser.click_until(what, opener, &is_open).await
 }
 
 async fn drawers(browser: &mut Chromium) -> anyhow::Result<u64> {

@@ -31,8 +31,6 @@ pub(crate) const CHECKS: &[Check] = &[Check {
 const SIZE: (u32, u32) = (1680, 945);
 /// Number of times that the form is filled in if the machine's network changes meanwhile.
 const ATTEMPTS: u32 = 8;
-/// The logo and name of the project in the navigation.
-const IS_SIGNED_IN: &str = "document.querySelector('.module-nav, .project-info') !== null";
 
 /// The actions of the operator, and the item that they create.
 #[derive(Debug, Deserialize)]
@@ -112,7 +110,6 @@ async fn register(
     page.wait_for("login form", browser::IS_EMPTY).await?;
     browser::picture(test, page, "guide-login.png", "the login page").await?;
     browser::log_in(page, email, password).await?;
-    page.wait_for("navigation", IS_SIGNED_IN).await?;
 
     // Requests that are lost may also be those that save.
     let mut attempt = 0;
@@ -133,7 +130,8 @@ async fn register(
     let row = form::row(&registration.listed);
     page.wait_for("saved item in the list", &format!("!!{row}")).await?;
     browser::picture(test, page, "guide-list.png", "the list, with the new item").await?;
-    page.click("saved item", &form::cell(&registration.listed)).await?;
+    let is_open = format!("!location.pathname.endsWith('/content/{collection}')");
+    page.click_until("saved item", &form::cell(&registration.listed), &is_open).await?;
     for field in &registration.fields {
         page.wait_for(&format!("{field} of the saved item"), &form::is_shown(field)).await?;
     }
@@ -149,7 +147,8 @@ async fn fill_in_and_save(
 ) -> anyhow::Result<()> {
     test.evidence.pictures.truncate(1);
     page.open(&format!("{url}/content/{}", registration.collection)).await?;
-    page.click("button to create", "document.querySelector('a[href$=\"/+\"]')").await?;
+    let is_empty_form = "location.pathname.endsWith('/+')";
+    page.click_until("button to create", "document.querySelector('a[href$=\"/+\"]')", is_empty_form).await?;
     for field in &registration.fields {
         page.wait_for(&format!("{field} in the form"), &form::is_shown(field)).await?;
     }
