@@ -3,12 +3,12 @@
 use anyhow::Context as _;
 use serde_json::{Map, Value};
 
-use super::data::Content;
+use super::data::SeedContent;
 use super::step::SeedStep;
 use crate::api::Api;
 
 /// Changes the settings that still have their default.
-pub(super) async fn set_up_project(api: &Api, content: &Content) -> anyhow::Result<SeedStep> {
+pub(super) async fn set_up_project(api: &Api, content: &SeedContent) -> anyhow::Result<SeedStep> {
     let (current, fields) = (api.get("/settings").await?, api.get("/fields/directus_settings").await?);
     let default = |name: &str| {
         let field = fields.as_array().into_iter().flatten().find(|field| field["field"] == *name)?;
@@ -31,7 +31,7 @@ pub(super) async fn set_up_project(api: &Api, content: &Content) -> anyhow::Resu
 }
 
 /// Creates the missing list layouts and bookmarks.
-pub(super) async fn create_presets(api: &Api, content: &Content) -> anyhow::Result<SeedStep> {
+pub(super) async fn create_presets(api: &Api, content: &SeedContent) -> anyhow::Result<SeedStep> {
     // Those of all users: neither `user` nor `role` is set.
     let path = "/presets?filter%5Buser%5D%5B_null%5D=true&filter%5Brole%5D%5B_null%5D=true&limit=-1";
     let found = api.get(path).await?;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 /// A set of demo data.
 #[derive(Clone, Debug)]
 pub struct DemoData {
-    pub(super) content: Content,
+    pub(super) content: SeedContent,
     pub(super) positions: Positions,
 }
 
@@ -48,7 +48,7 @@ impl DemoData {
 /// Items, settings and presets of Directus.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Content {
+pub(super) struct SeedContent {
     /// Keys of items are derived from this name: a change makes all items new ones.
     pub(super) name: String,
     pub(super) title: String,

@@ -9,7 +9,7 @@ use super::road::{RoadPoint, road};
 
 /// One report.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Report {
+pub(super) struct TrackReport {
     pub(super) time: Timestamp,
     pub(super) latitude: f64,
     pub(super) longitude: f64,
@@ -26,7 +26,7 @@ pub(super) struct Report {
 const ENGINE_RUNS: f64 = 600.0;
 
 /// Returns the reports of a track in the order of time.
-pub(super) fn reports(route: &[Waypoint], track: &Track) -> Vec<Report> {
+pub(super) fn reports(route: &[Waypoint], track: &Track) -> Vec<TrackReport> {
     let road = road(route, track.pace);
     let mut reports = Vec::new();
     let (mut now, mut next) = (0.0, 0.0);
@@ -54,17 +54,17 @@ pub(super) fn reports(route: &[Waypoint], track: &Track) -> Vec<Report> {
 }
 
 /// Adds a report. A vehicle that stops reports at once, but not twice in a second.
-fn push(reports: &mut Vec<Report>, report: Report) {
+fn push(reports: &mut Vec<TrackReport>, report: TrackReport) {
     if reports.last().is_none_or(|last| last.time < report.time) {
         reports.push(report);
     }
 }
 
 /// The report at a part of the way between two points, `after` seconds from the start.
-fn report(from: &RoadPoint, to: &RoadPoint, part: f64, start: Timestamp, after: f64, ignition: bool) -> Report {
+fn report(from: &RoadPoint, to: &RoadPoint, part: f64, start: Timestamp, after: f64, ignition: bool) -> TrackReport {
     let between = |from: f64, to: f64| from + (to - from) * part;
     let odometer = between(from.distance, to.distance);
-    Report {
+    TrackReport {
         // Whole seconds, as trackers report.
         time: start + SignedDuration::from_secs(after as i64),
         latitude: between(from.latitude, to.latitude),
@@ -83,9 +83,9 @@ fn report(from: &RoadPoint, to: &RoadPoint, part: f64, start: Timestamp, after: 
 mod tests {
     use super::super::data::DemoData;
     use super::super::road::{metres, road};
-    use super::{Report, reports};
+    use super::{TrackReport, reports};
 
-    fn drives() -> Vec<Vec<Report>> {
+    fn drives() -> Vec<Vec<TrackReport>> {
         let positions = DemoData::own().unwrap().positions;
         positions.tracks.iter().map(|track| reports(&positions.route, track)).collect()
     }

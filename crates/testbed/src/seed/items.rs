@@ -7,12 +7,12 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use uuid::Builder;
 
-use super::data::{CollectionItems, Content};
+use super::data::{CollectionItems, SeedContent};
 use super::step::SeedStep;
 use crate::api::{Api, ApiResponse};
 
 /// Checks that the server has every collection and field of the items.
-pub(super) async fn check_model(api: &Api, content: &Content) -> anyhow::Result<()> {
+pub(super) async fn check_model(api: &Api, content: &SeedContent) -> anyhow::Result<()> {
     let fields = api.get("/fields").await?;
     let text = |field: &Value, name: &str| field[name].as_str().unwrap_or_default().to_owned();
     let known: BTreeSet<(String, String)> =
@@ -25,7 +25,7 @@ pub(super) async fn check_model(api: &Api, content: &Content) -> anyhow::Result<
     Ok(())
 }
 
-fn missing_fields(content: &Content, known: &BTreeSet<(String, String)>) -> BTreeSet<String> {
+fn missing_fields(content: &SeedContent, known: &BTreeSet<(String, String)>) -> BTreeSet<String> {
     let used = content.collections.iter().flat_map(|part| {
         let names = part.items.values().flat_map(Map::keys);
         names.map(|field| (part.collection.clone(), field.clone()))
@@ -35,7 +35,11 @@ fn missing_fields(content: &Content, known: &BTreeSet<(String, String)>) -> BTre
 }
 
 /// Creates the missing items of one collection, all or none.
-pub(super) async fn create_missing(api: &Api, content: &Content, part: &CollectionItems) -> anyhow::Result<SeedStep> {
+pub(super) async fn create_missing(
+    api: &Api,
+    content: &SeedContent,
+    part: &CollectionItems,
+) -> anyhow::Result<SeedStep> {
     let (collection, path) = (&part.collection, path(&part.collection));
     let keys: Vec<String> = part.items.keys().map(|name| key(&content.name, name)).collect();
     // `filter[id][_in]`, whose brackets a URL cannot contain.
@@ -75,7 +79,7 @@ fn key(set: &str, name: &str) -> String {
 }
 
 /// Replaces references (`@name`) by keys.
-fn resolved(content: &Content, value: &Value) -> anyhow::Result<Value> {
+fn resolved(content: &SeedContent, value: &Value) -> anyhow::Result<Value> {
     Ok(match value {
         Value::String(text) => match text.strip_prefix('@') {
             Some(name) if content.collections.iter().any(|part| part.items.contains_key(name)) => {
@@ -109,14 +113,14 @@ mod tests {
 
     use serde_json::json;
 
-    use super::super::data::{Content, DemoData};
+    use super::super::data::{DemoData, SeedContent};
     use super::{key, missing_fields, refusal, resolved};
     use crate::api::ApiResponse;
 
     #[test]
     fn every_reference_is_to_an_earlier_item() {
         let content = DemoData::own().unwrap().content;
-        let mut earlier = Content { collections: Vec::new(), ..content.clone() };
+        let mut earlier = SeedContent { collections: Vec::new(), ..content.clone() };
         for part in content.collections {
             for (name, item) in &part.items {
                 resolved(&earlier, &json!(item)).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -134,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_key_is_always_the_same_and_a_reference_becomes_one() {
-        let content: Content = serde_json::from_value(json!({
+        let content: SeedContent = serde_json::from_value(json!({
             "name": "set", "title": "", "settings": {}, "presets": [],
             "collections": [{ "collection": "laps", "items": { "first": { "number": 1 } } }],
         }))

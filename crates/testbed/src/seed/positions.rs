@@ -10,7 +10,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Config, NoTls};
 
 use super::data::{Positions, Quantity};
-use super::drive::{self, Report};
+use super::drive::{self, TrackReport};
 use super::step::SeedStep;
 
 /// Inserts the positions that are missing, all or none.
@@ -75,7 +75,7 @@ fn quoted<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
 }
 
 /// Adds a row in the text format of COPY.
-fn write_row(rows: &mut String, positions: &Positions, device: &str, report: &Report) {
+fn write_row(rows: &mut String, positions: &Positions, device: &str, report: &TrackReport) {
     for (index, quantity) in positions.columns.values().enumerate() {
         let value = value(quantity, device, report).replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n");
         write!(rows, "{}{value}", if index == 0 { "" } else { "\t" }).expect("a string accepts every text");
@@ -83,7 +83,7 @@ fn write_row(rows: &mut String, positions: &Positions, device: &str, report: &Re
     rows.push('\n');
 }
 
-fn value(quantity: &Quantity, device: &str, report: &Report) -> String {
+fn value(quantity: &Quantity, device: &str, report: &TrackReport) -> String {
     match quantity {
         Quantity::Device => device.to_owned(),
         Quantity::Time => report.time.to_string(),
