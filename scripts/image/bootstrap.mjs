@@ -106,8 +106,8 @@ async function setName(database) {
 }
 
 /**
- * Hides PROJECT_OWNER from Directus' migrations and returns it. A migration would report the owner to Directus' publisher,
- * and, whenever that fails, write so with a query of its own, which breaks the transaction.
+ * Hides PROJECT_OWNER from Directus' migrations and returns it. A migration would report the owner to Directus'
+ * publisher, and, whenever that fails, write so with a query of its own, which breaks the transaction.
  */
 async function takeOwner() {
   const variables = await env();

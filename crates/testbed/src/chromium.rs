@@ -163,8 +163,8 @@ impl Chromium {
         self.disturbed
     }
 
-    /// Clicks the centre of the element that an expression returns, with mouse events. Scrolls to it, and waits until it no
-    /// longer moves.
+    /// Clicks the centre of the element that an expression returns, with mouse events. Scrolls to it, and waits until it
+    /// no longer moves.
     pub async fn click(&mut self, what: &str, element: &str) -> anyhow::Result<()> {
         self.wait_for(what, &format!("!!({element})")).await?;
         let centre = format!(

@@ -27,8 +27,8 @@ const SIZE: (u32, u32) = (1280, 900);
 const STILL: Duration = Duration::from_millis(400);
 /// An expression that is true once the login form is ready.
 pub(super) const IS_EMPTY: &str = "document.querySelector('input[type=email]')?.value === ''";
-/// An expression that is true if a link to a collection shows one of its names and is not covered. The app has other links with
-/// the same address, too, and dialogs that cover everything.
+/// An expression that is true if a link to a collection shows one of its names and is not covered. The app has other
+/// links with the same address, too, and dialogs that cover everything.
 const IS_SEEN: &str = "[...document.querySelectorAll('a[href$=\"/PATH/COLLECTION\"]')].some((link) => {
     const { x, y, width, height } = link.getBoundingClientRect();
     const top = document.elementFromPoint(x + width / 2, y + height / 2);
@@ -115,8 +115,8 @@ async fn still_picture(browser: &mut Chromium) -> anyhow::Result<Vec<u8>> {
     Ok(picture)
 }
 
-/// The names under which the app may show a collection, in lower case, as a JSON list: its translations, and its key with
-/// and without underscores.
+/// The names under which the app may show a collection, in lower case, as a JSON list: its translations, and its key
+/// with and without underscores.
 fn shown_names(snapshot: &Value, collection: &str) -> String {
     let all = snapshot["collections"].as_array().into_iter().flatten();
     let own = all.filter(|item| item["collection"] == collection);

@@ -35,7 +35,7 @@ pub(super) async fn fill_in(browser: &mut Chromium, steps: &[FormStep]) -> anyho
 pub(super) async fn confirm(browser: &mut Chromium) -> anyhow::Result<()> {
     let button = format!("{TOP}.querySelectorAll('button')");
     let mark = "button.querySelector('[data-icon=check]') && !button.disabled";
-    browser.click("the button with the check mark", &format!("[...{button}].find((button) => {mark})")).await
+    browser.click("button with the check mark", &format!("[...{button}].find((button) => {mark})")).await
 }
 
 /// Returns the row with this text of the list on top, as an expression.
