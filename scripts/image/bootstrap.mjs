@@ -9,9 +9,11 @@ import { inStep } from './failure.mjs';
 
 /** Brings Directus' own tables up to date; `admin`: create the first administrator if there is none. */
 export async function bootstrap(database, admin) {
+  const owner = await takeOwner();
   const installed = await install(database);
   const migrated = await migrate(database, installed);
-  if (installed) await setProject(database);
+  if (installed) await setName(database);
+  if (installed || migrated) await setOwner(database, owner);
   return { installed, migrated, admin: await ensureAdmin(database, admin) };
 }
 
@@ -97,17 +99,35 @@ async function hasAdministrator(database) {
   return rows[0].found;
 }
 
-/** Sets PROJECT_NAME and PROJECT_OWNER on a new database, as upstream's bootstrap does. */
-async function setProject(database) {
-  const { PROJECT_NAME: name, PROJECT_OWNER: owner } = await env();
-  if (!name && !owner) return;
-  const { SettingsService } = await load('services/settings.js');
-  const settings = new SettingsService({ schema: await readSchema(database) });
-  if (name) await settings.upsertSingleton({ project_name: String(name) });
+/** Sets PROJECT_NAME on a new database, as upstream's bootstrap does. */
+async function setName(database) {
+  const { PROJECT_NAME: name } = await env();
+  if (name) await (await settings(database)).upsertSingleton({ project_name: String(name) });
+}
+
+/**
+ * Hides PROJECT_OWNER from Directus' migrations and returns it. A migration would report the owner to Directus'
+ * publisher, and, whenever that fails, write so with a query of its own, which breaks the transaction.
+ */
+async function takeOwner() {
+  const variables = await env();
+  const { PROJECT_OWNER: owner } = variables;
+  delete variables.PROJECT_OWNER;
   // Upstream ignores an owner that is not an e-mail address, without a message.
-  if (/^[^@\s]+@[^@\s]+$/.test(owner ?? '')) {
-    await settings.setOwner({ project_owner: owner, org_name: null, project_usage: null, product_updates: false });
-  }
+  return /^[^@\s]+@[^@\s]+$/.test(owner ?? '') ? owner : undefined;
+}
+
+/** Sets the owner of a project that has none. A server reports a `pending` one at its next daily turn. */
+async function setOwner(database, owner) {
+  if (!owner) return;
+  const service = await settings(database);
+  if ((await service.readSingleton({})).project_owner) return;
+  await service.upsertSingleton({ project_owner: owner, product_updates: false, project_status: 'pending' });
+}
+
+async function settings(database) {
+  const { SettingsService } = await load('services/settings.js');
+  return new SettingsService({ schema: await readSchema(database) });
 }
 
 /** The files of Directus' own migrations. */

@@ -38,6 +38,7 @@ fn run(command: &XtaskCommand) -> anyhow::Result<ExitCode> {
         | XtaskCommand::Image(_)
         | XtaskCommand::InspectUser(_)
         | XtaskCommand::Test(_)
+        | XtaskCommand::Seed(_)
         | XtaskCommand::Snapshot(_) => Tool::Devtools.exec(),
         XtaskCommand::Verify(_) | XtaskCommand::Sweep(_) | XtaskCommand::Search(_) => Tool::Acceptance.exec(),
         XtaskCommand::Migration(_) => Tool::Migration.exec(),

@@ -31,6 +31,7 @@ const LONG: &[&str] = &[
     "undeclared-loss",
     "hanging-server",
     "admin-ui",
+    "registration",
     "upstream",
     "user",
     "sigterm-in-each-phase",

@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use serde::Serialize;
 
 use crate::boot_view::{BootView, ViewChange, explain_exit};
+use crate::seed;
 use crate::unsaved;
 use testbed::base_images::BaseImage;
 use testbed::compose::{self, Compose};
@@ -105,6 +106,9 @@ pub(crate) async fn run(flags: &grammar::DevResetFlags) -> anyhow::Result<ExitCo
             "the stack runs, but the login fails: `cargo xtask dev-reset` starts again with an empty database"
         }
     })?;
+    if flags.seed {
+        seed::fill(&engine, &stack).await?;
+    }
     if flags.json {
         ui::json_result(&report)?;
     } else {

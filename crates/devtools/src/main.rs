@@ -5,6 +5,7 @@ mod dev_reset;
 mod doctor;
 mod image;
 mod inspect_user;
+mod seed;
 mod setup;
 mod snapshot;
 mod stack;
@@ -28,6 +29,7 @@ async fn run(command: XtaskCommand) -> Option<anyhow::Result<ExitCode>> {
         XtaskCommand::Image(flags) => image::run(&flags).await,
         XtaskCommand::InspectUser(flags) => inspect_user::run(&flags).await,
         XtaskCommand::Test(flags) => test::run(&flags).await,
+        XtaskCommand::Seed(flags) => seed::run(&flags).await,
         XtaskCommand::Snapshot(flags) => snapshot::run(&flags).await,
         _ => return None,
     })

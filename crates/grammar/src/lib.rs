@@ -5,6 +5,7 @@ mod doctor;
 mod lint_rules;
 mod migration;
 mod rehearse;
+mod seed;
 mod snapshot;
 
 pub use clap::ValueEnum;
@@ -17,6 +18,7 @@ pub use self::doctor::DoctorFlags;
 pub use self::lint_rules::{LINT_RULES, LintRule, LintRuleKind, LintScope};
 pub use self::migration::{LintFlags, ListMigrationsFlags, MigrationCommand, MigrationFlags, NewMigrationFlags};
 pub use self::rehearse::{DirectusVersion, RehearseFlags};
+pub use self::seed::SeedFlags;
 pub use self::snapshot::SnapshotFlags;
 
 /// Builds, runs and tests the trm-directus image.
@@ -58,6 +60,8 @@ pub enum XtaskCommand {
     Bench(BenchFlags),
     /// Run everything that CI runs: formatting, lints, generated documentation, tests, the acceptance gate
     Ci(CiFlags),
+    /// Fill the development stack with the demo data; what exists stays as it is
+    Seed(SeedFlags),
     /// Save the Directus schema of the running stack as snapshots/schema.yaml
     Snapshot(SnapshotFlags),
     /// Create, list and check the SQL files of the data model
@@ -128,6 +132,7 @@ pub struct ImageFlags {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask dev-reset                           # build the image, and start with an empty database
+  cargo xtask dev-reset --seed                    # and fill it with the demo data
   cargo xtask dev-reset --keep-data --no-image    # only new containers
   cargo xtask dev-reset --project other           # a second stack, on other ports
   cargo xtask dev-reset --discard-schema          # without edits that no snapshot has")]
@@ -135,6 +140,9 @@ pub struct DevResetFlags {
     /// Keep the volumes: the database and the uploads
     #[arg(long)]
     pub keep_data: bool,
+    /// Fill the stack with the demo data; see `seed`
+    #[arg(long)]
+    pub seed: bool,
     /// Run `setup --yes` first
     #[arg(long)]
     pub setup: bool,

@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// Time for the answer to one command.
 const ANSWER: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
+/// Time for a click to have an effect.
+const CLICK_AGAIN: Duration = Duration::from_secs(5);
 /// Chromium expects the pipe on descriptors 3 and 4. The shell duplicates its input and output there, which needs no
 /// unsafe code. `$0` is the file for Chromium's own output.
 const WITH_PIPE: &str = r#"exec "$@" 3<&0 4>&1 </dev/null >"$0" 2>&1"#;
@@ -53,6 +55,8 @@ pub struct Chromium {
     page_errors: Vec<String>,
     /// True if a request was aborted since the page was loaded because the machine's network changed.
     disturbed: bool,
+    /// True if a page with lost requests is not reloaded, because it has unsaved input.
+    keeps_page: bool,
     reloads: u32,
 }
 
@@ -72,8 +76,16 @@ impl Chromium {
             .env("XDG_CONFIG_HOME", profile.0.path().display().to_string())
             .env("XDG_CACHE_HOME", profile.0.path().display().to_string())
             .spawn_piped()?;
-        let mut browser =
-            Chromium { child, profile, session: None, calls: 0, page_errors: Vec::new(), disturbed: false, reloads: 0 };
+        let mut browser = Chromium {
+            child,
+            profile,
+            session: None,
+            calls: 0,
+            page_errors: Vec::new(),
+            disturbed: false,
+            keeps_page: false,
+            reloads: 0,
+        };
         let target = browser.call("Target.createTarget", json!({ "url": "about:blank" })).await?;
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let session = browser.call("Target.attachToTarget", attach).await?;
@@ -93,6 +105,9 @@ impl Chromium {
 
     /// Opens a URL.
     pub async fn open(&mut self, url: &str) -> anyhow::Result<()> {
+        if std::mem::take(&mut self.disturbed) {
+            self.page_errors.clear();
+        }
         let answer = self.call("Page.navigate", json!({ "url": url })).await?;
         ensure!(answer["errorText"].is_null(), "the browser cannot open {url}: {}", answer["errorText"]);
         Ok(())
@@ -114,6 +129,7 @@ impl Chromium {
         let began = Instant::now();
         // Evaluation may fail while another page loads.
         while !matches!(self.evaluate(expression).await, Ok(Value::Bool(true))) {
+            ensure!(!(self.disturbed && self.keeps_page), "requests were lost while waiting for {what}");
             if std::mem::take(&mut self.disturbed) {
                 self.reloads += 1;
                 self.call("Page.reload", json!({})).await?;
@@ -137,18 +153,53 @@ impl Chromium {
         self.call("Input.insertText", json!({ "text": text })).await.map(drop)
     }
 
-    /// Clicks the centre of the element that an expression returns, with mouse events.
+    /// Sets whether [`Chromium::wait_for`] returns an error instead of reloading a page with lost requests.
+    pub fn keep_page(&mut self, keep: bool) {
+        self.keeps_page = keep;
+    }
+
+    /// Returns true if requests of the page were lost because the machine's network changed.
+    pub fn is_disturbed(&self) -> bool {
+        self.disturbed
+    }
+
+    /// Clicks the centre of the element that an expression returns, with mouse events. Scrolls to it, and waits until it
+    /// no longer moves.
     pub async fn click(&mut self, what: &str, element: &str) -> anyhow::Result<()> {
         self.wait_for(what, &format!("!!({element})")).await?;
-        let place = format!(
-            "(() => {{ const r = ({element}).getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }})()"
+        let centre = format!(
+            "(() => {{ const e = {element}; e.scrollIntoView({{ block: 'nearest' }});
+                       const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }})()"
         );
-        let place = self.evaluate(&place).await?;
+        let mut place = Value::Null;
+        loop {
+            let now = self.evaluate(&centre).await?;
+            if std::mem::replace(&mut place, now.clone()) == now {
+                break;
+            }
+            tokio::time::sleep(POLL).await;
+        }
         for kind in ["mousePressed", "mouseReleased"] {
             let event = json!({ "type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1 });
             self.call("Input.dispatchMouseEvent", event).await?;
         }
         Ok(())
+    }
+
+    /// Clicks an element until an expression is true. A page that still loads can move the element away from the mouse.
+    pub async fn click_until(&mut self, what: &str, element: &str, expression: &str) -> anyhow::Result<()> {
+        self.click(what, element).await?;
+        let began = Instant::now();
+        let mut clicked = Instant::now();
+        while began.elapsed() < PATIENCE && !matches!(self.evaluate(expression).await, Ok(Value::Bool(true))) {
+            let is_there = matches!(self.evaluate(&format!("!!({element})")).await, Ok(Value::Bool(true)));
+            if is_there && clicked.elapsed() > CLICK_AGAIN {
+                self.click(what, element).await?;
+                clicked = Instant::now();
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        self.wait_for(&format!("effect of a click on the {what}"), expression).await
     }
 
     /// Returns a PNG of the page.
@@ -158,7 +209,7 @@ impl Chromium {
         base64::engine::general_purpose::STANDARD.decode(data).context("the browser's screenshot is not base64")
     }
 
-    /// Uncaught errors of the page since its last reload by [`Chromium::wait_for`].
+    /// Uncaught errors of the page since requests were lost.
     pub fn page_errors(&self) -> &[String] {
         &self.page_errors
     }

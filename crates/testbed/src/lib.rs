@@ -23,6 +23,7 @@ pub mod program;
 pub mod registry;
 pub mod schema;
 pub mod schema_diff;
+pub mod seed;
 pub mod session;
 pub mod setup;
 pub mod signals;

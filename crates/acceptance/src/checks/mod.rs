@@ -12,6 +12,7 @@ mod image;
 mod locks;
 mod objects;
 mod reconcile;
+mod registration;
 mod replicas;
 mod restore;
 mod search;
@@ -57,4 +58,5 @@ pub(crate) const ALL: &[&[Check]] = &[
     replicas::CHECKS,
     stack::CHECKS,
     browser::CHECKS,
+    registration::CHECKS,
 ];

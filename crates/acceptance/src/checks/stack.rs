@@ -64,6 +64,8 @@ async fn dev_reset(test: &mut TestContext) -> anyhow::Result<()> {
     let api = Api::login(report.url.clone(), &report.email, &report.password).await?;
     let differences = DataModel::snapshot()?.differences(&DataModel::live(&api).await?);
     ensure!(differences.is_empty(), "the schema differs from the snapshot: {}", differences.join("; "));
+    let owner = api.get("/settings?fields=project_owner").await?;
+    ensure!(owner["project_owner"].is_string(), "a dialog asks for the owner of the project: {owner}");
     test.figure("login", format!("{} at {}", report.email, report.url));
     let before = resources(&engine, &project).await?;
     ensure!(before["containers"] == 2, "the stack has {} containers, not 2", before["containers"]);

@@ -444,6 +444,15 @@ pub(super) const MUTANTS: &[Mutant] = &[
         change: Image("ENV SERVE_APP=false"),
         expect: "no login form within",
     },
+    // registration
+    Mutant {
+        check: "registration",
+        how: "the form of an entry lacks the crew",
+        change: Image(
+            r"RUN sed -i '/^    field: crew$/,/^    schema:/s/hidden: false/hidden: true/' /directus/snapshots/schema.yaml",
+        ),
+        expect: "no crew in the form within",
+    },
     // faults.rs
     Mutant {
         check: "killed-in-db-init",
