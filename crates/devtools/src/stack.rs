@@ -6,19 +6,17 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use camino::Utf8PathBuf;
 use entrypoint::quote::identifier;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio_postgres::NoTls;
 
 use testbed::api::{self, Api};
 use testbed::compose::{self, Compose};
 use testbed::engine::{ContainerState, Engine};
 use testbed::schema_diff::SchemaChange;
+use testbed::schema_export;
 use testbed::snapshot_text::SnapshotText;
 use testbed::{ports, postgres, ui, workspace};
 
-/// The file in the container. On stdout Directus truncates the snapshot after 64 KiB, because it exits before the pipe
-/// has taken the rest.
-const FILE_INSIDE: &str = "/tmp/trm-snapshot.yaml";
 /// Time for an export; the slow way takes 3 seconds on an idle machine.
 const EXPORT_DEADLINE: Duration = Duration::from_secs(60);
 /// Time until a stack is healthy.
@@ -97,7 +95,7 @@ impl Stack {
         let seconds = EXPORT_DEADLINE.as_secs();
         let text =
             text.with_context(|| format!("{} did not export its schema within {seconds} s", self.project()))??;
-        let (export, orphans) = ordered(&text)?;
+        let (export, orphans) = schema_export::ordered(&text)?;
         warn_of_orphans(&orphans);
         Ok(export)
     }
@@ -116,7 +114,7 @@ impl Stack {
             Ok(text) => Ok(text),
             Err(error) => {
                 ui::status("Starting", &format!("Directus' command line, which takes longer, because {error:#}"));
-                self.export_by_command_line().await
+                schema_export::by_command_line(&self.engine, &self.directus).await
             }
         }
     }
@@ -125,31 +123,12 @@ impl Stack {
         let api = self.log_in().await?;
         // The server remembers columns and foreign keys, and does not notice changes by SQL.
         api.post("/utils/cache/clear?system", json!({})).await?;
-        export_of(&api).await
-    }
-
-    /// Exports by a second process of Directus in the container.
-    async fn export_by_command_line(&self) -> anyhow::Result<String> {
-        // As `cli.js`, but without its request to a public registry, which takes 8 seconds without internet access.
-        let run = format!("{}/node_modules/@directus/api/dist/cli/run.js", contract::WORK_DIR);
-        let script = format!("process.argv.splice(1, 0, 'directus'); await import('{run}')");
-        let exec = self.compose.cmd(["exec", "--no-TTY", "--env", "LOG_LEVEL=error", compose::DIRECTUS]);
-        exec.args(["node", "--input-type=module", "--eval", &script, "--"])
-            .args(["schema", "snapshot", "--yes", FILE_INSIDE])
-            .read()
-            .await?;
-        self.read(FILE_INSIDE).await
+        schema_export::by_server(&api).await
     }
 
     /// Returns the snapshot of the stack's image, which its schema began with.
     pub(crate) async fn image_snapshot(&self) -> anyhow::Result<String> {
-        self.read(contract::SNAPSHOT_FILE).await
-    }
-
-    async fn read(&self, file: &str) -> anyhow::Result<String> {
-        let (code, text) = self.engine.exec(&self.directus, &["cat", file]).await?;
-        ensure!(code == 0, "failed to read {file} in the stack's Directus: {text}");
-        Ok(format!("{text}\n"))
+        schema_export::read(&self.engine, &self.directus, contract::SNAPSHOT_FILE).await
     }
 
     /// Returns the last export of this stack that was saved in a file.
@@ -210,25 +189,7 @@ async fn restart(engine: &Engine, compose: &mut Compose, ended: &str) -> anyhow:
     Ok(directus)
 }
 
-/// Returns the server's export, which is byte for byte that of Directus' command line.
-pub(crate) async fn export_of(api: &Api) -> anyhow::Result<String> {
-    let answer = api.call("GET", "/schema/snapshot?export=yaml", None).await?;
-    match answer.body {
-        Value::String(text) if answer.status == 200 => Ok(text),
-        body => bail!("GET /schema/snapshot answers {}: {body}", answer.status),
-    }
-}
-
-/// Parses an export of Directus, brings it into the order of the names, and removes the entries that belong to nothing,
-/// whose names are returned, too.
-pub(crate) fn ordered(export: &str) -> anyhow::Result<(SnapshotText, Vec<String>)> {
-    let mut export = SnapshotText::parse(export).context("the export of Directus")?;
-    let orphans = export.remove_orphans();
-    export.sort();
-    Ok((export, orphans))
-}
-
-/// Warns of entries that [`ordered`] removed.
+/// Warns of entries that [`schema_export::ordered`] removed.
 pub(crate) fn warn_of_orphans(orphans: &[String]) {
     for orphan in orphans {
         ui::warning(&format!("the {orphan} is not exported: it belongs to no collection that Directus tracks"));

@@ -8,7 +8,6 @@
 mod answers;
 mod before;
 mod catalog;
-mod export;
 mod images;
 mod license;
 mod live_model;

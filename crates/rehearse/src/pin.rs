@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail, ensure};
 use grammar::DirectusVersion;
 use testbed::cmd::Cmd;
-use testbed::{ui, workspace};
+use testbed::{schema_export, ui, workspace};
 
 use crate::images;
 use crate::report::RehearsalVerdict;
@@ -47,7 +47,7 @@ pub(crate) fn ensure_allowed(verdict: RehearsalVerdict, digest: &str, accepted: 
     }
 }
 
-/// Writes the version into all places, and the snapshot that the candidate saved.
+/// Writes the version into all places, and the export of the candidate as the snapshot.
 pub(crate) fn write(version: DirectusVersion, snapshot: Option<&str>) -> anyhow::Result<()> {
     let old = images::pin()?.to_string();
     // All are read before the first is written.
@@ -58,7 +58,10 @@ pub(crate) fn write(version: DirectusVersion, snapshot: Option<&str>) -> anyhow:
         let text = replaced(&text, &format!("{before}{old}{after}"), &format!("{before}{version}{after}"));
         texts.push((file, text.with_context(|| file.to_owned())?));
     }
-    texts.extend(snapshot.map(|text| (SNAPSHOT, text.to_owned())));
+    if let Some(export) = snapshot {
+        let (export, _) = schema_export::ordered(export)?;
+        texts.push((SNAPSHOT, export.to_string()));
+    }
     for (file, text) in texts {
         let path = workspace::path(file);
         if std::fs::read_to_string(&path).is_ok_and(|present| present == text) {

@@ -7,12 +7,14 @@ use acceptance::database::TestDatabase;
 use contract::{Level, LogLine};
 use testbed::base_images::BaseImage;
 use testbed::engine::Engine;
+use testbed::schema_export;
 use testbed::session::EngineSession;
 use testbed::ui;
 
 use crate::before::{self, StartRecord};
 use crate::catalog::SchemaLines;
 use crate::images::WantedImages;
+use crate::license;
 use crate::report::{
     BootTime, ComparedSize, LicenseReport, PlanOutput, RehearsalReport, RehearsalVerdict, RehearsedImage,
     RollbackReport, UpgradeFindings, UpgradePart, digest,
@@ -20,7 +22,6 @@ use crate::report::{
 use crate::rollback::roll_back;
 use crate::stage::{RehearsalStage, Started, with_snapshot};
 use crate::upgrade::{Upgraded, refusal, upgrade};
-use crate::{export, license};
 
 /// Results of an upgrade that was completed.
 struct CompletedUpgrade {
@@ -117,7 +118,7 @@ async fn examine(
     before.role.check(&upgrade.container.url().await?, UpgradePart::Role, findings).await?;
     let license = license::read(&api).await?;
     license::compare(from, to, license.as_ref(), findings);
-    let exported = export::snapshot(&suite.engine, &upgrade.container).await?;
+    let exported = schema_export::by_command_line(&suite.engine, &upgrade.container.id).await?;
 
     ui::status("Booting", &format!("{} again, and on an empty database", to.image));
     let spec =

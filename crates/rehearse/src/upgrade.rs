@@ -6,11 +6,11 @@ use acceptance::container::EndedContainer;
 use acceptance::database::TestDatabase;
 use acceptance::suite_context::SuiteContext;
 use contract::{Event, ExitCode, LogLine, Phase};
+use testbed::schema_export;
 use testbed::ui;
 
 use crate::before::StartRecord;
 use crate::catalog::SchemaLines;
-use crate::export;
 use crate::report::{RehearsedImage, UpgradeFindings, UpgradePart};
 use crate::stage::{RehearsalStage, Serving, Started, with_snapshot};
 
@@ -110,7 +110,7 @@ async fn own_snapshot(
     let copy = before.database.copy("candidate-skip").await?;
     let spec = stage.spec(suite, "candidate-skip", &copy).variable("SCHEMA_APPLY_MODE", "skip");
     let Started::Serving(serving) = stage.start(suite, spec, "upgrade").await? else { return Ok(None) };
-    let snapshot = export::snapshot(&suite.engine, &serving.container).await?;
+    let snapshot = schema_export::by_command_line(&suite.engine, &serving.container.id).await?;
     stage.remove(serving.container).await?;
     let schema = SchemaLines::read(&copy).await?;
     copy.remove().await?;

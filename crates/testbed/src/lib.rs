@@ -23,6 +23,7 @@ pub mod program;
 pub mod registry;
 pub mod schema;
 pub mod schema_diff;
+pub mod schema_export;
 pub mod seed;
 pub mod session;
 pub mod setup;

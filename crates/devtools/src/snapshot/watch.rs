@@ -11,7 +11,7 @@ use super::save::{Collision, save, write};
 use super::unfinished::unfinished;
 use crate::stack::{self, Stack};
 use testbed::api::Api;
-use testbed::{signals, ui};
+use testbed::{schema_export, signals, ui};
 
 /// Time between two exports. Two that are equal mean that nothing is being saved: the requests of one edit follow each
 /// other at once. An export costs the server a tenth of a second.
@@ -57,9 +57,9 @@ struct Watch<'a> {
 impl<'a> Watch<'a> {
     async fn start(stack: &'a Stack, file: &'a str) -> anyhow::Result<Self> {
         let api = stack.log_in().await.context("--watch needs the server of the stack")?;
-        let seen = stack::export_of(&api).await?;
+        let seen = schema_export::by_server(&api).await?;
         let written = SavedSchema::read(file)?;
-        let (export, _) = stack::ordered(&seen)?;
+        let (export, _) = schema_export::ordered(&seen)?;
         ensure!(
             export.to_string() == written.text,
             "{file} and the stack differ, so --watch would undo changes of the file: bring both together with `cargo xtask \
@@ -78,7 +78,7 @@ impl<'a> Watch<'a> {
             return Ok(());
         }
         self.handled.clone_from(&self.seen);
-        let (export, orphans) = stack::ordered(&self.seen)?;
+        let (export, orphans) = schema_export::ordered(&self.seen)?;
         let problems = &unfinished(&export.document()) - &unfinished(&self.written.document);
         if !problems.is_empty() {
             let problems = BTreeSet::into_iter(problems).collect::<Vec<_>>().join(", ");
@@ -106,7 +106,7 @@ impl<'a> Watch<'a> {
     /// Exports the schema; `None` while the server does not answer.
     async fn export(&mut self) -> anyhow::Result<Option<String>> {
         let answer = match &self.api {
-            Some(api) => stack::export_of(api).await,
+            Some(api) => schema_export::by_server(api).await,
             None => Err(anyhow::Error::msg("logged out")),
         };
         if let Ok(export) = answer {
