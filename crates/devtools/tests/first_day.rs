@@ -54,9 +54,10 @@ fn the_commands_of_the_guide_print_what_it_shows() {
     day.end();
 }
 
-/// A clone of the checkout, and what its commands have printed so far.
+/// A clone of the checkout, and what its commands have printed so far. Dropping it removes the clone and the stack.
 struct Day {
-    folder: tempfile::TempDir,
+    /// Held for its end, which removes the clone.
+    _folder: tempfile::TempDir,
     clone: Utf8PathBuf,
     /// True to write the outputs, false to compare them.
     records: bool,
@@ -79,7 +80,7 @@ impl Day {
         let cloned = git.args(["clone", "--quiet", workspace::root().as_str(), clone.as_str()]).status().unwrap();
         assert!(cloned.success());
         let records = std::env::var_os("RECORD").is_some();
-        Day { folder, clone, records, changed: Vec::new(), times: Vec::new() }
+        Day { _folder: folder, clone, records, changed: Vec::new(), times: Vec::new() }
     }
 
     /// Runs a command and keeps its output.
@@ -181,8 +182,17 @@ impl Day {
             }
             std::fs::write(workspace::path(FOLDER).join("times.txt"), text).unwrap();
         }
-        drop(self.folder);
         assert!(self.changed.is_empty(), "other words than recorded:\n{}", self.changed.join("\n"));
+    }
+}
+
+impl Drop for Day {
+    fn drop(&mut self) {
+        let down = ["compose", "--file", "compose.dev.yaml", "--project-name", PROJECT, "down", "--volumes"];
+        let removed = Command::new("docker").args(down).current_dir(&self.clone).output();
+        if !removed.is_ok_and(|output| output.status.success()) {
+            eprintln!("the stack {PROJECT} is not removed: `docker {}`", down.join(" "));
+        }
     }
 }
 
