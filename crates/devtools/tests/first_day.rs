@@ -48,7 +48,7 @@ fn the_commands_of_the_guide_print_what_it_shows() {
     day.run("dev-reset-keep-data", &["dev-reset", "--keep-data"], 0);
     day.run("seed", &["seed"], 0);
     day.run("docs", &["docs", "--record=model"], 0);
-    day.run("rehearse", &["rehearse", "--from", RELEASED, "--image", IMAGE], 0);
+    day.run("rehearse", &["rehearse", "--from", RELEASED, "--image", IMAGE], 2);
     day.run("verify", &["verify", "--only", "fresh-boot,warm-boot", "--image", IMAGE], 0);
     day.run("down", &["down", "--volumes"], 0);
     day.end();
