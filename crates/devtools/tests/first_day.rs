@@ -34,12 +34,14 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS entries_event_paddock ON public.entries 
 fn the_commands_of_the_guide_print_what_it_shows() {
     let mut day = Day::begin();
     day.run("doctor", &["doctor"], 0);
+    day.again("doctor", &["doctor"], 0);
     let url = day.dev_reset();
     day.tag(RELEASED);
     day.click(&url);
     day.run("snapshot-check", &["snapshot", "--check"], 2);
     day.run("snapshot", &["snapshot"], 0);
-    day.again("snapshot", &["snapshot", "--check"], 0);
+    day.again("snapshot", &["snapshot"], 0);
+    day.again("snapshot-check", &["snapshot", "--check"], 0);
     day.run("migration-new", &["migration", "new", "paddock_index", "--post"], 0);
     day.write_migration(PLAIN_INDEX);
     day.run("migration-lint", &["migration", "lint"], 2);
@@ -47,9 +49,18 @@ fn the_commands_of_the_guide_print_what_it_shows() {
     day.again("migration-lint", &["migration", "lint"], 0);
     day.run("dev-reset-keep-data", &["dev-reset", "--keep-data"], 0);
     day.run("seed", &["seed"], 0);
+    day.again("seed", &["seed"], 0);
     day.run("docs", &["docs", "--record=model"], 0);
-    day.run("rehearse", &["rehearse", "--from", RELEASED, "--image", IMAGE], 2);
-    day.run("verify", &["verify", "--only", "fresh-boot,warm-boot", "--image", IMAGE], 0);
+    day.again("docs", &["docs", "--record=model"], 0);
+    for (name, arguments, code) in [
+        ("rehearse", ["rehearse", "--from", RELEASED, "--image", IMAGE], 2),
+        ("verify", ["verify", "--only", "fresh-boot,warm-boot", "--image", IMAGE], 0),
+    ] {
+        day.run(name, &arguments, code);
+        day.again(name, &arguments, code);
+    }
+    day.again("dev-reset-keep-data", &["dev-reset", "--keep-data"], 0);
+    day.again("dev-reset", &["dev-reset", "--seed"], 0);
     day.run("down", &["down", "--volumes"], 0);
     day.end();
 }
