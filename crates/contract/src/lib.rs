@@ -24,7 +24,7 @@ pub use help::HELP;
 pub use log_line::{Event, Level, LogLine, PREFIX};
 pub use paths::{
     BINARY, BUNDLE_DIR, DB_INIT_DIR, DIRECTUS_MIGRATIONS_SUBDIR, EXTENSIONS_DIR, POST_SCHEMA_SUBDIR, SCRIPTS_DIR,
-    SNAPSHOT_FILE, WORK_DIR, WRITABLE_DIRS,
+    SNAPSHOT_FILE, WORK_DIR, WRITABLE_DIRS, in_tree,
 };
 pub use phase::Phase;
 pub use report_fields::{REPORT_FIELDS, ReportField};

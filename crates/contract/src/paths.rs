@@ -27,5 +27,11 @@ pub const SCRIPTS_DIR: &str = "/directus/scripts";
 /// Directus extensions of the image, in Directus' default folder.
 pub const EXTENSIONS_DIR: &str = "/directus/extensions";
 
+/// Returns the path in the source tree of a file or folder of the image.
+#[must_use]
+pub fn in_tree(path: &'static str) -> &'static str {
+    path.strip_prefix(WORK_DIR).map_or(path, |rest| rest.trim_start_matches('/'))
+}
+
 /// The folders that Directus writes to: volumes or tmpfs when the root file system is read-only.
 pub const WRITABLE_DIRS: [&str; 3] = ["/directus/uploads", "/home/node/.pm2", "/tmp"];

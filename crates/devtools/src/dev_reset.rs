@@ -120,7 +120,7 @@ pub(crate) async fn run(flags: &grammar::DevResetFlags) -> anyhow::Result<ExitCo
 /// Starts the database first, because its extensions decide on the session options of the boot.
 async fn start_database(engine: &Engine, stack: &mut Compose, port: u16) -> anyhow::Result<()> {
     stack.up(&[compose::DATABASE]).await?;
-    engine.wait_healthy(&container(stack, compose::DATABASE).await?, compose::BOOT_DEADLINE).await?;
+    engine.wait_healthy(&container(engine, stack, compose::DATABASE).await?, compose::BOOT_DEADLINE).await?;
     let config = stack.config().await?;
     let directus = config.service(compose::DIRECTUS)?;
     let (user, password) = (directus.required("DB_USER")?, directus.required("DB_PASSWORD")?);
@@ -133,14 +133,14 @@ async fn start_database(engine: &Engine, stack: &mut Compose, port: u16) -> anyh
 }
 
 /// Returns the id of a service's container.
-async fn container(stack: &Compose, service: &str) -> anyhow::Result<String> {
-    stack.container(service).await?.with_context(|| format!("compose started no container for {service}"))
+async fn container(engine: &Engine, stack: &Compose, service: &str) -> anyhow::Result<String> {
+    stack.container(engine, service).await?.with_context(|| format!("compose started no container for {service}"))
 }
 
 /// Shows the boot until the server is healthy. A stack that can no longer become healthy is an error at once.
 async fn watch(engine: &Engine, stack: &Compose) -> anyhow::Result<BootView> {
-    let directus = container(stack, compose::DIRECTUS).await?;
-    let database = container(stack, compose::DATABASE).await?;
+    let directus = container(engine, stack, compose::DIRECTUS).await?;
+    let database = container(engine, stack, compose::DATABASE).await?;
     let began = Instant::now();
     let spinner = ui::Spinner::start();
     let mut view = BootView::default();

@@ -75,7 +75,7 @@ pub(crate) async fn fill(engine: &Engine, stack: &Compose) -> anyhow::Result<(St
 async fn healthy_port(engine: &Engine, stack: &Compose, service: &str, port: u16) -> anyhow::Result<u16> {
     let project = stack.project();
     let way_out = format!("`cargo xtask dev-reset --seed --project {project}` creates a stack with the demo data");
-    let Some(id) = stack.container(service).await? else { bail!("there is no stack {project}; {way_out}") };
+    let Some(id) = stack.container(engine, service).await? else { bail!("there is no stack {project}; {way_out}") };
     match engine.state(&id).await? {
         ContainerState::Healthy => {}
         ContainerState::Starting => {

@@ -46,7 +46,7 @@ impl Stack {
     pub(crate) async fn find(project: &str) -> anyhow::Result<Stack> {
         let engine = Engine::connect().await?;
         let mut compose = Compose::new(project);
-        let Some(mut directus) = compose.find(&engine, compose::DIRECTUS).await? else {
+        let Some(mut directus) = compose.container(&engine, compose::DIRECTUS).await? else {
             bail!("there is no stack {project}; `cargo xtask dev-reset` creates one");
         };
         match engine.state(&directus).await? {
@@ -155,7 +155,7 @@ impl Stack {
             return Ok(());
         }
         let database =
-            self.compose.find(&self.engine, compose::DATABASE).await?.context("the stack has no database")?;
+            self.compose.container(&self.engine, compose::DATABASE).await?.context("the stack has no database")?;
         let port = self.engine.published_port(&database, 5432).await?;
         let [user, password, name] = ["DB_USER", "DB_PASSWORD", "DB_DATABASE"].map(|name| self.variable(name));
         let mut config = postgres::config(port, user?, password?, name?);
@@ -175,7 +175,7 @@ impl Stack {
 
 /// Starts the services of a stack that has ended, and returns the id of the new container of Directus.
 async fn restart(engine: &Engine, compose: &mut Compose, ended: &str) -> anyhow::Result<String> {
-    let database = compose.find(engine, compose::DATABASE).await?.context("the stack has no database")?;
+    let database = compose.container(engine, compose::DATABASE).await?.context("the stack has no database")?;
     engine.start(&database).await?;
     engine.wait_healthy(&database, START_DEADLINE).await?;
     compose.set("SCHEMA_APPLY_MODE", "skip");
@@ -184,7 +184,7 @@ async fn restart(engine: &Engine, compose: &mut Compose, ended: &str) -> anyhow:
     compose.set("PORT_ON_HOST", ports::choose_free(engine, "PORT_ON_HOST", 8055).await?.to_string());
     compose.up(&[compose::DIRECTUS]).await?;
     let directus =
-        compose.find(engine, compose::DIRECTUS).await?.context("compose started no container for Directus")?;
+        compose.container(engine, compose::DIRECTUS).await?.context("compose started no container for Directus")?;
     engine.wait_healthy(&directus, START_DEADLINE).await?;
     Ok(directus)
 }

@@ -7,7 +7,7 @@ use crate::stack::Stack;
 use testbed::compose::Compose;
 use testbed::engine::Engine;
 use testbed::schema_diff::{self, SchemaChange};
-use testbed::{snapshot_text, ui, workspace};
+use testbed::{snapshot_text, ui};
 
 /// Compares the schema of the old stack with the checkout's snapshot, and asks if something would be lost. Returns an exit
 /// code if the old stack must stay.
@@ -70,5 +70,5 @@ async fn ask_without_comparison(project: &str, error: &anyhow::Error) -> anyhow:
 }
 
 fn file() -> &'static str {
-    workspace::in_tree(contract::SNAPSHOT_FILE)
+    contract::in_tree(contract::SNAPSHOT_FILE)
 }

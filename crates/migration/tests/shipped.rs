@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use migration::lint::shipped::{Shipped, ShippedState};
-use testbed::workspace;
 
 /// A repository with `main` and a release, removed on drop.
 struct Repository(tempfile::TempDir);
@@ -90,7 +89,7 @@ async fn on_main_the_last_commit_is_not_shipped_until_there_is_another_change() 
 #[tokio::test]
 async fn collections_are_those_of_the_shipped_snapshot() {
     let repository = Repository::create();
-    let path = workspace::in_tree(contract::SNAPSHOT_FILE);
+    let path = contract::in_tree(contract::SNAPSHOT_FILE);
     repository.commit(
         path,
         "collections: [{collection: laps, schema: {name: laps}}]\nfields: [{collection: laps, field: id}]\n",

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use acceptance::database::TestDatabase;
 use anyhow::Context as _;
+use testbed::schema::is_system;
 
 use crate::report::{UpgradeFindings, UpgradePart};
 
@@ -71,7 +72,7 @@ impl SchemaLines {
     pub(crate) fn compare(&self, after: &SchemaLines, own: &OwnFields, findings: &mut UpgradeFindings) -> Vec<String> {
         let mut of_directus = Vec::new();
         for TableDifference { table, was, is, removed, added } in self.differences(after) {
-            if !is_of_directus(table) {
+            if !is_system(table) {
                 let state = match (was, is) {
                     (true, false) => " is gone",
                     (false, true) => " is new",
@@ -109,10 +110,6 @@ struct TableDifference<'a> {
     is: bool,
     removed: Vec<&'a str>,
     added: Vec<&'a str>,
-}
-
-pub(crate) fn is_of_directus(table: &str) -> bool {
-    table.starts_with("directus_")
 }
 
 fn is_column_of(line: &str, fields: &BTreeSet<String>) -> bool {

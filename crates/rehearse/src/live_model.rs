@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use anyhow::Context as _;
 use serde_json::Value;
-use testbed::api::Api;
+use testbed::api::{Api, items_path};
+use testbed::schema::is_system;
 
-use crate::catalog::{OwnFields, is_of_directus};
+use crate::catalog::OwnFields;
 
 /// The data model.
 #[derive(Clone, Debug, Default)]
@@ -37,14 +38,17 @@ pub(crate) struct LiveCollection {
 impl LiveCollection {
     /// Returns false for a collection of Directus.
     pub(crate) fn has_items(&self) -> bool {
-        !is_of_directus(&self.name)
+        !is_system(&self.name)
     }
 
     /// The fields to ask for, with those of related items. Of items of Directus only the key: others change by themselves.
     pub(crate) fn fields_with_relations(&self) -> String {
-        let related = self.related.iter().map(|(field, collection)| {
-            if is_of_directus(collection) { format!("{field}.id") } else { format!("{field}.*") }
-        });
+        let related =
+            self.related.iter().map(
+                |(field, collection)| {
+                    if is_system(collection) { format!("{field}.id") } else { format!("{field}.*") }
+                },
+            );
         std::iter::once(self.own_fields.clone()).chain(related).collect::<Vec<_>>().join(",")
     }
 }
@@ -64,7 +68,7 @@ impl LiveModel {
         let relations = relations.context("/relations does not answer with a list")?;
         let mut model = LiveModel::default();
         for field in
-            fields.iter().filter(|field| is_of_directus(text(field, "collection")) && field["meta"]["system"] != true)
+            fields.iter().filter(|field| is_system(text(field, "collection")) && field["meta"]["system"] != true)
         {
             let of = model.own_fields.entry(text(field, "collection").to_owned()).or_default();
             of.insert(text(field, "field").to_owned());
@@ -72,7 +76,7 @@ impl LiveModel {
         for collection in collections.iter().filter(|collection| !collection["schema"].is_null()) {
             let name = text(collection, "collection");
             let own = model.own_fields.get(name);
-            if is_of_directus(name) && own.is_none() || collection["meta"].is_null() {
+            if is_system(name) && own.is_none() || collection["meta"].is_null() {
                 continue;
             }
             let of_collection = || fields.iter().filter(|field| text(field, "collection") == name);
@@ -82,9 +86,7 @@ impl LiveModel {
             let leads = leads.filter(|relation| relation["related_collection"].is_string());
             model.collections.push(LiveCollection {
                 name: name.to_owned(),
-                path: name
-                    .strip_prefix("directus_")
-                    .map_or_else(|| format!("/items/{name}"), |rest| format!("/{rest}")),
+                path: items_path(name),
                 is_singleton: collection["meta"]["singleton"] == true,
                 own_fields: own.map_or_else(|| "*".to_owned(), |own| listed(&key, own)),
                 related: leads

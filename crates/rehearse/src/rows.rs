@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use acceptance::database::TestDatabase;
 use anyhow::Context as _;
+use entrypoint::quote::identifier;
+use testbed::schema::is_system;
 
-use crate::catalog::{OwnFields, is_of_directus};
+use crate::catalog::OwnFields;
 use crate::report::{UpgradeFindings, UpgradePart};
 
 /// The columns of every table, each quoted for SQL, keys of Directus' tables included.
@@ -33,7 +35,7 @@ impl DatabaseContent {
     /// Reads all tables except those of Directus, and of these the columns of own fields.
     pub(crate) async fn read(database: &TestDatabase, own: &OwnFields) -> anyhow::Result<DatabaseContent> {
         DatabaseContent::read_columns(database, |table, column| {
-            !is_of_directus(table) || own.get(table).is_some_and(|fields| column == "id" || fields.contains(column))
+            !is_system(table) || own.get(table).is_some_and(|fields| column == "id" || fields.contains(column))
         })
         .await
     }
@@ -42,7 +44,7 @@ impl DatabaseContent {
     pub(crate) async fn read_again(&self, database: &TestDatabase) -> anyhow::Result<DatabaseContent> {
         DatabaseContent::read_columns(database, |table, column| match self.0.get(table) {
             Some(before) => before.columns.contains(column),
-            None => !is_of_directus(table),
+            None => !is_system(table),
         })
         .await
     }
@@ -59,12 +61,12 @@ impl DatabaseContent {
             if columns.is_empty() {
                 continue;
             }
-            let names: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
+            let names: Vec<String> = columns.iter().map(|column| identifier(column)).collect();
             let query = format!(
                 "select count(*), encode(sha256(convert_to(coalesce(string_agg(t::text, E'\\n' order by t::text), ''), 'UTF8')), \
                  'hex') from (select {} from public.{}) t",
                 names.join(", "),
-                quoted(&table)
+                identifier(&table)
             );
             let row = client.query_one(&query, &[]).await.with_context(|| format!("failed to read {table}"))?;
             content.insert(table, TableContent { columns, rows: row.get(0), hash: row.get(1) });
@@ -99,10 +101,6 @@ impl DatabaseContent {
             findings.note(UpgradePart::Rows, format!("table {table} is new, with {} rows", after.rows));
         }
     }
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ mod snapshot;
 
 use anyhow::{Context as _, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
-use contract::{DB_INIT_DIR, SNAPSHOT_FILE, WORK_DIR};
+use contract::{DB_INIT_DIR, SNAPSHOT_FILE, in_tree};
 use entrypoint::migrations::MigrationSet;
 
 pub use objects::{OBJECTS, OBJECTS_QUERY, RecordedObject, RecordedObjects};
@@ -84,11 +84,6 @@ impl ModelDocs {
 /// Reads a file; empty if there is none, or one that is not text.
 fn read(relative: &str) -> String {
     std::fs::read_to_string(path(relative)).unwrap_or_default()
-}
-
-/// Returns the path in the workspace of a file or folder of the image.
-fn in_tree(path: &'static str) -> &'static str {
-    path.strip_prefix(WORK_DIR).map_or(path, |rest| rest.trim_start_matches('/'))
 }
 
 fn path(relative: &str) -> Utf8PathBuf {

@@ -72,6 +72,15 @@ impl Api {
     }
 }
 
+/// Returns the path of a collection's items.
+#[must_use]
+pub fn items_path(collection: &str) -> String {
+    match collection.strip_prefix("directus_") {
+        Some(system) => format!("/{system}"),
+        None => format!("/items/{collection}"),
+    }
+}
+
 /// Returns true if a server on this machine's loopback answers a ping with 200 within 5 seconds.
 pub async fn ping(port: u16) -> bool {
     let answer = async {

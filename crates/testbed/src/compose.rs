@@ -73,8 +73,9 @@ impl Compose {
         self.quiet_cmd(["up", "--detach", "--no-build", "--pull", "never"]).args(services).run().await
     }
 
-    /// [`Compose::container`] in a tenth of the time, without `docker compose`.
-    pub async fn find(&self, engine: &Engine, service: &str) -> anyhow::Result<Option<String>> {
+    /// Returns the id of a service's container, running or not. The engine's answer takes a tenth of the time of `docker
+    /// compose ps`.
+    pub async fn container(&self, engine: &Engine, service: &str) -> anyhow::Result<Option<String>> {
         let of_service = engine.containers_with(&format!("com.docker.compose.service={service}")).await?;
         let of_project = engine.containers_with(&self.label()).await?;
         Ok(of_project.into_iter().map(|found| found.id).find(|id| of_service.iter().any(|other| other.id == *id)))
@@ -88,12 +89,6 @@ impl Compose {
     pub async fn exists(&self, engine: &Engine) -> anyhow::Result<bool> {
         let label = self.label();
         Ok(!engine.containers_with(&label).await?.is_empty() || !engine.volumes_with(&label).await?.is_empty())
-    }
-
-    /// Returns the id of a service's container, running or not.
-    pub async fn container(&self, service: &str) -> anyhow::Result<Option<String>> {
-        let ids = self.cmd(["ps", "--all", "--quiet", service]).read().await?;
-        Ok(ids.lines().next().map(str::to_owned))
     }
 }
 

@@ -18,7 +18,7 @@ impl CheckoutMigrations {
     /// # Errors
     /// A folder that cannot be read, or files that break the rules; all problems are listed.
     pub fn read() -> anyhow::Result<CheckoutMigrations> {
-        let folder = workspace::path(workspace::in_tree(DB_INIT_DIR));
+        let folder = workspace::path(contract::in_tree(DB_INIT_DIR));
         let files = MigrationSet::read(folder.as_std_path()).with_context(|| format!("{folder} is not fit to ship"))?;
         Ok(CheckoutMigrations(files))
     }

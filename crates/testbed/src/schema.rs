@@ -68,7 +68,7 @@ struct ForeignKey {
 }
 
 fn read_snapshot<T: DeserializeOwned>() -> anyhow::Result<T> {
-    let path = workspace::path(workspace::in_tree(contract::SNAPSHOT_FILE));
+    let path = workspace::path(contract::in_tree(contract::SNAPSHOT_FILE));
     let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
     serde_saphyr::from_str(&text).with_context(|| format!("{path} is not a snapshot"))
 }
@@ -198,7 +198,9 @@ impl ModelRelation {
     }
 }
 
-fn is_system(name: &str) -> bool {
+/// Returns true for a collection of Directus itself.
+#[must_use]
+pub fn is_system(name: &str) -> bool {
     name.starts_with("directus_")
 }
 

@@ -10,12 +10,11 @@ use std::fmt;
 use anyhow::{Context as _, ensure};
 use serde_json::{Map, Value};
 
+use crate::schema::is_system;
 use crate::schema_diff::ItemKind;
 
 /// Beginning of an entry of a list.
 const ENTRY: &str = "  - ";
-/// Beginning of the names of Directus' own collections.
-const SYSTEM: &str = "directus_";
 
 /// A snapshot in the form in which Directus writes YAML.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,7 +73,7 @@ impl SnapshotText {
     /// Parses a text that Directus wrote.
     ///
     /// # Errors
-    /// Text that is no snapshot, and one in another form (JSON, other indentation).
+    /// The text is not a snapshot, or a snapshot in another form (JSON, other indentation).
     pub fn parse(text: &str) -> anyhow::Result<SnapshotText> {
         let mut document = document(text)?;
         let mut head = String::new();
@@ -130,7 +129,7 @@ impl SnapshotText {
     pub fn remove_orphans(&mut self) -> Vec<String> {
         let entries = self.lists.get(&ItemKind::Collection).into_iter().flatten();
         let known: BTreeSet<String> = entries.map(|entry| entry.text_of("collection").to_owned()).collect();
-        let exists = |name: &str| name.is_empty() || name.starts_with(SYSTEM) || known.contains(name);
+        let exists = |name: &str| name.is_empty() || is_system(name) || known.contains(name);
         let mut removed = Vec::new();
         for (kind, label) in [(ItemKind::Field, "field"), (ItemKind::Relation, "relation")] {
             let entries = self.lists.entry(kind).or_default();

@@ -16,9 +16,3 @@ pub fn path(relative: &str) -> Utf8PathBuf {
 pub fn target_dir() -> Utf8PathBuf {
     std::env::var("CARGO_TARGET_DIR").map_or_else(|_| path("target"), |folder| path(&folder))
 }
-
-/// Returns the path in the workspace of a file or folder of the image.
-#[must_use]
-pub fn in_tree(path: &'static str) -> &'static str {
-    path.strip_prefix(contract::WORK_DIR).map_or(path, |rest| rest.trim_start_matches('/'))
-}

@@ -39,7 +39,7 @@ struct Entry {
 
 #[test]
 fn the_order_of_names_saves_more_conflicts_than_one_file_per_collection() {
-    let text = std::fs::read_to_string(workspace::path(workspace::in_tree(contract::SNAPSHOT_FILE))).unwrap();
+    let text = std::fs::read_to_string(workspace::path(contract::in_tree(contract::SNAPSHOT_FILE))).unwrap();
     let base = schema(&text);
     let cases = cases(&base);
     let mut totals = [0; 5];

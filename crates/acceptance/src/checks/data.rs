@@ -13,6 +13,7 @@ use crate::data_integrity;
 use crate::database::TestDatabase;
 use crate::test_context::TestContext;
 use testbed::api::Api;
+use testbed::schema::is_system;
 use testbed::ui;
 
 pub(crate) const CHECKS: &[Check] = &[
@@ -183,5 +184,5 @@ async fn collection_names(api: &Api) -> anyhow::Result<BTreeSet<String>> {
     let collections = api.get("/collections").await?;
     let names = collections.as_array().context("/collections does not answer with a list")?.iter();
     let names = names.filter_map(|collection| collection["collection"].as_str());
-    Ok(names.filter(|name| !name.starts_with("directus_")).map(str::to_owned).collect())
+    Ok(names.filter(|name| !is_system(name)).map(str::to_owned).collect())
 }

@@ -70,7 +70,8 @@ async fn dev_reset(test: &mut TestContext) -> anyhow::Result<()> {
     let before = resources(&engine, &project).await?;
     ensure!(before["containers"] == 2, "the stack has {} containers, not 2", before["containers"]);
 
-    let directus = Compose::new(&project).container(compose::DIRECTUS).await?.context("no container of Directus")?;
+    let directus =
+        Compose::new(&project).container(&engine, compose::DIRECTUS).await?.context("no container of Directus")?;
     let schema = StackSchema { engine: &engine, api: &api, project: &project, image: &image, directus };
     test.figure("snapshot --check", schema.check().await?);
 

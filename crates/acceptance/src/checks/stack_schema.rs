@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use camino::Utf8PathBuf;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
@@ -14,7 +14,7 @@ use testbed::api::Api;
 use testbed::cmd::Cmd;
 use testbed::engine::Engine;
 use testbed::schema::DataModel;
-use testbed::{ui, workspace};
+use testbed::{schema_export, ui, workspace};
 
 /// The name of a field and of an icon that the check adds.
 const ADDED: &str = "added_by_the_gate";
@@ -35,7 +35,7 @@ impl StackSchema<'_> {
         let table = DataModel::snapshot()?.tables().first().map(|name| (*name).to_owned()).context("no table")?;
         let file = format!("target/{}.yaml", self.project);
         let path = workspace::path(&file);
-        std::fs::copy(workspace::path(workspace::in_tree(contract::SNAPSHOT_FILE)), &path)?;
+        std::fs::copy(workspace::path(contract::in_tree(contract::SNAPSHOT_FILE)), &path)?;
         let result = self.steps(&table, &file, &path).await;
         // With the tool's record of its last export.
         for path in [path, workspace::target_dir().join("snapshot").join(format!("{}.yaml", self.project))] {
@@ -77,18 +77,9 @@ impl StackSchema<'_> {
 
     /// The server and Directus' command line export the same bytes.
     async fn exports_are_equal(&self) -> anyhow::Result<()> {
-        let answer = self.api.call("GET", "/schema/snapshot?export=yaml", None).await?;
-        let run = format!("{}/node_modules/@directus/api/dist/cli/run.js", contract::WORK_DIR);
-        let script = format!("process.argv.splice(1, 0, 'directus'); await import('{run}')");
-        let command =
-            ["node", "--input-type=module", "--eval", &script, "--", "schema", "snapshot", "--yes", "/tmp/gate.yaml"];
-        let (code, output) = self.engine.exec(&self.directus, &command).await?;
-        ensure!(code == 0, "`directus schema snapshot` ended with {code}: {output}");
-        let (_, text) = self.engine.exec(&self.directus, &["cat", "/tmp/gate.yaml"]).await?;
-        ensure!(
-            answer.body == Value::String(text + "\n"),
-            "the server's export is not that of `directus schema snapshot`"
-        );
+        let by_server = schema_export::by_server(self.api).await?;
+        let by_command_line = schema_export::by_command_line(self.engine, &self.directus).await?;
+        ensure!(by_server == by_command_line, "the server's export is not that of `directus schema snapshot`");
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use futures_util::StreamExt as _;
 use grammar::SweepScenario;
 use pg_fault_proxy::{Action, Direction, Fault, Position, Proxy, Trace};
 use serde_json::{Value, json};
-use testbed::schema::DataModel;
+use testbed::schema::{DataModel, is_system};
 use tokio::sync::oneshot;
 
 use super::data_integrity::{self, Fingerprint};
@@ -376,7 +376,7 @@ fn is_plain(field: &Value) -> bool {
     column["is_nullable"] == true
         && column["is_unique"] == false
         && column["foreign_key_table"].is_null()
-        && !field["collection"].as_str().unwrap_or_default().starts_with("directus_")
+        && !is_system(field["collection"].as_str().unwrap_or_default())
 }
 
 /// Adds a copy of a plain field to a snapshot, under a new name.

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use testbed::schema::is_system;
 
 /// Specials of a field that holds the reference of a relation.
 const REFERENCES: [&str; 2] = ["m2o", "file"];
@@ -37,7 +38,7 @@ pub(super) fn unfinished(document: &Value) -> BTreeSet<String> {
         let one = (relation["meta"]["one_collection"].as_str(), relation["meta"]["one_field"].as_str());
         if let (Some(collection), Some(field)) = one {
             let other = format!("{collection}.{field}");
-            if !known.contains(&other) && !collection.starts_with("directus_") {
+            if !known.contains(&other) && !is_system(collection) {
                 found.insert(format!("the relation {name} has no field {other}"));
             }
             ends.insert(other);

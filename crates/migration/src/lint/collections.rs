@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use entrypoint::witness::TableName;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use testbed::schema::is_system;
 
 /// The collections with a table, and their fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,7 +59,7 @@ impl Collections {
 
     /// Returns true for a table that Directus created: a collection or one of Directus' own.
     pub(crate) fn is_directus(&self, table: &TableName) -> bool {
-        self.fields(table).is_some() || table.schema == "public" && table.name.starts_with("directus_")
+        self.fields(table).is_some() || table.schema == "public" && is_system(&table.name)
     }
 
     /// Returns the tables of the collections that another snapshot lacks.

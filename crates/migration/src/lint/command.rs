@@ -49,7 +49,7 @@ async fn lint(flags: &grammar::LintFlags) -> anyhow::Result<LintReport> {
             return Ok(LintReport { ok: false, findings, new_files: 0, shipped_files: 0, shipped_by, notes });
         }
     };
-    let path = workspace::path(workspace::in_tree(SNAPSHOT_FILE));
+    let path = workspace::path(contract::in_tree(SNAPSHOT_FILE));
     let snapshot = std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
     let collections = Collections::parse(&snapshot).with_context(|| format!("failed to read {path}"))?;
     let mut input = LintInput { files, shipped, collections, measured: None };

@@ -6,7 +6,6 @@ use anyhow::Context as _;
 use camino::Utf8Path;
 use contract::{DB_INIT_DIR, SNAPSHOT_FILE};
 use testbed::cmd::Cmd;
-use testbed::workspace;
 
 use super::collections::Collections;
 
@@ -59,7 +58,7 @@ impl Shipped {
             None => git.default_revisions().await?,
         };
         let Some((_, newest)) = revisions.last() else { return Ok(None) };
-        let path = workspace::in_tree(SNAPSHOT_FILE);
+        let path = contract::in_tree(SNAPSHOT_FILE);
         let snapshot = git.cmd(&["show", &format!("{newest}:./{path}")]).capture().await?;
         // A revision from before the first snapshot has no collections.
         let collections = match snapshot.status.success() {
@@ -112,7 +111,7 @@ impl Git<'_> {
             return Ok(None);
         }
         let is_head = self.commit("HEAD").await? == base.stdout;
-        let changes = self.cmd(&["status", "--porcelain", "--", workspace::in_tree(DB_INIT_DIR)]).read().await?;
+        let changes = self.cmd(&["status", "--porcelain", "--", contract::in_tree(DB_INIT_DIR)]).read().await?;
         if !is_head || !changes.is_empty() {
             return Ok(Some(base.stdout));
         }
@@ -127,7 +126,7 @@ impl Git<'_> {
     /// Returns the SQL files of a revision.
     async fn tree(&self, commit: &str) -> anyhow::Result<Digests> {
         let listing =
-            self.cmd(&["ls-tree", "-r", commit, "--", &format!("{}/", workspace::in_tree(DB_INIT_DIR))]).read().await?;
+            self.cmd(&["ls-tree", "-r", commit, "--", &format!("{}/", contract::in_tree(DB_INIT_DIR))]).read().await?;
         // `100644 blob 1a2b3c…\tdb-init/001_a.sql`
         let files = listing.lines().filter_map(|line| {
             let (head, path) = line.split_once('\t')?;

@@ -232,7 +232,7 @@ fn a_refusal_of_the_boot_has_its_place() {
 #[test]
 fn the_files_of_this_checkout_pass_as_if_nothing_had_been_shipped() {
     let files = MigrationSet::read(checkout::root().as_std_path()).expect("the boot accepts them");
-    let path = testbed::workspace::path(testbed::workspace::in_tree(contract::SNAPSHOT_FILE));
+    let path = testbed::workspace::path(contract::in_tree(contract::SNAPSHOT_FILE));
     let snapshot = std::fs::read_to_string(path).expect("a snapshot");
     let collections = Collections::parse(&snapshot).expect("a snapshot");
     let input = LintInput { files: LintFile::of(&files), shipped: None, collections, measured: None };

@@ -6,7 +6,6 @@ use entrypoint::migrations::MigrationSet;
 
 use crate::migrations::CheckoutMigrations;
 use crate::schema::DataModel;
-use crate::workspace;
 
 /// Reads the migrations and the snapshot as the boot does, and checks that they do not contradict each other.
 ///
@@ -23,7 +22,7 @@ fn check_owned_tables(snapshot: &DataModel, migrations: &MigrationSet) -> anyhow
             !snapshot.tables().contains(table),
             "{} contains the table {table}, which db-init owns: remove the table there, or the directive \
              `-- owns-table: {table}`",
-            workspace::in_tree(SNAPSHOT_FILE),
+            contract::in_tree(SNAPSHOT_FILE),
         );
     }
     Ok(())

@@ -9,7 +9,7 @@ use uuid::Builder;
 
 use super::data::{CollectionItems, SeedContent};
 use super::step::SeedStep;
-use crate::api::{Api, ApiResponse};
+use crate::api::{Api, ApiResponse, items_path};
 
 /// Checks that the server has every collection and field of the items.
 pub(super) async fn check_model(api: &Api, content: &SeedContent) -> anyhow::Result<()> {
@@ -40,7 +40,7 @@ pub(super) async fn create_missing(
     content: &SeedContent,
     part: &CollectionItems,
 ) -> anyhow::Result<SeedStep> {
-    let (collection, path) = (&part.collection, path(&part.collection));
+    let (collection, path) = (&part.collection, items_path(&part.collection));
     let keys: Vec<String> = part.items.keys().map(|name| key(&content.name, name)).collect();
     // `filter[id][_in]`, whose brackets a URL cannot contain.
     let found = api.get(&format!("{path}?filter%5Bid%5D%5B_in%5D={}&fields=id&limit=-1", keys.join(","))).await?;
@@ -61,14 +61,6 @@ pub(super) async fn create_missing(
         }
     }
     Ok(step)
-}
-
-/// Returns the path of a collection's items in the REST API.
-fn path(collection: &str) -> String {
-    match collection.strip_prefix("directus_") {
-        Some(system) => format!("/{system}"),
-        None => format!("/items/{collection}"),
-    }
 }
 
 /// Returns the key of an item, which is the same in every database.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::Cursor;
 
 use anyhow::{Context as _, bail};
+use entrypoint::quote::identifier;
 use futures_util::SinkExt as _;
 use serde_json::{Value, json};
 use tokio_postgres::error::SqlState;
@@ -33,8 +34,10 @@ async fn copy(server: &Config, positions: &Positions, rows: String) -> anyhow::R
     let table = &positions.table;
     let columns = quoted(positions.columns.keys());
     let transaction = client.transaction().await?;
-    let staging =
-        format!("create temp table staging on commit drop as select {columns} from public.\"{table}\" limit 0");
+    let staging = format!(
+        "create temp table staging on commit drop as select {columns} from public.{} limit 0",
+        identifier(table)
+    );
     if let Err(error) = transaction.batch_execute(&staging).await {
         let missing = [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN];
         if error.code().is_some_and(|code| missing.contains(code)) {
@@ -48,7 +51,8 @@ async fn copy(server: &Config, positions: &Positions, rows: String) -> anyhow::R
     sink.finish().await.context("failed to copy the positions")?;
     let key = quoted(&positions.key);
     let insert = format!(
-        "insert into public.\"{table}\" ({columns}) select {columns} from staging on conflict ({key}) do nothing"
+        "insert into public.{} ({columns}) select {columns} from staging on conflict ({key}) do nothing",
+        identifier(table)
     );
     let inserted = transaction.execute(&insert, &[]).await;
     let inserted = inserted.map_err(|error| match error.code() {
@@ -71,7 +75,7 @@ fn reason(error: &tokio_postgres::Error) -> String {
 }
 
 fn quoted<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
-    names.into_iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+    names.into_iter().map(|name| identifier(name)).collect::<Vec<_>>().join(", ")
 }
 
 /// Adds a row in the text format of COPY.

@@ -49,14 +49,22 @@ impl Samples {
         while let Some((before, after)) = rest.split_once(BEGIN) {
             let (name, after) = after.split_once(" -->").context("a mark without an end")?;
             let (_, after) = after.split_once(END).with_context(|| format!("`{END}` is missing after {name}"))?;
-            let sample = self.logs.get(name).or_else(|| self.outputs.get(name)).with_context(|| {
-                format!("{FOLDER}/{name}.log does not exist: `cargo xtask docs --record` writes it")
-            })?;
+            let sample = self.logs.get(name).or_else(|| self.outputs.get(name)).with_context(|| missing(name))?;
             result += &format!("{before}{BEGIN}{name} -->\n{}{END}", fenced(&folded(sample)));
             rest = after;
         }
         Ok(result + rest)
     }
+}
+
+/// The message about a sample that does not exist.
+fn missing(name: &str) -> String {
+    let (file, recording) = if name.starts_with(GUIDE) {
+        (format!("{name}.txt"), "RECORD=1 cargo xtask test -p devtools --test first_day -- --ignored")
+    } else {
+        (format!("{name}.log"), "cargo xtask docs --record")
+    };
+    format!("{FOLDER}/{file} does not exist: `{recording}` writes it")
 }
 
 /// Reads the files of a folder that have an extension, by their names without it.

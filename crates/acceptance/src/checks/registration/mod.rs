@@ -17,7 +17,7 @@ use crate::database::TestDatabase;
 use crate::test_context::TestContext;
 use testbed::api::Api;
 use testbed::chromium::Chromium;
-use testbed::schema::DataModel;
+use testbed::schema::{DataModel, is_system};
 use testbed::seed::{DemoData, SeedStep, seed};
 use testbed::ui;
 
@@ -180,10 +180,6 @@ fn contains(value: &Value, expected: &Value) -> bool {
         }
         _ => value == expected,
     }
-}
-
-fn is_system(collection: &str) -> bool {
-    collection.starts_with("directus_")
 }
 
 #[cfg(test)]
