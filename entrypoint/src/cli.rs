@@ -14,6 +14,8 @@ pub enum Command {
     Start(Vec<OsString>),
     /// Phases 1 to 7, then exit 0.
     Boot,
+    /// Phases 1 to 7, then exit 0 if nothing waits for servers of other images.
+    Contract,
     /// Report the changes that a boot would make, or the state of the database. Changes nothing.
     Report(ReportKind, Format),
     /// Boot in a transaction that is rolled back, within a time limit, and report the effects.
@@ -64,6 +66,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String
         }
         Some("healthcheck") => return probe(&rest).map(Command::Healthcheck),
         Some("status") => return report(ReportKind::Status, &rest),
+        Some("compat") => return report(ReportKind::Compat, &rest),
+        Some("contract") => Command::Contract,
         Some("boot") => Command::Boot,
         Some("manifest") => Command::Manifest,
         Some("help" | "--help" | "-h") => Command::Help,
@@ -88,7 +92,7 @@ fn report(kind: ReportKind, rest: &[OsString]) -> Result<Command, String> {
     match rest {
         [] => Ok(Command::Report(kind, Format::Text)),
         [flag] if flag == "--json" => Ok(Command::Report(kind, Format::Json)),
-        _ => Err("plan and status take --json or nothing".to_owned()),
+        _ => Err("plan, status and compat take --json or nothing".to_owned()),
     }
 }
 
@@ -162,6 +166,7 @@ mod tests {
     fn reports_are_text_or_json() {
         assert_eq!(parsed(&["plan"]), Ok(Command::Report(ReportKind::Plan, Format::Text)));
         assert_eq!(parsed(&["status", "--json"]), Ok(Command::Report(ReportKind::Status, Format::Json)));
+        assert_eq!(parsed(&["compat"]), Ok(Command::Report(ReportKind::Compat, Format::Text)));
         assert!(parsed(&["plan", "--yaml"]).is_err());
     }
 

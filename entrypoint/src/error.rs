@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use crate::boot::Waiting;
 use crate::boot::exec::{ExecError, NoPm2Home};
 use crate::config::Problems;
 use crate::database::lock_retry::{Blocked, is_lock_failure};
+use crate::database::servers::in_words;
 use crate::database::settings::SettingError;
 use crate::database::{LockError, Lost, PoolError, PoolerDetected, VerifyError, WaitError, describe, trace_of_pooler};
 use crate::directus::snapshot::InvalidSnapshot;
@@ -151,6 +153,9 @@ pub enum BootError {
     /// One of the boot's own queries failed.
     #[error("{}", describe_query(.0))]
     Query(#[from] tokio_postgres::Error),
+    /// `contract`: servers of other images run.
+    #[error("{} for {}; {}", waits(&.0.work), in_words(&.0.servers), failure::WAITING.ending())]
+    Waiting(Waiting),
     /// Phase 8: the server could not be executed.
     #[error("{0}")]
     Exec(#[from] ExecError),
@@ -214,6 +219,7 @@ impl BootError {
             BootError::Diverged(_) => failure::DIVERGED.exit,
             BootError::ChangedBySql(_) => failure::CHANGED_BY_SQL.exit,
             BootError::Attic(_) => ExitCode::Usage,
+            BootError::Waiting(_) => failure::WAITING.exit,
             BootError::Exec(error) => error.exit_code(),
             BootError::NoPm2Home(_) => failure::NO_PM2_FOLDER.exit,
             BootError::Shutdown(signal) => signal.exit_code(),
@@ -382,6 +388,11 @@ fn is_outside(party: Party) -> bool {
 /// An error of Directus, with the ending of its entry and the remedy of its cause.
 fn of_directus(error: &BridgeError, failure: &BootFailure) -> String {
     format!("{error}; {}", failure.ending_with(&error.remedy("", failure.remedy).to_string()))
+}
+
+/// The number of changes and files that wait; the log has them above.
+fn waits(work: &[String]) -> String {
+    if let [_] = work { "1 change waits".to_owned() } else { format!("{} changes wait", work.len()) }
 }
 
 /// An error of one of the boot's own queries. If the image and the rows are not its cause, with the remedy of its code.

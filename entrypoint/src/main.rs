@@ -20,8 +20,9 @@ use entrypoint::signals::Signals;
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1)) {
-        Ok(Command::Start(server)) => start(Some(server)),
-        Ok(Command::Boot) => start(None),
+        Ok(Command::Start(server)) => start(&AfterBoot::Serve(server)),
+        Ok(Command::Boot) => start(&AfterBoot::Exit),
+        Ok(Command::Contract) => start(&AfterBoot::NothingWaits),
         Ok(Command::Report(kind, format)) => print_report(async move |env, log| report(kind, format, env, log).await),
         Ok(Command::Rehearse(format, limit)) => {
             print_report(async move |env, log| entrypoint::report::rehearsal(format, env, limit, log).await)
@@ -60,11 +61,21 @@ fn main() -> ExitCode {
     }
 }
 
-/// Boots, then executes the server, or exits with 0 if there is none (`boot`).
-fn start(server: Option<Vec<OsString>>) -> ExitCode {
+/// The last phase of a boot.
+enum AfterBoot {
+    /// Execute this server; upstream's if empty.
+    Serve(Vec<OsString>),
+    /// Exit with 0 (`boot`).
+    Exit,
+    /// Exit with 0 unless work waits for servers of other images (`contract`).
+    NothingWaits,
+}
+
+/// Boots, then executes the server or exits.
+fn start(then: &AfterBoot) -> ExitCode {
     let env = Env::of_process();
     let log = Log::with_redactor(redactor(&env), log_style(&env));
-    match boot_and_serve(&env, server, &log) {
+    match boot_and_serve(&env, then, &log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error, &log),
     }
@@ -143,30 +154,31 @@ fn runtime() -> Result<tokio::runtime::Runtime, BootError> {
         .map_err(|source| BootError::System { what: "cannot start the runtime", source })
 }
 
-fn boot_and_serve(env: &Env, server: Option<Vec<OsString>>, log: &Log) -> Result<(), BootError> {
+fn boot_and_serve(env: &Env, then: &AfterBoot, log: &Log) -> Result<(), BootError> {
     let began = Instant::now();
     let runtime = runtime()?;
-    let desired = runtime.block_on(async {
+    let (desired, waiting) = runtime.block_on(async {
         let mut signals =
             Signals::install().map_err(|source| BootError::System { what: "cannot handle signals", source })?;
         let desired = read_desired_state(env, log)?;
-        tokio::select! {
+        let waiting = tokio::select! {
             // Dropping the boot's future kills its Node process and closes its connection.
             biased;
             signal = signals.received() => return Err(BootError::Shutdown(signal)),
             result = boot(&desired, log) => result?,
-        }
+        };
         // A signal during the very last step must not be lost at the exec.
         match tokio::time::timeout(Duration::ZERO, signals.received()).await {
             Ok(signal) => Err(BootError::Shutdown(signal)),
-            Err(_) => Ok(desired),
+            Err(_) => Ok((desired, waiting)),
         }
     })?;
     drop(runtime);
     log.begin(Phase::Exec);
-    match server {
-        Some(server) => Err(become_server(server, &desired, env, began, log)),
-        None => {
+    match then {
+        AfterBoot::Serve(server) => Err(become_server(server.clone(), &desired, env, began, log)),
+        AfterBoot::NothingWaits if !waiting.work.is_empty() => Err(BootError::Waiting(waiting)),
+        AfterBoot::Exit | AfterBoot::NothingWaits => {
             log.done(format!("booted in {} ms, exiting", began.elapsed().as_millis()));
             Ok(())
         }
@@ -175,8 +187,7 @@ fn boot_and_serve(env: &Env, server: Option<Vec<OsString>>, log: &Log) -> Result
 
 /// Phase 8. Returns only on failure.
 fn become_server(server: Vec<OsString>, desired: &DesiredState, env: &Env, began: Instant, log: &Log) -> BootError {
-    let DesiredState { config, migrations, .. } = desired;
-    let mut variables = config.server_variables(migrations.owned_tables());
+    let mut variables = desired.server_variables();
     let server = if server.is_empty() {
         match pm2_home(env) {
             Ok(None) => {}
@@ -185,7 +196,7 @@ fn become_server(server: Vec<OsString>, desired: &DesiredState, env: &Env, began
             }
             Err(error) => return error.into(),
         }
-        server_command(&config.paths.scripts)
+        server_command(&desired.config.paths.scripts)
     } else {
         server
     };

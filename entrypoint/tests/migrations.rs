@@ -32,6 +32,7 @@ async fn apply_file(
         database: &config.database,
         lock: &lock,
         last: &LastCatalog::default(),
+        only_adds: false,
         lock_retry,
         log: &log(),
     };

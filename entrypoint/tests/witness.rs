@@ -67,6 +67,7 @@ async fn apply_under(
         database: &config.database,
         lock,
         last,
+        only_adds: false,
         lock_retry: config.lock_retry,
         log: &log(),
     };

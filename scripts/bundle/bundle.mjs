@@ -35,6 +35,7 @@ const ENTRIES = [
   'database/index.js',
   'database/migrations/run.js',
   'database/seeds/run.js',
+  'logger/index.js',
   'services/collections.js',
   'services/fields.js',
   'services/items.js',

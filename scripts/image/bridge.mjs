@@ -69,10 +69,10 @@ const handlers = {
     return planned.reply;
   },
 
-  async apply() {
+  async apply({ skip }) {
     open();
     if (planned === undefined) throw new Error('there is no plan to apply');
-    const { changes } = planned;
+    const changes = planned.changes.filter((_, index) => !skip.includes(index));
     planned = undefined;
     isStale = true;
     await apply(await getDatabase(), changes);

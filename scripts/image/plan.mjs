@@ -23,4 +23,8 @@ async function checkExcluded({ collections = [] }) {
   }
 }
 
-const asReply = ({ entity, collection, field, diff }) => ({ entity, collection, field, diff });
+/** A new field with the properties of its column, by which the boot judges if other servers can go on. */
+function asReply({ entity, collection, field, diff, want }) {
+  const isNewField = entity === 'field' && diff[0].kind === 'N';
+  return { entity, collection, field, diff: isNewField ? [{ kind: 'N', rhs: want.schema ?? null }] : diff };
+}

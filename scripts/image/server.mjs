@@ -3,5 +3,9 @@
 // load every extension once more.
 
 import { load } from './directus.mjs';
+import { showPresence } from './presence.mjs';
 
 await load('start.js');
+// Set by the boot.
+const { BOOT_SERVER } = process.env;
+if (BOOT_SERVER) showPresence(JSON.parse(BOOT_SERVER));

@@ -10,7 +10,8 @@ pub enum ExitCode {
     Internal = 1,
     /// `plan`: a boot would change something.
     ChangesPending = 2,
-    /// `plan`: the image has nothing new, but the database differs from it: it was edited by hand.
+    /// `plan`: the image has nothing new, but the database differs from it: it was edited by hand. `compat` and `contract`
+    /// share the number: [`ExitCode::STOP_FIRST`].
     Drift = 3,
     /// One or more variables are missing or wrong; all are listed.
     Config = 10,
@@ -59,6 +60,9 @@ pub enum ExitCode {
 }
 
 impl ExitCode {
+    /// `compat`: the servers of other images must be stopped before this image boots. `contract`: they still run.
+    pub const STOP_FIRST: ExitCode = ExitCode::Drift;
+
     /// All codes, in ascending order.
     pub const ALL: [ExitCode; 26] = [
         ExitCode::Ok,
@@ -109,7 +113,7 @@ impl ExitCode {
             ExitCode::Internal => "A fault of the boot binary, or an unexpected answer of PostgreSQL.",
             ExitCode::ChangesPending => "`plan`: a boot of this image would change what the plan lists.",
             ExitCode::Drift => {
-                "`plan`: the image contains nothing new, but the database was edited since its last boot."
+                "`plan`: the image contains nothing new, but the database was edited since its last boot. `compat`, `contract`: servers of other images must stop first."
             }
             ExitCode::Config => "Variables are missing or wrong; all of them are listed.",
             ExitCode::DatabaseUnreachable => "PostgreSQL did not answer before the deadline.",
@@ -159,7 +163,9 @@ impl ExitCode {
             ExitCode::Ok => "Nothing.",
             ExitCode::Internal => "Start again; if it fails again, report the last line of the log.",
             ExitCode::ChangesPending => "Review the plan, then boot the image.",
-            ExitCode::Drift => "Save the edits in the image's snapshot, or boot the image to undo them.",
+            ExitCode::Drift => {
+                "`plan`: save the edits in the image's snapshot, or boot the image to undo them. `compat`, `contract`: stop the servers that the report names, then boot the image."
+            }
             ExitCode::Config => "Set the named variables.",
             ExitCode::DatabaseUnreachable => {
                 "Check DB_HOST and DB_PORT, the network, and that PostgreSQL runs; raise BOOT_DATABASE_TIMEOUT if it is slow to start."

@@ -227,6 +227,9 @@ catalog! {
     CHANGED_BY_SQL: SchemaDiverged, FilesApplied,
         "The SQL after the schema changed something that the snapshot describes.",
         "run the previous image, and make this change in the snapshot instead";
+    WAITING: STOP_FIRST, EarlierApplied,
+        "`contract`: changes wait, because servers of other images run.",
+        "stop these servers, then run `contract` again";
     // Phase 8.
     NO_PM2_FOLDER: NotExecutable, Complete,
         "pm2 has no folder that it may write to.",

@@ -12,6 +12,9 @@ Usage: entrypoint [COMMAND]
   plan --rehearse [--timeout SECONDS] [--json]
                       boot in a transaction that is always rolled back, and report the real losses and the locks:
                       for copies and quiet hours, since other sessions wait for those locks; 30 seconds at most
+  compat [--json]     show if this image may start while servers of another image run; exit 0 it may, 3 stop them
+                      first, 43 refused
+  contract            boot, and exit 0 only if nothing waits any more for servers of other images; 3 if they run
   status [--json]     show what was done to this database, and what is pending
   attic [--json]      list removed tables, columns and rows that can be restored
   attic restore N     restore entry N

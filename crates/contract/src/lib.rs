@@ -34,6 +34,14 @@ pub use variables::{VARIABLES, Variable, VariableGroup};
 /// per database, so boots of two databases on one server do not wait for each other.
 pub const LOCK_KEY: i64 = 0x0074_726d_626f_6f74;
 
+/// The first half of the key of the shared advisory lock that each server holds while it runs: "trms" in ASCII. The second
+/// half is the identity of its image's schema, so that a boot sees which images serve.
+pub const SERVER_LOCK: i32 = 0x7472_6d73;
+
+/// The variable by which the server gets its identity: a JSON object with `id` (the second half of its lock's key), `name`
+/// (its `application_name`), `host` and `port` (PostgreSQL itself, not a pooler).
+pub const SERVER: &str = "BOOT_SERVER";
+
 /// The variable by which the bridge gets the statement that fixes the settings of Directus' sessions.
 pub const SESSION_SQL: &str = "BOOT_SESSION_SQL";
 

@@ -1,6 +1,9 @@
 //! Phase 1: the configuration and the image's own files.
 
-use crate::config::{Config, Env, SchemaMode, image_name};
+use serde_json::json;
+
+use crate::config::{Config, Env, SchemaMode, Variables, image_name};
+use crate::database::servers;
 use crate::directus::{Release, SnapshotFile};
 use crate::error::BootError;
 use crate::log::Log;
@@ -22,6 +25,25 @@ pub struct DesiredState {
 }
 
 impl DesiredState {
+    /// The identity of the schema that the image describes: the second half of the key of its servers' locks.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        let described = [&self.directus.version, &self.snapshot.digest, &self.migrations.manifest().ledger_digest()];
+        let hash = hex_sha256(described.map(String::as_str).join(" ").as_bytes());
+        u32::from_str_radix(&hash[..8], 16).unwrap_or_default()
+    }
+
+    /// The variables of the server, among them its identity.
+    #[must_use]
+    pub fn server_variables(&self) -> Variables {
+        let mut variables = self.config.server_variables(self.migrations.owned_tables());
+        let Config { database, image, .. } = &self.config;
+        let name = format!("{}{image}", servers::SERVER_OF);
+        let server = json!({"id": self.id(), "name": name, "host": database.host, "port": database.port});
+        variables.insert(contract::SERVER, Some(server.to_string()));
+        variables
+    }
+
     /// A schema's fingerprint together with a hash of the tables that are hidden from Directus. The two determine how
     /// Directus sees the schema.
     #[must_use]

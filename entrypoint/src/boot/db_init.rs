@@ -22,7 +22,7 @@ impl Boot<'_> {
         let plans = [(Phase::DbInit, &boot_plan.db_init), (Phase::PostSchema, &boot_plan.post_schema)];
         let acceptance = desired.config.migration_accept.as_ref();
         migrations::reconcile_ledger(&mut session.client, &observed.ledger, &plans, acceptance, log).await?;
-        self.migrate(session, Phase::DbInit, &boot_plan.db_init).await?;
+        self.migrate(session, Phase::DbInit, &boot_plan.db_init, 0).await?;
         log.done(boot_plan.db_init.summary());
         let required = desired.migrations.manifest().required_extensions();
         if !required.is_empty() {
@@ -36,12 +36,13 @@ impl Boot<'_> {
         Ok(())
     }
 
-    /// Applies the files of phase 4 or 7.
+    /// Applies the files of phase 4 or 7, except for those at the end that wait.
     pub(super) async fn migrate(
         self,
         session: &mut Session,
         phase: Phase,
         plan: &migrations::Plan<'_>,
+        waiting: usize,
     ) -> Result<(), BootError> {
         self.log.begin(phase);
         if !plan.newer.is_empty() {
@@ -54,10 +55,11 @@ impl Boot<'_> {
             database,
             lock: self.lock,
             last: self.last,
+            only_adds: !self.others.is_empty(),
             lock_retry: *lock_retry,
             log: self.log,
         };
-        for file in &plan.apply {
+        for file in &plan.apply[..plan.apply.len() - waiting] {
             migrations::apply(session, file, &context).await?;
         }
         Ok(())

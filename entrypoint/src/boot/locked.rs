@@ -4,7 +4,8 @@ use super::config::DesiredState;
 use super::node::{Node, bounded, start_node};
 use crate::config::Config;
 use crate::database::lock_retry::BlockerMonitor;
-use crate::database::{BootLock, Session};
+use crate::database::servers::in_words;
+use crate::database::{BootLock, Servers, Session};
 use crate::directus::{Bridge, BridgeError};
 use crate::error::BootError;
 use crate::listing::Listing;
@@ -19,6 +20,8 @@ pub(super) struct Boot<'a> {
     pub(super) desired: &'a DesiredState,
     pub(super) lock: &'a BootLock,
     pub(super) last: &'a LastCatalog,
+    /// The servers of other images that run on the database; what removes or narrows waits for their end.
+    pub(super) others: &'a [Servers],
     pub(super) log: &'a Log,
 }
 
@@ -55,6 +58,11 @@ impl Boot<'_> {
             }
         };
         monitor.during(tries).await
+    }
+
+    /// Warns that this work cannot wait, although servers of other images run.
+    pub(super) fn warn_of_breaking(self, work: &str) {
+        self.log.warn(format!("{work}: this cannot wait for {}, which may fail from now on", in_words(self.others)));
     }
 
     /// Returns Directus' process; starts it if it is not running yet.

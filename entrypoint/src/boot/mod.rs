@@ -20,11 +20,11 @@ use self::database::{CAUSE_TIMEOUT, require_redis};
 use self::locked::Boot;
 use self::node::Node;
 use crate::config::Config;
-use crate::database::{self as postgres, BootLock, Session, VerifyError};
+use crate::database::{self as postgres, BootLock, Servers, Session, VerifyError};
 use crate::error::BootError;
 use crate::log::Log;
 use crate::migrations::extension;
-use crate::reconcile::{ObservedState, UpToDate, is_up_to_date};
+use crate::reconcile::{ObservedState, UpToDate, is_up_to_date, waiting};
 use crate::witness::LastCatalog;
 use contract::Phase;
 
@@ -39,7 +39,7 @@ pub(crate) use self::schema::with_affected_rows;
 ///
 /// # Errors
 /// The first failure; the log is then in the phase that failed.
-pub async fn boot(desired: &DesiredState, log: &Log) -> Result<(), BootError> {
+pub async fn boot(desired: &DesiredState, log: &Log) -> Result<Waiting, BootError> {
     let config = &desired.config;
     let mut session = connect(desired, log).await?;
     require_redis(desired, log).await?;
@@ -47,18 +47,27 @@ pub async fn boot(desired: &DesiredState, log: &Log) -> Result<(), BootError> {
         result = phases(desired, &mut session, log) => result,
         lost = postgres::watchdog(&config.database, config.timeouts.database) => Err(BootError::Lost(lost)),
     };
-    with_root_cause(result, desired, &session).await?;
+    let waiting = with_root_cause(result, desired, &session).await?;
     session.close().await;
-    Ok(())
+    Ok(waiting)
+}
+
+/// The work that waits for the end of servers of other images.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    /// Each change or file in words; none if nothing waits.
+    pub work: Vec<String>,
+    /// The servers.
+    pub servers: Vec<Servers>,
 }
 
 /// Phases 3 to 7.
-async fn phases(desired: &DesiredState, session: &mut Session, log: &Log) -> Result<(), BootError> {
+async fn phases(desired: &DesiredState, session: &mut Session, log: &Log) -> Result<Waiting, BootError> {
     log.begin(Phase::Lock);
     if let Some(current) = is_up_to_date(&session.client, desired).await? {
         log.done("not needed, everything is in place");
         nothing_to_do(desired, current, log);
-        return Ok(());
+        return Ok(Waiting::default());
     }
     let Config { database, timeouts, .. } = &desired.config;
     postgres::wait_until_writable(session, database, timeouts.database, log).await?;
@@ -69,11 +78,15 @@ async fn phases(desired: &DesiredState, session: &mut Session, log: &Log) -> Res
     let (lock, waited) = BootLock::acquire(other, timeouts.lock, log).await?;
     log.done(if waited < Duration::from_millis(100) { "free" } else { "free now" });
     // Another boot may have finished the work while this one waited.
+    let mut waiting = Waiting::default();
     match is_up_to_date(&session.client, desired).await? {
         Some(current) => nothing_to_do(desired, current, log),
         None => {
-            let mut phases = std::pin::pin!(Boot { desired, lock: &lock, last: &last, log }.locked_phases(session));
-            tokio::select! {
+            waiting.servers = postgres::servers(&session.client).await?;
+            waiting.servers.retain(|servers| servers.id != desired.id());
+            let boot = Boot { desired, lock: &lock, last: &last, others: &waiting.servers, log };
+            let mut phases = std::pin::pin!(boot.locked_phases(session));
+            waiting.work = tokio::select! {
                 done = &mut phases => done?,
                 // If the whole server went down, prefer the phase's own error, which names the file. Without the lock,
                 // nothing is committed. Dropping the phases ends Directus' process, and thereby its transaction.
@@ -81,11 +94,11 @@ async fn phases(desired: &DesiredState, session: &mut Session, log: &Log) -> Res
                     Ok(done) => done?,
                     Err(_) => return Err(VerifyError::Lost(lost).into()),
                 },
-            }
+            };
         }
     }
     lock.release().await;
-    Ok(())
+    Ok(waiting)
 }
 
 /// Phases 4 to 7 of a boot without work, for the log.
@@ -113,8 +126,8 @@ fn skipped(desired: &DesiredState, phase: Phase) -> String {
 }
 
 impl Boot<'_> {
-    /// Phases 4 to 7, with the lock held.
-    async fn locked_phases(self, session: &mut Session) -> Result<(), BootError> {
+    /// Phases 4 to 7, with the lock held. Returns the work that waits.
+    async fn locked_phases(self, session: &mut Session) -> Result<Vec<String>, BootError> {
         let Boot { desired, log, .. } = self;
         let files = desired.migrations.files()?;
         let observed = ObservedState::read(&session.client, &desired.migrations, files).await?;
@@ -124,13 +137,18 @@ impl Boot<'_> {
         let mut node: Option<Node> =
             if boot_plan.needs_directus() { Some(start_node(desired, session, log, false).await?) } else { None };
 
+        if !self.others.is_empty() {
+            for work in waiting::impossible(&boot_plan) {
+                self.warn_of_breaking(&work);
+            }
+        }
         self.db_init(session, &observed, &boot_plan).await?;
         self.bootstrap(session, &boot_plan.bootstrap, &observed, node.as_mut()).await?;
         let outcome = self.schema(session, &boot_plan.schema, &mut node).await?;
-        self.post_schema(session, &boot_plan, &observed, outcome, &mut node).await?;
+        let waiting = self.post_schema(session, &boot_plan, &observed, outcome, &mut node).await?;
         if let Some(node) = node {
             node.bridge.finish().await;
         }
-        Ok(())
+        Ok(waiting)
     }
 }

@@ -5,14 +5,15 @@ use super::locked::Boot;
 use super::node::Node;
 use super::schema::SchemaOutcome;
 use crate::attic;
+use crate::database::servers::in_words;
 use crate::database::{Session, state};
 use crate::directus::fingerprint;
 use crate::error::BootError;
-use crate::reconcile::{BootPlan, ObservedState, OwnedObjects, changes};
+use crate::reconcile::{BootPlan, ObservedState, OwnedObjects, changes, waiting};
 use contract::Phase;
 
 impl Boot<'_> {
-    /// Phase 7.
+    /// Phase 7. Returns the work that waits for the end of servers of other images.
     pub(super) async fn post_schema(
         self,
         session: &mut Session,
@@ -20,14 +21,30 @@ impl Boot<'_> {
         observed: &ObservedState,
         outcome: SchemaOutcome,
         node: &mut Option<Node>,
-    ) -> Result<(), BootError> {
-        self.migrate(session, Phase::PostSchema, &boot_plan.post_schema).await?;
+    ) -> Result<Vec<String>, BootError> {
+        let plan = &boot_plan.post_schema;
+        let wait = if self.others.is_empty() { 0 } else { waiting::files(&plan.apply).unwrap_or_default() };
+        self.migrate(session, Phase::PostSchema, plan, wait).await?;
         attic::purge(&session.client, self.desired.config.attic_days, self.log).await?;
-        if let SchemaOutcome::InSync { fingerprint } = outcome {
-            self.record_in_sync(session, boot_plan, observed, &fingerprint, node).await?;
+        let mut waiting = Vec::new();
+        match outcome {
+            SchemaOutcome::InSync { fingerprint } => {
+                self.record_in_sync(session, boot_plan, observed, &fingerprint, node).await?;
+            }
+            SchemaOutcome::Expanded { waiting: changes } => waiting = changes,
+            SchemaOutcome::NotApplied => {}
         }
-        self.log.done(boot_plan.post_schema.summary());
-        Ok(())
+        let applied = plan.apply.len() - wait;
+        waiting.extend(plan.apply[applied..].iter().map(|file| format!("post-schema {}", file.filename)));
+        state::record_waiting(&session.client, &self.desired.snapshot.digest, &waiting).await?;
+        for work in &waiting {
+            self.log.warn(format!("{work} waits for the end of {}", in_words(self.others)));
+        }
+        self.log.done(match wait {
+            0 => plan.summary(),
+            wait => format!("{applied} applied, {} skipped, {wait} waiting", plan.skipped),
+        });
+        Ok(waiting)
     }
 
     /// Records the schema's fingerprint and what the SQL files own, so that a boot that finds both unchanged has nothing to

@@ -17,7 +17,7 @@ use crate::log::Log;
 use crate::migrations::{self, MigrationFile};
 use crate::reconcile::{Expectation, changes};
 use crate::reconcile::{ObservedState, Schema};
-use crate::witness::{Announced, DirectusMigrations, LastCatalog, Link, Loss, Outcome, Witness};
+use crate::witness::{Announced, DirectusMigrations, LastCatalog, Link, Loss, OfFile, Outcome, Witness};
 
 /// The result of a rehearsal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -141,7 +141,8 @@ async fn rehearse_files(
         let path = path.into_iter().flatten().flatten().next().unwrap_or_default();
         let reset = format!("reset role; select set_config('search_path',{}, true)", crate::quote::literal(&path));
         link.rows(&reset).await?;
-        rehearsal.note(end(&witness, &mut link, file.directives.destroys.as_slice()).await?);
+        let announced = OfFile { destroys: &file.directives.destroys, only_adds: false };
+        rehearsal.note(end(&witness, &mut link, &announced).await?);
     }
     Ok(())
 }
@@ -163,7 +164,7 @@ async fn rehearse_schema(bridge: &mut Bridge, snapshot: &Snapshot, rehearsal: &m
         return Ok(());
     }
     rehearsal.changes = changes::sentences(&plan.changes);
-    let rounds = apply_until_empty(bridge, &plan.changes).await.map_err(BootError::Schema)?;
+    let rounds = apply_until_empty(bridge, &plan.changes, &[]).await.map_err(BootError::Schema)?;
     rehearsal.diverged = changes::names(&rounds.rest);
     let mut link = Link::Directus(bridge);
     rehearsal.diverged.extend(installation::missing_from(&mut link, snapshot).await?);

@@ -14,7 +14,7 @@ use crate::directus::{Bridge, BridgeError, Snapshot, fingerprint, installation};
 use crate::error::BootError;
 use crate::listing::Listing;
 use crate::reconcile::Schema;
-use crate::reconcile::{DataLoss, Expectation, Verdict, changes, check_destructive, digest_with_witnessed};
+use crate::reconcile::{DataLoss, Expectation, Verdict, changes, check_destructive, digest_with_witnessed, waiting};
 use crate::witness::measure::{count_affected_rows, data_first};
 use crate::witness::watch::{MAX_ATTEMPTS, add_suspicions};
 use crate::witness::{Link, Loss, Outcome, Witness};
@@ -32,6 +32,11 @@ pub enum SchemaOutcome {
         /// The schema's fingerprint.
         fingerprint: String,
     },
+    /// The database matches the snapshot except for these changes, which wait for the end of servers of other images.
+    Expanded {
+        /// Each change in words.
+        waiting: Vec<String>,
+    },
     /// Nothing was applied, for a reason that the log contains.
     NotApplied,
 }
@@ -48,7 +53,7 @@ struct Doubts {
 /// The result of one attempt at the transaction.
 enum ApplyAttempt {
     /// Committed, or there was nothing to do.
-    InSync { plan: SchemaPlan, warnings: Vec<String>, destroyed: Vec<String> },
+    InSync { plan: SchemaPlan, waiting: Vec<Change>, warnings: Vec<String>, destroyed: Vec<String> },
     /// `SCHEMA_APPLY_MODE=plan`: rolled back before anything was applied.
     Planned(SchemaPlan),
     /// Rolled back before anything was applied: the plan is destructive.
@@ -108,13 +113,15 @@ impl Boot<'_> {
         let Node { bridge, snapshot } = self.ensure_node(session, node).await?;
         let mut doubts = Doubts::default();
         let mut attempts = 0;
-        let (plan, warnings, destroyed) = loop {
+        let (mut plan, waiting, warnings, destroyed) = loop {
             attempts += 1;
             let attempt = self.with_lock_retry("the schema", bridge, BootError::Schema, async |bridge| {
                 self.attempt_apply(bridge, snapshot, &doubts).await
             });
             match self.bounded(session, attempt).await?? {
-                ApplyAttempt::InSync { plan, warnings, destroyed } => break (plan, warnings, destroyed),
+                ApplyAttempt::InSync { plan, waiting, warnings, destroyed } => {
+                    break (plan, waiting, warnings, destroyed);
+                }
                 ApplyAttempt::Planned(plan) => {
                     for sentence in changes::sentences(&plan.changes) {
                         log.note(sentence);
@@ -148,12 +155,17 @@ impl Boot<'_> {
         }
         let (client, file) = (&session.client, &desired.snapshot);
         state::record_snapshot(client, &file.digest, &plan.directus, &desired.config.image).await?;
-        let fingerprint = fingerprint(client).await?;
-        log.done(match changes::summary(&plan.changes).as_str() {
+        plan.changes.retain(|change| !waiting.contains(change));
+        let done = match changes::summary(&plan.changes).as_str() {
             "" => "no changes".to_owned(),
             summary => format!("applied {summary}"),
-        });
-        Ok(SchemaOutcome::InSync { fingerprint })
+        };
+        if waiting.is_empty() {
+            log.done(done);
+            return Ok(SchemaOutcome::InSync { fingerprint: fingerprint(client).await? });
+        }
+        log.done(format!("{done}; waiting: {}", changes::summary(&waiting)));
+        Ok(SchemaOutcome::Expanded { waiting: changes::sentences(&waiting) })
     }
 
     /// The work of one transaction; commits only if the result is [`ApplyAttempt::InSync`].
@@ -165,10 +177,10 @@ impl Boot<'_> {
     ) -> Result<ApplyAttempt, BootError> {
         let attempt = self.apply_in_transaction(bridge, snapshot, doubts).await?;
         match attempt {
-            ApplyAttempt::InSync { plan, mut warnings, destroyed } => {
+            ApplyAttempt::InSync { plan, waiting, mut warnings, destroyed } => {
                 self.lock.verify(&mut Link::Directus(bridge)).await?;
                 warnings.extend(bridge.commit().await.map_err(BootError::Schema)?);
-                Ok(ApplyAttempt::InSync { plan, warnings, destroyed })
+                Ok(ApplyAttempt::InSync { plan, waiting, warnings, destroyed })
             }
             other => {
                 bridge.rollback().await.map_err(BootError::Schema)?;
@@ -194,10 +206,12 @@ impl Boot<'_> {
         }
         let mut warnings = Vec::new();
         let mut data: Vec<&Loss> = doubts.witnessed.iter().collect();
+        let mut waiting = Vec::new();
         match &verdict {
             Verdict::Refused { losses, digest } => {
                 return Ok(ApplyAttempt::Refused { losses: losses.clone(), digest: digest.clone() });
             }
+            Verdict::Allowed(_) if self.waits(&plan.changes, &expectation, &mut waiting) => {}
             Verdict::Allowed(losses) => {
                 warnings
                     .extend(losses.iter().map(|loss| format!("allowed by SCHEMA_ALLOW_DESTRUCTIVE: {}", loss.words)));
@@ -206,12 +220,15 @@ impl Boot<'_> {
             Verdict::Harmless | Verdict::Empty => {}
         }
         let stashes = Stash::of_plan(&mut Link::Directus(bridge), witness.before(), &data, &config.image).await?;
-        let rounds = match verdict {
-            Verdict::Empty => Rounds::default(),
-            _ => apply_until_empty(bridge, &plan.changes).await.map_err(BootError::Schema)?,
+        // True of an empty plan, too.
+        let rounds = if waiting.len() == plan.changes.len() {
+            Rounds::default()
+        } else {
+            apply_until_empty(bridge, &plan.changes, &waiting).await.map_err(BootError::Schema)?
         };
         let mut link = Link::Directus(bridge);
-        let all: Vec<Change> = plan.changes.iter().chain(&rounds.later).cloned().collect();
+        let now = plan.changes.iter().filter(|change| !waiting.contains(change));
+        let all: Vec<Change> = now.chain(&rounds.later).cloned().collect();
         let expectation = Expectation::new(&all, witness.before(), &schema);
         let announced = match witness.end(&mut link, &expectation).await? {
             Outcome::Suspected(losses) => return Ok(ApplyAttempt::Suspected(losses)),
@@ -245,7 +262,19 @@ impl Boot<'_> {
                 return Ok(ApplyAttempt::Diverged(reason));
             }
         }
-        Ok(ApplyAttempt::InSync { plan, warnings, destroyed })
+        Ok(ApplyAttempt::InSync { plan, waiting, warnings, destroyed })
+    }
+
+    /// Returns true if the deletions of an allowed plan wait, and puts them into `waiting`.
+    fn waits(self, all: &[Change], expectation: &Expectation<'_>, waiting: &mut Vec<Change>) -> bool {
+        if self.others.is_empty() {
+            return false;
+        }
+        match waiting::changes(all, expectation) {
+            Ok(changes) => waiting.extend(changes.into_iter().cloned()),
+            Err(change) => self.warn_of_breaking(&format!("{} needs what would have to wait", change.name())),
+        }
+        !waiting.is_empty()
     }
 }
 
@@ -258,12 +287,21 @@ pub(super) struct Rounds {
     pub(super) rest: Vec<Change>,
 }
 
-/// Applies until the next plan is empty, the same as the one before it, or deletes something.
-pub(super) async fn apply_until_empty(bridge: &mut Bridge, first: &[Change]) -> Result<Rounds, BridgeError> {
+/// Applies all but the waiting changes, until the next plan has no others, is the same as the one before it, or deletes
+/// something.
+pub(super) async fn apply_until_empty(
+    bridge: &mut Bridge,
+    first: &[Change],
+    waiting: &[Change],
+) -> Result<Rounds, BridgeError> {
+    let indices = |plan: &[Change]| (0..plan.len()).filter(|index| waiting.contains(&plan[*index])).collect();
     let mut rounds = Rounds { later: Vec::new(), rest: first.to_vec() };
+    let mut skip = indices(first);
     for _ in 0..MAX_ROUNDS {
-        bridge.apply().await?;
-        let next = bridge.plan().await?.changes;
+        bridge.apply(skip).await?;
+        let mut next = bridge.plan().await?.changes;
+        skip = indices(&next);
+        next.retain(|change| !waiting.contains(change));
         let is_stuck = next == rounds.rest;
         rounds.rest = next;
         let deletes = rounds.rest.iter().any(Change::is_deletion);

@@ -29,14 +29,15 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
     // Checked first, because `if not exists` raises a NOTICE at every boot and needs the CREATE privilege.
     let row = client
         .query_one(
-            "select count(*) = 7 from pg_catalog.pg_attribute
+            "select count(*) = 8 from pg_catalog.pg_attribute
              where (attrelid, attname) in ((to_regclass('boot.migrations'), 'breaks_older_images'),
                                            (to_regclass('boot.attic'), 'purged_at'),
                                            (to_regclass('boot.owned'), 'definition'),
                                            (to_regclass('boot.snapshots'), 'fingerprint'),
                                            (to_regclass('boot.snapshots'), 'ledger'),
                                            (to_regclass('boot.snapshots'), 'owned'),
-                                           (to_regclass('boot.snapshots'), 'schema_name'))",
+                                           (to_regclass('boot.snapshots'), 'schema_name'),
+                                           (to_regclass('boot.snapshots'), 'waiting'))",
             &[],
         )
         .await?;
@@ -73,6 +74,7 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
                  ledger           text,
                  owned            text,
                  schema_name      text,
+                 waiting          text[]      not null default '{}',
                  applied_at       timestamptz not null default now(),
                  image            text        not null
              );
@@ -102,6 +104,7 @@ pub async fn ensure(client: &Client) -> Result<(), tokio_postgres::Error> {
              alter table boot.snapshots add column if not exists ledger text;
              alter table boot.snapshots add column if not exists owned text;
              alter table boot.snapshots add column if not exists schema_name text;
+             alter table boot.snapshots add column if not exists waiting text[] not null default '{}';
              commit;",
         )
         .await
@@ -198,6 +201,28 @@ pub async fn record_snapshot(
         )
         .await?;
     Ok(())
+}
+
+/// Records the work that waits for the end of servers of other images, if the snapshot is the newest one.
+///
+/// # Errors
+/// The driver's.
+pub async fn record_waiting(client: &Client, digest: &str, waiting: &[String]) -> Result<(), tokio_postgres::Error> {
+    let statement = "update boot.snapshots set waiting = $1
+                     where id = (select max(id) from boot.snapshots) and digest = $2 and waiting <> $1";
+    client.execute(statement, &[&waiting, &digest]).await?;
+    Ok(())
+}
+
+/// Returns the work that the last boot left waiting for the end of servers of other images.
+///
+/// # Errors
+/// The driver's.
+pub async fn waiting(client: &Client) -> Result<Vec<String>, tokio_postgres::Error> {
+    // Tables of older boots lack the column.
+    let statement = "select array(select jsonb_array_elements_text(coalesce(to_jsonb(s) -> 'waiting', '[]')))
+                     from boot.snapshots s order by id desc limit 1";
+    Ok(client.query_opt(statement, &[]).await?.map(|row| row.get(0)).unwrap_or_default())
 }
 
 /// Records that the schema with this fingerprint matches the newest snapshot under this version of Directus. If the ledger

@@ -119,12 +119,12 @@ impl Bridge {
         Ok(plan)
     }
 
-    /// Applies the last plan once, in the open transaction.
+    /// Applies the last plan once, in the open transaction, without the changes at these indices.
     ///
     /// # Errors
     /// See [`BridgeError`].
-    pub async fn apply(&mut self) -> Result<(), BridgeError> {
-        self.ask(&Request::Apply).await
+    pub async fn apply(&mut self, skip: Vec<usize>) -> Result<(), BridgeError> {
+        self.ask(&Request::Apply { skip }).await
     }
 
     /// Opens a transaction on Directus' connection; everything up to [`Bridge::commit`] or [`Bridge::rollback`] is part

@@ -19,7 +19,10 @@ pub enum Request {
     /// Compare the database with the snapshot; the result is a [`SchemaPlan`].
     Plan,
     /// Apply the last plan once, in the open transaction.
-    Apply,
+    Apply {
+        /// The changes to leave out, by their index in the plan.
+        skip: Vec<usize>,
+    },
     /// Open a transaction, which all following requests are part of.
     Begin,
     /// Run SQL in the open transaction; the result is its rows, each value in PostgreSQL's text form.

@@ -21,7 +21,7 @@ use crate::quote::literal;
 use crate::witness::loss::count;
 use crate::witness::measure::{AffectedRows, data_first};
 use crate::witness::watch::{MAX_ATTEMPTS, add_suspicions, has_statistics};
-use crate::witness::{Announcement, LastCatalog, Link, LinkError, Loss, Outcome, Witness};
+use crate::witness::{Announcement, LastCatalog, Link, LinkError, Loss, OfFile, Outcome, Witness};
 use contract::sqlstate::Remedy;
 use contract::{Phase, failure};
 
@@ -44,6 +44,8 @@ pub struct ApplyContext<'a> {
     pub lock: &'a BootLock,
     /// The catalog that the last transaction left.
     pub last: &'a LastCatalog,
+    /// Servers of other images run: structure counts as a loss, too, unless the file has a directive about it.
+    pub only_adds: bool,
     /// Limits on waiting for locks.
     pub lock_retry: LockRetry,
     /// The log for progress, notices and error excerpts.
@@ -243,7 +245,8 @@ async fn in_transaction(
         stash.end_work(&mut link).await?;
     }
     let destroys = file.directives.destroys.as_slice();
-    let (announced, updated) = match witness.end(&mut link, destroys).await? {
+    let only_adds = context.only_adds && !file.directives.breaks_older_images;
+    let (announced, updated) = match witness.end(&mut link, &OfFile { destroys, only_adds }).await? {
         Outcome::PartialProgress { announced, updated } => (announced, updated),
         Outcome::Suspected(losses) => return rolled_back(transaction, FileAttempt::Suspected(losses)).await,
         Outcome::Lost { losses, .. } => return rolled_back(transaction, FileAttempt::Lost(losses)).await,

@@ -66,6 +66,12 @@ impl MigrationFile {
         })
     }
 
+    /// Returns true if the file removes or narrows what servers of older images use, by its directives.
+    #[must_use]
+    pub fn is_contract(&self) -> bool {
+        self.directives.breaks_older_images || self.directives.destroys.iter().any(|item| !item.is_rows())
+    }
+
     #[cfg(feature = "boot")]
     /// The checksums that another runner may have recorded for this file, from a checkout with other line ends or with
     /// a byte order mark.

@@ -10,6 +10,8 @@ mod accept;
 pub mod apply;
 pub mod directives;
 mod do_block;
+#[cfg(feature = "boot")]
+pub mod effects;
 pub mod extension;
 #[cfg(feature = "boot")]
 mod failure;

@@ -9,6 +9,7 @@ pub mod destructive;
 pub mod observed;
 pub mod owned;
 pub mod snapshot_history;
+pub mod waiting;
 
 pub use destructive::{DataLoss, Expectation, Verdict, check_destructive, digest_with_witnessed};
 pub use observed::{BootPlan, Bootstrap, ObservedState, Refusal, Schema, UpToDate, is_up_to_date};

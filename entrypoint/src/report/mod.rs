@@ -1,7 +1,9 @@
-//! `plan` and `status`: the work of a boot that is still to do, and the work that was done. Both only read.
+//! `plan`, `compat` and `status`: the work of a boot that is still to do, what it means for servers that run, and the work
+//! that was done. They only read.
 //!
 //! The report goes to standard output, as text or as one JSON object; the log goes to standard error.
 
+mod compat;
 mod plan;
 mod status;
 
@@ -18,16 +20,19 @@ use crate::error::BootError;
 use crate::log::Log;
 use contract::ExitCode;
 
+pub use self::compat::{CompatItem, CompatReport, CompatVerdict};
 pub use self::plan::{MigrationsReport, PlanReport, PlanVerdict, SchemaReport, SchemaState};
 pub use self::status::{AppliedMigration, DirectusReport, StatusReport};
 
-/// The two reports.
+/// The reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportKind {
     /// See [`PlanReport`].
     Plan,
     /// See [`StatusReport`].
     Status,
+    /// See [`CompatReport`].
+    Compat,
 }
 
 /// The form of a report.
@@ -125,6 +130,10 @@ async fn rendered(
     match kind {
         ReportKind::Plan => {
             let report = PlanReport::make(desired, session, log).await?;
+            Ok(Report { text: format.render(&report), exit: report.verdict.exit() })
+        }
+        ReportKind::Compat => {
+            let report = CompatReport::make(desired, session, log).await?;
             Ok(Report { text: format.render(&report), exit: report.verdict.exit() })
         }
         ReportKind::Status => {

@@ -241,7 +241,7 @@ impl SchemaReport {
     }
 
     /// Directus' comparison, with the losses weighed.
-    async fn compared(
+    pub(super) async fn compared(
         desired: &DesiredState,
         session: &Session,
         observed: &ObservedState,

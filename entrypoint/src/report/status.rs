@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Heading, write_paragraph};
 use crate::boot::DesiredState;
-use crate::database::{self, Holder, Session, state};
+use crate::database::{self, Holder, Servers, Session, state};
 use crate::error::BootError;
 use crate::reconcile::{BootPlan, HistoryEntry, HistoryPosition, ObservedState, Refusal, Schema, snapshot_history};
 
@@ -63,6 +63,10 @@ pub struct StatusReport {
     pub owned_drift: Vec<String>,
     /// The running boot, if there is one.
     pub lock: Option<Holder>,
+    /// The servers that run, by image.
+    pub servers: Vec<Servers>,
+    /// The work that the last boot left waiting for the end of servers of other images.
+    pub waiting: Vec<String>,
     /// The phase and the reason of a boot that would be refused before its first change.
     pub refusal: Option<String>,
 }
@@ -78,6 +82,7 @@ impl StatusReport {
         let observed = ObservedState::read(client, &desired.migrations, files).await?;
         let migrations = serde_json::from_value(state::ledger_as_json(client).await?).unwrap_or_default();
         let holder = database::holder(client).await?;
+        let waiting = if observed.history.is_empty() { Vec::new() } else { state::waiting(client).await? };
         let boot_plan = observed.plan(desired, files);
         let schema = schema_state(desired, &observed, &boot_plan);
         let (pending, refusal) = match &boot_plan {
@@ -104,6 +109,8 @@ impl StatusReport {
             fingerprint: observed.fingerprint,
             owned_drift,
             lock: holder,
+            servers: database::servers(client).await?,
+            waiting,
             refusal,
         })
     }
@@ -130,6 +137,8 @@ impl fmt::Display for StatusReport {
         write_paragraph(f, "drift", &self.owned_drift)?;
         let lock = self.lock.as_ref().map_or_else(|| "free".to_owned(), |holder| format!("held by {holder}"));
         write_paragraph(f, "lock", &[lock])?;
+        write_paragraph(f, "servers", &self.servers.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        write_paragraph(f, "waits", &self.waiting)?;
         write_paragraph(f, "refusal", self.refusal.as_slice())
     }
 }

@@ -138,10 +138,28 @@ fn name_parts(text: &str) -> Option<Vec<String>> {
 }
 
 /// The directives of a SQL file. Only lost data counts, so that an old history still runs on an empty database.
-impl Announced for [Announcement] {
+///
+/// Next to servers of other images, which read and write what is there, structure counts too: a table, column or view
+/// that is gone, even if it was empty, and a column that no longer accepts NULL.
+#[derive(Clone, Copy, Debug)]
+pub struct OfFile<'a> {
+    /// The items of `-- destroys:`.
+    pub destroys: &'a [Announcement],
+    /// True if the file may only add.
+    pub only_adds: bool,
+}
+
+impl Announced for OfFile<'_> {
     fn permission(&self, loss: &Loss) -> Permission {
-        if self.iter().any(|announcement| announcement.covers(loss)) {
+        let breaks = match loss {
+            Loss::Table(_) | Loss::Column(..) | Loss::NotNull(_, _, true) => true,
+            Loss::Object(kind, _) => kind.ends_with("view"),
+            _ => false,
+        };
+        if self.destroys.iter().any(|announcement| announcement.covers(loss)) {
             Permission::Announced
+        } else if self.only_adds && breaks {
+            Permission::Refused
         } else if loss.may_concern_data() {
             Permission::Measured
         } else {
@@ -213,6 +231,19 @@ mod tests {
         assert!(!parse("column laps.speed").covers(&Loss::Table(laps())));
         assert!(parse("rows of laps").covers(&Loss::Rows(laps(), 3)) && !parse("rows of laps").covers(&column));
         assert!(!parse("table timing.laps").covers(&Loss::Table(laps())));
+    }
+
+    #[test]
+    fn next_to_other_servers_empty_structure_counts_too() {
+        let column = Loss::Column(laps(), "speed".to_owned());
+        let view = Loss::Object("view".to_owned(), "best_laps".to_owned());
+        let permission = |destroys: &[Announcement], loss: &Loss| OfFile { destroys, only_adds: true }.permission(loss);
+        let narrowed = Loss::NotNull(laps(), "speed".to_owned(), true);
+        for loss in [&column, &view, &narrowed] {
+            assert_eq!(permission(&[], loss), Permission::Refused, "{loss}");
+        }
+        assert_eq!(permission(&[parse("column laps.speed")], &column), Permission::Announced);
+        assert_eq!(permission(&[], &Loss::Rows(laps(), 3)), Permission::Measured);
     }
 
     #[test]

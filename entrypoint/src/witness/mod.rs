@@ -26,7 +26,7 @@ pub mod read;
 #[cfg(feature = "boot")]
 pub mod watch;
 
-pub use announced::{Announced, Announcement, DirectusMigrations, Permission};
+pub use announced::{Announced, Announcement, DirectusMigrations, OfFile, Permission};
 #[cfg(feature = "boot")]
 pub use catalog::Catalog;
 #[cfg(feature = "boot")]

@@ -15,6 +15,7 @@ mod reconcile;
 mod registration;
 mod replicas;
 mod restore;
+mod rolling;
 mod search;
 mod secrets;
 mod services;
@@ -56,6 +57,7 @@ pub(crate) const ALL: &[&[Check]] = &[
     secrets::CHECKS,
     services::CHECKS,
     replicas::CHECKS,
+    rolling::CHECKS,
     stack::CHECKS,
     browser::CHECKS,
     registration::CHECKS,

@@ -430,6 +430,19 @@ pub(super) const MUTANTS: &[Mutant] = &[
         change: Binary(r#"sql "create table public.first (id integer)" || exit 22; exec "$real" "$@""#),
         expect: "ended with 22",
     },
+    // rolling.rs
+    Mutant {
+        check: "side-by-side",
+        how: "servers hold no lock",
+        change: Image("RUN sed -i '/showPresence(JSON/d' /directus/scripts/server.mjs"),
+        expect: "does not hold the lock of a server",
+    },
+    Mutant {
+        check: "side-by-side",
+        how: "nothing waits",
+        change: Image(r#"RUN sed -i "s/!skip.includes(index)/true/" /directus/scripts/bridge.mjs"#),
+        expect: "ended with 43",
+    },
     // stack.rs
     Mutant {
         check: "dev-reset",
