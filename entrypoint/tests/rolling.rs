@@ -24,6 +24,13 @@ async fn server(database: &Database) -> Client {
     client
 }
 
+/// Ends a server, and waits until PostgreSQL has released its lock.
+async fn stop(server: Client, database: &Database) {
+    let pid: i32 = server.query_one("select pg_backend_pid()", &[]).await.expect("a query").get(0);
+    let client = database.connect().await;
+    client.execute("select pg_terminate_backend($1, 10000)", &[&pid]).await.expect("the test role is a superuser");
+}
+
 fn json_of(image: &Image, database: &Database, subcommand: &str, replies: &Value) -> (i32, Value) {
     let mut command = image.command(database.url(), &[subcommand, "--json"]);
     let output = command.env("BRIDGE_REPLIES", replies.to_string()).output().expect("the binary runs");
@@ -72,7 +79,7 @@ async fn a_file_that_removes_waits_for_the_end_of_other_servers() {
         &["1 change waits for 1 server of 1.0@old", "stop these servers"],
     );
 
-    drop(old);
+    stop(old, &database).await;
     let contract = run(&mut image.command(database.url(), &["contract"]));
     assert_eq!(contract.code, 0, "{}", contract.output);
     assert!(!column_exists(&database.connect().await, "speed").await);
@@ -98,7 +105,7 @@ async fn servers_of_the_same_schema_make_nothing_wait() {
 
     // The same image on a database where its files are new again.
     let client = database.connect().await;
-    let again = "delete from boot.migrations where filename = '002_speed.sql'; alter table laps add speed real;";
+    let again = "delete from boot.migrations where phase = 'post-schema' and filename = '002_speed.sql'; alter table laps add speed real;";
     client.batch_execute(again).await.expect("tables");
     let lock = format!("select pg_advisory_lock_shared({SERVER_LOCK}, {})", id as u32 as i32);
     client.batch_execute(&lock).await.expect("the lock is shared");
@@ -129,7 +136,7 @@ async fn an_allowed_deletion_waits_and_its_digest_stays_valid() {
     // Not allowed, it is refused as ever.
     let ended = run(image.boot(database.url()).env("BRIDGE_REPLIES", &replies));
     ended.assert_failed("schema", ExitCode::SchemaRefused, &["delete field laps.speed"]);
-    drop(old);
+    stop(old, &database).await;
     // The stand-in deletes nothing, which the boot notices: the deletion did not wait.
     let ended = run(image.boot(database.url()).env("SCHEMA_ALLOW_DESTRUCTIVE", digest).env("BRIDGE_REPLIES", &replies));
     ended.assert_failed("schema", ExitCode::SchemaDiverged, &["laps.speed"]);
@@ -137,15 +144,19 @@ async fn an_allowed_deletion_waits_and_its_digest_stays_valid() {
 
 #[tokio::test]
 async fn an_undeclared_removal_next_to_other_servers_is_rolled_back_even_if_nothing_was_in_it() {
-    for sql in ["alter table laps drop column speed", "drop view fast", "alter table laps alter speed set not null"] {
+    for (sql, says) in [
+        ("alter table laps drop column speed", "`-- destroys: column laps.speed`"),
+        ("drop view fast", "`-- breaks-older-images`"),
+        ("alter table laps alter speed set not null", "`-- breaks-older-images`"),
+    ] {
         let (database, image) = booted().await;
         let client = database.connect().await;
         client.batch_execute("create view fast as select id from laps").await.expect("a view");
         let old = server(&database).await;
         image.write("db-init/post-schema/002_removes.sql", &format!("{sql};\n"));
         let ended = run(&mut image.boot(database.url()));
-        ended.assert_failed("post-schema", ExitCode::SchemaRefused, &["002_removes.sql"]);
-        drop(old);
+        ended.assert_failed("post-schema", ExitCode::SchemaRefused, &["002_removes.sql would destroy", says]);
+        stop(old, &database).await;
         let alone = run(&mut image.boot(database.url()));
         assert_eq!(alone.code, 0, "{sql}: {}", alone.output);
     }
@@ -162,7 +173,7 @@ async fn work_that_cannot_wait_is_done_with_a_warning() {
     assert_eq!(ended.code, 0, "{}", ended.output);
     for line in [
         "warning: 003_speed.sql removes or narrows before the schema",
-        "warning: 003_adds.sql adds, and follows a file that would have to wait",
+        "warning: 003_adds.sql adds, and follows a file that would have to wait: it is applied next to 1 server of 1.0@old",
         "which may fail from now on",
         "7/8 post-schema: 2 applied, 1 skipped",
     ] {

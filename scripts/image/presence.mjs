@@ -1,7 +1,11 @@
-// Shows the boots of other images that this server runs, by a shared advisory lock on a connection of its own.
+// The server's own connection to PostgreSQL, on which it shows the boots of other images that it runs, and learns that one
+// of them has changed the schema.
 //
-// A boot lets everything wait that removes or narrows while it sees such a lock of another image
+// The first is a shared advisory lock. While a boot sees such a lock of another image, removals and narrowing changes wait
 // (entrypoint/src/database/servers.rs). The lock ends with this process, however it ends.
+//
+// The second is a notification. Directus caches the schema in memory, and would read columns that are gone. Its own
+// message goes through Redis, which a single server lacks, and only after changes by Directus, not by SQL.
 
 import { setTimeout as pause } from 'node:timers/promises';
 
@@ -9,6 +13,8 @@ import { load } from './directus.mjs';
 
 /** The first half of the lock's key; `SERVER_LOCK` in crates/contract. */
 const LOCK = 0x74726d73;
+/** `CHANNEL` in crates/contract. */
+const CHANNEL = 'trm_schema';
 /** The longest time between two tries to connect, in milliseconds. */
 const LONGEST_PAUSE = 30_000;
 
@@ -19,9 +25,12 @@ const LONGEST_PAUSE = 30_000;
 export async function showPresence(server) {
   const { useLogger } = await load('logger/index.js');
   let wait = 1000;
-  for (;;) {
+  for (let isFirst = true; ; ) {
     try {
       const client = await hold(server);
+      // A boot may have notified in the meantime.
+      if (!isFirst) await forgetSchema();
+      isFirst = false;
       wait = 1000;
       await new Promise((lost) => client.once('end', lost));
     } catch (error) {
@@ -35,12 +44,22 @@ export async function showPresence(server) {
 
 class Pooled extends Error {}
 
+/** Clears Directus' caches, and those of other servers by its bus. */
+async function forgetSchema() {
+  const { flushCaches } = await load('cache.js');
+  await flushCaches(true).catch(async (error) => {
+    (await load('logger/index.js')).useLogger().warn(`The caches were not cleared after a boot: ${error.message}`);
+  });
+}
+
 /** Returns a connection that holds the lock. */
 async function hold(server) {
   const client = await connect(server);
   try {
     await requireDirect(client, server);
     await client.query('select pg_advisory_lock_shared($1, $2)', [LOCK, server.id | 0]);
+    client.on('notification', forgetSchema);
+    await client.query(`listen ${CHANNEL}`);
   } catch (error) {
     await client.end().catch(() => {});
     throw error;

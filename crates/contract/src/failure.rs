@@ -176,6 +176,9 @@ catalog! {
         "An SQL file would destroy data without declaring it.",
         "run the previous image until the file is corrected, or, if the data may go, until it declares this in its first lines \
          with `-- destroys: {}`";
+    FILE_BREAKS: SchemaRefused, FileRolledBack,
+        "An SQL file would remove a view, or narrow a column, that running servers of other images use.",
+        "stop these servers (`status` lists them) and start again, or run the previous image until the file declares          `-- breaks-older-images` in its first lines and so waits for their end";
     // Phase 5.
     STEP_BLOCKED: MigrationBlocked, StepRolledBack,
         "Another session holds a lock that Directus' migrations or the schema apply need.",

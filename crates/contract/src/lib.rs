@@ -38,6 +38,9 @@ pub const LOCK_KEY: i64 = 0x0074_726d_626f_6f74;
 /// half is the identity of its image's schema, so that a boot sees which images serve.
 pub const SERVER_LOCK: i32 = 0x7472_6d73;
 
+/// The channel on which a boot that had work to do notifies the servers, so that they forget the schema that they cache.
+pub const CHANNEL: &str = "trm_schema";
+
 /// The variable by which the server gets its identity: a JSON object with `id` (the second half of its lock's key), `name`
 /// (its `application_name`), `host` and `port` (PostgreSQL itself, not a pooler).
 pub const SERVER: &str = "BOOT_SERVER";

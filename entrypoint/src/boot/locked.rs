@@ -61,8 +61,9 @@ impl Boot<'_> {
     }
 
     /// Warns that this work cannot wait, although servers of other images run.
-    pub(super) fn warn_of_breaking(self, work: &str) {
-        self.log.warn(format!("{work}: this cannot wait for {}, which may fail from now on", in_words(self.others)));
+    pub(super) fn warn_of_breaking(self, work: &str, reason: &str) {
+        let servers = in_words(self.others);
+        self.log.warn(format!("{work} {reason}: it is applied next to {servers}, which may fail from now on"));
     }
 
     /// Returns Directus' process; starts it if it is not running yet.

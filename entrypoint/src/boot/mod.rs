@@ -138,14 +138,15 @@ impl Boot<'_> {
             if boot_plan.needs_directus() { Some(start_node(desired, session, log, false).await?) } else { None };
 
         if !self.others.is_empty() {
-            for work in waiting::impossible(&boot_plan) {
-                self.warn_of_breaking(&work);
+            for (work, reason) in waiting::impossible(&boot_plan) {
+                self.warn_of_breaking(&work, reason);
             }
         }
         self.db_init(session, &observed, &boot_plan).await?;
         self.bootstrap(session, &boot_plan.bootstrap, &observed, node.as_mut()).await?;
         let outcome = self.schema(session, &boot_plan.schema, &mut node).await?;
         let waiting = self.post_schema(session, &boot_plan, &observed, outcome, &mut node).await?;
+        session.client.batch_execute(&format!("notify {}", contract::CHANNEL)).await?;
         if let Some(node) = node {
             node.bridge.finish().await;
         }

@@ -272,7 +272,7 @@ impl Boot<'_> {
         }
         match waiting::changes(all, expectation) {
             Ok(changes) => waiting.extend(changes.into_iter().cloned()),
-            Err(change) => self.warn_of_breaking(&format!("{} needs what would have to wait", change.name())),
+            Err(change) => self.warn_of_breaking(&change.name(), "adds, and needs a change that would have to wait"),
         }
         !waiting.is_empty()
     }

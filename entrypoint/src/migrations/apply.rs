@@ -315,13 +315,18 @@ fn report(lines: LogLines, file: &MigrationFile, log: &Log) {
 }
 
 fn undeclared_loss(file: &MigrationFile, losses: impl IntoIterator<Item = (Loss, Option<u64>)>) -> FileFailure {
-    let counted = losses.into_iter().map(|(loss, amount)| {
-        let amount = amount.map(|number| AffectedRows::counted(number, &loss));
-        (loss, amount)
-    });
+    let counted: Vec<_> = losses
+        .into_iter()
+        .map(|(loss, amount)| {
+            let amount = amount.map(|number| AffectedRows::counted(number, &loss));
+            (loss, amount)
+        })
+        .collect();
+    let are_data = counted.iter().all(|(loss, _)| loss.may_concern_data());
     let (directives, losses): (Vec<String>, _) =
-        data_first(counted.collect()).map(|(loss, sentence)| (loss.directive(), sentence)).unzip();
-    let (losses, directives) = (Listing::new(losses), directives.join(", "));
+        data_first(counted).map(|(loss, sentence)| (loss.directive(), sentence)).unzip();
+    let directives = are_data.then(|| directives.join(", "));
+    let losses = Listing::new(losses);
     FileFailure::Named(ApplyError::Destroys { filename: file.filename.clone(), losses, directives })
 }
 

@@ -80,15 +80,15 @@ pub enum ApplyError {
     /// The file destroys data without declaring it.
     #[error(
         "{filename} would destroy {losses}; {}",
-        failure::FILE_DESTROYS.ending_for(directives)
+        ending(directives.as_deref())
     )]
     Destroys {
         /// The file.
         filename: String,
         /// The losses, each with its amount.
         losses: Listing,
-        /// The value of the directive that declares them.
-        directives: String,
+        /// The value of `-- destroys:` that declares them; none if they are no data, but used by other servers.
+        directives: Option<String>,
     },
     /// The boot lock was no longer held right before COMMIT.
     #[error("{error}, in {filename}; {}", failure::LOCK_LOST.ending())]
@@ -189,4 +189,9 @@ pub(super) fn sql_error(session: &Session, file: &MigrationFile, refusal: SqlRef
     let by_author = if is_about_transaction { failure::TRANSACTION_BLOCK } else { failure::STATEMENT }.remedy;
     let remedy = Remedy::of(code, db.message(), &session.role, by_author);
     ApplyError::Sql { place, reason: describe(&error), kept, remedy }
+}
+
+/// The state and the remedy of a file that destroys what it does not declare.
+fn ending(directives: Option<&str>) -> String {
+    directives.map_or_else(|| failure::FILE_BREAKS.ending(), |directives| failure::FILE_DESTROYS.ending_for(directives))
 }

@@ -46,24 +46,22 @@ pub fn files<'a>(pending: &[&'a MigrationFile]) -> Result<usize, &'a MigrationFi
     }
 }
 
-/// Returns the work before the schema that removes or narrows and cannot wait, and the files after the schema of which
-/// none waits, each in words.
+/// Returns the work that removes or narrows and cannot wait, each with the reason.
 #[must_use]
-pub fn impossible(boot_plan: &BootPlan<'_>) -> Vec<String> {
+pub fn impossible(boot_plan: &BootPlan<'_>) -> Vec<(String, &'static str)> {
     let BootPlan { db_init, bootstrap, post_schema, .. } = boot_plan;
     let removing = db_init.apply.iter().filter(|file| file.is_contract());
-    let mut work: Vec<String> = removing
+    let mut work: Vec<_> = removing
         .map(|file| {
-            format!("{} removes or narrows before the schema: only a file in post-schema can wait", file.filename)
+            (file.filename.clone(), "removes or narrows before the schema, and only a file in post-schema can wait")
         })
         .collect();
     if !bootstrap.install && !bootstrap.migrations.is_empty() {
         let versions = bootstrap.migrations.join(", ");
-        work.push(format!("Directus' migrations {versions} are for the servers of its new version"));
+        work.push((format!("Directus' migrations {versions}"), "are for servers of the new version"));
     }
     if let Err(file) = files(&post_schema.apply) {
-        let name = &file.filename;
-        work.push(format!("{name} adds, and follows a file that would have to wait: move that file after it"));
+        work.push((file.filename.clone(), "adds, and follows a file that would have to wait"));
     }
     work
 }

@@ -142,8 +142,7 @@ impl Judge {
 
     /// The SQL files, and Directus' migrations between them.
     fn files(&mut self, boot_plan: &BootPlan<'_>) {
-        for reason in waiting::impossible(boot_plan) {
-            let (work, reason) = reason.split_once(' ').unwrap_or(("", &reason));
+        for (work, reason) in waiting::impossible(boot_plan) {
             self.add(CompatVerdict::StopFirst, work, reason);
         }
         let post_schema = &boot_plan.post_schema.apply;
@@ -194,7 +193,7 @@ impl Judge {
         let waiting = match waiting::changes(all, &Expectation::new(all, &catalog, &place)) {
             Ok(waiting) => waiting.into_iter().cloned().collect(),
             Err(change) => {
-                let reason = "adds, and needs a change that removes or narrows";
+                let reason = "adds, and needs a change that would have to wait";
                 self.add(CompatVerdict::StopFirst, change.name(), reason);
                 Vec::new()
             }

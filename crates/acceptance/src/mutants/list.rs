@@ -443,6 +443,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         change: Image(r#"RUN sed -i "s/!skip.includes(index)/true/" /directus/scripts/bridge.mjs"#),
         expect: "ended with 43",
     },
+    Mutant {
+        check: "side-by-side",
+        how: "servers do not learn of a changed schema",
+        change: Image("RUN sed -i '/query(`listen/d' /directus/scripts/presence.mjs"),
+        expect: "the newer server, after contract",
+    },
     // stack.rs
     Mutant {
         check: "dev-reset",
