@@ -188,7 +188,7 @@ pub const RUNTIME: Runtime = Runtime {
         default("DB_PORT", "5432", "PostgreSQL's port"),
         default("DB_DATABASE", "directus", "the database, which must exist"),
         default("DB_USER", "directus", "a role that may create schemas and tables"),
-        default("DB_SSL", "false", "true for a database outside: encrypted, and verified"),
+        default("DB_SSL", "", "true for a database outside: encrypted, and verified"),
         default("PGOPTIONS", "", "options of sessions, such as one that makes an extension optional"),
         secret("DB_PASSWORD", "the role's password"),
         secret("SECRET", "signs tokens; the same for all replicas"),

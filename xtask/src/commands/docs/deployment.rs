@@ -158,6 +158,7 @@ fn chart_data() -> String {
     });
     let data = [
         ("port", json!(RUNTIME.port)),
+        ("pingPath", json!(contract::PING_PATH)),
         ("user", json!(RUNTIME.user)),
         ("group", json!(RUNTIME.group)),
         ("startBudgetSeconds", json!(START_BUDGET)),
