@@ -19,6 +19,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if .Values.image.digest -}}
 {{- printf "%s@%s" $repository .Values.image.digest -}}
 {{- else -}}
+{{- if eq .Values.image.tag "latest" }}{{ fail "image.tag is latest: give a commit, because a node does not pull a tag again that it has" }}{{ end -}}
 {{- printf "%s:%s" $repository (required "image.tag is required: the commit of the image, or set image.digest" .Values.image.tag) -}}
 {{- end -}}
 {{- end }}
