@@ -1,4 +1,4 @@
-//! The image at run time: what an orchestrator gives it, and what it may ask it.
+//! The image at run time: the requirements of a deployment, and the questions that an orchestrator may ask.
 //!
 //! deploy/stack.yaml and the chart's files/image.yaml are written from this, and the chart reads the latter. The
 //! Dockerfile and compose.dev.yaml cannot be written from it; a test of the repository compares them with it.
@@ -10,9 +10,9 @@ use crate::{BINARY, DEFAULT_PORT, VARIABLES, Variable};
 pub struct Runtime {
     /// The port that the server listens on.
     pub port: u16,
-    /// The user and group of the image. Any other user works too.
+    /// The id of the image's user. Any other user works too.
     pub user: u32,
-    /// The group of the image's user.
+    /// The id of that user's group.
     pub group: u32,
     /// The probes, in the order of a container's life.
     pub probes: [ProbeSpec; 3],
@@ -32,7 +32,7 @@ pub struct Runtime {
     pub replicas: &'static [Setting],
     /// The variables of uploads in a bucket instead of a volume.
     pub bucket: &'static [Setting],
-    /// The variables by which a server that was told to stop finishes what it has accepted.
+    /// The variables by which a server that gets SIGTERM finishes the requests that it has accepted.
     pub drain: &'static [Setting],
 }
 
@@ -41,7 +41,7 @@ pub struct Runtime {
 pub struct ProbeSpec {
     /// The argument of `healthcheck`.
     pub name: &'static str,
-    /// What a success means, as a phrase.
+    /// The meaning of a success, as a phrase.
     pub asks: &'static str,
     /// Seconds between two questions.
     pub interval: u32,
@@ -68,7 +68,7 @@ pub struct WritablePath {
     pub path: &'static str,
     /// The kind of storage.
     pub storage: Storage,
-    /// What is written there, as a phrase.
+    /// The files in it, as a phrase.
     pub content: &'static str,
 }
 

@@ -97,6 +97,7 @@ async fn a_bucket_replaces_the_volume_by_variables() {
 }
 
 #[tokio::test]
+#[ignore = "needs docker 25 or newer; `cargo xtask ci` runs it, and prints a line if docker is older"]
 async fn docker_stack_reads_both_files() {
     let help = Cmd::new("docker").args(["stack", "config", "--help"]).capture().await.unwrap();
     if !help.stdout.contains("docker stack config") {
