@@ -33,7 +33,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $settings = concat $settings $image.drain -}}
 {{- $kept := list -}}
 {{- range $settings -}}
-{{- if not (has .name $.Values.secrets.without) -}}{{- $kept = append $kept . -}}{{- end -}}
+{{- if not (and .secret (has .name $.Values.secrets.without)) -}}{{- $kept = append $kept . -}}{{- end -}}
 {{- end -}}
 {{- toJson $kept -}}
 {{- end }}
