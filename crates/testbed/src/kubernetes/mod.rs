@@ -38,19 +38,20 @@ impl KubernetesTools {
             "the chart can only be tested on Linux with amd64: the package with helm has no other platform"
         );
         let digest: String = Sha256::digest(REQUIREMENTS).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let target = workspace::target_dir();
-        let tools = KubernetesTools { folder: target.join("kubernetes").join(digest) };
+        let tools = KubernetesTools { folder: workspace::target_dir().join("kubernetes").join(digest) };
         if !tools.folder.is_dir() {
-            tools.download(&target).await.context("failed to get helm and the schemas of Kubernetes")?;
+            tools.download().await.context("failed to get helm and the schemas of Kubernetes")?;
         }
         Ok(tools)
     }
 
     /// Fills a temporary folder and renames it, so that a download that was cut off is repeated.
-    async fn download(&self, target: &Utf8Path) -> anyhow::Result<()> {
-        ui::status("Fetching", "helm and the schemas of Kubernetes, 70 MB");
-        std::fs::create_dir_all(target.join("kubernetes"))?;
-        let temporary = tempfile::tempdir_in(target.join("kubernetes"))?;
+    async fn download(&self) -> anyhow::Result<()> {
+        ui::status("Fetching", "helm and the schemas of Kubernetes, 60 MB");
+        let parent = self.folder.parent().context("the folder has a parent")?;
+        std::fs::create_dir_all(parent).with_context(|| format!("failed to create {parent}"))?;
+        let temporary =
+            tempfile::tempdir_in(parent).with_context(|| format!("failed to create a folder in {parent}"))?;
         let folder = Utf8Path::from_path(temporary.path()).context("the path of cargo's output is not UTF-8")?;
         let packages = folder.join("packages");
         python(&["pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore"])
