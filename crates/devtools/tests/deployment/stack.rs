@@ -73,6 +73,8 @@ async fn the_stack_is_that_of_the_description() {
     assert_variables(&stack, RUNTIME.settings);
     assert_variables(&stack, RUNTIME.replicas);
     assert_variables(&stack, RUNTIME.drain);
+    let (server, database) = (&directus["environment"], &stack["services"]["postgres"]["environment"]);
+    assert_eq!((&database["POSTGRES_USER"], &database["POSTGRES_DB"]), (&server["DB_USER"], &server["DB_DATABASE"]));
 }
 
 #[tokio::test]

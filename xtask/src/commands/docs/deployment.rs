@@ -46,16 +46,17 @@ fn fill(template: &str, placeholders: &[(&str, String)]) -> anyhow::Result<Strin
 
 fn placeholders() -> anyhow::Result<Vec<(&'static str, String)>> {
     let [_, _, live] = RUNTIME.probes;
-    let secrets = || secrets(RUNTIME.settings).chain(secrets_of_replicas());
+    let secrets = secrets(&[RUNTIME.settings, RUNTIME.replicas]);
+    let bucket_secrets = self::secrets(&[RUNTIME.bucket]);
     Ok(vec![
         ("settings", variables(RUNTIME.settings)),
         ("replicas", variables(RUNTIME.replicas)),
         ("drain", variables(RUNTIME.drain)),
         ("bucket", variables(RUNTIME.bucket)),
-        ("secrets", list(secrets())),
-        ("bucket-secrets", list(self::secrets(RUNTIME.bucket))),
-        ("secret-names", secret_names(secrets())),
-        ("bucket-secret-names", secret_names(self::secrets(RUNTIME.bucket))),
+        ("secrets", list(&secrets)),
+        ("bucket-secrets", list(&bucket_secrets)),
+        ("secret-names", secret_names(&secrets)),
+        ("bucket-secret-names", secret_names(&bucket_secrets)),
         ("volumes", volumes()),
         ("port", RUNTIME.port.to_string()),
         ("user", RUNTIME.user.to_string()),
@@ -99,28 +100,23 @@ fn variables(settings: &[Setting]) -> String {
     settings.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-fn secrets(settings: &[Setting]) -> impl Iterator<Item = &Setting> {
-    settings.iter().filter(|setting| setting.value == SettingValue::Secret)
-}
-
-fn secrets_of_replicas() -> impl Iterator<Item = &'static Setting> {
-    secrets(RUNTIME.replicas)
+/// The names of the secrets among settings, as a service of the stack names them.
+fn secrets(settings: &[&[Setting]]) -> Vec<String> {
+    let secrets = settings.iter().copied().flatten().filter(|setting| setting.value == SettingValue::Secret);
+    secrets.map(secret_name).collect()
 }
 
 fn secret_name(setting: &Setting) -> String {
     setting.name.to_lowercase()
 }
 
-fn list<'a>(secrets: impl Iterator<Item = &'a Setting>) -> String {
-    secrets.map(|secret| format!("- {}", secret_name(secret))).collect::<Vec<_>>().join("\n")
+fn list(secrets: &[String]) -> String {
+    secrets.iter().map(|name| format!("- {name}")).collect::<Vec<_>>().join("\n")
 }
 
-fn secret_names<'a>(secrets: impl Iterator<Item = &'a Setting>) -> String {
-    let entry = |secret: &Setting| {
-        let name = secret_name(secret);
-        format!("{name}:\n  external: true\n  name: \"${{SECRETS:-trm}}_{name}\"")
-    };
-    secrets.map(entry).collect::<Vec<_>>().join("\n")
+fn secret_names(secrets: &[String]) -> String {
+    let entry = |name| format!("{name}:\n  external: true\n  name: \"${{SECRETS:-trm}}_{name}\"");
+    secrets.iter().map(entry).collect::<Vec<_>>().join("\n")
 }
 
 fn volumes() -> String {
