@@ -114,7 +114,8 @@ COPY --from=ours /ours/extensions /
 USER node
 ENTRYPOINT ["/usr/local/bin/entrypoint"]
 CMD ["start"]
-HEALTHCHECK --interval=5s --timeout=5s --start-period=120s --retries=3 CMD ["/usr/local/bin/entrypoint", "healthcheck"]
+# The start period is the longest boot: a swarm ends a container that is unhealthy.
+HEALTHCHECK --interval=5s --timeout=5s --start-period=1260s --retries=3 CMD ["/usr/local/bin/entrypoint", "healthcheck", "live"]
 
 # Last, because they change with every commit; metadata only, no layers.
 ARG DIRECTUS_IMAGE

@@ -14,6 +14,7 @@ mod log_line;
 mod paths;
 mod phase;
 mod report_fields;
+mod runtime;
 pub mod sqlstate;
 mod variables;
 
@@ -24,10 +25,11 @@ pub use help::HELP;
 pub use log_line::{Event, Level, LogLine, PREFIX};
 pub use paths::{
     BINARY, BUNDLE_DIR, DB_INIT_DIR, DIRECTUS_MIGRATIONS_SUBDIR, EXTENSIONS_DIR, POST_SCHEMA_SUBDIR, SCRIPTS_DIR,
-    SNAPSHOT_FILE, WORK_DIR, WRITABLE_DIRS, in_tree,
+    SNAPSHOT_FILE, WORK_DIR, in_tree,
 };
 pub use phase::Phase;
 pub use report_fields::{REPORT_FIELDS, ReportField};
+pub use runtime::{ProbeSpec, RUNTIME, Runtime, START_BUDGET, Setting, SettingValue, Storage, WritablePath};
 pub use variables::{VARIABLES, Variable, VariableGroup};
 
 /// Key of the session-level advisory lock that one boot of a database holds: "trmboot" in ASCII. Advisory locks are

@@ -32,6 +32,3 @@ pub const EXTENSIONS_DIR: &str = "/directus/extensions";
 pub fn in_tree(path: &'static str) -> &'static str {
     path.strip_prefix(WORK_DIR).map_or(path, |rest| rest.trim_start_matches('/'))
 }
-
-/// The folders that Directus writes to: volumes or tmpfs when the root file system is read-only.
-pub const WRITABLE_DIRS: [&str; 3] = ["/directus/uploads", "/home/node/.pm2", "/tmp"];

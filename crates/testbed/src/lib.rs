@@ -14,6 +14,7 @@ pub mod engine;
 mod heartbeat;
 pub mod http;
 pub mod image;
+pub mod kubernetes;
 pub mod machine;
 pub mod migrations;
 pub mod pooler;

@@ -24,6 +24,10 @@ const RUSTDOC: [&str; 8] = [
 /// Rehearses the upgrade of the image that the gate built to itself, and to a mutant.
 const REHEARSE: [&str; 8] = ["test", "--locked", "--package", "rehearse", "--test", "itself", "--", "--ignored"];
 
+/// Reads the files in deploy/ with the programs that they are for, among them a helm that it fetches.
+const DEPLOYMENT: [&str; 9] =
+    ["test", "--locked", "--package", "devtools", "--test", "deployment", "--", "--include-ignored", "--show-output"];
+
 /// The steps in their order, the fast ones first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CiStep {
@@ -35,6 +39,7 @@ enum CiStep {
     Language,
     Migrations,
     Scripts,
+    Deployment,
     Test,
     Verify,
     Rehearse,
@@ -51,6 +56,7 @@ impl CiStep {
             CiStep::Language => "language",
             CiStep::Migrations => "sql-lint",
             CiStep::Scripts => "scripts",
+            CiStep::Deployment => "deploy",
             CiStep::Test => "test",
             CiStep::Verify => "verify",
             CiStep::Rehearse => "rehearse",
@@ -68,6 +74,7 @@ impl CiStep {
             CiStep::Language => language::check(),
             CiStep::Migrations => tool(Tool::Migration, &["migration", "lint"]),
             CiStep::Scripts => test_scripts(),
+            CiStep::Deployment => cargo(&DEPLOYMENT),
             CiStep::Test => tool(Tool::Devtools, &["test", "--no-fail-fast"]),
             CiStep::Verify => tool(Tool::Acceptance, if strict { &["verify", "--strict"] } else { &["verify"] }),
             CiStep::Rehearse => cargo(&REHEARSE),
@@ -105,6 +112,7 @@ pub(crate) fn run(flags: &grammar::CiFlags) -> anyhow::Result<ExitCode> {
         CiStep::Language,
         CiStep::Migrations,
         CiStep::Scripts,
+        CiStep::Deployment,
         CiStep::Test,
         CiStep::Verify,
         CiStep::Rehearse,

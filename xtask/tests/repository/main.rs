@@ -3,6 +3,7 @@
 mod layers;
 mod links;
 mod names;
+mod runtime;
 mod samples;
 mod workflows;
 

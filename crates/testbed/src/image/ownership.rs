@@ -85,7 +85,7 @@ pub fn check_files(image: &FileTree, base: Option<&FileTree>) -> Vec<PromiseResu
     let ours = [contract::BINARY, contract::SCRIPTS_DIR, contract::DB_INIT_DIR, snapshots, contract::EXTENSIONS_DIR];
     let mut checks: Vec<PromiseResult> = ours.iter().map(|root| owned_by_root(image, root)).collect();
     checks.extend(ours.iter().map(|root| not_replaceable(image, root)));
-    checks.extend(contract::WRITABLE_DIRS.iter().filter_map(|folder| writable(image, folder)));
+    checks.extend(contract::RUNTIME.writable.iter().filter_map(|folder| writable(image, folder.path)));
     checks.push(raised_rights(image, base));
     checks
 }

@@ -104,7 +104,8 @@ fn difference(ours: &FileContent, theirs: &FileContent) -> Option<String> {
 /// Returns true for a folder that is writable by contract or contains an added file.
 fn is_folder_of(path: &str, kind: FileKind, added: &HashSet<&str>) -> bool {
     let mut below = added.iter().filter_map(|file| file.strip_prefix(path));
-    kind == FileKind::Folder && (contract::WRITABLE_DIRS.contains(&path) || below.any(|rest| rest.starts_with('/')))
+    let is_writable = contract::RUNTIME.writable.iter().any(|folder| folder.path == path);
+    kind == FileKind::Folder && (is_writable || below.any(|rest| rest.starts_with('/')))
 }
 
 #[cfg(test)]

@@ -123,7 +123,9 @@ impl SetupStep {
             SetupStep::Registry(_) => "pulls and pushes as with a public registry, on a machine without one",
             SetupStep::Rust => "compiles the tools and the boot binary",
             SetupStep::Node => "the tests of the image's scripts, the picture of the data model, stand-ins",
-            SetupStep::Python => "stand-ins, on a machine that reaches no container registry",
+            SetupStep::Python => {
+                "the tests of the chart, which fetch helm; stand-ins, where no container registry answers"
+            }
             SetupStep::Git => "the revision in the image's labels",
         }
     }

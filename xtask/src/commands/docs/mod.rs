@@ -1,6 +1,7 @@
-//! `docs`: the reference, which is generated from the code that it describes, and the sample logs in all pages, which are
-//! recorded from real boots. The page of the data model comes from a program of its own, because it parses YAML.
+//! `docs`: the reference and the files in deploy/, which are generated from the code that they describe, and the sample
+//! logs in all pages, which are recorded from real boots. The page of the data model comes from a program of its own, because it parses YAML.
 
+mod deployment;
 mod faults;
 mod markdown;
 mod record;
@@ -65,6 +66,7 @@ fn data_model(arguments: &[&str]) -> anyhow::Result<bool> {
 fn stale_pages() -> anyhow::Result<Vec<Page>> {
     let samples = Samples::read()?;
     let mut pages = reference::pages(&samples);
+    pages.extend(deployment::files()?);
     for path in PAGES {
         include_samples(Utf8Path::new(path), &samples, &mut pages)?;
     }
