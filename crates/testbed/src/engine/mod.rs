@@ -29,6 +29,8 @@ pub use image::{ImageInfo, Layer, Pull};
 pub use layers::LayerFile;
 pub use swarm::{PreviousService, STACK_LABEL, SwarmRole, SwarmService, SwarmTask, TaskState, UpdateState};
 
+use crate::cmd::Cmd;
+
 /// Time for the engine's first answer; one over SSH needs seconds.
 const ANSWER: Duration = Duration::from_secs(5);
 const ANSWER_ELSEWHERE: Duration = Duration::from_secs(30);
@@ -56,7 +58,12 @@ impl Engine {
             return Engine::connect().await;
         }
         let bridge = EngineBridge::open()?;
-        Engine::connect_to(Some(bridge.socket()?), Some(Arc::new(bridge))).await
+        let connected = Engine::connect_to(Some(bridge.socket()?), Some(Arc::new(bridge))).await;
+        if connected.is_err() {
+            // Only the docker command knows the reason: a name, a key, a certificate.
+            Cmd::new("docker").args(["version", "--format", "{{.Server.Version}}"]).read().await?;
+        }
+        connected
     }
 
     async fn connect_to(socket: Option<String>, bridge: Option<Arc<EngineBridge>>) -> anyhow::Result<Engine> {
