@@ -44,5 +44,6 @@ fn run(command: &XtaskCommand) -> anyhow::Result<ExitCode> {
         XtaskCommand::Migration(_) => Tool::Migration.exec(),
         XtaskCommand::Bench(_) => Tool::Bench.exec(),
         XtaskCommand::Rehearse(_) => Tool::Rehearse.exec(),
+        XtaskCommand::Deploy(_) => Tool::Deploy.exec(),
     }
 }

@@ -18,6 +18,8 @@ pub(crate) enum Tool {
     SchemaDocs,
     /// Rehearsals of upgrades.
     Rehearse,
+    /// Deployments on a swarm.
+    Deploy,
 }
 
 impl Tool {
@@ -29,6 +31,7 @@ impl Tool {
             Tool::Bench => "bench",
             Tool::SchemaDocs => "schema-docs",
             Tool::Rehearse => "rehearse",
+            Tool::Deploy => "deploy",
         }
     }
 

@@ -7,10 +7,10 @@ use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
 use serde::Serialize;
 
-use crate::boot_view::{BootView, ViewChange, explain_exit};
 use crate::seed;
 use crate::unsaved;
 use testbed::base_images::BaseImage;
+use testbed::boot_view::{BootView, ViewChange, explain_exit};
 use testbed::compose::{self, Compose};
 use testbed::dotenv;
 use testbed::engine::{ContainerState, Engine};

@@ -1,6 +1,5 @@
 //! The commands for developers that are too large for `cargo xtask` itself, which starts this program.
 
-mod boot_view;
 mod dev_reset;
 mod doctor;
 mod image;

@@ -1,6 +1,7 @@
 //! The command line of `cargo xtask`.
 
 mod completions;
+mod deploy;
 mod doctor;
 mod lint_rules;
 mod migration;
@@ -14,6 +15,10 @@ use clap::{Args, Parser, Subcommand};
 use serde::{Deserialize, Serialize};
 
 pub use self::completions::{CompletionShell, CompletionsFlags};
+pub use self::deploy::{
+    CompatFlags, DeployCommand, DeployDeadlineFlag, DeployDownFlags, DeployFlags, DeployRollbackFlags,
+    DeployStatusFlags, DeployUpFlags, DeployUpdateFlags, FixedImage, SecretFile, StackFlag,
+};
 pub use self::doctor::DoctorFlags;
 pub use self::lint_rules::{LINT_RULES, LintRule, LintRuleKind, LintScope};
 pub use self::migration::{LintFlags, ListMigrationsFlags, MigrationCommand, MigrationFlags, NewMigrationFlags};
@@ -68,6 +73,8 @@ pub enum XtaskCommand {
     Migration(MigrationFlags),
     /// Rehearse an upgrade on a copy of a filled database: what changes, what is lost, whether it can be rolled back
     Rehearse(RehearseFlags),
+    /// Deploy an image on a Docker Swarm: start, roll, roll back, inspect and remove a stack, with each boot live
+    Deploy(DeployFlags),
     /// Write the reference, the data model and the sample logs of the documentation, or check that they are up to date
     Docs(DocsFlags),
     /// Check that comments, messages and documents are written in plain English

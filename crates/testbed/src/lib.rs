@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod base_images;
+pub mod boot_view;
 pub mod chromium;
 pub mod cmd;
 pub mod compose;

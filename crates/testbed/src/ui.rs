@@ -88,10 +88,19 @@ pub struct Spinner {
 impl Spinner {
     /// Starts with an empty live line.
     pub fn start() -> Spinner {
+        Spinner::with_template("           {spinner:.cyan} {wide_msg} {elapsed:.dim}")
+    }
+
+    /// Starts without live lines. [`Spinner::update`] replaces all of them by the lines of its text, each shortened to the
+    /// width of the terminal.
+    pub fn start_lines() -> Spinner {
+        Spinner::with_template("{msg}")
+    }
+
+    fn with_template(template: &str) -> Spinner {
         let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
         let target = if is_ci { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(None, target);
-        let template = "           {spinner:.cyan} {wide_msg} {elapsed:.dim}";
         bar.set_style(ProgressStyle::with_template(template).expect("the template is well-formed"));
         bar.enable_steady_tick(Duration::from_millis(100));
         let report =
@@ -103,7 +112,7 @@ impl Spinner {
     /// Replaces the live line and restarts its timer.
     pub fn restart(&self, text: &str) {
         self.bar.reset_elapsed();
-        self.bar.set_message(text.to_owned());
+        self.bar.set_message(fit(text));
         if let Some(heartbeat) = &self.heartbeat {
             heartbeat.restart(text);
         }
@@ -111,10 +120,15 @@ impl Spinner {
 
     /// Replaces the live line; its timer continues.
     pub fn update(&self, text: &str) {
-        self.bar.set_message(text.to_owned());
+        self.bar.set_message(fit(text));
         if let Some(heartbeat) = &self.heartbeat {
             heartbeat.update(text);
         }
+    }
+
+    /// Returns true if there is a live line.
+    pub fn is_live(&self) -> bool {
+        self.heartbeat.is_none()
     }
 
     /// Prints a permanent line with one of the functions above.
@@ -127,6 +141,13 @@ impl Drop for Spinner {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// Shortens each line of a text to the width of the terminal, because wrapped lines cannot be replaced.
+fn fit(text: &str) -> String {
+    let (_, width) = console::Term::stderr().size();
+    let lines = text.lines().map(|line| console::truncate_str(line, usize::from(width), "…"));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Formats rows as lines with aligned columns, without trailing blanks.

@@ -16,7 +16,12 @@ const LAYERS: &[&[(&str, &str)]] = &[
     ],
     &[("entrypoint", "entrypoint")],
     &[("schema-docs", "crates/schema-docs"), ("testbed", "crates/testbed")],
-    &[("acceptance", "crates/acceptance"), ("devtools", "crates/devtools"), ("migration", "crates/migration")],
+    &[
+        ("acceptance", "crates/acceptance"),
+        ("deploy", "crates/deploy"),
+        ("devtools", "crates/devtools"),
+        ("migration", "crates/migration"),
+    ],
     &[("bench", "crates/bench"), ("rehearse", "crates/rehearse"), ("xtask", "xtask")],
 ];
 

@@ -385,7 +385,7 @@ fn port_key(port: u16) -> String {
 }
 
 /// Joins the engine's pieces of any length into lines, for stdout and stderr separately.
-fn lines(
+pub(super) fn lines(
     pieces: impl Stream<Item = Result<LogOutput, bollard::errors::Error>>,
 ) -> impl Stream<Item = anyhow::Result<String>> {
     let mut partial: [String; 2] = Default::default();

@@ -30,12 +30,32 @@ enum Named {
 /// A context that does not exist, or that does not name a local socket.
 pub(super) async fn socket() -> anyhow::Result<Option<String>> {
     let Some(Named::Context(context)) = of_environment() else { return Ok(None) };
-    let format = "{{.Endpoints.docker.Host}}";
-    let host = Cmd::new("docker").args(["context", "inspect", "--format", format, &context]).read().await?;
-    match host.strip_prefix("unix://").or_else(|| host.strip_prefix("npipe://")) {
+    let host = host_of(&context).await?;
+    match local_socket(&host) {
         Some(socket) => Ok(Some(socket.to_owned())),
         None => bail!("the docker context {context} is at {host}, but only a local socket is supported"),
     }
+}
+
+/// Returns true if the engine has no local socket: it is reached over SSH or TCP.
+///
+/// # Errors
+/// A context that does not exist.
+pub(super) async fn is_remote() -> anyhow::Result<bool> {
+    Ok(match of_environment() {
+        Some(Named::Host(host)) => local_socket(&host).is_none(),
+        Some(Named::Context(context)) => local_socket(&host_of(&context).await?).is_none(),
+        None => false,
+    })
+}
+
+async fn host_of(context: &str) -> anyhow::Result<String> {
+    let format = "{{.Endpoints.docker.Host}}";
+    Cmd::new("docker").args(["context", "inspect", "--format", format, context]).read().await
+}
+
+fn local_socket(host: &str) -> Option<&str> {
+    host.strip_prefix("unix://").or_else(|| host.strip_prefix("npipe://"))
 }
 
 /// Describes the engine that the environment or a context names; `None` for the default one.
@@ -72,7 +92,7 @@ fn config() -> DockerConfig {
 
 #[cfg(test)]
 mod tests {
-    use super::{Named, choose};
+    use super::{Named, choose, local_socket};
 
     fn of(host: &str, variable: &str, config: &str) -> Option<Named> {
         choose(host, variable, serde_json::from_str(config).unwrap())
@@ -80,6 +100,12 @@ mod tests {
 
     fn context(name: &str) -> Option<Named> {
         Some(Named::Context(name.to_owned()))
+    }
+
+    #[test]
+    fn only_a_socket_of_this_machine_is_local() {
+        assert_eq!(local_socket("unix:///run/docker.sock"), Some("/run/docker.sock"));
+        assert_eq!(["ssh://me@swarm.example.com", "tcp://10.0.0.1:2376"].map(local_socket), [None, None]);
     }
 
     #[test]

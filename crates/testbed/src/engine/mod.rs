@@ -1,14 +1,17 @@
 //! The container engine: the only module that calls its API. Compose and buildx are separate command lines and run
 //! through [`crate::cmd`].
 
+mod bridge;
 mod container;
 mod context;
 mod files;
 mod image;
 mod layers;
+mod swarm;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -19,13 +22,18 @@ use bollard::query_parameters::{
     RemoveVolumeOptions,
 };
 
+use self::bridge::EngineBridge;
 pub use container::{ContainerSpec, ContainerState};
 pub use files::{FileContent, FileEntry, FileKind};
 pub use image::{ImageInfo, Layer, Pull};
 pub use layers::LayerFile;
+pub use swarm::{PreviousService, STACK_LABEL, SwarmRole, SwarmService, SwarmTask, TaskState, UpdateState};
 
-/// Time for the engine's first answer.
+use crate::cmd::Cmd;
+
+/// Time for the engine's first answer; one over SSH needs seconds.
 const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER_ELSEWHERE: Duration = Duration::from_secs(30);
 /// Seconds for the answer to one request; bollard's default.
 const ANSWER_SECONDS: u64 = 120;
 
@@ -33,12 +41,32 @@ const ANSWER_SECONDS: u64 = 120;
 #[derive(Clone, Debug)]
 pub struct Engine {
     docker: Docker,
+    /// Carries the requests to an engine elsewhere.
+    _bridge: Option<Arc<EngineBridge>>,
 }
 
 impl Engine {
     /// Connects to the engine that the docker command uses: by `DOCKER_HOST`, by its context, or the local one.
     pub async fn connect() -> anyhow::Result<Engine> {
-        let socket = context::socket().await?;
+        Engine::connect_to(context::socket().await?, None).await
+    }
+
+    /// Connects like [`Engine::connect`], and also to an engine elsewhere, over SSH or TCP. Everything that uses the
+    /// loopback or the files of the engine's machine needs a local one.
+    pub async fn connect_anywhere() -> anyhow::Result<Engine> {
+        if !context::is_remote().await? {
+            return Engine::connect().await;
+        }
+        let bridge = EngineBridge::open()?;
+        let connected = Engine::connect_to(Some(bridge.socket()?), Some(Arc::new(bridge))).await;
+        if connected.is_err() {
+            // Only the docker command knows the reason: a name, a key, a certificate.
+            Cmd::new("docker").args(["version", "--format", "{{.Server.Version}}"]).read().await?;
+        }
+        connected
+    }
+
+    async fn connect_to(socket: Option<String>, bridge: Option<Arc<EngineBridge>>) -> anyhow::Result<Engine> {
         let connect = async {
             let docker = match &socket {
                 Some(socket) => Docker::connect_with_socket(socket, ANSWER_SECONDS, bollard::API_DEFAULT_VERSION)?,
@@ -47,12 +75,13 @@ impl Engine {
             // Bollard starts with the newest version of the API, which an older engine refuses.
             docker.negotiate_version().await
         };
-        let docker = tokio::time::timeout(ANSWER, connect)
+        let patience = if bridge.is_some() { ANSWER_ELSEWHERE } else { ANSWER };
+        let docker = tokio::time::timeout(patience, connect)
             .await
-            .with_context(|| format!("no answer within {} s", ANSWER.as_secs()))
+            .with_context(|| format!("no answer within {} s", patience.as_secs()))
             .and_then(|result| result.map_err(anyhow::Error::from))
             .context("no container engine answers; `cargo xtask doctor` names the way to one")?;
-        Ok(Engine { docker })
+        Ok(Engine { docker, _bridge: bridge })
     }
 
     /// Describes the engine that `DOCKER_HOST` or a context names; `None` for the default one.

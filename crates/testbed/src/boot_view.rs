@@ -6,16 +6,18 @@ use contract::{Event, ExitCode, Level, LogLine, Phase};
 
 /// A phase that succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DonePhase {
-    pub(crate) phase: Phase,
+pub struct DonePhase {
+    /// The phase.
+    pub phase: Phase,
     /// The phase's summary of its work.
-    pub(crate) message: String,
-    pub(crate) took: Duration,
+    pub message: String,
+    /// From the start of the phase to its result.
+    pub took: Duration,
 }
 
 impl DonePhase {
     /// Formats the phase as in the log: `4/8 db-init: 3 applied, 0 skipped (41 ms)`.
-    pub(crate) fn to_line(&self) -> String {
+    pub fn to_line(&self) -> String {
         let DonePhase { phase, message, took } = self;
         format!("{}/{} {phase}: {message} ({} ms)", phase.number(), Phase::ALL.len(), took.as_millis())
     }
@@ -23,10 +25,12 @@ impl DonePhase {
 
 /// The change of a boot's state by a line of its log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ViewChange {
+pub enum ViewChange {
+    /// A phase succeeded.
     Done(DonePhase),
     /// Progress of the current phase.
     Note(String),
+    /// A warning; the boot continues.
     Warning(String),
     /// The boot failed.
     Failed(String),
@@ -34,9 +38,9 @@ pub(crate) enum ViewChange {
 
 /// The state of a boot according to its log so far.
 #[derive(Debug, Default)]
-pub(crate) struct BootView {
+pub struct BootView {
     /// The finished phases, in order.
-    pub(crate) done: Vec<DonePhase>,
+    pub done: Vec<DonePhase>,
     /// The last lines of all programs (the boot, Directus, pm2), to show if the boot fails.
     tail: std::collections::VecDeque<String>,
 }
@@ -46,7 +50,7 @@ const TAIL: usize = 30;
 
 impl BootView {
     /// Parses the next line of the container's log; `None` for a line of another program.
-    pub(crate) fn line(&mut self, line: &str) -> Option<ViewChange> {
+    pub fn line(&mut self, line: &str) -> Option<ViewChange> {
         if self.tail.len() == TAIL {
             self.tail.pop_front();
         }
@@ -65,7 +69,7 @@ impl BootView {
     }
 
     /// Describes the current activity: the phase after the last finished one, or the start of the server.
-    pub(crate) fn current(&self) -> String {
+    pub fn current(&self) -> String {
         let number = self.done.last().map_or(1, |done| done.phase.number() + 1);
         match Phase::ALL.get(number - 1) {
             Some(phase) => format!("{number}/{} {phase}", Phase::ALL.len()),
@@ -74,13 +78,13 @@ impl BootView {
     }
 
     /// Returns the last lines of the log, indented.
-    pub(crate) fn tail(&self) -> String {
+    pub fn tail(&self) -> String {
         self.tail.iter().map(|line| format!("    {line}\n")).collect()
     }
 }
 
 /// Explains an exit code of the container, with a remedy.
-pub(crate) fn explain_exit(code: i64) -> String {
+pub fn explain_exit(code: i64) -> String {
     match ExitCode::from_code(code) {
         Some(exit) => format!("exit code {code}: {}\n  what to do: {}", exit.meaning(), exit.remedy()),
         None => format!("exit code {code}, which is not a code of the boot: see the lines above"),
