@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::io::Write as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::metrics::Tally;
 use crate::secret::Redactor;
 use contract::{Event, Level, LogLine, Phase};
 
@@ -33,6 +34,7 @@ pub struct Log {
     redactor: Redactor,
     phase: Cell<Phase>,
     began: Cell<Instant>,
+    tally: Tally,
 }
 
 impl Log {
@@ -45,7 +47,14 @@ impl Log {
     /// Creates a log that redacts secrets in all lines.
     #[must_use]
     pub fn with_redactor(redactor: Redactor, style: LogStyle) -> Self {
-        Log { style, to_stderr: false, redactor, phase: Cell::new(Phase::Config), began: Cell::new(Instant::now()) }
+        Log {
+            style,
+            to_stderr: false,
+            redactor,
+            phase: Cell::new(Phase::Config),
+            began: Cell::new(Instant::now()),
+            tally: Tally::default(),
+        }
     }
 
     /// Redirects the log to standard error, because standard output is for a report.
@@ -64,6 +73,12 @@ impl Log {
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.began.get().elapsed()
+    }
+
+    /// The figures of the boot, for its metrics.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Begins a phase, which all following lines belong to.
@@ -89,7 +104,9 @@ impl Log {
 
     /// Ends the current phase successfully.
     pub fn done(&self, message: impl Into<String>) {
-        self.write(Level::Info, Event::Done(self.elapsed()), message.into());
+        let took = self.elapsed();
+        self.tally.end_phase(self.phase(), took);
+        self.write(Level::Info, Event::Done(took), message.into());
     }
 
     /// Ends the boot in the current phase, with the last line of a failed boot.

@@ -14,6 +14,7 @@ use entrypoint::directus::SnapshotFile;
 use entrypoint::error::BootError;
 use entrypoint::healthcheck::{self, Probe};
 use entrypoint::log::Log;
+use entrypoint::metrics::MetricsFile;
 use entrypoint::migrations::Manifest;
 use entrypoint::report::{Report, report};
 use entrypoint::signals::Signals;
@@ -64,9 +65,13 @@ fn main() -> ExitCode {
 fn start(server: Option<Vec<OsString>>) -> ExitCode {
     let env = Env::of_process();
     let log = Log::with_redactor(redactor(&env), log_style(&env));
-    match boot_and_serve(&env, server, &log) {
+    let metrics = MetricsFile::begin(&env);
+    match boot_and_serve(&env, server, &log, &metrics) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error, &log),
+        Err(error) => {
+            metrics.end(error.exit_code(), &log);
+            failed(&error, &log)
+        }
     }
 }
 
@@ -143,7 +148,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, BootError> {
         .map_err(|source| BootError::System { what: "cannot start the runtime", source })
 }
 
-fn boot_and_serve(env: &Env, server: Option<Vec<OsString>>, log: &Log) -> Result<(), BootError> {
+fn boot_and_serve(env: &Env, server: Option<Vec<OsString>>, log: &Log, metrics: &MetricsFile) -> Result<(), BootError> {
     let began = Instant::now();
     let runtime = runtime()?;
     let desired = runtime.block_on(async {
@@ -165,8 +170,9 @@ fn boot_and_serve(env: &Env, server: Option<Vec<OsString>>, log: &Log) -> Result
     drop(runtime);
     log.begin(Phase::Exec);
     match server {
-        Some(server) => Err(become_server(server, &desired, env, began, log)),
+        Some(server) => Err(become_server(server, &desired, env, log, began, metrics)),
         None => {
+            metrics.end(contract::ExitCode::Ok, log);
             log.done(format!("booted in {} ms, exiting", began.elapsed().as_millis()));
             Ok(())
         }
@@ -174,7 +180,14 @@ fn boot_and_serve(env: &Env, server: Option<Vec<OsString>>, log: &Log) -> Result
 }
 
 /// Phase 8. Returns only on failure.
-fn become_server(server: Vec<OsString>, desired: &DesiredState, env: &Env, began: Instant, log: &Log) -> BootError {
+fn become_server(
+    server: Vec<OsString>,
+    desired: &DesiredState,
+    env: &Env,
+    log: &Log,
+    began: Instant,
+    metrics: &MetricsFile,
+) -> BootError {
     let DesiredState { config, migrations, .. } = desired;
     let mut variables = config.server_variables(migrations.owned_tables());
     let server = if server.is_empty() {
@@ -189,6 +202,7 @@ fn become_server(server: Vec<OsString>, desired: &DesiredState, env: &Env, began
     } else {
         server
     };
+    metrics.end(contract::ExitCode::Ok, log);
     log.done(format!("booted in {} ms, becoming {}", began.elapsed().as_millis(), server[0].display()));
     exec(&server, variables.iter().map(|(name, value)| (*name, value.as_deref().map(OsStr::new)))).into()
 }

@@ -1,4 +1,4 @@
-//! The interface of the image: exit codes, failures and their remedies, phases and their log lines, paths, variables,
+//! The interface of the image: exit codes, failures and their remedies, phases and their log lines, metrics, paths, variables,
 //! directives of SQL files, known advisories, and the form of the gate's report.
 //!
 //! Pure data and parsing, no I/O. The boot binary writes by it, `xtask` reads by it, and the pages of docs/reference are
@@ -11,6 +11,7 @@ mod explanation;
 pub mod failure;
 mod help;
 mod log_line;
+pub mod metrics;
 mod paths;
 mod phase;
 mod report_fields;

@@ -140,6 +140,7 @@ impl Boot<'_> {
                 }
             }
         };
+        log.tally().schema_changes.set(plan.changes.len());
         if plan.directus != snapshot.directus {
             log.warn(format!("the snapshot was saved by Directus {}, this is {}", snapshot.directus, plan.directus));
         }
