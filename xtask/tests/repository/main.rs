@@ -2,6 +2,7 @@
 
 mod layers;
 mod links;
+mod monitoring;
 mod names;
 mod samples;
 mod workflows;
