@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::metrics::Tally;
 use crate::secret::Redactor;
-use contract::{Event, Level, LogLine, Phase};
+use contract::{Event, Level, LogLine, LogOrigin, Phase};
 
 /// The form of the lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,7 @@ pub struct Log {
     style: LogStyle,
     to_stderr: bool,
     redactor: Redactor,
+    origin: LogOrigin,
     phase: Cell<Phase>,
     began: Cell<Instant>,
     tally: Tally,
@@ -51,10 +52,17 @@ impl Log {
             style,
             to_stderr: false,
             redactor,
+            origin: LogOrigin::default(),
             phase: Cell::new(Phase::Config),
             began: Cell::new(Instant::now()),
             tally: Tally::default(),
         }
+    }
+
+    /// Names the origin in JSON lines.
+    #[must_use]
+    pub fn with_origin(self, origin: LogOrigin) -> Self {
+        Log { origin, ..self }
     }
 
     /// Redirects the log to standard error, because standard output is for a report.
@@ -119,7 +127,8 @@ impl Log {
         let text = match self.style {
             LogStyle::Text => line.to_text(),
             LogStyle::Json => {
-                line.to_json(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis()))
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                line.to_json(since.as_millis(), &self.origin)
             }
         };
         // A closed pipe must not fail the boot.

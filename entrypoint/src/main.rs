@@ -9,7 +9,7 @@ use contract::{self, Phase};
 use entrypoint::boot::exec::{exec, pm2_home, server_command};
 use entrypoint::boot::{DesiredState, boot, read_desired_state};
 use entrypoint::cli::{self, Command};
-use entrypoint::config::{Env, log_style, redactor};
+use entrypoint::config::{Env, image_name, log_style, redactor};
 use entrypoint::directus::SnapshotFile;
 use entrypoint::error::BootError;
 use entrypoint::healthcheck::{self, Probe};
@@ -61,10 +61,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// The log, before the configuration is read.
+fn log(env: &Env) -> Log {
+    let hostname = env.plain("HOSTNAME").unwrap_or_default().to_owned();
+    let origin = contract::LogOrigin { hostname, image: image_name(env).to_owned() };
+    Log::with_redactor(redactor(env), log_style(env)).with_origin(origin)
+}
+
 /// Boots, then executes the server, or exits with 0 if there is none (`boot`).
 fn start(server: Option<Vec<OsString>>) -> ExitCode {
     let env = Env::of_process();
-    let log = Log::with_redactor(redactor(&env), log_style(&env));
+    let log = log(&env);
     let metrics = MetricsFile::begin(&env);
     match boot_and_serve(&env, server, &log, &metrics) {
         Ok(()) => ExitCode::SUCCESS,
@@ -111,7 +118,7 @@ fn manifest() -> ExitCode {
 /// Prints a report to standard output, and the log to standard error.
 fn print_report(report: impl AsyncFnOnce(&Env, &Log) -> Result<Report, BootError>) -> ExitCode {
     let env = Env::of_process();
-    let log = Log::with_redactor(redactor(&env), log_style(&env)).to_stderr();
+    let log = log(&env).to_stderr();
     match runtime().and_then(|runtime| runtime.block_on(report(&env, &log))) {
         Ok(Report { text, exit }) => {
             println!("{text}");

@@ -22,7 +22,7 @@ pub use advisories::{ADVISORIES, Advisory, AdvisoryAnswer, REVIEWED_ON, REVIEWED
 pub use directives::{DESTROYS, DIRECTIVES, Directive, Form, NO_TRANSACTION};
 pub use exit_code::ExitCode;
 pub use help::HELP;
-pub use log_line::{Event, Level, LogLine, PREFIX};
+pub use log_line::{Event, Level, LogLine, LogOrigin, PREFIX};
 pub use paths::{
     BINARY, BUNDLE_DIR, DB_INIT_DIR, DIRECTUS_MIGRATIONS_SUBDIR, EXTENSIONS_DIR, POST_SCHEMA_SUBDIR, SCRIPTS_DIR,
     SNAPSHOT_FILE, WORK_DIR, WRITABLE_DIRS, in_tree,

@@ -1,10 +1,11 @@
-//! The files of deploy/ for monitoring: they use metrics that a boot writes, and promtool accepts the queries.
+//! The files of deploy/ for monitoring: they use metrics and fields that a boot writes, and promtool accepts the queries.
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
 use camino::Utf8PathBuf;
 use contract::metrics::{METRICS, REPLICA};
+use contract::{Event, Level, LogLine, LogOrigin, Phase};
 use serde_json::Value;
 
 use crate::{read, root};
@@ -12,6 +13,9 @@ use crate::{read, root};
 const RULES: &str = "deploy/prometheus/rules.yaml";
 const RULES_TEST: &str = "deploy/prometheus/rules.test.yaml";
 const DASHBOARD: &str = "deploy/grafana/dashboard.json";
+const COLLECTOR: &str = "deploy/opentelemetry/collector.yaml";
+const LOG: &str = "docs/samples/0-json.log";
+const SAMPLE: &str = "docs/samples/0-metrics.log";
 
 #[test]
 fn rules_and_dashboard_use_the_metrics_and_labels_of_a_boot() {
@@ -77,6 +81,34 @@ fn promtool_parses_the_queries_of_the_dashboard() {
     std::fs::write(&file, group.to_string()).expect("the temporary folder is writable");
     promtool(&["check", "rules", file.as_str()]);
     std::fs::remove_file(&file).expect("written above");
+}
+
+#[test]
+fn promtool_accepts_the_metrics_of_a_real_boot() {
+    let sample = std::fs::File::open(root().join(SAMPLE)).expect("a recorded sample");
+    succeed(tool().args(["check", "metrics"]).stdin(sample));
+}
+
+#[test]
+fn lines_of_a_real_log_have_the_fields_that_the_collector_reads() {
+    let log = read(&root().join(LOG));
+    let failed = LogLine { level: Level::Error, phase: Phase::Lock, event: Event::Failed(22), message: String::new() };
+    let failed = failed.to_json(1, &LogOrigin::default());
+    let lines: Vec<Value> =
+        log.lines().chain([failed.as_str()]).map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    for line in &lines {
+        assert!(line["time"].is_u64() && line["msg"].is_string() && line["hostname"].is_string(), "{line}");
+        // The levels of pino, which the collector maps to severities.
+        assert!(matches!(line["level"].as_u64(), Some(10 | 20 | 30 | 40 | 50 | 60)), "{line}");
+        assert_eq!(line["name"].is_string(), line["image"].is_string(), "{line}");
+    }
+    assert!(lines.iter().any(|line| line["name"].is_null()), "there is no line of Directus in {LOG}");
+    let collector = read(&root().join(COLLECTOR));
+    let read: BTreeSet<&str> = collector.split("attributes.").skip(1).filter_map(|rest| words(rest).next()).collect();
+    assert!(read.len() > 5, "only {read:?} in {COLLECTOR}");
+    for field in read {
+        assert!(lines.iter().any(|line| !line[field].is_null()), "no line has the field `{field}` of {COLLECTOR}");
+    }
 }
 
 fn panels() -> Vec<Value> {

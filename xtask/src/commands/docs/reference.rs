@@ -127,7 +127,8 @@ fn metrics() -> String {
         [format!("`{}`", metric.name), metric.kind.name().to_owned(), labels, metric.help.to_owned()]
     });
     format!(
-        "# Metrics\n\nThe boot writes these into the file of [`BOOT_METRICS_FILE`](variables.md#of-the-boot), as Prometheus text.\n\n\
+        "# Metrics\n\nThe boot writes these into the file of [`BOOT_METRICS_FILE`](variables.md#of-the-boot), as Prometheus text: \
+         [the file of a first boot](../samples/0-metrics.log). [Operating](../operate.md#metrics) has the setup.\n\n\
          Each metric also has the label `{REPLICA}`, the name of the file without its extension. The first two are about the boot \
          that began last, and all others about the boot that ended last: they stay while the next one runs.\n\n{}",
         table(["metric", "kind", "labels", "meaning"], rows)
