@@ -27,6 +27,8 @@ pub mod healthcheck;
 pub mod listing;
 #[cfg(feature = "boot")]
 pub mod log;
+#[cfg(feature = "boot")]
+pub mod metrics;
 pub mod migrations;
 #[cfg(feature = "boot")]
 pub mod network;

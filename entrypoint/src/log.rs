@@ -4,8 +4,9 @@ use std::cell::Cell;
 use std::io::Write as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::metrics::Tally;
 use crate::secret::Redactor;
-use contract::{Event, Level, LogLine, Phase};
+use contract::{Event, Level, LogLine, LogOrigin, Phase};
 
 /// The form of the lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,8 +32,10 @@ pub struct Log {
     style: LogStyle,
     to_stderr: bool,
     redactor: Redactor,
+    origin: LogOrigin,
     phase: Cell<Phase>,
     began: Cell<Instant>,
+    tally: Tally,
 }
 
 impl Log {
@@ -45,7 +48,21 @@ impl Log {
     /// Creates a log that redacts secrets in all lines.
     #[must_use]
     pub fn with_redactor(redactor: Redactor, style: LogStyle) -> Self {
-        Log { style, to_stderr: false, redactor, phase: Cell::new(Phase::Config), began: Cell::new(Instant::now()) }
+        Log {
+            style,
+            to_stderr: false,
+            redactor,
+            origin: LogOrigin::default(),
+            phase: Cell::new(Phase::Config),
+            began: Cell::new(Instant::now()),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Names the origin in JSON lines.
+    #[must_use]
+    pub fn with_origin(self, origin: LogOrigin) -> Self {
+        Log { origin, ..self }
     }
 
     /// Redirects the log to standard error, because standard output is for a report.
@@ -64,6 +81,12 @@ impl Log {
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.began.get().elapsed()
+    }
+
+    /// The figures of the boot, for its metrics.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Begins a phase, which all following lines belong to.
@@ -89,7 +112,9 @@ impl Log {
 
     /// Ends the current phase successfully.
     pub fn done(&self, message: impl Into<String>) {
-        self.write(Level::Info, Event::Done(self.elapsed()), message.into());
+        let took = self.elapsed();
+        self.tally.end_phase(self.phase(), took);
+        self.write(Level::Info, Event::Done(took), message.into());
     }
 
     /// Ends the boot in the current phase, with the last line of a failed boot.
@@ -102,7 +127,8 @@ impl Log {
         let text = match self.style {
             LogStyle::Text => line.to_text(),
             LogStyle::Json => {
-                line.to_json(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis()))
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                line.to_json(since.as_millis(), &self.origin)
             }
         };
         // A closed pipe must not fail the boot.

@@ -9,11 +9,12 @@ use contract::{self, Phase};
 use entrypoint::boot::exec::{exec, pm2_home, server_command};
 use entrypoint::boot::{DesiredState, boot, read_desired_state};
 use entrypoint::cli::{self, Command};
-use entrypoint::config::{Env, log_style, redactor};
+use entrypoint::config::{Env, image_name, log_style, redactor};
 use entrypoint::directus::SnapshotFile;
 use entrypoint::error::BootError;
 use entrypoint::healthcheck::{self, Probe};
 use entrypoint::log::Log;
+use entrypoint::metrics::MetricsFile;
 use entrypoint::migrations::Manifest;
 use entrypoint::report::{Report, report};
 use entrypoint::signals::Signals;
@@ -71,13 +72,24 @@ enum AfterBoot {
     NothingWaits,
 }
 
+/// The log, before the configuration is read.
+fn log(env: &Env) -> Log {
+    let hostname = env.plain("HOSTNAME").unwrap_or_default().to_owned();
+    let origin = contract::LogOrigin { hostname, image: image_name(env).to_owned() };
+    Log::with_redactor(redactor(env), log_style(env)).with_origin(origin)
+}
+
 /// Boots, then executes the server or exits.
 fn start(then: &AfterBoot) -> ExitCode {
     let env = Env::of_process();
-    let log = Log::with_redactor(redactor(&env), log_style(&env));
-    match boot_and_serve(&env, then, &log) {
+    let log = log(&env);
+    let metrics = MetricsFile::begin(&env);
+    match boot_and_serve(&env, then, &log, &metrics) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error, &log),
+        Err(error) => {
+            metrics.end(error.exit_code(), &log);
+            failed(&error, &log)
+        }
     }
 }
 
@@ -117,7 +129,7 @@ fn manifest() -> ExitCode {
 /// Prints a report to standard output, and the log to standard error.
 fn print_report(report: impl AsyncFnOnce(&Env, &Log) -> Result<Report, BootError>) -> ExitCode {
     let env = Env::of_process();
-    let log = Log::with_redactor(redactor(&env), log_style(&env)).to_stderr();
+    let log = log(&env).to_stderr();
     match runtime().and_then(|runtime| runtime.block_on(report(&env, &log))) {
         Ok(Report { text, exit }) => {
             println!("{text}");
@@ -154,7 +166,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, BootError> {
         .map_err(|source| BootError::System { what: "cannot start the runtime", source })
 }
 
-fn boot_and_serve(env: &Env, then: &AfterBoot, log: &Log) -> Result<(), BootError> {
+fn boot_and_serve(env: &Env, then: &AfterBoot, log: &Log, metrics: &MetricsFile) -> Result<(), BootError> {
     let began = Instant::now();
     let runtime = runtime()?;
     let (desired, waiting) = runtime.block_on(async {
@@ -176,9 +188,10 @@ fn boot_and_serve(env: &Env, then: &AfterBoot, log: &Log) -> Result<(), BootErro
     drop(runtime);
     log.begin(Phase::Exec);
     match then {
-        AfterBoot::Serve(server) => Err(become_server(server.clone(), &desired, env, began, log)),
+        AfterBoot::Serve(server) => Err(become_server(server.clone(), &desired, env, log, began, metrics)),
         AfterBoot::NothingWaits if !waiting.work.is_empty() => Err(BootError::Waiting(waiting)),
         AfterBoot::Exit | AfterBoot::NothingWaits => {
+            metrics.end(contract::ExitCode::Ok, log);
             log.done(format!("booted in {} ms, exiting", began.elapsed().as_millis()));
             Ok(())
         }
@@ -186,7 +199,14 @@ fn boot_and_serve(env: &Env, then: &AfterBoot, log: &Log) -> Result<(), BootErro
 }
 
 /// Phase 8. Returns only on failure.
-fn become_server(server: Vec<OsString>, desired: &DesiredState, env: &Env, began: Instant, log: &Log) -> BootError {
+fn become_server(
+    server: Vec<OsString>,
+    desired: &DesiredState,
+    env: &Env,
+    log: &Log,
+    began: Instant,
+    metrics: &MetricsFile,
+) -> BootError {
     let mut variables = desired.server_variables();
     let server = if server.is_empty() {
         match pm2_home(env) {
@@ -200,6 +220,7 @@ fn become_server(server: Vec<OsString>, desired: &DesiredState, env: &Env, began
     } else {
         server
     };
+    metrics.end(contract::ExitCode::Ok, log);
     log.done(format!("booted in {} ms, becoming {}", began.elapsed().as_millis(), server[0].display()));
     exec(&server, variables.iter().map(|(name, value)| (*name, value.as_deref().map(OsStr::new)))).into()
 }

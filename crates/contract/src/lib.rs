@@ -1,4 +1,4 @@
-//! The interface of the image: exit codes, failures and their remedies, phases and their log lines, paths, variables,
+//! The interface of the image: exit codes, failures and their remedies, phases and their log lines, metrics, paths, variables,
 //! directives of SQL files, known advisories, and the form of the gate's report.
 //!
 //! Pure data and parsing, no I/O. The boot binary writes by it, `xtask` reads by it, and the pages of docs/reference are
@@ -11,6 +11,7 @@ mod explanation;
 pub mod failure;
 mod help;
 mod log_line;
+pub mod metrics;
 mod paths;
 mod phase;
 mod report_fields;
@@ -22,7 +23,7 @@ pub use advisories::{ADVISORIES, Advisory, AdvisoryAnswer, REVIEWED_ON, REVIEWED
 pub use directives::{DESTROYS, DIRECTIVES, Directive, Form, NO_TRANSACTION};
 pub use exit_code::ExitCode;
 pub use help::HELP;
-pub use log_line::{Event, Level, LogLine, PREFIX};
+pub use log_line::{Event, Level, LogLine, LogOrigin, PREFIX};
 pub use paths::{
     BINARY, BUNDLE_DIR, DB_INIT_DIR, DIRECTUS_MIGRATIONS_SUBDIR, EXTENSIONS_DIR, POST_SCHEMA_SUBDIR, SCRIPTS_DIR,
     SNAPSHOT_FILE, WORK_DIR, in_tree,

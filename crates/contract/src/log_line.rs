@@ -1,7 +1,8 @@
 //! The format of the boot's log lines, written by the binary and parsed by the tools.
 //!
 //! Text: `[entrypoint] 4/8 db-init: 3 applied, 0 skipped (41 ms)`. With `LOG_STYLE=raw`, one JSON object per line, in the
-//! format of Directus' pino lines: `{"level":30,"time":…,"name":"entrypoint","phase":"db-init",…}`.
+//! format of Directus' pino lines: `{"level":30,"time":…,"hostname":…,"name":"entrypoint","phase":"db-init",…}`.
+//! docs/operate.md maps these fields to OpenTelemetry's data model of logs.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -33,6 +34,15 @@ pub enum Event {
     Done(Duration),
     /// The phase failed; the boot exits with this code.
     Failed(u8),
+}
+
+/// The origin of a log, in each of its JSON lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogOrigin {
+    /// The name of the host or container, as in Directus' lines.
+    pub hostname: String,
+    /// The image: `version@revision`.
+    pub image: String,
 }
 
 /// One line of a boot's log.
@@ -68,10 +78,12 @@ impl LogLine {
     /// Formats the line as JSON, without a line break. `time_ms` is in milliseconds since the epoch, as in Directus'
     /// lines.
     #[must_use]
-    pub fn to_json(&self, time_ms: u128) -> String {
+    pub fn to_json(&self, time_ms: u128, origin: &LogOrigin) -> String {
         let mut object = json!({
             "level": self.level as u8,
             "time": u64::try_from(time_ms).unwrap_or(u64::MAX),
+            "hostname": origin.hostname,
+            "image": origin.image,
             "name": "entrypoint",
             "phase": self.phase.name(),
             "step": self.phase.number(),
@@ -174,8 +186,21 @@ mod tests {
     fn text_and_json_parse_to_the_line_that_was_written() {
         for line in lines() {
             assert_eq!(LogLine::parse(&line.to_text()), Some(line.clone()));
-            assert_eq!(LogLine::parse(&line.to_json(1_700_000_000_000)), Some(line));
+            assert_eq!(LogLine::parse(&line.to_json(1_700_000_000_000, &LogOrigin::default())), Some(line));
         }
+    }
+
+    #[test]
+    fn a_json_line_has_what_a_record_of_opentelemetry_needs() {
+        let origin = LogOrigin { hostname: "web-1".to_owned(), image: "0.1.0@4f2c".to_owned() };
+        let [_, done, _, failed] = lines()
+            .map(|line| serde_json::from_str::<Value>(&line.to_json(1_700_000_000_123, &origin)).expect("valid JSON"));
+        let expected = json!({
+            "level": 30, "time": 1_700_000_000_123_u64, "hostname": "web-1", "image": "0.1.0@4f2c", "name": "entrypoint",
+            "phase": "db-init", "step": 4, "msg": "3 applied, 0 skipped", "ms": 41,
+        });
+        assert_eq!(done, expected);
+        assert_eq!((&failed["level"], &failed["exit"]), (&json!(50), &json!(31)));
     }
 
     #[test]

@@ -135,6 +135,11 @@ pub const VARIABLES: &[Variable] = &[
         "–",
         "The CVE number of an [advisory](advisories.md) whose dangerous setting the operator accepts; the boot then only warns.",
     ),
+    Variable::boot(
+        "BOOT_METRICS_FILE",
+        "–",
+        "The path of a file ending in `.prom`, or a folder, for [the metrics of the boot](metrics.md).",
+    ),
     Variable::boot("BOOT_DB_INIT_DIR", "/directus/db-init", "The folder of the SQL files."),
     Variable::boot("BOOT_SNAPSHOT_FILE", "/directus/snapshots/schema.yaml", "The path of the snapshot."),
     Variable::boot("BOOT_DIRECTUS_DIR", "/directus", "The folder of Directus."),

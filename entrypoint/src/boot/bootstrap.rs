@@ -58,6 +58,7 @@ impl Boot<'_> {
                 }
             }
         };
+        log.tally().system_migrations.set(done.migrated);
         for warning in warnings {
             log.warn(warning);
         }

@@ -74,6 +74,8 @@ pub fn read_desired_state(env: &Env, log: &Log) -> Result<DesiredState, BootErro
         read => read?,
     };
     let directus = Release::read(&config.paths.directus, &config.paths.custom_migrations)?;
+    // Set once: a log has one boot.
+    drop(log.tally().contents.set((directus.version.clone(), snapshot.short_digest().to_owned())));
     log.done(format!(
         "{} + {} migrations, snapshot {}, Directus {}",
         migrations.manifest().of_phase(Phase::DbInit).files,

@@ -8,6 +8,7 @@ use super::config::DesiredState;
 use crate::database::{self, Lost, PoolerDetected, Session};
 use crate::error::{BootError, ConnectionLoss};
 use crate::log::Log;
+use crate::metrics::Awaited;
 use crate::redis;
 use contract::Phase;
 
@@ -21,7 +22,9 @@ pub(super) const CAUSE_TIMEOUT: Duration = Duration::from_secs(1);
 pub async fn connect(desired: &DesiredState, log: &Log) -> Result<Session, BootError> {
     let config = &desired.config;
     log.begin(Phase::Database);
+    let wait = log.tally().wait_for(Awaited::Database);
     let session = database::wait(&config.database, config.timeouts.database, log).await?;
+    drop(wait);
     let tls = match &session.node_reason {
         Some(reason) => format!(", encrypted by Node, because for the boot's own TLS {reason}"),
         None => String::new(),
@@ -34,7 +37,9 @@ pub async fn connect(desired: &DesiredState, log: &Log) -> Result<Session, BootE
 pub(super) async fn require_redis(desired: &DesiredState, log: &Log) -> Result<(), BootError> {
     let config = &desired.config;
     if let Some(redis) = &config.redis {
+        let wait = log.tally().wait_for(Awaited::Redis);
         redis::wait(redis, config.timeouts.database, log).await?;
+        drop(wait);
         log.note(format!("Redis at {} answers", redis.address));
     }
     Ok(())

@@ -59,8 +59,10 @@ impl Boot<'_> {
             lock_retry: *lock_retry,
             log: self.log,
         };
+        self.log.tally().set_skipped(phase, plan.not_applied());
         for file in &plan.apply[..plan.apply.len() - waiting] {
             migrations::apply(session, file, &context).await?;
+            self.log.tally().count_applied(phase);
         }
         Ok(())
     }

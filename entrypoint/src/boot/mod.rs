@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::database::{self as postgres, BootLock, Servers, Session, VerifyError};
 use crate::error::BootError;
 use crate::log::Log;
+use crate::metrics::Awaited;
 use crate::migrations::extension;
 use crate::reconcile::{ObservedState, UpToDate, is_up_to_date, waiting};
 use crate::witness::LastCatalog;
@@ -75,7 +76,9 @@ async fn phases(desired: &DesiredState, session: &mut Session, log: &Log) -> Res
     // The lock is held by a separate connection, where no SQL file can release it.
     let other = postgres::require_direct_connection(session, database, timeouts.database, log).await?;
     let last = LastCatalog::default();
+    let wait = log.tally().wait_for(Awaited::Lock);
     let (lock, waited) = BootLock::acquire(other, timeouts.lock, log).await?;
+    drop(wait);
     log.done(if waited < Duration::from_millis(100) { "free" } else { "free now" });
     // Another boot may have finished the work while this one waited.
     let mut waiting = Waiting::default();
@@ -107,7 +110,7 @@ fn nothing_to_do(desired: &DesiredState, current: UpToDate, log: &Log) {
     if let Some(acceptance) = &desired.config.migration_accept {
         log.warn(acceptance.not_needed());
     }
-    log.done(skipped(desired, Phase::DbInit));
+    log.done(skipped(desired, Phase::DbInit, log));
     extension::warn(desired.migrations.manifest().required_extensions(), &current.missing_extensions, log);
     for drift in &current.drift {
         log.warn(drift.to_string());
@@ -118,11 +121,13 @@ fn nothing_to_do(desired: &DesiredState, current: UpToDate, log: &Log) {
     log.begin(Phase::Schema);
     log.done("no changes");
     log.begin(Phase::PostSchema);
-    log.done(skipped(desired, Phase::PostSchema));
+    log.done(skipped(desired, Phase::PostSchema, log));
 }
 
-fn skipped(desired: &DesiredState, phase: Phase) -> String {
-    format!("0 applied, {} skipped", desired.migrations.manifest().of_phase(phase).files)
+fn skipped(desired: &DesiredState, phase: Phase, log: &Log) -> String {
+    let files = desired.migrations.manifest().of_phase(phase).files;
+    log.tally().set_skipped(phase, files);
+    format!("0 applied, {files} skipped")
 }
 
 impl Boot<'_> {

@@ -156,6 +156,7 @@ impl Boot<'_> {
         let (client, file) = (&session.client, &desired.snapshot);
         state::record_snapshot(client, &file.digest, &plan.directus, &desired.config.image).await?;
         plan.changes.retain(|change| !waiting.contains(change));
+        log.tally().schema_changes.set(plan.changes.len());
         let done = match changes::summary(&plan.changes).as_str() {
             "" => "no changes".to_owned(),
             summary => format!("applied {summary}"),

@@ -168,6 +168,8 @@ impl<'a> BlockerMonitor<'a> {
         }
         self.log.note(format!("{}: {reason}; try {present} of {}", self.subject, limits.tries));
         self.present.set(present + 1);
+        let retries = &self.log.tally().lock_retries;
+        retries.set(retries.get() + 1);
         sleep(PAUSE).await;
         Ok(())
     }

@@ -21,7 +21,13 @@ impl Plan<'_> {
     /// The result of carrying out the plan: `1 applied, 3 skipped`.
     #[must_use]
     pub fn summary(&self) -> String {
-        format!("{} applied, {} skipped", self.apply.len(), self.skipped + self.accepted.len())
+        format!("{} applied, {} skipped", self.apply.len(), self.not_applied())
+    }
+
+    /// The number of files that were applied before.
+    #[must_use]
+    pub fn not_applied(&self) -> usize {
+        self.skipped + self.accepted.len()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod layers;
 mod links;
+mod monitoring;
 mod names;
 mod runtime;
 mod samples;

@@ -8,6 +8,7 @@ use crate::base_images::BaseImage;
 use crate::cmd::Cmd;
 use crate::engine::Engine;
 use crate::registry::Registry;
+use crate::workspace;
 
 use super::machine::{SetupMachine, browser, is_on_path, musl_target};
 use super::plan::{SetupPlan, SetupProbe};
@@ -41,6 +42,8 @@ pub(super) enum SetupStep {
     RegistryImage,
     /// The reader of JSON in the steps of the workflow, which that test runs.
     Jq,
+    /// Prometheus' checker of metrics and alert rules.
+    Promtool,
     /// A Chromium for the check of the admin UI. Not in [`SetupStep::ALL`], like the next two.
     Browser,
     /// The toolchain that builds the boot binary in the image build.
@@ -65,7 +68,7 @@ impl SetupStep {
         first.into_iter().chain(SetupStep::ALL).chain(last)
     }
 
-    pub(super) const ALL: [SetupStep; 13] = [
+    pub(super) const ALL: [SetupStep; 14] = [
         SetupStep::Engine,
         SetupStep::Compose,
         SetupStep::Buildx,
@@ -79,6 +82,7 @@ impl SetupStep {
         SetupStep::OldestDatabaseImage,
         SetupStep::RegistryImage,
         SetupStep::Jq,
+        SetupStep::Promtool,
     ];
 
     /// Returns true if only releases and tests need it.
@@ -91,6 +95,7 @@ impl SetupStep {
                 | SetupStep::OldestDatabaseImage
                 | SetupStep::RegistryImage
                 | SetupStep::Jq
+                | SetupStep::Promtool
         )
     }
 
@@ -118,6 +123,7 @@ impl SetupStep {
             SetupStep::OldestDatabaseImage => "the gate's check of a restored dump, and `test --postgres`",
             SetupStep::RegistryImage => "the test of the workflow that publishes the image",
             SetupStep::Jq => "the same test: the workflow's steps read JSON with it",
+            SetupStep::Promtool => "the tests of the boot's metrics and of the alert rules",
             SetupStep::Browser => "the gate's check of the admin UI",
             SetupStep::RustImage => "`image --source`: compiles the boot binary in the image build",
             SetupStep::Registry(_) => "pulls and pushes as with a public registry, on a machine without one",
@@ -154,6 +160,7 @@ impl SetupStep {
             SetupStep::OldestDatabaseImage => "oldest database image",
             SetupStep::RegistryImage => "registry image",
             SetupStep::Jq => "jq",
+            SetupStep::Promtool => "promtool",
             SetupStep::Browser => "browser",
             SetupStep::RustImage => "Rust image",
             SetupStep::Registry(_) => "local registry",
@@ -179,6 +186,7 @@ impl SetupStep {
             SetupStep::OldestDatabaseImage => image(Ok(BaseImage::exact_postgres(PostgresVersion::OLDEST))).await,
             SetupStep::RegistryImage => image(Ok(BaseImage::registry())).await,
             SetupStep::Jq => Ok(judge_program(machine, "jq", is_on_path("jq"))),
+            SetupStep::Promtool => Ok(promtool(machine)),
             SetupStep::Browser => Ok(judge_browser(machine, browser())),
             SetupStep::RustImage => image(BaseImage::rust()).await,
             SetupStep::Registry(registry) => local_registry(registry).await,
@@ -359,6 +367,23 @@ fn judge_program(machine: &SetupMachine, name: &str, found: bool) -> SetupProbe 
         false => SetupPlan::Advise(format!("install {name}, so that it is on the PATH")),
     };
     SetupProbe::Missing { found: format!("no {name}"), plan }
+}
+
+/// Looks for promtool on the PATH, and in the folder of programs that a setup unpacked.
+fn promtool(machine: &SetupMachine) -> SetupProbe {
+    let unpacked = "target/tools/promtool";
+    if workspace::path(unpacked).exists() {
+        return SetupProbe::Ok(unpacked.to_owned());
+    }
+    if is_on_path("promtool") {
+        return SetupProbe::Ok("promtool".to_owned());
+    }
+    let plan = if machine.debian {
+        SetupPlan::Run(vec![Cmd::new("scripts/promtool/install-debian.sh")])
+    } else {
+        SetupPlan::Advise("install promtool, which comes with Prometheus, so that it is on the PATH".to_owned())
+    };
+    SetupProbe::Missing { found: "no promtool".to_owned(), plan }
 }
 
 /// Looks for the base images in a local registry.

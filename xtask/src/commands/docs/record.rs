@@ -13,7 +13,7 @@ use grammar::DocsRecord;
 use xshell::{Shell, cmd};
 
 use super::samples::FOLDER;
-use super::scenarios::{FileEdit, Meanwhile, SCENARIOS, SampleAction, SampleScenario, Start};
+use super::scenarios::{FileEdit, KeptLines, Meanwhile, SCENARIOS, SampleAction, SampleScenario, Start};
 use crate::workspace;
 
 /// The objects of the SQL files in the database of a boot, and the query that lists them.
@@ -213,7 +213,15 @@ impl<'a> Recorder<'a> {
         // A server is killed once its boot is over.
         let killed = matches!(scenario.action, Some((_, SampleAction::Kill)));
         ensure!(killed || Some(code) == expected, "exit code {code}:\n{}", lines.join("\n"));
-        Ok(Some(kept(&lines).join("\n") + "\n"))
+        let kept = match scenario.keep {
+            KeptLines::Boot => kept(&lines),
+            KeptLines::Server => {
+                let of_server = lines.rsplit(|line| LogLine::parse(line).is_some()).next();
+                of_server.unwrap_or_default().to_vec()
+            }
+            KeptLines::Json => lines.into_iter().filter(|line| line.starts_with('{')).collect(),
+        };
+        Ok(Some(kept.join("\n") + "\n"))
     }
 
     /// Creates a container of the image, with a command and files, and returns its name.

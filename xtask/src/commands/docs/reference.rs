@@ -2,6 +2,7 @@
 
 use clap::CommandFactory as _;
 use contract::failure::FAILURES;
+use contract::metrics::{METRICS, REPLICA};
 use contract::sqlstate::{Party, Retryability, SQLSTATES};
 use contract::{
     ADVISORIES, AdvisoryAnswer, DESTROYS, DIRECTIVES, ExitCode, Form, HELP, NO_TRANSACTION, REPORT_FIELDS, REVIEWED_ON,
@@ -19,6 +20,7 @@ pub(super) fn pages(samples: &Samples) -> Vec<Page> {
     let page = [
         ("commands", commands()),
         ("variables", variables()),
+        ("metrics", metrics()),
         ("exit-codes", exit_codes(samples)),
         ("failures", failures()),
         ("report", report()),
@@ -117,6 +119,20 @@ fn variable(variable: &Variable) -> [String; 3] {
     };
     let secret = if variable.secret { " Secret: never shown." } else { "" };
     [format!("`{}`", variable.name), default, format!("{}{secret}", variable.description)]
+}
+
+fn metrics() -> String {
+    let rows = METRICS.iter().map(|metric| {
+        let labels = metric.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
+        [format!("`{}`", metric.name), metric.kind.name().to_owned(), labels, metric.help.to_owned()]
+    });
+    format!(
+        "# Metrics\n\nThe boot writes these into the file of [`BOOT_METRICS_FILE`](variables.md#of-the-boot), as Prometheus text: \
+         [the file of a first boot](../samples/0-metrics.log). [Operating](../operate.md#metrics) has the setup.\n\n\
+         Each metric also has the label `{REPLICA}`, the name of the file without its extension. The first two are about the boot \
+         that began last, and all others about the boot that ended last: they stay while the next one runs.\n\n{}",
+        table(["metric", "kind", "labels", "meaning"], rows)
+    )
 }
 
 fn exit_codes(samples: &Samples) -> String {

@@ -26,6 +26,18 @@ pub(super) struct SampleScenario {
     pub(super) other_server: Option<&'static str>,
     /// Further options of `docker create`.
     pub(super) options: &'static [&'static str],
+    pub(super) keep: KeptLines,
+}
+
+/// The lines that a sample contains.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeptLines {
+    /// Those of the boot, as text; of a report the report.
+    Boot,
+    /// Those of the server, which follow the boot's.
+    Server,
+    /// All that are JSON.
+    Json,
 }
 
 /// The database before a scenario.
@@ -84,6 +96,7 @@ impl SampleScenario {
         pooled: false,
         other_server: None,
         options: &[],
+        keep: KeptLines::Boot,
     };
 }
 
@@ -114,6 +127,23 @@ pub(super) const SCENARIOS: &[SampleScenario] = &[
         name: "0-warm-boot",
         command: &["start"],
         action: Some(("8/8 exec", SampleAction::Kill)),
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "0-json",
+        variables: &[("LOG_STYLE", "raw")],
+        command: &["start"],
+        action: Some(("Server started", SampleAction::Kill)),
+        keep: KeptLines::Json,
+        ..SampleScenario::NONE
+    },
+    // The server prints the file that the boot has written.
+    SampleScenario {
+        name: "0-metrics",
+        start: Start::Empty,
+        variables: &[("BOOT_METRICS_FILE", "/tmp/directus.prom")],
+        command: &["start", "--", "cat", "/tmp/directus.prom"],
+        keep: KeptLines::Server,
         ..SampleScenario::NONE
     },
     SampleScenario {
