@@ -227,7 +227,7 @@ fn states() -> Vec<State> {
         State {
             sql: MANY,
             files: &[("db-init/003_a.sql", "create index on laps (speed);")],
-            ..state("an index on a large table", 3, "builds an index, about 200000 rows")
+            ..state("an index on a large table", 3, "builds an index on laps, about 200000 rows")
         },
         State {
             files: &[("db-init/003_a.sql", "create index on laps (speed);")],
@@ -247,7 +247,7 @@ fn states() -> Vec<State> {
             sql: MANY,
             files: &[NEWER],
             changes: column(json!({"is_nullable": true, "is_indexed": true})),
-            ..state("a field with an index on a large table", 3, "locks laps meanwhile")
+            ..state("a field with an index on a large table", 3, "builds an index on laps, about 200000 rows")
         },
         State { files: &[NEWER], changes: deleted.clone(), ..state("a deletion", 43, "SCHEMA_ALLOW_DESTRUCTIVE=") },
         State {

@@ -193,7 +193,9 @@ async fn suggested_directive_allows_the_file() {
         if !is_known(&session, sql) {
             continue;
         }
-        let Err(ApplyError::Destroys { directives: Some(directives), .. }) = apply_sql(&database, &mut session, sql).await else {
+        let Err(ApplyError::Destroys { directives: Some(directives), .. }) =
+            apply_sql(&database, &mut session, sql).await
+        else {
             panic!("{sql} was not refused");
         };
         let declared = format!("-- destroys: {directives}\n{sql}");

@@ -20,7 +20,7 @@ pub struct Effect {
     pub kind: EffectKind,
     /// The table or view, without quotes and schema.
     pub table: String,
-    /// The words, such as `drops the column speed`.
+    /// The words, such as `drops the column speed of laps`.
     pub words: String,
 }
 
@@ -104,32 +104,34 @@ impl<'a> Reader<'a> {
             let action = self.action();
             let (kind, words) = match action.as_slice() {
                 ["drop", "constraint", ..] | ["rename", "constraint", ..] => continue,
-                ["drop", rest @ ..] => (EffectKind::Breaks, format!("drops the column {}", column(rest))),
-                ["rename", "to", name, ..] => (EffectKind::Breaks, format!("renames it to {name}")),
-                ["rename", rest @ ..] => (EffectKind::Breaks, format!("renames the column {}", column(rest))),
-                ["set", "schema", ..] => (EffectKind::Breaks, "moves it to another schema".to_owned()),
+                ["drop", rest @ ..] => (EffectKind::Breaks, format!("drops the column {} of {table}", column(rest))),
+                ["rename", "to", name, ..] => (EffectKind::Breaks, format!("renames {table} to {name}")),
+                ["rename", rest @ ..] => {
+                    (EffectKind::Breaks, format!("renames the column {} of {table}", column(rest)))
+                }
+                ["set", "schema", ..] => (EffectKind::Breaks, format!("moves {table} to another schema")),
                 ["alter", rest @ ..] if has(rest, &["set", "not", "null"]) => {
                     effects.push(Effect {
                         kind: EffectKind::Locks,
                         table: table.clone(),
-                        words: "checks each row for NULL".to_owned(),
+                        words: format!("checks each row of {table} for NULL"),
                     });
-                    (EffectKind::Breaks, format!("no longer accepts NULL in the column {}", column(rest)))
+                    (EffectKind::Breaks, format!("no longer accepts NULL in the column {} of {table}", column(rest)))
                 }
                 ["alter", rest @ ..] if has(rest, &["type"]) => {
-                    (EffectKind::Locks, format!("changes the type of the column {}", column(rest)))
+                    (EffectKind::Locks, format!("changes the type of the column {} of {table}", column(rest)))
                 }
                 ["add", "constraint" | "primary" | "unique" | "foreign" | "check" | "exclude", rest @ ..] => {
                     if has(rest, &["not", "valid"]) || has(rest, &["using", "index"]) {
                         continue;
                     }
-                    (EffectKind::Locks, "checks each row for a constraint".to_owned())
+                    (EffectKind::Locks, format!("checks each row of {table} for a constraint"))
                 }
                 ["add", rest @ ..] if has(rest, &["not", "null"]) => {
                     if ["default", "generated", "serial", "bigserial"].iter().any(|word| rest.contains(word)) {
                         continue;
                     }
-                    (EffectKind::Breaks, format!("demands a value for the new column {}", column(rest)))
+                    (EffectKind::Breaks, format!("demands a value for the new column {} of {table}", column(rest)))
                 }
                 _ => continue,
             };
@@ -157,7 +159,8 @@ impl<'a> Reader<'a> {
     fn drop_table(&mut self, effects: &mut Vec<Effect>) {
         self.take(&["if", "exists"]);
         while self.peek() != ";" {
-            effects.push(Effect { kind: EffectKind::Breaks, table: self.name(), words: "drops it".to_owned() });
+            let table = self.name();
+            effects.push(Effect { kind: EffectKind::Breaks, words: format!("drops {table}"), table });
             if !self.take(&[","]) {
                 break;
             }
@@ -173,7 +176,8 @@ impl<'a> Reader<'a> {
         }
         if self.take(&["on"]) {
             self.take(&["only"]);
-            effects.push(Effect { kind: EffectKind::Locks, table: self.name(), words: "builds an index".to_owned() });
+            let table = self.name();
+            effects.push(Effect { kind: EffectKind::Locks, words: format!("builds an index on {table}"), table });
         }
     }
 }
@@ -200,13 +204,16 @@ mod tests {
     #[test]
     fn statements_that_remove_or_narrow_break() {
         for (sql, expected) in [
-            ("alter table public.laps drop column if exists speed", "Breaks laps: drops the column speed"),
-            ("ALTER TABLE IF EXISTS ONLY \"Laps\" DROP speed", "Breaks Laps: drops the column speed"),
-            ("alter table laps rename column speed to pace", "Breaks laps: renames the column speed"),
-            ("alter table laps rename to rounds", "Breaks laps: renames it to rounds"),
-            ("drop table if exists laps cascade", "Breaks laps: drops it"),
-            ("do $$ begin execute 'x'; drop view best_laps; end $$", "Breaks best_laps: drops it"),
-            ("alter table laps add number int not null", "Breaks laps: demands a value for the new column number"),
+            ("alter table public.laps drop column if exists speed", "Breaks laps: drops the column speed of laps"),
+            ("ALTER TABLE IF EXISTS ONLY \"Laps\" DROP speed", "Breaks Laps: drops the column speed of Laps"),
+            ("alter table laps rename column speed to pace", "Breaks laps: renames the column speed of laps"),
+            ("alter table laps rename to rounds", "Breaks laps: renames laps to rounds"),
+            ("drop table if exists laps cascade", "Breaks laps: drops laps"),
+            ("do $$ begin execute 'x'; drop view best_laps; end $$", "Breaks best_laps: drops best_laps"),
+            (
+                "alter table laps add number int not null",
+                "Breaks laps: demands a value for the new column number of laps",
+            ),
         ] {
             assert_eq!(found(sql), [expected], "{sql}");
         }
@@ -215,9 +222,15 @@ mod tests {
     #[test]
     fn statements_that_read_or_write_a_whole_table_lock_it() {
         for (sql, expected) in [
-            ("create unique index laps_car on public.laps (car)", "Locks laps: builds an index"),
-            ("alter table laps alter speed type numeric(8, 3)", "Locks laps: changes the type of the column speed"),
-            ("alter table laps add constraint c check (speed > 0)", "Locks laps: checks each row for a constraint"),
+            ("create unique index laps_car on public.laps (car)", "Locks laps: builds an index on laps"),
+            (
+                "alter table laps alter speed type numeric(8, 3)",
+                "Locks laps: changes the type of the column speed of laps",
+            ),
+            (
+                "alter table laps add constraint c check (speed > 0)",
+                "Locks laps: checks each row of laps for a constraint",
+            ),
         ] {
             assert_eq!(found(sql), [expected], "{sql}");
         }

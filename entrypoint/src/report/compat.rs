@@ -160,14 +160,14 @@ impl Judge {
             if !self.rows.contains_key(&effect.table) {
                 continue;
             }
-            let reason = format!("{} {}", effect.table, effect.words);
+            let reason = effect.words;
             match (effect.kind, self.large(&effect.table)) {
                 (EffectKind::Breaks, _) if !file.is_contract() => {
                     let reason = format!("{reason}: give it the directive `-- breaks-older-images`, in post-schema");
                     self.add(CompatVerdict::StopFirst, &file.filename, reason);
                 }
                 (EffectKind::Locks, Some(rows)) => {
-                    let reason = format!("{reason}, about {rows} rows, and locks it meanwhile");
+                    let reason = format!("{reason}, about {rows} rows, under a lock");
                     self.add(CompatVerdict::StopFirst, &file.filename, reason);
                 }
                 _ => {}
@@ -233,12 +233,12 @@ impl Judge {
             return Some("demands a value that servers of the older image do not give".to_owned());
         }
         let work = match change.entity {
-            Entity::Relation if change.is_whole(DifferenceKind::New) => "checks each row for a foreign key",
+            Entity::Relation if change.is_whole(DifferenceKind::New) => "builds a foreign key",
             _ if has("is_unique") || has("is_indexed") || has("is_primary_key") => "builds an index",
             _ => return None,
         };
         let rows = self.large(table)?;
-        Some(format!("{work}, about {rows} rows, and locks {table} meanwhile"))
+        Some(format!("{work} on {table}, about {rows} rows, under a lock"))
     }
 
     /// Directus' plan of an older image, which a boot would not apply: what that image names must still be there.
@@ -292,7 +292,7 @@ async fn table_sizes(client: &Client) -> Result<BTreeMap<String, i64>, tokio_pos
 impl fmt::Display for CompatReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let servers: Vec<String> = self.servers.iter().map(ToString::to_string).collect();
-        let none = ["none that holds its lock".to_owned()];
+        let none = ["none seen".to_owned()];
         write_paragraph(f, "servers", if servers.is_empty() { &none } else { &servers })?;
         for (verdict, name) in [
             (CompatVerdict::Roll, "roll"),
