@@ -209,9 +209,11 @@ impl Chromium {
         base64::engine::general_purpose::STANDARD.decode(data).context("the browser's screenshot is not base64")
     }
 
-    /// Uncaught errors of the page since requests were lost.
-    pub fn page_errors(&self) -> &[String] {
-        &self.page_errors
+    /// Uncaught errors of the page, without those of requests that were lost because the machine's network changed.
+    pub fn page_errors(&self) -> Vec<&str> {
+        let errors = self.page_errors.iter().map(String::as_str);
+        // The message of axios, which the admin UI uses.
+        errors.filter(|error| !(self.disturbed && error.contains("Network Error"))).collect()
     }
 
     /// Number of reloads because requests were lost.
