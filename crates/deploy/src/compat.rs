@@ -143,7 +143,7 @@ async fn run(swarm: &Swarm, service: &SwarmService, image: &str, command: &str) 
     let (task, output) = swarm.engine.run_as_task(&swarm.stack, service, image, command, ANSWER).await?;
     drop(spinner);
     let Some(code) = task.exit_code() else {
-        let failure = TaskFailure::of(&task, &output);
+        let failure = TaskFailure::of(&task, true, &output);
         bail!("{}; nothing was changed", failure.lines(&format!("{image} {command} did not run")));
     };
     if CompatAnswer::of(code) != CompatAnswer::CannotAnswer {

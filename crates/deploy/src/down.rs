@@ -22,7 +22,9 @@ pub(crate) async fn run(flags: &DeployDownFlags) -> anyhow::Result<ExitCode> {
     let stack = &swarm.stack;
     let label = format!("{STACK_LABEL}={stack}");
     let services = swarm.services().await?;
-    let volumes: Vec<String> = swarm.engine.volumes_with(&label).await?.into_iter().map(|volume| volume.id).collect();
+    let mut volumes: Vec<String> =
+        swarm.engine.volumes_with(&label).await?.into_iter().map(|volume| volume.id).collect();
+    volumes.sort();
     if services.is_empty() && (volumes.is_empty() || !flags.volumes) {
         bail!("the swarm has no stack {stack}: `docker stack ls` lists the stacks");
     }

@@ -23,6 +23,7 @@ pub(crate) fn report(followed: &Followed, wanted: &str, way_out: &str) -> ExitCo
 }
 
 fn sentence(followed: &Followed, wanted: &str, way_out: &str) -> (String, u8) {
+    let healthy = followed.healthy;
     let took = ui::seconds(followed.took);
     let because = match &followed.first_failure {
         Some((title, failure)) => failure.lines(&format!("{title} failed")),
@@ -31,7 +32,7 @@ fn sentence(followed: &Followed, wanted: &str, way_out: &str) -> (String, u8) {
     match &followed.outcome {
         Some(DeployOutcome::Converged) => (format!("{wanted}, healthy after {took}"), 0),
         Some(DeployOutcome::RolledBack { service }) => (
-            format!("the swarm rolled {service} back after {took}, and its old replicas serve; {because}"),
+            format!("the swarm rolled {service} back after {took}, {healthy} replicas are healthy; {because}"),
             ROLLED_BACK,
         ),
         Some(DeployOutcome::Paused { service, message }) => {
@@ -63,6 +64,7 @@ mod tests {
         Followed {
             outcome,
             first_failure: Some(("directus.2 on a".to_owned(), failure)),
+            healthy: 3,
             took: Duration::from_millis(12_340),
         }
     }
@@ -80,7 +82,7 @@ mod tests {
         assert_eq!(exit, 2);
         assert_eq!(
             text,
-            "the swarm rolled trm_directus back after 12.3 s, and its old replicas serve; directus.2 on a failed: exit code 31: A \
+            "the swarm rolled trm_directus back after 12.3 s, 3 replicas are healthy; directus.2 on a failed: exit code 31: A \
              migration's SQL failed\n  last line: db-init: 004.sql:1:1: syntax error\n  what to do: Correct the file."
         );
     }

@@ -30,20 +30,23 @@ pub(crate) struct Followed {
     pub(crate) outcome: Option<DeployOutcome>,
     /// The first failure of a task, with the name of the replica.
     pub(crate) first_failure: Option<(String, TaskFailure)>,
+    /// The number of healthy replicas of all services.
+    pub(crate) healthy: usize,
     /// The time until the end.
     pub(crate) took: Duration,
 }
 
-/// Follows the services of these names until their deployment has ended. `before` are the ids of the tasks that existed when
+/// Follows the services of these names until the deployment of an image has ended. `before` are the ids of the tasks that existed when
 /// it began.
 pub(crate) async fn follow(
     swarm: &Swarm,
     names: &[String],
     goal: Goal,
+    image: &str,
     before: BTreeSet<String>,
     deadline: Duration,
 ) -> anyhow::Result<Followed> {
-    let followed = watch(swarm, names, goal, before, deadline).await;
+    let followed = watch(swarm, names, goal, image, before, deadline).await;
     followed.context("the swarm goes on, but cannot be watched; `cargo xtask deploy status` shows the result")
 }
 
@@ -51,11 +54,12 @@ async fn watch(
     swarm: &Swarm,
     names: &[String],
     goal: Goal,
+    image: &str,
     before: BTreeSet<String>,
     deadline: Duration,
 ) -> anyhow::Result<Followed> {
     let clock = Instant::now();
-    let mut view = DeploymentView::new(swarm, before);
+    let mut view = DeploymentView::new(swarm, image, before);
     let mut poll = tokio::time::interval(POLL);
     let mut converged: Option<Instant> = None;
     let mut logs: SelectAll<BoxStream<'static, (String, anyhow::Result<String>)>> = SelectAll::new();
@@ -86,9 +90,10 @@ async fn watch(
                 if outcome != DeployOutcome::Converged {
                     converged = None;
                 }
+                let healthy = tasks.iter().filter(|task| task.is_healthy()).count();
                 if is_stable || clock.elapsed() > deadline {
                     let outcome = is_stable.then_some(outcome);
-                    return Ok(Followed { outcome, first_failure: view.first_failure, took: clock.elapsed() });
+                    return Ok(Followed { outcome, first_failure: view.first_failure, healthy, took: clock.elapsed() });
                 }
             }
         }
@@ -98,6 +103,8 @@ async fn watch(
 /// The tasks of a deployment, as lines.
 struct DeploymentView<'a> {
     swarm: &'a Swarm,
+    /// The image that is deployed.
+    image: &'a str,
     /// The ids of the tasks that existed when the deployment began.
     before: BTreeSet<String>,
     spinner: ui::Spinner,
@@ -111,9 +118,10 @@ struct DeploymentView<'a> {
 }
 
 impl<'a> DeploymentView<'a> {
-    fn new(swarm: &'a Swarm, before: BTreeSet<String>) -> DeploymentView<'a> {
+    fn new(swarm: &'a Swarm, image: &'a str, before: BTreeSet<String>) -> DeploymentView<'a> {
         DeploymentView {
             swarm,
+            image,
             before,
             spinner: ui::Spinner::start_lines(),
             nodes: BTreeMap::new(),
@@ -174,7 +182,7 @@ impl<'a> DeploymentView<'a> {
             let is_old = self.before.contains(task.id());
             let has_ended = matches!(activity, Activity::Stopped | Activity::Failed);
             if !(is_old && has_ended) || self.shown.contains_key(task.id()) {
-                self.show(task, &title, &activity, is_old).await;
+                self.show(service, task, &title, &activity).await;
             }
             if !has_ended {
                 rows.push(replica::row(&name, &node, task, &activity, now));
@@ -185,7 +193,8 @@ impl<'a> DeploymentView<'a> {
     }
 
     /// Prints the change of a task's activity, on a terminal only its end.
-    async fn show(&mut self, task: &SwarmTask, title: &str, activity: &Activity, is_old: bool) {
+    async fn show(&mut self, service: &SwarmService, task: &SwarmTask, title: &str, activity: &Activity) {
+        let is_old = self.before.contains(task.id());
         let before = self.shown.insert(task.id().to_owned(), activity.clone());
         if before.as_ref() == Some(activity) || (before.is_none() && is_old) {
             return;
@@ -193,9 +202,11 @@ impl<'a> DeploymentView<'a> {
         self.spinner.restart("");
         match activity {
             Activity::Failed => {
-                let failure = TaskFailure::read(&self.swarm.engine, task).await;
+                let boots = self.swarm.boots(service);
+                let failure = TaskFailure::read(&self.swarm.engine, task, boots).await;
                 self.spinner.line(|| ui::error(&failure.lines(&format!("{title} failed"))));
-                if !is_old {
+                // An old replica that fails meanwhile is not the reason.
+                if !is_old && (!boots || task.image() == self.image) {
                     self.first_failure.get_or_insert_with(|| (title.to_owned(), failure));
                 }
             }
@@ -204,6 +215,7 @@ impl<'a> DeploymentView<'a> {
                 let text = format!("{title}: {}, after {}", task.image(), ui::seconds(took));
                 self.spinner.line(|| ui::status(activity.verb(), &text));
             }
+            Activity::Waiting(_) if task.error().is_empty() && matches!(before, Some(Activity::Waiting(_))) => {}
             Activity::Booting(_) if before.as_ref().is_some_and(|before| matches!(before, Activity::Booting(_))) => {}
             _ if self.spinner.is_live() => {}
             _ => ui::status(activity.verb(), format!("{title}: {} {}", task.image(), activity.detail()).trim_end()),

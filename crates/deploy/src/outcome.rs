@@ -77,7 +77,7 @@ fn judge_service(goal: Goal, service: &SwarmService, tasks: &[SwarmTask], before
         return DeployOutcome::Failed { task: failed.id().to_owned() };
     }
     let alive = || own.iter().filter(|task| !task.has_ended());
-    let healthy = |task: &&&SwarmTask| task.state() == TaskState::Running && task.is_wanted() && task.is_of(service);
+    let healthy = |task: &&&SwarmTask| task.is_healthy() && task.is_of(service);
     let (alive, healthy) = (alive().count(), alive().filter(healthy).count());
     // A service without a number of replicas runs one task on each node that it fits.
     let wanted = service.replicas().map_or(alive, |replicas| usize::try_from(replicas).unwrap_or(usize::MAX));

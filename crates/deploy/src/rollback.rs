@@ -22,7 +22,11 @@ pub(crate) async fn run(flags: &DeployRollbackFlags) -> anyhow::Result<ExitCode>
     let name = service.name();
     let previous = swarm.engine.previous(&service).await?;
     let previous =
-        previous.with_context(|| format!("{name} has never been updated: there is nothing to roll back to"))?;
+        previous.with_context(|| {
+        format!(
+            "there is nothing to roll {name} back to: it was never updated, or the swarm has rolled its last update back already"
+        )
+    })?;
     let image = &previous.image;
     let replicas = compat::wanted_replicas(&swarm, &service).await?;
     let order = match compat::ask(&swarm, &service, image, &flags.compat).await? {
@@ -45,6 +49,6 @@ pub(crate) async fn run(flags: &DeployRollbackFlags) -> anyhow::Result<ExitCode>
         Goal::Forward
     };
     let deadline = Duration::from_secs(flags.deadline.seconds);
-    let followed = follow::follow(&swarm, &[name.to_owned()], goal, before, deadline).await?;
+    let followed = follow::follow(&swarm, &[name.to_owned()], goal, image, before, deadline).await?;
     Ok(ending::report(&followed, &format!("{name} runs {image} on {replicas} replicas again"), WAY_OUT))
 }

@@ -42,7 +42,7 @@ struct TaskReport {
     image: String,
     /// The swarm's word.
     state: String,
-    /// The phase of the boot, while it boots.
+    /// The phase of the boot, or the error of the swarm.
     phase: String,
     seconds: u64,
     error: Option<ErrorReport>,
@@ -78,7 +78,7 @@ async fn examine(swarm: &Swarm) -> anyhow::Result<DeploymentReport> {
     let mut report = DeploymentReport { stack: swarm.stack.clone(), healthy: true, services: Vec::new() };
     for service in &services {
         let own: Vec<&SwarmTask> = tasks.iter().filter(|task| task.service() == service.id()).collect();
-        let healthy = own.iter().filter(|task| task.state() == TaskState::Running && task.is_wanted()).count();
+        let healthy = own.iter().filter(|task| task.is_healthy()).count();
         let update = update_word(service.update());
         let is_complete = service.replicas().is_none_or(|wanted| wanted == healthy as u64);
         report.healthy &= is_complete && matches!(service.update(), UpdateState::Idle | UpdateState::RolledBack);
@@ -128,18 +128,22 @@ async fn task_report(
         boot = Some(view);
     }
     let error = if task.state() == TaskState::Failed {
-        let TaskFailure { cause, last_line, remedy } = TaskFailure::read(&swarm.engine, task).await;
+        let TaskFailure { cause, last_line, remedy } =
+            TaskFailure::read(&swarm.engine, task, swarm.boots(service)).await;
         Some(ErrorReport { exit_code: task.exit_code(), cause, last_line, remedy })
     } else {
         None
     };
-    let activity = Activity::of(task, boot.as_ref());
+    let phase = match Activity::of(task, boot.as_ref()) {
+        Activity::Booting(phase) => phase,
+        _ => task.error().to_owned(),
+    };
     Ok(TaskReport {
         replica: replica::name(&swarm.stack, service, task),
         node: node.cloned().unwrap_or_default(),
         image: task.image().to_owned(),
         state: task.state_word(),
-        phase: activity.detail().to_owned(),
+        phase,
         seconds: replica::between(task.changed(), Timestamp::now()).as_secs(),
         error,
     })
@@ -156,7 +160,7 @@ fn update_word(update: UpdateState) -> &'static str {
 }
 
 fn render(report: &DeploymentReport) -> String {
-    let mut rows = vec![["replica", "node", "image", "state", "phase", "for"].map(str::to_owned)];
+    let mut rows = vec![["replica", "node", "image", "state", "phase or error", "for"].map(str::to_owned)];
     let mut errors = Vec::new();
     for task in report.services.iter().flat_map(|service| &service.tasks) {
         let TaskReport { replica, node, image, state, phase, seconds, error } = task;

@@ -27,7 +27,7 @@ pub(crate) async fn run(flags: &DeployUpFlags) -> anyhow::Result<ExitCode> {
     file.deploy(stack).await?;
     let names: Vec<String> = swarm.services().await?.iter().map(|service| service.name().to_owned()).collect();
     let deadline = Duration::from_secs(flags.deadline.seconds);
-    let followed = follow::follow(&swarm, &names, Goal::Forward, BTreeSet::new(), deadline).await?;
+    let followed = follow::follow(&swarm, &names, Goal::Forward, &flags.image.name, BTreeSet::new(), deadline).await?;
     let wanted = format!("the stack {stack} runs {}", flags.image.name);
     let way_out = "the stack stays, and the swarm starts its replicas again: correct the cause and wait, `cargo xtask deploy \
                    update` to another image, or `cargo xtask deploy down`";

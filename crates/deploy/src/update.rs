@@ -50,7 +50,7 @@ pub(crate) async fn run(flags: &DeployUpdateFlags) -> anyhow::Result<ExitCode> {
         }
     };
     let deadline = Duration::from_secs(flags.deadline.seconds);
-    let followed = follow::follow(&swarm, &names, Goal::Forward, before, deadline).await?;
+    let followed = follow::follow(&swarm, &names, Goal::Forward, image, before, deadline).await?;
     let service = swarm.directus().await?;
     if followed.outcome == Some(DeployOutcome::Converged) && !flags.keep_contract {
         compat::contract(&swarm, &service, image).await?;

@@ -175,6 +175,11 @@ impl SwarmTask {
         self.0.status.as_ref().and_then(|status| status.state).map(|state| state.to_string()).unwrap_or_default()
     }
 
+    /// Returns true if it runs, its health check passes, and the swarm is to run it.
+    pub fn is_healthy(&self) -> bool {
+        self.state() == TaskState::Running && self.is_wanted()
+    }
+
     /// Returns true once its container has ended.
     pub fn has_ended(&self) -> bool {
         matches!(self.state(), TaskState::Ended | TaskState::Failed)
