@@ -8,6 +8,7 @@ use std::time::Duration;
 use common::{BootResult, Database, Image, binary, run};
 use contract::metrics::METRICS;
 use contract::{Event, ExitCode, LogLine, Phase};
+use serde_json::json;
 
 /// The metrics of one boot.
 struct Metrics(String);
@@ -110,6 +111,42 @@ async fn failed_boot_leaves_its_phase_its_code_and_the_time_of_the_last_success(
     assert_eq!(metrics.value("directus_boot_sql_files", "phase=\"db-init\",result=\"applied\""), 1.0);
     assert!(metrics.value("directus_boot_phase_duration_seconds", "phase=\"db-init\"") > 0.0);
     assert!(!metrics.0.contains("_phase_duration_seconds{phase=\"schema\""), "{}", metrics.0);
+}
+
+#[tokio::test]
+async fn migrations_of_directus_and_tries_that_failed_on_a_lock_are_counted() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    let path = image.path("x.prom");
+    image.needs_bootstrap();
+    let mut boot = image.boot(database.url());
+    boot.env("BOOT_METRICS_FILE", &path).env("MIGRATION_LOCK_TIMEOUT", "1").env("MIGRATION_LOCK_TRIES", "2");
+    let blocked = json!({"bootstrap": {"error": {"message": "canceling statement", "code": "55P03"}}});
+    let ended = run(boot.env("BRIDGE_REPLIES", blocked.to_string()));
+    ended.assert_failed("bootstrap", ExitCode::MigrationBlocked, &[]);
+    let metrics = Metrics::read(&path);
+    metrics.assert_ended("bootstrap", ExitCode::MigrationBlocked);
+    assert_eq!(metrics.value("directus_boot_lock_retries", ""), 1.0);
+    assert_eq!(metrics.value("directus_boot_system_migrations", ""), 0.0);
+
+    let migrated = json!({"bootstrap": {"ok": {"installed": false, "migrated": 1, "admin": "present"}}});
+    let ended = run(boot.env("BRIDGE_REPLIES", migrated.to_string()));
+    assert_eq!(ended.code, 0, "{}", ended.output);
+    let metrics = Metrics::read(&path);
+    assert_eq!(metrics.value("directus_boot_lock_retries", ""), 0.0);
+    assert_eq!(metrics.value("directus_boot_system_migrations", ""), 1.0);
+}
+
+#[test]
+fn wait_for_a_database_that_does_not_answer_is_measured() {
+    let image = Image::new();
+    let path = image.path("x.prom");
+    let mut boot = image.boot("postgres://u:hunter2@no-such-host.invalid/d");
+    let ended = run(boot.env("BOOT_DATABASE_TIMEOUT", "1").env("BOOT_METRICS_FILE", &path));
+    ended.assert_failed("database", ExitCode::DatabaseUnreachable, &[]);
+    let metrics = Metrics::read(&path);
+    metrics.assert_ended("database", ExitCode::DatabaseUnreachable);
+    assert!(metrics.value("directus_boot_wait_seconds", "resource=\"database\"") >= 1.0, "{}", metrics.0);
+    assert!(!metrics.0.contains("hunter2"), "{}", metrics.0);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod faults;
 mod health;
 mod image;
 mod locks;
+mod metrics;
 mod objects;
 mod reconcile;
 mod registration;
@@ -54,6 +55,7 @@ pub(crate) const ALL: &[&[Check]] = &[
     search::CHECKS,
     health::CHECKS,
     signals::CHECKS,
+    metrics::CHECKS,
     secrets::CHECKS,
     services::CHECKS,
     replicas::CHECKS,

@@ -620,6 +620,19 @@ pub(super) const MUTANTS: &[Mutant] = &[
         change: Binary(r#"unset REDIS; exec "$real" "$@""#),
         expect: "the last line does not contain `no connection to Redis",
     },
+    // metrics.rs
+    Mutant {
+        check: "metrics",
+        how: "the boot writes no metrics",
+        change: Binary(r#"unset BOOT_METRICS_FILE; exec "$real" "$@""#),
+        expect: "first ended with 1",
+    },
+    Mutant {
+        check: "metrics",
+        how: "no change of the schema is counted",
+        change: Binary(r#""$real" "$@" | sed '/^directus_boot_schema_changes/s/[0-9]*$/0/'"#),
+        expect: "directus_boot_schema_changes is 0, and in the log",
+    },
     // secrets.rs
     Mutant {
         check: "secrets-from-files",
