@@ -6,6 +6,7 @@ mod context;
 mod files;
 mod image;
 mod layers;
+mod swarm;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -23,6 +24,7 @@ pub use container::{ContainerSpec, ContainerState};
 pub use files::{FileContent, FileEntry, FileKind};
 pub use image::{ImageInfo, Layer, Pull};
 pub use layers::LayerFile;
+pub use swarm::{ContainerEvent, ServiceTask};
 
 /// Time for the engine's first answer.
 const ANSWER: Duration = Duration::from_secs(5);
