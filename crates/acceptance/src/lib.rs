@@ -239,7 +239,8 @@ pub(crate) async fn test_mutants(
     checks: &[&'static Check],
     flags: &grammar::VerifyFlags,
 ) -> anyhow::Result<mutants::MutantReport> {
-    let jobs = number_of_jobs(engine, flags.jobs).await?;
+    // Each check of a swarm needs the whole machine.
+    let jobs = if flags.swarm { 1 } else { number_of_jobs(engine, flags.jobs).await? };
     mutants::run(prepare(engine, image, flags.postgres, "mutants").await?, checks, jobs).await
 }
 

@@ -17,7 +17,7 @@ use crate::model::{LoadPeriod, ReplicaTimeline, Roll};
 use crate::sample::{self, Sample};
 use crate::swarm::cluster::Cluster;
 use crate::swarm::http::Target;
-use crate::swarm::images::Images;
+use crate::swarm::images::SwarmImages;
 use crate::swarm::load::{Load, LoadRun, compare_writes};
 use crate::swarm::second_engine::is_in_second_engine;
 use crate::swarm::timeline::RollSources;
@@ -91,7 +91,7 @@ async fn deploy(test: &mut TestContext, models: &[(&str, &Sample)], replicas: us
     if !is_in_second_engine() {
         return Err(NotRun("it needs an engine of its own: `cargo xtask verify --swarm`".to_owned()).into());
     }
-    let images = Images::build(test, models).await?;
+    let images = SwarmImages::build(test, models).await?;
     Cluster::deploy(test, images, models[0].0, replicas).await
 }
 

@@ -15,7 +15,7 @@ use testbed::engine::{ContainerEvent, ServiceTask};
 use testbed::workspace;
 
 use super::http::Target;
-use super::images::Images;
+use super::images::SwarmImages;
 use super::second_engine::{self, other_images};
 use super::watch::ContainerWatch;
 use crate::check::NotRun;
@@ -33,7 +33,7 @@ const PROXY: &str = include_str!("haproxy.cfg");
 pub(crate) struct Cluster {
     suite: Rc<SuiteContext>,
     name: String,
-    images: Images,
+    images: SwarmImages,
     replicas: usize,
     folder: Utf8PathBuf,
     /// The first database of its server.
@@ -48,7 +48,7 @@ impl Cluster {
     /// Deploys the stack with this many replicas of an image on an empty database, without waiting for them.
     pub(crate) async fn deploy(
         test: &mut TestContext,
-        images: Images,
+        images: SwarmImages,
         image: &str,
         replicas: usize,
     ) -> anyhow::Result<Cluster> {

@@ -9,13 +9,13 @@ use crate::test_context::TestContext;
 
 /// Images with one name and several tags, which are removed with the run.
 #[derive(Clone, Debug)]
-pub(crate) struct Images {
+pub(crate) struct SwarmImages {
     repository: String,
 }
 
-impl Images {
+impl SwarmImages {
     /// Builds an image for each tag and data model.
-    pub(crate) async fn build(test: &TestContext, models: &[(&str, &Sample)]) -> anyhow::Result<Images> {
+    pub(crate) async fn build(test: &TestContext, models: &[(&str, &Sample)]) -> anyhow::Result<SwarmImages> {
         let repository = format!("trm-swarm/{}", test.name());
         for (tag, model) in models {
             let folder = second_engine::folder().join(test.name()).join(format!("image-{tag}"));
@@ -36,7 +36,7 @@ impl Images {
             let cmd = cmd.env("BUILDX_BUILDER", "default").args(["--tag", &format!("{repository}:{tag}")]);
             cmd.arg(&folder).read().await?;
         }
-        Ok(Images { repository })
+        Ok(SwarmImages { repository })
     }
 
     /// Their common name.

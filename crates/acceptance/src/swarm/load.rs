@@ -88,7 +88,7 @@ async fn run(target: Target, name: String, rate: u32, stopped: Arc<AtomicBool>) 
                 Some(key) if number % ONE_WRITE_IN != 0 => (false, key),
                 _ => (true, number),
             };
-            let row = Row { key: format!("{name}-{key}"), speed: speed(key) };
+            let row = LoadRow { key: format!("{name}-{key}"), speed: speed(key) };
             let result = if is_write { row.write(&target).await } else { row.read(&target).await };
             drop(permit);
             if is_write && result.is_ok() {
@@ -122,12 +122,12 @@ fn speed(key: u64) -> f64 {
 
 /// A row of the collection `laps` of the sample.
 #[derive(Debug)]
-struct Row {
+struct LoadRow {
     key: String,
     speed: f64,
 }
 
-impl Row {
+impl LoadRow {
     async fn write(&self, target: &Target) -> Result<(), String> {
         let body = json!({ "note": self.key, "speed": self.speed });
         let answer = target.send("POST", "/items/laps?fields=note,speed", Some(&body)).await?;
