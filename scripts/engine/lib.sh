@@ -1,5 +1,5 @@
-# The functions of install-debian.sh and with-newer.sh: progress, and packages of a newer Debian release. Sourced, never
-# run. Both set newer_release.
+# The functions of install-debian.sh, with-newer.sh and second.sh: progress, packages of a newer Debian release
+# (newer_release), and an engine in separate namespaces. Sourced, never run.
 # shellcheck shell=sh disable=SC2154
 
 newer_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -61,4 +61,80 @@ download_newer() {
     set -- "$@" "$wanted/$newer_release"
   done
   (cd "$work/archives" && quietly apt_newer download -q "$@")
+}
+
+# Starts an engine in its own namespaces of processes, mounts and the network, and sets init to the first process in
+# them. Its programs are those of $path, its data and log are in $folder; $work is a work folder. The argument is text
+# for its settings. It inherits the lock of the folder, which is thus free only after its end. Sets the trap that ends it: with the first process everything else in the namespaces ends.
+start_isolated() {
+  isolated_pid='' init=''
+  trap end_isolated EXIT
+  # Of a run that was killed. Its engine has ended with it.
+  rm -rf "$folder/data"
+  mkdir "$work/run" "$folder/data"
+  # Without systemd, which would look for processes by other numbers than those of the namespace. With a name server
+  # that refuses at once: with a silent one, a newer engine reports the end of a container seconds late.
+  cat >"$work/run/daemon.json" <<END
+{
+  $1
+  "exec-opts": ["native.cgroupdriver=cgroupfs"],
+  "dns": ["127.0.0.1"]
+}
+END
+  # The first process of the engine's namespaces. It reaps the processes that containers leave.
+  # shellcheck disable=SC2016 # variables of that process
+  engine='
+    set -eu
+    ip link set lo up
+    containerd --address "$run/containerd.sock" --root "$data/containerd" --state "$run/containerd" &
+    dockerd --config-file "$run/daemon.json" --containerd "$run/containerd.sock" --host "unix://$run/docker.sock" \
+      --data-root "$data/docker" --exec-root "$run/docker" --pidfile "$run/docker.pid" &
+    trap "kill -TERM $!" TERM
+    wait $! || wait $!
+  '
+  # In a new session, so that Ctrl-C ends the command and not the engine that it cleans up, and dying with this script.
+  PATH=$path run=$work/run data=$folder/data \
+    setsid setpriv --pdeathsig KILL \
+    unshare --net --mount --propagation slave --pid --mount-proc --fork --kill-child=TERM \
+    sh -c "$engine" >"$folder/engine.log" 2>&1 </dev/null &
+  isolated_pid=$!
+  waited=0
+  until [ -n "$init" ] && version=$(isolated docker version --format '{{.Server.Version}}' 2>/dev/null); do
+    [ -e "/proc/$isolated_pid" ] && [ "$waited" -lt 60 ] || {
+      say "the engine does not answer; the last lines of $folder/engine.log:"
+      tail -n 30 "$folder/engine.log" >&2
+      exit 1
+    }
+    sleep 1
+    waited=$((waited + 1))
+    init=$(cat "/proc/$isolated_pid/task/$isolated_pid/children" 2>/dev/null || :)
+    init=${init% }
+  done
+  say "engine $version answers, process $init, log in $folder/engine.log"
+}
+
+end_isolated() {
+  trap '' INT TERM
+  if [ -n "$init" ] && kill -TERM "$init" 2>/dev/null; then
+    say 'ending the engine'
+    waited=0
+    while [ -e "/proc/$init" ] && [ "$waited" -lt 30 ]; do
+      sleep 1
+      waited=$((waited + 1))
+    done
+    kill -KILL "$init" 2>/dev/null || :
+  fi
+  [ -z "$isolated_pid" ] || wait "$isolated_pid" 2>/dev/null || :
+  rm -rf "$folder/data" "$work"
+}
+
+# Runs a command in the network namespace of that engine, with the engine as its own.
+isolated() {
+  nsenter "--net=/proc/$init/ns/net" env "PATH=$path" "DOCKER_HOST=unix://$work/run/docker.sock" "$@"
+}
+
+# Copies images from this machine's engine to that one.
+copy_images() {
+  say "copying $# images"
+  docker save "$@" | isolated docker load --quiet >&2
 }

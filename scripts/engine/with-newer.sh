@@ -12,8 +12,6 @@
 set -eu
 
 newer_release=trixie
-# For the engine's answer.
-timeout=60
 
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source-path=SCRIPTDIR
@@ -63,77 +61,11 @@ if [ ! -x "$folder/root/usr/sbin/dockerd" ]; then
   mv "$work/root" "$folder/root"
 fi
 
-pid='' init=''
-on_exit() {
-  trap '' INT TERM
-  # The first process of the namespace ends the engine, and with itself everything else in there.
-  if [ -n "$init" ] && kill -TERM "$init" 2>/dev/null; then
-    say 'ending the engine'
-    waited=0
-    while [ -e "/proc/$init" ] && [ "$waited" -lt 30 ]; do
-      sleep 1
-      waited=$((waited + 1))
-    done
-    kill -KILL "$init" 2>/dev/null || :
-  fi
-  [ -z "$pid" ] || wait "$pid" 2>/dev/null || :
-  rm -rf "$folder/data" "$work"
-}
-trap on_exit EXIT
-
-# The first process of the engine's namespaces. It reaps the processes that containers leave.
-# shellcheck disable=SC2016 # variables of that process
-engine='
-  set -eu
-  ip link set lo up
-  containerd --address "$run/containerd.sock" --root "$data/containerd" --state "$run/containerd" &
-  dockerd --config-file "$run/daemon.json" --containerd "$run/containerd.sock" --host "unix://$run/docker.sock" \
-    --data-root "$data/docker" --exec-root "$run/docker" --pidfile "$run/docker.pid" &
-  trap "kill -TERM $!" TERM
-  wait $! || wait $!
-'
-rm -rf "$folder/data"
-mkdir "$work/run" "$folder/data"
-# Without systemd, which would look for processes by other numbers than those of the namespace. With a name server that
-# refuses at once: with a silent one, this engine reports the end of a container seconds late.
-cat >"$work/run/daemon.json" <<'END'
-{
-  "features": { "containerd-snapshotter": true },
-  "exec-opts": ["native.cgroupdriver=cgroupfs"],
-  "dns": ["127.0.0.1"]
-}
-END
 # Plugins of the release, and neither contexts nor builders of the user.
 mkdir "$work/config"
 ln -s "$folder/root/usr/libexec/docker/cli-plugins" "$work/config/cli-plugins"
 path=$folder/root/usr/bin:$folder/root/usr/sbin:$PATH
-# In a new session, so that Ctrl-C ends the command and not the engine that it cleans up, and dying with this script.
-PATH=$path run=$work/run data=$folder/data \
-  setsid setpriv --pdeathsig KILL \
-  unshare --net --mount --propagation slave --pid --mount-proc --fork --kill-child=TERM \
-  sh -c "$engine" >"$folder/engine.log" 2>&1 </dev/null 9>&- &
-pid=$!
-
-# Runs a command in the engine's network namespace, with the release's docker command and this engine as its own.
-newer() {
-  nsenter "--net=/proc/$init/ns/net" env "PATH=$path" "DOCKER_CONFIG=$work/config" \
-    "DOCKER_HOST=unix://$work/run/docker.sock" "$@"
-}
-
-waited=0
-until [ -n "$init" ] && version=$(newer docker version --format '{{.Server.Version}}' 2>/dev/null); do
-  [ -e "/proc/$pid" ] && [ "$waited" -lt "$timeout" ] || {
-    say "the engine does not answer; the last lines of $folder/engine.log:"
-    tail -n 30 "$folder/engine.log" >&2
-    exit 1
-  }
-  sleep 1
-  waited=$((waited + 1))
-  init=$(cat "/proc/$pid/task/$pid/children" 2>/dev/null || :)
-  init=${init% }
-done
-say "engine $version answers, process $init, log in $folder/engine.log"
-say "copying $(echo "$images" | wc -l) images"
+start_isolated '"features": { "containerd-snapshotter": true },'
 # shellcheck disable=SC2086 # a list of names
-docker save $images | newer docker load --quiet >&2
-newer "$@" 9>&-
+copy_images $images
+isolated env "DOCKER_CONFIG=$work/config" "$@" 9>&-

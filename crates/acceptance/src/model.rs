@@ -146,6 +146,8 @@ pub struct Evidence {
     pub boots: Vec<BootTimeline>,
     /// Screenshots.
     pub pictures: Vec<Picture>,
+    /// Rolling updates under load.
+    pub rolls: Vec<Roll>,
 }
 
 /// One figure or fact.
@@ -202,4 +204,91 @@ pub struct LogExcerpt {
     pub container: String,
     /// The last lines, at most 40.
     pub lines: Vec<String>,
+}
+
+/// The replicas of a service and the load on them, over a time with rolling updates. Times are seconds from the start of
+/// the load.
+#[derive(Clone, Debug, Serialize)]
+pub struct Roll {
+    /// The kind of roll, such as `A → B → A`.
+    pub name: String,
+    /// Duration.
+    pub seconds: f64,
+    /// The actions and observations of the check.
+    pub moments: Vec<RollMoment>,
+    /// The containers, by their start.
+    pub replicas: Vec<ReplicaTimeline>,
+    /// The load in each second.
+    pub load: Vec<LoadSecond>,
+    /// The load between moments, such as `before` the first update.
+    pub periods: Vec<LoadPeriod>,
+}
+
+/// One moment of a roll.
+#[derive(Clone, Debug, Serialize)]
+pub struct RollMoment {
+    /// Seconds from the start of the load.
+    pub at: f64,
+    /// The action or observation.
+    pub name: String,
+}
+
+/// One container of a service.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReplicaTimeline {
+    /// The number of the replica, which its successors share.
+    pub slot: i64,
+    /// The name of its image, such as `A`.
+    pub image: String,
+    /// Its phases: those of the boot, `server` until it is healthy, `serving`, and `stopping` from the signal to its end.
+    pub spans: Vec<ReplicaSpan>,
+}
+
+/// A phase of a container.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReplicaSpan {
+    /// The phase's name.
+    pub phase: String,
+    /// Seconds from the start of the load; negative if the load began later.
+    pub from: f64,
+    /// Seconds from the start of the load.
+    pub to: f64,
+}
+
+/// The requests of one second, by the time at which they were due.
+#[derive(Clone, Debug, Serialize)]
+pub struct LoadSecond {
+    /// The start of the second.
+    pub second: u64,
+    /// Number of requests.
+    pub requests: usize,
+    /// Number of requests that failed.
+    pub failed: usize,
+    /// Half of them took at most this many milliseconds.
+    pub p50_ms: u64,
+    /// 99 of 100 took at most this many milliseconds.
+    pub p99_ms: u64,
+}
+
+/// The requests of a part of a roll.
+#[derive(Clone, Debug, Serialize)]
+pub struct LoadPeriod {
+    /// The name, such as `before`.
+    pub name: String,
+    /// Seconds from the start of the load.
+    pub from: f64,
+    /// Seconds from the start of the load.
+    pub to: f64,
+    /// Number of requests.
+    pub requests: usize,
+    /// Number of writes among them.
+    pub writes: usize,
+    /// Number of requests that failed.
+    pub failed: usize,
+    /// Half of them took at most this many milliseconds.
+    pub p50_ms: u64,
+    /// 99 of 100 took at most this many milliseconds.
+    pub p99_ms: u64,
+    /// The longest, in milliseconds.
+    pub longest_ms: u64,
 }

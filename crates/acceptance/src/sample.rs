@@ -2,6 +2,7 @@
 //! work with every team's image and know each row.
 
 use anyhow::Context as _;
+use camino::Utf8Path;
 use serde_json::{Value, json};
 
 use super::database::TestDatabase;
@@ -53,6 +54,22 @@ impl Sample {
             spec = spec.file(&format!("{DB_INIT}/{name}"), sql.as_bytes());
         }
         spec.variable("BOOT_SNAPSHOT_FILE", SNAPSHOT).file(SNAPSHOT, self.snapshot.as_bytes())
+    }
+
+    /// Writes the data model into a folder, and returns the instructions that build an image with it from another one.
+    pub(crate) fn dockerfile(&self, image: &str, folder: &Utf8Path) -> anyhow::Result<String> {
+        let file = |(name, sql): &(String, String)| (format!("db-init/{name}"), sql.clone());
+        let files = self.files.iter().map(file).chain([("schema.yaml".to_owned(), self.snapshot.clone())]);
+        for (name, content) in files {
+            let path = folder.join("sample").join(name);
+            let parent = path.parent().context("the path has a folder")?;
+            std::fs::create_dir_all(parent).with_context(|| format!("failed to create {parent}"))?;
+            std::fs::write(&path, content).with_context(|| format!("failed to write {path}"))?;
+        }
+        Ok(format!(
+            "FROM {image}\nCOPY --chmod=0555 sample /directus/sample\n\
+             ENV BOOT_DB_INIT_DIR={DB_INIT} BOOT_SNAPSHOT_FILE={SNAPSHOT}\n"
+        ))
     }
 
     /// A container that runs `entrypoint boot` with this data model.

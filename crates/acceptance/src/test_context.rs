@@ -29,12 +29,15 @@ pub struct TestContext {
     name: &'static str,
     network: Option<String>,
     containers: Vec<Container>,
+    /// Stacks of the swarm.
+    stacks: Vec<String>,
 }
 
 impl TestContext {
     /// Creates a context without a network, databases or containers.
     pub fn new(suite: Rc<SuiteContext>, servers: Rc<Servers>, name: &'static str) -> TestContext {
-        TestContext { suite, servers, evidence: Evidence::default(), name, network: None, containers: Vec::new() }
+        let (network, containers, stacks) = Default::default();
+        TestContext { suite, servers, evidence: Evidence::default(), name, network, containers, stacks }
     }
 
     /// The check's name, or, for a mutant, that of the broken image; unique in the run.
@@ -45,6 +48,11 @@ impl TestContext {
     /// Takes over a container, which is then removed with the context.
     pub fn keep(&mut self, container: Container) {
         self.containers.push(container);
+    }
+
+    /// Takes over a stack of the swarm and its secrets, which are then removed with the context.
+    pub fn keep_stack(&mut self, name: &str) {
+        self.stacks.push(name.to_owned());
     }
 
     /// Adds a figure or fact to the evidence.
@@ -191,6 +199,9 @@ impl TestContext {
     /// Removes the containers and the network. Databases on the shared server are removed with that server.
     pub async fn remove(self) -> anyhow::Result<()> {
         let engine = &self.suite.engine;
+        for stack in &self.stacks {
+            engine.remove_stack(stack).await?;
+        }
         let removed = join_all(self.containers.iter().map(|container| engine.remove(&container.id))).await;
         // Checked at the end, so that a failed removal does not keep the other containers.
         removed.into_iter().collect::<anyhow::Result<()>>()?;

@@ -224,7 +224,8 @@ pub struct TestFlags {
   cargo xtask verify --list                                              # the checks and their promises
   cargo xtask verify --only warm-boot,health --image trm-directus:dev    # some checks of an existing image
   cargo xtask verify --only objects --keep                               # keep the containers of failed checks
-  cargo xtask verify --mutants                                           # prove that the checks can fail")]
+  cargo xtask verify --mutants                                           # prove that the checks can fail
+  cargo xtask verify --swarm                                             # roll replicas under load, in a second engine")]
 pub struct VerifyFlags {
     /// Run only checks with one of these words in their name
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
@@ -250,6 +251,9 @@ pub struct VerifyFlags {
     /// Break the image on purpose in every known way, and fail if a check does not notice
     #[arg(long, alias = "negative", conflicts_with_all = ["list", "keep"])]
     pub mutants: bool,
+    /// Run the checks of replicas on a swarm instead, in a second engine that this starts; Linux and root only
+    #[arg(long, conflicts_with = "keep")]
+    pub swarm: bool,
     /// Fail if a check was not run
     #[arg(long)]
     pub strict: bool,

@@ -36,6 +36,12 @@ impl Api {
         Ok(Api { token: format!("Bearer {token}"), ..api })
     }
 
+    /// Returns the access token.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        self.token.trim_start_matches("Bearer ")
+    }
+
     /// Returns the `data` of a response; any status but 200 is an error.
     pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
         let answer = self.call("GET", path, None).await?;

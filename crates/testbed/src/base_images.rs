@@ -21,6 +21,8 @@ use crate::workspace;
 const REGISTRY_ANSWER: Duration = Duration::from_secs(5);
 /// PgBouncer publishes no image; this one is the most used.
 const POOLER: &str = "edoburu/pgbouncer:v1.23.1-p2";
+/// A release with long support.
+const PROXY: &str = "haproxy:2.8";
 const REDIS: &str = "redis:7";
 const REGISTRY: &str = "registry:2";
 /// The namespace of stand-ins, which does not exist in registries.
@@ -39,6 +41,8 @@ pub enum BaseKind {
     ExactPostgres(PostgresVersion),
     /// PgBouncer.
     Pooler,
+    /// HAProxy.
+    Proxy,
     /// Redis.
     Redis,
     /// A container registry.
@@ -54,6 +58,7 @@ impl BaseKind {
             BaseKind::Postgres => "postgres",
             BaseKind::ExactPostgres(_) => "embedded",
             BaseKind::Pooler => "pgbouncer",
+            BaseKind::Proxy => "haproxy",
             BaseKind::Redis => "redis",
             BaseKind::Registry => "registry",
             BaseKind::Rust => "rust",
@@ -114,7 +119,12 @@ impl BaseImage {
         BaseImage { kind: BaseKind::Pooler, name: POOLER.to_owned() }
     }
 
-    /// The Redis of the check of other services.
+    /// The proxy in front of the replicas of a swarm.
+    pub fn proxy() -> BaseImage {
+        BaseImage { kind: BaseKind::Proxy, name: PROXY.to_owned() }
+    }
+
+    /// The Redis of the checks of other services and of the swarm.
     pub fn redis() -> BaseImage {
         BaseImage { kind: BaseKind::Redis, name: REDIS.to_owned() }
     }
@@ -145,6 +155,7 @@ impl BaseImage {
             BaseKind::Directus
             | BaseKind::ExactPostgres(_)
             | BaseKind::Pooler
+            | BaseKind::Proxy
             | BaseKind::Redis
             | BaseKind::Registry
             | BaseKind::Rust => {
@@ -216,7 +227,12 @@ impl BaseImage {
         let cmd = match self.kind {
             BaseKind::Directus => cmd.args(["--version", self.version()]),
             BaseKind::ExactPostgres(version) => cmd.args(["--version", version.package]),
-            BaseKind::Postgres | BaseKind::Pooler | BaseKind::Redis | BaseKind::Registry | BaseKind::Rust => cmd,
+            BaseKind::Postgres
+            | BaseKind::Pooler
+            | BaseKind::Proxy
+            | BaseKind::Redis
+            | BaseKind::Registry
+            | BaseKind::Rust => cmd,
         };
         Ok(cmd.args(["--for", &self.name]).arg("--label").arg(format!("{RECIPE_LABEL}={}", recipe_digest()?)))
     }

@@ -24,16 +24,21 @@ mod signals;
 mod snapshots;
 mod stack;
 mod stack_schema;
+mod swarm;
 mod sweep;
 mod versions;
 mod witness;
 
 use super::check::Check;
 
-/// Every check of [`ALL`].
-pub(crate) fn all() -> impl Iterator<Item = &'static Check> {
-    ALL.iter().copied().flatten()
+/// Every check of [`ALL`], or of [`SWARM`].
+pub(crate) fn of(swarm: bool) -> impl Iterator<Item = &'static Check> {
+    let groups = if swarm { SWARM } else { ALL };
+    groups.iter().copied().flatten()
 }
+
+/// The checks of `verify --swarm`, which are in no other run: each takes minutes and needs a second engine.
+pub(crate) const SWARM: &[&[Check]] = &[swarm::CHECKS];
 
 /// The checks by group, in the order of the acceptance list.
 pub(crate) const ALL: &[&[Check]] = &[

@@ -5,6 +5,14 @@ use super::mutant::Mutation::{Binary, Image, Sql};
 
 /// A boot binary that always exits with 0.
 const ALWAYS_SUCCEEDS: &str = r#""$real" "$@"; exit 0"#;
+/// A health check that always passes, also during the boot.
+const ALWAYS_HEALTHY: &str = r#"RUN mv /usr/local/bin/entrypoint /usr/local/bin/entrypoint.real && \
+printf '#!/bin/sh\n[ "$1" = healthcheck ] || exec /usr/local/bin/entrypoint.real "$@"\n' > /usr/local/bin/entrypoint && \
+chmod 0755 /usr/local/bin/entrypoint"#;
+/// A health check that asks the database, whichever probe it is asked for.
+const ALWAYS_READY: &str = r#"RUN mv /usr/local/bin/entrypoint /usr/local/bin/entrypoint.real && \
+printf '#!/bin/sh\n[ "$1" != healthcheck ] || set -- healthcheck ready\nexec /usr/local/bin/entrypoint.real "$@"\n' \
+> /usr/local/bin/entrypoint && chmod 0755 /usr/local/bin/entrypoint"#;
 /// A boot binary that is not the first process; its shell does not forward signals.
 const DROPS_SIGNALS: &str = r#"export BOOT_DATABASE_TIMEOUT=8; "$real" "$@"; exit $?"#;
 /// Hides the locks of Directus' transactions, so that the witness compares the catalog with itself.
@@ -657,5 +665,47 @@ pub(super) const MUTANTS: &[Mutant] = &[
         how: "the boot logs its database password",
         change: Binary(r#"echo "connecting as $DB_USER with $DB_PASSWORD"; exec "$real" "$@""#),
         expect: "the value of DB_PASSWORD is in the log of wrong-password",
+    },
+    // swarm.rs
+    Mutant {
+        check: "swarm-roll",
+        how: "running servers are not told of a changed schema",
+        change: Image("RUN echo 'process.exit(0);' > /directus/scripts/flush.mjs"),
+        expect: "dropped the new field",
+    },
+    Mutant {
+        check: "swarm-roll",
+        how: "the health check passes before the server answers",
+        change: Image(ALWAYS_HEALTHY),
+        expect: "requests failed",
+    },
+    Mutant {
+        check: "swarm-rollback",
+        how: "the boot of the newer image skips its files",
+        change: Binary(
+            r#"if [ "$BOOT_IMAGE" = c ]; then
+                mkdir /tmp/older && cp "$BOOT_DB_INIT_DIR"/001* /tmp/older && export BOOT_DB_INIT_DIR=/tmp/older
+            fi
+            exec "$real" "$@""#,
+        ),
+        expect: "the update ended as `completed`",
+    },
+    Mutant {
+        check: "swarm-drain",
+        how: "pm2 kills a server after its own default",
+        change: Image("RUN sed -i 's/env.PM2_KILL_TIMEOUT/1600/' /directus/scripts/ecosystem.config.cjs"),
+        expect: "a request that was accepted before SIGTERM failed",
+    },
+    Mutant {
+        check: "swarm-faults",
+        how: "the health check asks the database",
+        change: Image(ALWAYS_READY),
+        expect: "replicas were restarted",
+    },
+    Mutant {
+        check: "swarm-killed-boot",
+        how: "every boot except the first gives up",
+        change: Binary(r#"sql "create table public.first (id integer)" || exit 22; exec "$real" "$@""#),
+        expect: "of 3 replicas run after",
     },
 ];

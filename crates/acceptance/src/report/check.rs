@@ -7,7 +7,7 @@ use crate::model::{BootTimeline, CheckReport, CheckStatus, Evidence, LogExcerpt}
 
 /// The details of a check, which are folded unless it failed.
 pub(super) fn details(check: &CheckReport) -> Markup {
-    let Evidence { figures, lines, boots, pictures } = &check.evidence;
+    let Evidence { figures, lines, boots, pictures, rolls } = &check.evidence;
     html! {
         details.check .(class(check.status)) #(format!("check-{}", check.name)) open[check.status == CheckStatus::Fail] {
             summary {
@@ -39,7 +39,8 @@ pub(super) fn details(check: &CheckReport) -> Markup {
                 @for picture in pictures {
                     p { a href=(format!("#picture-{}", picture.file)) { "Picture: " (picture.name) } }
                 }
-                @if figures.is_empty() && lines.is_empty() && boots.is_empty() && pictures.is_empty()
+                @for roll in rolls { p { a href="#rolls" { "Roll: " (roll.name) } } }
+                @if figures.is_empty() && lines.is_empty() && boots.is_empty() && pictures.is_empty() && rolls.is_empty()
                     && check.logs.is_empty() {
                     p.quiet { "No further evidence." }
                 }

@@ -2,8 +2,8 @@
 
 use crate::critical_path::longest_chain;
 use crate::model::{
-    BootTimeline, CheckReport, CheckStatus, EngineMachine, Evidence, EvidenceFigure, LogExcerpt, PhaseTime, Picture,
-    Summary, TestedImage, VerifyReport,
+    BootTimeline, CheckReport, CheckStatus, EngineMachine, Evidence, EvidenceFigure, LoadPeriod, LoadSecond,
+    LogExcerpt, PhaseTime, Picture, ReplicaSpan, ReplicaTimeline, Roll, RollMoment, Summary, TestedImage, VerifyReport,
 };
 
 /// A picture of one pixel.
@@ -69,6 +69,7 @@ pub(crate) fn report() -> VerifyReport {
                     ],
                     lines: vec!["[entrypoint] 4/8 db-init failed: the connection was lost (exit 23)".to_owned()],
                     boots: vec![boot("cut off", &cold[..4], None)],
+                    rolls: vec![roll()],
                     ..Evidence::default()
                 },
             )
@@ -130,6 +131,35 @@ fn boot(name: &str, ms: &[u64], ready_ms: Option<u64>) -> BootTimeline {
         message: format!("the message of {phase}, <i>verbatim</i>"),
     });
     BootTimeline { name: name.to_owned(), phases: phases.collect(), ready_ms }
+}
+
+/// A replica that began before the load, and one failed request.
+fn roll() -> Roll {
+    let span = |phase: &str, from, to| ReplicaSpan { phase: phase.to_owned(), from, to };
+    let second = |second, failed| LoadSecond { second, requests: 20, failed, p50_ms: 8, p99_ms: 900 };
+    let replica = ReplicaTimeline {
+        slot: 1,
+        image: "A".to_owned(),
+        spans: vec![span("config", -4.0, -3.0), span("serving", -1.0, 2.0), span("stopping", 2.0, 3.0)],
+    };
+    Roll {
+        name: "A → B".to_owned(),
+        seconds: 4.0,
+        moments: vec![RollMoment { at: 1.0, name: "update to B".to_owned() }],
+        replicas: vec![replica],
+        load: vec![second(0, 0), second(1, 1), second(2, 0)],
+        periods: vec![LoadPeriod {
+            name: "before".to_owned(),
+            from: 0.0,
+            to: 1.0,
+            requests: 20,
+            writes: 7,
+            failed: 0,
+            p50_ms: 8,
+            p99_ms: 900,
+            longest_ms: 900,
+        }],
+    }
 }
 
 fn picture(name: &str, file: &str) -> Picture {

@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{Pictures, boots, check, schedule, text};
+use super::{Pictures, boots, check, rolls, schedule, text};
 use crate::model::{CheckReport, CheckStatus, VerifyReport};
 use testbed::ui;
 
@@ -16,6 +16,7 @@ pub(super) fn page(report: &VerifyReport, pictures: &Pictures) -> String {
         main {
             (group(report, CheckStatus::Fail, "Failed"))
             (group(report, CheckStatus::NotRun, "Not run"))
+            @if let Some(section) = rolls::section(report) { (section) }
             @if let Some(section) = boots::section(report) { (section) }
             (screenshots(report, pictures))
             (group(report, CheckStatus::Pass, "Passed"))

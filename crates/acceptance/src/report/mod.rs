@@ -7,6 +7,7 @@ mod check;
 pub(super) mod fixture;
 mod html;
 mod junit;
+mod rolls;
 mod schedule;
 mod text;
 mod timeline;

@@ -297,6 +297,12 @@ impl Engine {
         lines(self.docker.logs(id, Some(options)))
     }
 
+    /// Returns the lines of [`Engine::timed_log`] so far.
+    pub async fn timed_lines_so_far(&self, id: &str) -> anyhow::Result<Vec<String>> {
+        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).timestamps(true).build();
+        lines(self.docker.logs(id, Some(options))).try_collect().await
+    }
+
     /// Returns the time of a container's last start by the engine's clock, in RFC 3339.
     pub async fn started_at(&self, id: &str) -> anyhow::Result<String> {
         let container = self.docker.inspect_container(id, None).await;

@@ -7,6 +7,7 @@ mod context;
 mod files;
 mod image;
 mod layers;
+mod own_swarm;
 mod swarm;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -27,6 +28,7 @@ pub use container::{ContainerSpec, ContainerState};
 pub use files::{FileContent, FileEntry, FileKind};
 pub use image::{ImageInfo, Layer, Pull};
 pub use layers::LayerFile;
+pub use own_swarm::{ContainerEvent, ServiceTask};
 pub use swarm::{PreviousService, STACK_LABEL, SwarmRole, SwarmService, SwarmTask, TaskState, UpdateState};
 
 use crate::cmd::Cmd;

@@ -111,6 +111,11 @@ pub async fn test_database(engine: &Engine, version: Option<PostgresVersion>) ->
         Some(version) => BaseImage::exact_postgres(version),
         None => return BaseImage::postgres().await?.resolve(engine).await,
     };
+    obtained(engine, image).await
+}
+
+/// Returns an image, which is pulled or built if it is missing.
+pub async fn obtained(engine: &Engine, image: BaseImage) -> anyhow::Result<Resolved> {
     if let SetupProbe::Missing { plan, .. } = step::image(Ok(image.clone())).await? {
         plan.execute().await?;
     }
