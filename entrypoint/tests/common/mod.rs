@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod pgbouncer;
+pub(crate) mod proxy;
 pub(crate) mod tls;
 
 use std::fs;
