@@ -15,6 +15,7 @@ pub(crate) fn title(part: BenchPart) -> &'static str {
         BenchPart::Replicas => "Several containers at once",
         BenchPart::Scale => "Up to 100 boots at once",
         BenchPart::ScaleWait => "Up to 100 boots at once, during a long migration",
+        BenchPart::ScaleLimit => "100 boots at once on a server with 20 connections",
         BenchPart::Memory => "Peak memory of a boot",
         BenchPart::Image => "The image",
         BenchPart::Xtask => "xtask without work",
@@ -30,6 +31,7 @@ pub(crate) fn measures_shell(part: BenchPart) -> bool {
             | BenchPart::Growth
             | BenchPart::Scale
             | BenchPart::ScaleWait
+            | BenchPart::ScaleLimit
             | BenchPart::Xtask
     )
 }
@@ -79,7 +81,7 @@ pub(crate) fn method(part: BenchPart) -> &'static str {
              is done. No server is started. The shell has no lock, so some of its containers fail; their number is part of the \
              result."
         }
-        BenchPart::Scale | BenchPart::ScaleWait => {
+        BenchPart::Scale | BenchPart::ScaleWait | BenchPart::ScaleLimit => {
             "Processes in one container, started at the same time, on a server of their own. Connections are those in \
              `pg_stat_activity`, every 50 ms. Statements of a boot that waits are the transactions in `pg_stat_database`, \
              without those of a boot that is alone. Memory is the peak of the largest process, without Node."

@@ -60,8 +60,8 @@ const SCENARIOS: [Scenario; 4] = [
         has_migration: true,
     },
     Scenario {
-        part: BenchPart::Scale,
-        title: "empty database with 20 connections",
+        part: BenchPart::ScaleLimit,
+        title: "empty database, 20 connections",
         connections: "max_connections=20",
         counts: &[1, 100],
         is_booted: false,

@@ -573,6 +573,8 @@ pub enum BenchPart {
     Scale,
     /// The same while one of them runs a migration of 20 seconds
     ScaleWait,
+    /// The same on a server with 20 connections
+    ScaleLimit,
     /// Peak memory of a boot
     Memory,
     /// Size added to the base, and time of rebuilds
