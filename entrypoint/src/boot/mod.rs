@@ -10,8 +10,7 @@ mod node;
 mod post_schema;
 pub mod rehearse;
 mod schema;
-
-use std::time::Duration;
+mod turn;
 
 use tokio::time::timeout;
 
@@ -19,13 +18,13 @@ use self::bootstrap::warn_without_administrator;
 use self::database::{CAUSE_TIMEOUT, require_redis};
 use self::locked::Boot;
 use self::node::Node;
-use crate::config::Config;
+use self::turn::{take_turn, watched};
 use crate::database::{self as postgres, BootLock, Servers, Session, VerifyError};
 use crate::error::BootError;
 use crate::log::Log;
 use crate::metrics::Awaited;
 use crate::migrations::extension;
-use crate::reconcile::{ObservedState, UpToDate, is_up_to_date, waiting};
+use crate::reconcile::{ObservedState, UpToDate, waiting};
 use crate::witness::LastCatalog;
 use contract::Phase;
 
@@ -41,14 +40,20 @@ pub(crate) use self::schema::with_affected_rows;
 /// # Errors
 /// The first failure; the log is then in the phase that failed.
 pub async fn boot(desired: &DesiredState, log: &Log) -> Result<Waiting, BootError> {
-    let config = &desired.config;
-    let mut session = connect(desired, log).await?;
+    let session = connect(desired, log).await?;
     require_redis(desired, log).await?;
-    let result = tokio::select! {
-        result = phases(desired, &mut session, log) => result,
-        lost = postgres::watchdog(&config.database, config.timeouts.database) => Err(BootError::Lost(lost)),
+    log.begin(Phase::Lock);
+    let mut waiting = Waiting::default();
+    let wait = log.tally().wait_for(Awaited::Lock);
+    let Some((mut session, lock)) = take_turn(desired, session, log).await? else { return Ok(waiting) };
+    drop(wait);
+    let work = async {
+        waiting = locked(desired, &mut session, &lock, log).await?;
+        Ok(())
     };
-    let waiting = with_root_cause(result, desired, &session).await?;
+    let result = watched(desired, Box::pin(work)).await;
+    with_root_cause(result, desired, &session).await?;
+    lock.release().await;
     session.close().await;
     Ok(waiting)
 }
@@ -62,46 +67,30 @@ pub struct Waiting {
     pub servers: Vec<Servers>,
 }
 
-/// Phases 3 to 7.
-async fn phases(desired: &DesiredState, session: &mut Session, log: &Log) -> Result<Waiting, BootError> {
-    log.begin(Phase::Lock);
-    if let Some(current) = is_up_to_date(&session.client, desired).await? {
-        log.done("not needed, everything is in place");
-        nothing_to_do(desired, current, log);
-        return Ok(Waiting::default());
-    }
-    let Config { database, timeouts, .. } = &desired.config;
-    postgres::wait_until_writable(session, database, timeouts.database, log).await?;
-    session.ready(database).await?;
-    // The lock is held by a separate connection, where no SQL file can release it.
-    let other = postgres::require_direct_connection(session, database, timeouts.database, log).await?;
+/// Phases 4 to 7, until the lock is lost.
+async fn locked(
+    desired: &DesiredState,
+    session: &mut Session,
+    lock: &BootLock,
+    log: &Log,
+) -> Result<Waiting, BootError> {
     let last = LastCatalog::default();
-    let wait = log.tally().wait_for(Awaited::Lock);
-    let (lock, waited) = BootLock::acquire(other, timeouts.lock, log).await?;
-    drop(wait);
-    log.done(if waited < Duration::from_millis(100) { "free" } else { "free now" });
-    // Another boot may have finished the work while this one waited.
-    let mut waiting = Waiting::default();
-    match is_up_to_date(&session.client, desired).await? {
-        Some(current) => nothing_to_do(desired, current, log),
-        None => {
-            waiting.servers = postgres::servers(&session.client).await?;
-            waiting.servers.retain(|servers| servers.id != desired.id());
-            let boot = Boot { desired, lock: &lock, last: &last, others: &waiting.servers, log };
-            let mut phases = std::pin::pin!(boot.locked_phases(session));
-            waiting.work = tokio::select! {
-                done = &mut phases => done?,
-                // If the whole server went down, prefer the phase's own error, which names the file. Without the lock,
-                // nothing is committed. Dropping the phases ends Directus' process, and thereby its transaction.
-                lost = lock.lost() => match timeout(CAUSE_TIMEOUT, &mut phases).await {
-                    Ok(done) => done?,
-                    Err(_) => return Err(VerifyError::Lost(lost).into()),
-                },
-            };
+    let mut servers = postgres::servers(&session.client).await?;
+    servers.retain(|servers| servers.id != desired.id());
+    let work = {
+        let boot = Boot { desired, lock, last: &last, others: &servers, log };
+        let mut phases = std::pin::pin!(boot.locked_phases(session));
+        tokio::select! {
+            done = &mut phases => done?,
+            // If the whole server went down, prefer the phase's own error, which names the file. Without the lock,
+            // nothing is committed. Dropping the phases ends Directus' process, and thereby its transaction.
+            lost = lock.lost() => match timeout(CAUSE_TIMEOUT, &mut phases).await {
+                Ok(done) => done?,
+                Err(_) => return Err(VerifyError::Lost(lost).into()),
+            },
         }
-    }
-    lock.release().await;
-    Ok(waiting)
+    };
+    Ok(Waiting { work, servers })
 }
 
 /// Phases 4 to 7 of a boot without work, for the log.
