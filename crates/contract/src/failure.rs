@@ -151,6 +151,9 @@ catalog! {
     OTHER_PROJECT: DatabaseRefused, Unchanged,
         "The database belongs to a Directus in another PostgreSQL schema.",
         "give this project its own database with DB_DATABASE; if it is the same project, set DB_SEARCH_PATH={}";
+    SERVER_ROLE: DatabaseRefused, Unchanged,
+        "The role of DB_USER does not exist, or lacks a privilege that BOOT_DB_USER may not grant; the line has the statement.",
+        "";
     LOCK: LockTimeout, Unchanged,
         "Another boot works on the database.",
         "check that boot's log, or raise BOOT_LOCK_TIMEOUT";
@@ -160,6 +163,9 @@ catalog! {
     CONNECTION_LOST: DatabaseLost, EarlierApplied,
         "The connection to PostgreSQL was lost during the boot.",
         "start again, the boot goes on where it stopped";
+    SERVER_OWNS: DatabaseRefused, EarlierApplied,
+        "The role of BOOT_DB_USER lacks a privilege on what the role of DB_USER owns, as after a change from one role to two.",
+        "let a superuser run {} in this database, then start again";
     // Phases 4 and 7.
     EXTENSION: DatabaseRefused, Unchanged,
         "The server cannot load an extension of the database; the line has the remedy of the cause.", "";
@@ -227,6 +233,8 @@ catalog! {
     CHANGED_BY_SQL: SchemaDiverged, FilesApplied,
         "The SQL after the schema changed something that the snapshot describes.",
         "run the previous image, and make this change in the snapshot instead";
+    SERVER_ROLE_LATE: DatabaseRefused, FilesApplied,
+        "The role of DB_USER lacks a privilege on something that an SQL file gave to another role.", "";
     // Phase 8.
     NO_PM2_FOLDER: NotExecutable, Complete,
         "pm2 has no folder that it may write to.",

@@ -1,8 +1,10 @@
-//! Phase 7: the SQL files after the schema, the purge of old entries in the attic, and the record that all is in sync.
+//! Phase 7: the SQL files after the schema, the purge of old entries in the attic, the grants for the server's role, and
+//! the record that all is in sync.
 
 use super::config::DesiredState;
 use super::locked::Boot;
 use super::node::Node;
+use super::roles::RoleCheck;
 use super::schema::SchemaOutcome;
 use crate::attic;
 use crate::database::{Session, state};
@@ -23,6 +25,7 @@ impl Boot<'_> {
     ) -> Result<(), BootError> {
         self.migrate(session, Phase::PostSchema, &boot_plan.post_schema).await?;
         attic::purge(&session.client, self.desired.config.attic_days, self.log).await?;
+        self.check_server_role(session, RoleCheck::After).await?;
         if let SchemaOutcome::InSync { fingerprint } = outcome {
             self.record_in_sync(session, boot_plan, observed, &fingerprint, node).await?;
         }
