@@ -85,12 +85,13 @@ const CASES: &[BadVariable] = &[
     &[("BOOT_DB_PORT", Some("tcp://10.0.0.1:5432"))],
     &[("BOOT_DB_CONNECTION_STRING", Some("postgres://u:hunter2-hunter2@h:x/d"))],
     &[("BOOT_DB_CONNECTION_STRING", Some("postgres://u:hunter2-hunter2@h/d")), ("BOOT_DB_HOST", Some("h"))],
-    &[("BOOT_DB_USER", Some("boot"))],
+    &[("BOOT_DB_USER", Some("owner"))],
     &[("BOOT_DB_PASSWORD", Some("hunter2-hunter2"))],
-    &[("DB_USER", Some("boot")), ("BOOT_DB_USER", Some("boot")), ("BOOT_DB_PASSWORD", Some("hunter2-hunter2"))],
+    &[("DB_USER", Some("owner")), ("BOOT_DB_USER", Some("owner")), ("BOOT_DB_PASSWORD", Some("hunter2-hunter2"))],
+    &[("BOOT_DB_USER", Some("boot")), ("BOOT_DB_PASSWORD", Some("hunter2-hunter2"))],
     &[
         ("BOOT_DB_CONNECTION_STRING", Some("postgres://u:hunter2-hunter2@h/d")),
-        ("BOOT_DB_USER", Some("boot")),
+        ("BOOT_DB_USER", Some("owner")),
         ("BOOT_DB_PASSWORD", Some("hunter2-hunter2")),
     ],
     // Misspelled names.

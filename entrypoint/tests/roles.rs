@@ -338,7 +338,7 @@ async fn the_server_never_sees_the_role_of_the_boot() {
             assert!(variables.contains(&model.as_str()), "{way:?}: {text}");
         }
     }
-    // One role may change the data model, whatever the environment claims.
+    // One role may change the data model, even if the environment claims otherwise.
     let mut alone = binary();
     alone
         .args(["start", "--", "env"])

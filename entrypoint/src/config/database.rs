@@ -13,6 +13,8 @@ use tokio_postgres::config::SslMode;
 
 /// PostgreSQL's default port.
 const DEFAULT_PORT: u16 = 5432;
+/// The schemas of the boot. By default, PostgreSQL's search_path begins with the schema of the role's name.
+const OWN_SCHEMAS: [&str; 2] = ["boot", "attic"];
 /// Session settings that a connection string may contain as separate parameters, in addition to `options`.
 const LIMITS: [&str; 3] = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
 
@@ -75,6 +77,12 @@ impl DatabaseConfig {
         let has_search_path = search_path.is_some();
         if let Some(search_path) = search_path {
             options.push(format!("-c search_path={}", escape_option(&search_path)));
+        }
+        if !has_search_path && OWN_SCHEMAS.contains(&user.as_str()) {
+            problems.add(format!(
+                "DB_USER or BOOT_DB_USER is `{user}`, the name of a schema of the boot, where PostgreSQL would look first: \
+                 rename the role, or set DB_SEARCH_PATH=public"
+            ));
         }
         let tls = tls::client(ssl, &host, env, problems);
         let server_role = Some(server_role).filter(|role| *role != user);

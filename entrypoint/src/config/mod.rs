@@ -370,7 +370,7 @@ mod tests {
     #[test]
     fn the_server_gets_nothing_of_the_role_of_the_boot() {
         let config = config(|variables| {
-            variables.insert("BOOT_DB_USER".to_owned(), "boot".to_owned());
+            variables.insert("BOOT_DB_USER".to_owned(), "owner".to_owned());
             variables.insert("BOOT_DB_PASSWORD".to_owned(), "hunter3".to_owned());
         })
         .expect("a complete configuration");
@@ -381,7 +381,7 @@ mod tests {
         }
         assert!(!server.contains_key("DB_USER") && !server.contains_key("DB_PASSWORD"));
         assert_eq!(server[contract::DATA_MODEL].as_deref(), Some(contract::DATA_MODEL_READ_ONLY));
-        assert_eq!(bridge["DB_USER"].as_deref(), Some("string:boot"));
+        assert_eq!(bridge["DB_USER"].as_deref(), Some("string:owner"));
         assert_eq!(bridge["DB_PASSWORD"].as_deref(), Some("string:hunter3"));
     }
 

@@ -116,7 +116,7 @@ select coalesce(json_agg(json_build_array(kind, name, statement) order by kind, 
 /// editor of the data model, which is not for a server without the right to change the schema.
 const MODEL: &str = "'directus_collections', 'directus_fields', 'directus_relations', 'directus_migrations'";
 
-/// Names of one kind in a sentence.
+/// Names or statements of one kind in a sentence.
 const SHOWN: usize = 5;
 
 /// Returns a SQL expression for [`RoleFindings::parse`]. `role` and `tables` are the parameters for the server's role and
@@ -176,36 +176,36 @@ impl RoleFindings {
         &self.0
     }
 
-    fn of_kind(&self, kind: &str) -> impl Iterator<Item = &RoleFinding> {
-        self.0.iter().filter(move |finding| finding.kind == kind)
+    fn of_kind(&self, kind: &str) -> Vec<&RoleFinding> {
+        self.0.iter().filter(|finding| finding.kind == kind).collect()
     }
 
     /// True if a server with this role could not serve.
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
-        self.0.iter().any(|finding| matches!(finding.kind.as_str(), "absent" | "missing" | "refused"))
+        ["absent", "missing", "refused"].iter().any(|kind| !self.of_kind(kind).is_empty())
     }
 
     /// The number of objects that the server's role owns.
     #[must_use]
     pub fn owned(&self) -> usize {
-        self.of_kind("owns").count()
+        self.of_kind("owns").len()
     }
 
     /// The missing grants that the boot's role can make.
     #[must_use]
     pub fn grants(&self) -> Vec<&str> {
-        self.of_kind("missing").map(|finding| finding.statement.as_str()).collect()
+        statements(&self.of_kind("missing"))
     }
 
     /// The reason why the boot's role cannot give the server what it needs, and the remedy.
     #[must_use]
     pub fn obstacle(&self, server: &str) -> Option<(String, String)> {
-        if let Some(finding) = self.of_kind("absent").next() {
+        if let Some(finding) = self.of_kind("absent").first() {
             let what = format!("the role {server} of DB_USER does not exist");
             return Some((what, format!("let a superuser run {}, then start again", finding.statement)));
         }
-        let refused: Vec<_> = self.of_kind("refused").collect();
+        let refused = self.of_kind("refused");
         let first = refused.first()?;
         let what =
             format!("the server's role {server} lacks privileges on {}, which another role owns", names(&refused));
@@ -215,19 +215,16 @@ impl RoleFindings {
     /// The ways in which the server's role could change the schema, each a sentence without a subject, with its remedy.
     #[must_use]
     pub fn excess(&self) -> Vec<String> {
-        EXCESS
-            .iter()
-            .filter_map(|(kind, words)| {
-                let found: Vec<_> = self.of_kind(kind).collect();
-                let mut statements: Vec<&str> = found.iter().map(|finding| finding.statement.as_str()).collect();
+        let mut ways = Vec::new();
+        for (kind, words) in EXCESS {
+            let found = self.of_kind(kind);
+            if !found.is_empty() {
+                let mut statements = statements(&found);
                 statements.dedup();
-                let more = statements.len().saturating_sub(SHOWN);
-                statements.truncate(SHOWN);
-                let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-                let words = words.replace("{}", &names(&found));
-                (!found.is_empty()).then(|| format!("{words}: {}{more}", statements.join("; ")))
-            })
-            .collect()
+                ways.push(format!("{}: {}", words.replace("{}", &names(&found)), shortened(&statements, "; ")));
+            }
+        }
+        ways
     }
 }
 
@@ -245,10 +242,19 @@ const EXCESS: [(&str, &str); 8] = [
 
 /// The objects of these findings, the first ones by name.
 fn names(findings: &[&RoleFinding]) -> String {
-    let shown: Vec<&str> = findings.iter().take(SHOWN).map(|finding| finding.object.as_str()).collect();
-    match findings.len() - shown.len() {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
+    shortened(&findings.iter().map(|finding| finding.object.as_str()).collect::<Vec<_>>(), ", ")
+}
+
+fn statements<'a>(findings: &[&'a RoleFinding]) -> Vec<&'a str> {
+    findings.iter().map(|finding| finding.statement.as_str()).collect()
+}
+
+/// The first items, and the number of the others.
+fn shortened(items: &[&str], separator: &str) -> String {
+    let shown = items[..items.len().min(SHOWN)].join(separator);
+    match items.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 
@@ -294,7 +300,7 @@ impl RolesReport {
                 if let Some((what, remedy)) = found.obstacle(server) {
                     report.lines.push(format!("{what}: {remedy}"));
                 }
-                let missing: Vec<_> = found.of_kind("missing").collect();
+                let missing = found.of_kind("missing");
                 if !missing.is_empty() {
                     report
                         .lines
@@ -355,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_boot_may_grant_is_no_obstacle() {
+    fn a_grant_that_the_boot_can_make_is_no_obstacle() {
         let own = found(&[["missing", "table a", "GRANT SELECT ON TABLE a TO web"]]);
         assert_eq!(own.grants(), ["GRANT SELECT ON TABLE a TO web"]);
         assert!(own.is_incomplete() && own.obstacle("web").is_none());

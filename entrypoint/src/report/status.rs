@@ -157,7 +157,7 @@ impl fmt::Display for AppliedMigration {
     }
 }
 
-/// What the role of the server may do. A role that may not read the catalog is part of the report.
+/// The roles and the findings about that of the server. A role that may not read the catalog is part of the report.
 async fn read_roles(desired: &DesiredState, session: &Session, is_installed: bool) -> RolesReport {
     let server = desired.config.database.server_role.as_deref();
     let found = match server {
