@@ -95,12 +95,12 @@ pub enum BootError {
         ending: String,
     },
     /// Phase 3 or 7: the boot's role cannot give the server's role what it needs.
-    #[error("{what}; {}", failure.ending_with(remedy))]
+    #[error("{what}; {}", failure.ending_for(statement))]
     ServerRole {
         /// The server's role, and what it lacks.
         what: String,
         /// The statement for an administrator of the database.
-        remedy: String,
+        statement: String,
         /// The entry of the catalog.
         failure: &'static BootFailure,
     },

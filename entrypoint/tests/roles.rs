@@ -179,6 +179,10 @@ async fn a_boot_grants_what_its_files_create_and_what_was_revoked() {
     assert!(text.contains("lacks privileges on table laps, table positions: the next boot grants them"), "{text}");
     assert_eq!(json["separate"], false);
     assert_eq!(json["findings"][0]["statement"], roles.fill("GRANT INSERT ON table laps TO {web}"));
+    let plan = roles.command(&image, &["plan"]).output().expect("the binary runs");
+    let text = String::from_utf8_lossy(&plan.stdout);
+    assert_eq!(plan.status.code(), Some(i32::from(ExitCode::ChangesPending.code())), "{text}");
+    assert!(text.contains(&roles.fill("grants       GRANT INSERT ON table laps TO {web}\n")), "{text}");
     let again = roles.boot(&image);
     assert!(again.output.contains("by 2 grants") && again.output.contains("3/8 lock: free"), "{}", again.output);
     assert_allowed(&server, &["insert into positions default values"]).await;
@@ -289,7 +293,7 @@ async fn a_privilege_that_the_boot_may_not_grant_is_named_with_its_statement() {
     roles.execute("grant all on directus_roles to {boot}").await;
     let ended = roles.run(&image);
     let statement =
-        roles.fill("run GRANT SELECT, INSERT, UPDATE, DELETE ON table directus_roles TO {web}, then start again");
+        roles.fill("run GRANT SELECT, INSERT, UPDATE, DELETE ON table directus_roles TO {web} in this database, then");
     ended.assert_failed(
         "lock",
         ExitCode::DatabaseRefused,

@@ -152,8 +152,8 @@ catalog! {
         "The database belongs to a Directus in another PostgreSQL schema.",
         "give this project its own database with DB_DATABASE; if it is the same project, set DB_SEARCH_PATH={}";
     SERVER_ROLE: DatabaseRefused, Unchanged,
-        "The role of DB_USER does not exist, or lacks a privilege that BOOT_DB_USER may not grant; the line has the statement.",
-        "";
+        "The role of DB_USER does not exist, or lacks a privilege that BOOT_DB_USER may not grant.",
+        "let a superuser run {} in this database, then start again";
     LOCK: LockTimeout, Unchanged,
         "Another boot works on the database.",
         "check that boot's log, or raise BOOT_LOCK_TIMEOUT";
@@ -234,7 +234,8 @@ catalog! {
         "The SQL after the schema changed something that the snapshot describes.",
         "run the previous image, and make this change in the snapshot instead";
     SERVER_ROLE_LATE: DatabaseRefused, FilesApplied,
-        "The role of DB_USER lacks a privilege on something that an SQL file gave to another role.", "";
+        "The role of DB_USER lacks a privilege on something that an SQL file gave to another role.",
+        "let a superuser run {} in this database, then start again";
     // Phase 8.
     NO_PM2_FOLDER: NotExecutable, Complete,
         "pm2 has no folder that it may write to.",

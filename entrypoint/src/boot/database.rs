@@ -68,7 +68,7 @@ pub(crate) async fn with_root_cause<T>(
 async fn privilege(error: String, ending: String, desired: &DesiredState, session: &Session) -> BootError {
     let Some(server) = &desired.config.database.server_role else { return BootError::Privilege { error, ending } };
     // Without the tables of Directus, which the role may not read.
-    let number = match RoleFindings::read(&session.client, server, &[], false).await {
+    let number = match RoleFindings::read(&session.client, desired, false).await {
         Ok(found) => found.owned(),
         Err(_) => 0,
     };

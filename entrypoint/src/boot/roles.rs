@@ -24,13 +24,12 @@ impl Boot<'_> {
     /// Looks at the role of the server, if the boot has another one.
     pub(super) async fn check_server_role(self, session: &Session, check: RoleCheck) -> Result<(), BootError> {
         let Some(server) = self.desired.config.database.server_role.as_deref() else { return Ok(()) };
-        let tables: Vec<&str> = self.desired.migrations.owned_tables().collect();
         let (mut may_grant, is_installed, failure) = match check {
             RoleCheck::Before { is_installed } => (false, is_installed, &failure::SERVER_ROLE),
             RoleCheck::After => (true, true, &failure::SERVER_ROLE_LATE),
         };
         loop {
-            let found = RoleFindings::read(&session.client, server, &tables, is_installed).await?;
+            let found = RoleFindings::read(&session.client, self.desired, is_installed).await?;
             let grants = found.grants();
             if may_grant && !grants.is_empty() {
                 self.lock.verify(&mut Link::Session(&session.client)).await?;
@@ -40,9 +39,7 @@ impl Boot<'_> {
                 may_grant = false;
                 continue;
             }
-            if let Some((what, remedy)) = found.obstacle(server) {
-                return Err(BootError::ServerRole { what, remedy, failure });
-            }
+            found.require(failure)?;
             if check == RoleCheck::After {
                 warn_about_excess(server, &found, self.log);
             }

@@ -10,6 +10,10 @@ use serde::Serialize;
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
+use crate::boot::DesiredState;
+use crate::error::BootError;
+use contract::failure::{self, BootFailure};
+
 /// The findings as a SQL expression, text: a JSON list of kind, object, and the statement that corrects it. `{role}` is
 /// the parameter with the server's role, `{tables}` the one with the tables that the SQL files own, and `{tracked}` a
 /// condition for those of the data model.
@@ -143,19 +147,21 @@ pub struct RoleFinding {
 }
 
 impl RoleFindings {
-    /// Reads the findings.
+    /// Reads the findings about the server's role; none if the boot has the same role. `is_installed`: Directus is, and
+    /// the boot's role may read its tables.
     ///
     /// # Errors
     /// The driver's.
     pub async fn read(
         client: &Client,
-        server: &str,
-        owned_tables: &[&str],
+        desired: &DesiredState,
         is_installed: bool,
     ) -> Result<RoleFindings, tokio_postgres::Error> {
+        let Some(server) = &desired.config.database.server_role else { return Ok(RoleFindings::default()) };
+        let tables: Vec<&str> = desired.migrations.owned_tables().collect();
         let query = format!("select {}", findings("$1", "$2", is_installed));
         let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
-            [(&server, Type::TEXT), (&owned_tables, Type::TEXT_ARRAY)];
+            [(server, Type::TEXT), (&tables, Type::TEXT_ARRAY)];
         Ok(RoleFindings::parse(client.query_typed_one(&query, &parameters).await?.get(0)))
     }
 
@@ -198,18 +204,23 @@ impl RoleFindings {
         statements(&self.of_kind("missing"))
     }
 
-    /// The reason why the boot's role cannot give the server what it needs, and the remedy.
-    #[must_use]
-    pub fn obstacle(&self, server: &str) -> Option<(String, String)> {
-        if let Some(finding) = self.of_kind("absent").first() {
-            let what = format!("the role {server} of DB_USER does not exist");
-            return Some((what, format!("let a superuser run {}, then start again", finding.statement)));
-        }
-        let refused = self.of_kind("refused");
-        let first = refused.first()?;
-        let what =
-            format!("the server's role {server} lacks privileges on {}, which another role owns", names(&refused));
-        Some((what, format!("let the owner or a superuser run {}, then start again", first.statement)))
+    /// Returns an error if the boot's role cannot give the server what it needs.
+    ///
+    /// # Errors
+    /// [`BootError::ServerRole`] with this entry of the catalog.
+    pub fn require(&self, failure: &'static BootFailure) -> Result<(), BootError> {
+        let (what, statement) = match (self.of_kind("absent").first(), self.of_kind("refused").as_slice()) {
+            (Some(role), _) => (format!("the role {} of DB_USER does not exist", role.object), &role.statement),
+            (None, [first, ..]) => {
+                let objects = names(&self.of_kind("refused"));
+                (
+                    format!("the role of DB_USER lacks privileges on {objects}, which another role owns"),
+                    &first.statement,
+                )
+            }
+            (None, []) => return Ok(()),
+        };
+        Err(BootError::ServerRole { what, statement: statement.clone(), failure })
     }
 
     /// The ways in which the server's role could change the schema, each a sentence without a subject, with its remedy.
@@ -297,8 +308,8 @@ impl RolesReport {
         match found {
             Ok(found) => {
                 report.separate = Some(found.all().is_empty());
-                if let Some((what, remedy)) = found.obstacle(server) {
-                    report.lines.push(format!("{what}: {remedy}"));
+                if let Err(error) = found.require(&failure::SERVER_ROLE) {
+                    report.lines.push(error.to_string());
                 }
                 let missing = found.of_kind("missing");
                 if !missing.is_empty() {
@@ -364,16 +375,19 @@ mod tests {
     fn a_grant_that_the_boot_can_make_is_no_obstacle() {
         let own = found(&[["missing", "table a", "GRANT SELECT ON TABLE a TO web"]]);
         assert_eq!(own.grants(), ["GRANT SELECT ON TABLE a TO web"]);
-        assert!(own.is_incomplete() && own.obstacle("web").is_none());
+        assert!(own.is_incomplete() && own.require(&failure::SERVER_ROLE).is_ok());
         let foreign = found(&[["refused", "table b", "GRANT SELECT ON TABLE b TO web"]]);
-        assert!(foreign.grants().is_empty());
-        let (what, remedy) = foreign.obstacle("web").expect("another owner");
-        assert!(what.contains("table b") && remedy.contains("GRANT SELECT ON TABLE b TO web"), "{what}; {remedy}");
+        assert!(foreign.is_incomplete() && foreign.grants().is_empty());
+        let error = foreign.require(&failure::SERVER_ROLE).expect_err("another owner").to_string();
+        assert!(error.contains("table b") && error.contains("run GRANT SELECT ON TABLE b TO web in this"), "{error}");
     }
 
     #[test]
-    fn an_absent_role_is_named_first() {
-        let (what, remedy) = found(&[["absent", "web", "CREATE ROLE web LOGIN"]]).obstacle("web").expect("an obstacle");
-        assert!(what.contains("the role web of DB_USER does not exist") && remedy.contains("CREATE ROLE web LOGIN"));
+    fn an_absent_role_is_named() {
+        let absent = found(&[["absent", "web", "CREATE ROLE web LOGIN"]]);
+        let error = absent.require(&failure::SERVER_ROLE).expect_err("no role").to_string();
+        let words =
+            "the role web of DB_USER does not exist; nothing was changed: let a superuser run CREATE ROLE web LOGIN";
+        assert!(error.starts_with(words), "{error}");
     }
 }

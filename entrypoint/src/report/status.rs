@@ -160,14 +160,8 @@ impl fmt::Display for AppliedMigration {
 /// The roles and the findings about that of the server. A role that may not read the catalog is part of the report.
 async fn read_roles(desired: &DesiredState, session: &Session, is_installed: bool) -> RolesReport {
     let server = desired.config.database.server_role.as_deref();
-    let found = match server {
-        Some(server) => {
-            let tables: Vec<&str> = desired.migrations.owned_tables().collect();
-            RoleFindings::read(&session.client, server, &tables, is_installed).await.map_err(|error| describe(&error))
-        }
-        None => Ok(RoleFindings::default()),
-    };
-    RolesReport::new(&session.role, server, found)
+    let found = RoleFindings::read(&session.client, desired, is_installed).await;
+    RolesReport::new(&session.role, server, found.map_err(|error| describe(&error)))
 }
 
 /// The relation of the image's snapshot to the newest one that was applied.
