@@ -96,6 +96,16 @@ pub enum BootError {
         /// The state of the database, and the statement that gives the privilege.
         ending: String,
     },
+    /// Phase 3 or 7: the boot's role cannot give the server's role what it needs.
+    #[error("{what}; {}", failure.ending_for(statement))]
+    ServerRole {
+        /// The server's role, and what it lacks.
+        what: String,
+        /// The statement for an administrator of the database.
+        statement: String,
+        /// The entry of the catalog.
+        failure: &'static BootFailure,
+    },
     /// Phase 6: Directus failed.
     #[error("{}", of_directus(.0, &failure::SCHEMA))]
     Schema(BridgeError),
@@ -207,7 +217,7 @@ impl BootError {
             BootError::Bootstrap(_) => failure::BOOTSTRAP.exit,
             BootError::BootstrapIncomplete(_) => failure::BOOTSTRAP_INCOMPLETE.exit,
             BootError::Blocked(_) => failure::STEP_BLOCKED.exit,
-            BootError::ImageTooOld { failure, .. } => failure.exit,
+            BootError::ImageTooOld { failure, .. } | BootError::ServerRole { failure, .. } => failure.exit,
             BootError::DirectusTimeout { phase: Phase::Schema, .. } | BootError::RehearsalTimeout { .. } => {
                 ExitCode::SchemaFailed
             }

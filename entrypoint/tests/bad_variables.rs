@@ -85,6 +85,15 @@ const CASES: &[BadVariable] = &[
     &[("BOOT_DB_PORT", Some("tcp://10.0.0.1:5432"))],
     &[("BOOT_DB_CONNECTION_STRING", Some("postgres://u:hunter2-hunter2@h:x/d"))],
     &[("BOOT_DB_CONNECTION_STRING", Some("postgres://u:hunter2-hunter2@h/d")), ("BOOT_DB_HOST", Some("h"))],
+    &[("BOOT_DB_USER", Some("owner"))],
+    &[("BOOT_DB_PASSWORD", Some("hunter2-hunter2"))],
+    &[("DB_USER", Some("owner")), ("BOOT_DB_USER", Some("owner")), ("BOOT_DB_PASSWORD", Some("hunter2-hunter2"))],
+    &[("BOOT_DB_USER", Some("boot")), ("BOOT_DB_PASSWORD", Some("hunter2-hunter2"))],
+    &[
+        ("BOOT_DB_CONNECTION_STRING", Some("postgres://u:hunter2-hunter2@h/d")),
+        ("BOOT_DB_USER", Some("owner")),
+        ("BOOT_DB_PASSWORD", Some("hunter2-hunter2")),
+    ],
     // Misspelled names.
     &[("SCHEMA_APLY_MODE", Some("plan"))],
     &[("BOOT_DB_HOSTS_FILE", Some("{dir}/password"))],
@@ -94,6 +103,7 @@ const CASES: &[BadVariable] = &[
     &[("DB_PASSWORD", None)],
     &[("DB_DATABASE", Some("no_such_database"))],
     &[("DB_USER", Some("no_such_role"))],
+    &[("BOOT_DB_USER", Some("no_such_role")), ("BOOT_DB_PASSWORD", Some("hunter2-hunter2"))],
     &[("DB_SSL", Some("true"))],
     &[("PGOPTIONS", Some("-c no_such_setting=1"))],
     &[("DB_PORT", Some("1")), ("BOOT_DATABASE_TIMEOUT", Some("1"))],

@@ -35,6 +35,7 @@ const ENTRIES = [
   'database/index.js',
   'database/migrations/run.js',
   'database/seeds/run.js',
+  'emitter.js',
   'logger/index.js',
   'services/collections.js',
   'services/fields.js',
@@ -52,6 +53,7 @@ const ENTRIES = [
 /** Directus' packages that scripts/image imports; the environment among them, so that both sides have the same one. */
 const PACKAGES = {
   env: '@directus/env',
+  errors: '@directus/errors',
   'system-data': '@directus/system-data',
   version: 'directus/version',
   yaml: 'js-yaml',

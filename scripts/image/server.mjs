@@ -3,7 +3,11 @@
 // load every extension once more.
 
 import { load } from './directus.mjs';
+import { protectDataModel } from './data-model.mjs';
 import { showPresence } from './presence.mjs';
+
+// Set by the boot if it has a database role of its own; the server's role then may not change the schema.
+if (process.env.BOOT_DATA_MODEL === 'read-only') await protectDataModel();
 
 await load('start.js');
 // Set by the boot.

@@ -151,6 +151,9 @@ catalog! {
     OTHER_PROJECT: DatabaseRefused, Unchanged,
         "The database belongs to a Directus in another PostgreSQL schema.",
         "give this project its own database with DB_DATABASE; if it is the same project, set DB_SEARCH_PATH={}";
+    SERVER_ROLE: DatabaseRefused, Unchanged,
+        "The role of DB_USER does not exist, or lacks a privilege that BOOT_DB_USER may not grant.",
+        "let a superuser run {} in this database, then start again";
     LOCK: LockTimeout, Unchanged,
         "Another boot works on the database.",
         "check that boot's log, or raise BOOT_LOCK_TIMEOUT";
@@ -160,6 +163,9 @@ catalog! {
     CONNECTION_LOST: DatabaseLost, EarlierApplied,
         "The connection to PostgreSQL was lost during the boot.",
         "start again, the boot goes on where it stopped";
+    SERVER_OWNS: DatabaseRefused, EarlierApplied,
+        "The role of BOOT_DB_USER lacks a privilege on what the role of DB_USER owns, as after a change from one role to two.",
+        "let a superuser run {} in this database, then start again";
     // Phases 4 and 7.
     EXTENSION: DatabaseRefused, Unchanged,
         "The server cannot load an extension of the database; the line has the remedy of the cause.", "";
@@ -233,6 +239,9 @@ catalog! {
     WAITING: STOP_FIRST, EarlierApplied,
         "`contract`: changes wait, because servers of other images run.",
         "stop these servers, then run `contract` again";
+    SERVER_ROLE_LATE: DatabaseRefused, FilesApplied,
+        "The role of DB_USER lacks a privilege on something that an SQL file gave to another role.",
+        "let a superuser run {} in this database, then start again";
     // Phase 8.
     NO_PM2_FOLDER: NotExecutable, Complete,
         "pm2 has no folder that it may write to.",

@@ -51,6 +51,12 @@ pub const SERVER: &str = "BOOT_SERVER";
 /// The variable by which the bridge gets the statement that fixes the settings of Directus' sessions.
 pub const SESSION_SQL: &str = "BOOT_SESSION_SQL";
 
+/// The variable by which the server learns whether it may change the data model.
+pub const DATA_MODEL: &str = "BOOT_DATA_MODEL";
+
+/// The value of [`DATA_MODEL`] for a server whose role may not change the schema.
+pub const DATA_MODEL_READ_ONLY: &str = "read-only";
+
 /// The path that answers 200 when the server serves; cheap, unlike `/server/health` (Directus' docs).
 pub const PING_PATH: &str = "/server/ping";
 

@@ -107,6 +107,13 @@ pub const VARIABLES: &[Variable] = &[
     Variable::boot("BOOT_DIRECTUS_TIMEOUT", "600", "Seconds that bootstrap and schema may take together."),
     Variable::boot("BOOT_DB_HOST", "DB_HOST", "PostgreSQL's host for the boot alone, where DB_HOST is a pooler."),
     Variable::boot("BOOT_DB_PORT", "DB_PORT", "PostgreSQL's port for the boot alone."),
+    Variable::boot(
+        "BOOT_DB_USER",
+        "DB_USER",
+        "The role of the boot alone, which owns the schema; DB_USER then only needs to exist. See [two \
+         roles](../operate.md#two-roles).",
+    ),
+    Variable::boot("BOOT_DB_PASSWORD", "DB_PASSWORD", "The password of BOOT_DB_USER.").secret(),
     Variable::boot("BOOT_DB_CONNECTION_STRING", "–", "A `postgres://` URL for the boot alone.").secret(),
     Variable::boot(
         "MIGRATION_LOCK_TIMEOUT",

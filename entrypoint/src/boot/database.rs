@@ -9,8 +9,10 @@ use crate::database::{self, Lost, PoolerDetected, Session};
 use crate::error::{BootError, ConnectionLoss};
 use crate::log::Log;
 use crate::metrics::Awaited;
+use crate::quote::identifier;
+use crate::reconcile::RoleFindings;
 use crate::redis;
-use contract::Phase;
+use contract::{Phase, failure};
 
 /// The time to wait after a failure for the loss of the connection, which may be the cause of the failure.
 pub(super) const CAUSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -63,8 +65,27 @@ async fn root_cause(error: BootError, desired: &DesiredState, session: &Session)
     }
     match lost_connection(&error, session).await {
         Some(lost) => BootError::Lost(lost),
-        None => error.for_role(&session.role),
+        None => match error.for_role(&session.role) {
+            BootError::Privilege { error, ending } => privilege(error, ending, desired, session).await,
+            error => error,
+        },
     }
+}
+
+/// A missing privilege. If the server's role owns objects, their transfer is the remedy, and not one grant after another.
+async fn privilege(error: String, ending: String, desired: &DesiredState, session: &Session) -> BootError {
+    let Some(server) = &desired.config.database.server_role else { return BootError::Privilege { error, ending } };
+    // Without the tables of Directus, which the role may not read.
+    let number = match RoleFindings::read(&session.client, desired, false).await {
+        Ok(found) => found.owned(),
+        Err(_) => 0,
+    };
+    if number == 0 {
+        return BootError::Privilege { error, ending };
+    }
+    let transfer = format!("REASSIGN OWNED BY {} TO {}", identifier(server), identifier(&session.role));
+    let error = format!("{error}; the server's role {server} owns {number} objects");
+    BootError::Privilege { error, ending: failure::SERVER_OWNS.ending_for(&transfer) }
 }
 
 /// The loss of a connection that explains the error; `None` if the error has another cause.

@@ -9,6 +9,7 @@ mod locked;
 mod node;
 mod post_schema;
 pub mod rehearse;
+mod roles;
 mod schema;
 mod turn;
 
@@ -18,6 +19,7 @@ use self::bootstrap::warn_without_administrator;
 use self::database::{CAUSE_TIMEOUT, require_redis};
 use self::locked::Boot;
 use self::node::Node;
+use self::roles::{RoleCheck, warn_about_excess};
 use self::turn::{take_turn, watched};
 use crate::database::{self as postgres, BootLock, Servers, Session, VerifyError};
 use crate::error::BootError;
@@ -110,6 +112,9 @@ fn nothing_to_do(desired: &DesiredState, current: UpToDate, log: &Log) {
     log.begin(Phase::Schema);
     log.done("no changes");
     log.begin(Phase::PostSchema);
+    if let Some(server) = &desired.config.database.server_role {
+        warn_about_excess(server, &current.roles, log);
+    }
     log.done(skipped(desired, Phase::PostSchema, log));
 }
 
@@ -126,6 +131,8 @@ impl Boot<'_> {
         let files = desired.migrations.files()?;
         let observed = ObservedState::read(&session.client, &desired.migrations, files).await?;
         let boot_plan = observed.plan(desired, files).map_err(|refusal| refusal.into_error(log))?;
+        let is_installed = observed.directus.is_some();
+        self.check_server_role(session, RoleCheck::Before { is_installed }).await?;
         // Starting Node now finds an invalid snapshot before anything is changed, and Node imports Directus while the
         // SQL runs.
         let mut node: Option<Node> =

@@ -1,8 +1,10 @@
-//! Phase 7: the SQL files after the schema, the purge of old entries in the attic, and the record that all is in sync.
+//! Phase 7: the SQL files after the schema, the purge of old entries in the attic, the grants for the server's role, and
+//! the record that all is in sync.
 
 use super::config::DesiredState;
 use super::locked::Boot;
 use super::node::Node;
+use super::roles::RoleCheck;
 use super::schema::SchemaOutcome;
 use crate::attic;
 use crate::database::servers::in_words;
@@ -26,6 +28,7 @@ impl Boot<'_> {
         let wait = if self.others.is_empty() { 0 } else { waiting::files(&plan.apply).unwrap_or_default() };
         self.migrate(session, Phase::PostSchema, plan, wait).await?;
         attic::purge(&session.client, self.desired.config.attic_days, self.log).await?;
+        self.check_server_role(session, RoleCheck::After).await?;
         let mut waiting = Vec::new();
         match outcome {
             SchemaOutcome::InSync { fingerprint } => {

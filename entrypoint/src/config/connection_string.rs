@@ -116,12 +116,16 @@ impl ConnectionString {
         Ok(())
     }
 
-    /// Returns the same URL for another server.
-    pub(super) fn with_server(&self, host: &str, port: u16) -> String {
+    /// Returns the same URL for another server, and for another role, which is a name and a password.
+    pub(super) fn with(&self, host: &str, port: u16, role: Option<&(String, String)>) -> String {
         // As parameters, which override the parts before them: only a parameter can hold every kind of host. The
         // placeholder `server` is required by the syntax, but never looked up.
         let separator = if self.tail.contains('?') { '&' } else { '?' };
-        format!("{}server{}{separator}host={}&port={port}", self.head, self.tail, percent_encode(host))
+        let mut url = format!("{}server{}{separator}host={}&port={port}", self.head, self.tail, percent_encode(host));
+        if let Some((user, password)) = role {
+            url += &format!("&user={}&password={}", percent_encode(user), percent_encode(password));
+        }
+        url
     }
 
     /// The password, decoded and encoded.
@@ -284,17 +288,29 @@ mod tests {
     }
 
     #[test]
-    fn with_server_changes_only_the_server() {
+    fn another_server_changes_only_the_server() {
         for (text, host) in [
             ("postgres://u:p%40@pooler:6432/d?sslmode=require", "db"),
             ("postgres://u:p%40@%2Frun%2Fpg/d", "::1"),
             ("postgres://u:p%40@x/d?host=pooler&port=1", "/run/postgresql"),
         ] {
             let before = ConnectionString::parse(text).expect("a good URL");
-            let after = ConnectionString::parse(&before.with_server(host, 5433)).expect("still a good URL");
+            let after = ConnectionString::parse(&before.with(host, 5433, None)).expect("still a good URL");
             assert_eq!((after.host.as_deref(), after.port), (Some(host), Some(5433)));
             assert_eq!(after.password.as_ref().map(Secret::reveal), Some("p@"));
             assert_eq!((&after.user, &after.database), (&before.user, &before.database));
+        }
+    }
+
+    #[test]
+    fn another_role_overrides_the_role_in_either_place() {
+        let role = ("boot@x".to_owned(), "p+&w?".to_owned());
+        for text in ["postgres://u:p%40@h:1/d", "postgres://u:p@h/d?user=v&password=w"] {
+            let before = ConnectionString::parse(text).expect("a good URL");
+            let after = ConnectionString::parse(&before.with("h", 1, Some(&role))).expect("still a good URL");
+            assert_eq!(after.user.as_ref(), Some(&role.0), "{text}");
+            assert_eq!(after.password.as_ref().map(Secret::reveal), Some(role.1.as_str()), "{text}");
+            assert_eq!((after.host.as_deref(), after.port, after.database.as_deref()), (Some("h"), Some(1), Some("d")));
         }
     }
 }

@@ -13,6 +13,8 @@ use tokio_postgres::config::SslMode;
 
 /// PostgreSQL's default port.
 const DEFAULT_PORT: u16 = 5432;
+/// The schemas of the boot. By default, PostgreSQL's search_path begins with the schema of the role's name.
+const OWN_SCHEMAS: [&str; 2] = ["boot", "attic"];
 /// Session settings that a connection string may contain as separate parameters, in addition to `options`.
 const LIMITS: [&str; 3] = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
 
@@ -37,6 +39,8 @@ pub struct DatabaseConfig {
     pub scripts: PathBuf,
     /// The TLS settings; `None` for a plain connection.
     pub tls: Option<TlsClient>,
+    /// The role of the server, if the boot has another one.
+    pub server_role: Option<String>,
     /// Variables for every Directus process, so that it connects in the same way.
     pub(super) for_directus: Variables,
     /// Further variables for the bridge, so that it uses `BOOT_DB_*`.
@@ -65,14 +69,23 @@ impl DatabaseConfig {
         let search_path = search_path(env, problems);
         let settings = Settings::from_env(env, problems);
         let direct = Direct::from_env(env, problems);
-        let (settings, for_bridge) = direct.apply_to(settings?, env, problems)?;
+        let settings = settings?;
+        let server_role = settings.user.clone();
+        let (settings, for_bridge) = direct.apply_to(settings, env, problems)?;
         let Settings { host, port, database, user, password, mut options, ssl, url: _ } = settings;
         let search_path = search_path?;
         let has_search_path = search_path.is_some();
         if let Some(search_path) = search_path {
             options.push(format!("-c search_path={}", escape_option(&search_path)));
         }
+        if !has_search_path && OWN_SCHEMAS.contains(&user.as_str()) {
+            problems.add(format!(
+                "DB_USER or BOOT_DB_USER is `{user}`, the name of a schema of the boot, where PostgreSQL would look first: \
+                 rename the role, or set DB_SEARCH_PATH=public"
+            ));
+        }
         let tls = tls::client(ssl, &host, env, problems);
+        let server_role = Some(server_role).filter(|role| *role != user);
 
         let mut driver = tokio_postgres::Config::new();
         driver.dbname(database).user(user).application_name(application_name(env));
@@ -94,6 +107,7 @@ impl DatabaseConfig {
             given_settings: settings::names_in_options(&options),
             scripts: env.plain("BOOT_SCRIPTS_DIR").unwrap_or(contract::SCRIPTS_DIR).into(),
             tls,
+            server_role,
             for_directus: for_directus(env),
             for_bridge,
         })
@@ -135,10 +149,11 @@ impl Settings {
     }
 }
 
-/// `BOOT_DB_*`: the boot's direct connection, which bypasses a pooler.
+/// `BOOT_DB_*`: the boot's own connection, which bypasses a pooler or has another role.
 struct Direct {
     host: Option<String>,
     port: Option<u16>,
+    role: Option<(String, String)>,
     url: Option<String>,
 }
 
@@ -147,11 +162,14 @@ impl Direct {
         let url = env.get_text("BOOT_DB_CONNECTION_STRING", problems);
         let host = env.get_text("BOOT_DB_HOST", problems);
         let port = port("BOOT_DB_PORT", env, problems);
-        if url.is_some() && (host.is_some() || port.is_some()) {
-            problems
-                .add("BOOT_DB_CONNECTION_STRING is set together with BOOT_DB_HOST or BOOT_DB_PORT: keep one of them");
+        let role = boot_role(env, problems);
+        if url.is_some() && (host.is_some() || port.is_some() || role.is_some()) {
+            problems.add(
+                "BOOT_DB_CONNECTION_STRING is set together with BOOT_DB_HOST, BOOT_DB_PORT or BOOT_DB_USER: keep one of \
+                 them",
+            );
         }
-        Direct { host, port, url }
+        Direct { host, port, role, url }
     }
 
     /// Returns the boot's settings, and the variables that give the bridge the same ones.
@@ -161,19 +179,52 @@ impl Direct {
             return Some((settings, set("DB_CONNECTION_STRING", "DB_CONNECTION_STRING_FILE", url)));
         }
         let mut variables = Variables::new();
-        if self.host.is_none() && self.port.is_none() {
+        if self.host.is_none() && self.port.is_none() && self.role.is_none() {
             return Some((settings, variables));
+        }
+        if self.role.as_ref().is_some_and(|(user, _)| *user == settings.user) {
+            problems.add(
+                "BOOT_DB_USER is the role of DB_USER, too: name the owner of the schema in it and another role in DB_USER, \
+                 or unset BOOT_DB_USER and BOOT_DB_PASSWORD",
+            );
         }
         settings.host = self.host.unwrap_or(settings.host);
         settings.port = self.port.unwrap_or(settings.port);
         if let Some(url) = &settings.url {
-            let url = url.with_server(&settings.host, settings.port);
+            let url = url.with(&settings.host, settings.port, self.role.as_ref());
             variables = set("DB_CONNECTION_STRING", "DB_CONNECTION_STRING_FILE", url);
         } else {
             variables.extend(set("DB_HOST", "DB_HOST_FILE", settings.host.clone()));
             variables.extend([("DB_PORT", Some(settings.port.to_string())), ("DB_PORT_FILE", None)]);
+            if let Some((user, password)) = &self.role {
+                variables.extend(set("DB_USER", "DB_USER_FILE", user.clone()));
+                variables.extend(set("DB_PASSWORD", "DB_PASSWORD_FILE", password.clone()));
+            }
+        }
+        if let Some((user, password)) = self.role {
+            settings.user = user;
+            settings.password = Some(Secret::new(password));
         }
         Some((settings, variables))
+    }
+}
+
+/// Name and password of the boot's role.
+fn boot_role(env: &Env, problems: &mut Problems) -> Option<(String, String)> {
+    match ["BOOT_DB_USER", "BOOT_DB_PASSWORD"].map(|name| env.get(name, problems)) {
+        [Some(user), Some(password)] => Some((user, password)),
+        [None, None] => None,
+        [user, _] => {
+            let [set, missing] = if user.is_some() {
+                ["BOOT_DB_USER", "BOOT_DB_PASSWORD"]
+            } else {
+                ["BOOT_DB_PASSWORD", "BOOT_DB_USER"]
+            };
+            if !problems.mention(missing) {
+                problems.add(format!("{missing} is not set, but {set} is: set both or neither"));
+            }
+            None
+        }
     }
 }
 

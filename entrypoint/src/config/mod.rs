@@ -36,6 +36,16 @@ const DEFAULTS: [(&str, &str); 3] = [
     ("LOG_HTTP_IGNORE_PATHS", "/server/ping"),
 ];
 
+/// Variables that a server must not see: with them it could change its schema.
+const OF_THE_BOOT: [&str; 6] = [
+    "BOOT_DB_USER",
+    "BOOT_DB_USER_FILE",
+    "BOOT_DB_PASSWORD",
+    "BOOT_DB_PASSWORD_FILE",
+    "BOOT_DB_CONNECTION_STRING",
+    "BOOT_DB_CONNECTION_STRING_FILE",
+];
+
 /// The configuration of a boot.
 #[derive(Debug)]
 pub struct Config {
@@ -219,6 +229,9 @@ impl Config {
         let mut variables: Variables = defaults.collect();
         variables.extend([("DB_EXCLUDE_TABLES", Some(excluded.join(","))), ("DB_EXCLUDE_TABLES_FILE", None)]);
         variables.extend(self.database.for_directus.clone());
+        variables.extend(OF_THE_BOOT.map(|name| (name, None)));
+        let data_model = self.database.server_role.is_some().then(|| contract::DATA_MODEL_READ_ONLY.to_owned());
+        variables.insert(contract::DATA_MODEL, data_model);
         variables
     }
 
@@ -352,6 +365,31 @@ mod tests {
     #[test]
     fn a_config_file_that_would_override_the_environment_is_refused() {
         assert!(with("CONFIG_PATH", "/x.env").is_err());
+    }
+
+    #[test]
+    fn the_server_gets_nothing_of_the_role_of_the_boot() {
+        let config = config(|variables| {
+            variables.insert("BOOT_DB_USER".to_owned(), "owner".to_owned());
+            variables.insert("BOOT_DB_PASSWORD".to_owned(), "hunter3".to_owned());
+        })
+        .expect("a complete configuration");
+        assert_eq!(config.database.server_role.as_deref(), Some("directus"));
+        let (server, bridge) = (config.server_variables([]), config.bridge_variables([]));
+        for name in ["BOOT_DB_USER", "BOOT_DB_PASSWORD", "BOOT_DB_PASSWORD_FILE", "BOOT_DB_CONNECTION_STRING"] {
+            assert_eq!(server[name], None, "{name}");
+        }
+        assert!(!server.contains_key("DB_USER") && !server.contains_key("DB_PASSWORD"));
+        assert_eq!(server[contract::DATA_MODEL].as_deref(), Some(contract::DATA_MODEL_READ_ONLY));
+        assert_eq!(bridge["DB_USER"].as_deref(), Some("string:owner"));
+        assert_eq!(bridge["DB_PASSWORD"].as_deref(), Some("string:hunter3"));
+    }
+
+    #[test]
+    fn one_role_leaves_the_data_model_to_the_server() {
+        let config = config(|_| ()).expect("a complete configuration");
+        assert_eq!(config.database.server_role, None);
+        assert_eq!(config.server_variables([])[contract::DATA_MODEL], None);
     }
 
     #[test]

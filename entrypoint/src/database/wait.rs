@@ -82,7 +82,7 @@ pub async fn attempt(
             {
                 return Err(FailedAttempt::Final(PoolerDetected { target, evidence }.into()));
             }
-            let (reason, ending) = (error.describe(), error.ending());
+            let (reason, ending) = (error.describe(), for_boot_role(config, error.ending()));
             if error.retryability() == Retryability::Final {
                 return Err(FailedAttempt::Final(WaitError::Refused { target, reason, ending }));
             }
@@ -92,6 +92,14 @@ pub async fn attempt(
     };
     let error = WaitError::Unreachable { target, waited: deadline, last: reason.clone(), ending };
     Err(FailedAttempt::Transient { reason, error })
+}
+
+/// Names the variables of the boot's own role in a remedy, if it has one.
+fn for_boot_role(config: &DatabaseConfig, ending: String) -> String {
+    match config.server_role {
+        Some(_) => ending.replace("DB_USER", "BOOT_DB_USER").replace("DB_PASSWORD", "BOOT_DB_PASSWORD"),
+        None => ending,
+    }
 }
 
 /// Waits until the server accepts writes, because a failover may be under way. Connects again for each look: the name may

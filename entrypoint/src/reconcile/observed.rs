@@ -19,7 +19,9 @@ use crate::error::BootError;
 use crate::log::Log;
 use crate::migrations::{self, LEDGER_STAMPS, Ledger, MigrationSet, Migrations, Plan, extension};
 use crate::reconcile::owned::{EXTENSIONS_WORK, OWNED_STAMP};
-use crate::reconcile::{HistoryEntry, HistoryPosition, OwnedDrift, OwnedObjects, OwnedRecord, snapshot_history};
+use crate::reconcile::{
+    HistoryEntry, HistoryPosition, OwnedDrift, OwnedObjects, OwnedRecord, RoleFindings, roles, snapshot_history,
+};
 use contract::Phase;
 use contract::failure::{self, BootFailure};
 
@@ -32,11 +34,13 @@ pub struct UpToDate {
     pub drift: Vec<OwnedDrift>,
     /// True if there is an active administrator.
     pub administrator: bool,
+    /// Findings about the role of the server, if the boot has another one; nothing that it needs is missing.
+    pub roles: RoleFindings,
 }
 
 /// Returns `Some` if the database is up to date: every migration was applied and is unchanged, Directus' migrations are
-/// complete, the snapshot is the newest one, the schema was not edited since, and there is an administrator if one is
-/// configured. One query; of the ledger it only counts rows and adds up their stamps. Only if an object of the SQL
+/// complete, the snapshot is the newest one, the schema was not edited since, there is an administrator if one is
+/// configured, and the server's role has the privileges that it needs. One query; of the ledger it only counts rows and adds up their stamps. Only if an object of the SQL
 /// files was changed by hand, two more queries find out which.
 ///
 /// # Errors
@@ -49,21 +53,23 @@ pub async fn is_up_to_date(client: &Client, desired: &DesiredState) -> Result<Op
     let query = format!(
         "select newest.fingerprint = {FINGERPRINT} || $1 and newest.ledger = {LEDGER_STAMPS} || ' ' || $2,
              array(select version::text from directus_migrations), {HAS_ADMINISTRATOR},
-             {}, newest.owned = {OWNED_STAMP} and {EXTENSIONS_WORK}
+             {}, newest.owned = {OWNED_STAMP} and {EXTENSIONS_WORK}, {}
          from (select * from boot.snapshots order by id desc limit 1) newest
          where digest = $3 and directus_version = $4",
-        extension::missing("$5")
+        extension::missing("$5"),
+        config.database.server_role.as_ref().map_or("'[]'".to_owned(), |_| roles::findings("$7", "$6", true)),
     );
     let extensions = extension::names(migrations.manifest().required_extensions());
     let (salt, ledger) = (desired.stamp(""), migrations.manifest().ledger_digest());
     let tables: Vec<&str> = migrations.owned_tables().collect();
-    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 6] = [
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 7] = [
         (&salt, Type::TEXT),
         (&ledger, Type::TEXT),
         (&snapshot.digest, Type::TEXT),
         (&directus.version, Type::TEXT),
         (&extensions, Type::TEXT_ARRAY),
         (&tables, Type::TEXT_ARRAY),
+        (&config.database.server_role, Type::TEXT),
     ];
     let row = match client.query_typed(&query, &parameters).await {
         Ok(rows) => match rows.into_iter().next() {
@@ -75,13 +81,19 @@ pub async fn is_up_to_date(client: &Client, desired: &DesiredState) -> Result<Op
     };
     let untouched: Option<bool> = row.get(0);
     let applied: Vec<String> = row.get(1);
-    let mut current = UpToDate { administrator: row.get(2), missing_extensions: row.get(3), drift: Vec::new() };
+    let mut current = UpToDate {
+        administrator: row.get(2),
+        missing_extensions: row.get(3),
+        drift: Vec::new(),
+        roles: RoleFindings::parse(row.get(5)),
+    };
     // None if no boot has recorded it.
     let Some(is_whole) = row.get::<_, Option<bool>>(4) else { return Ok(None) };
     let everything = untouched == Some(true)
         && directus.pending(&applied).is_empty()
         && directus.newer(&applied).is_empty()
-        && (current.administrator || config.admin_email.is_none());
+        && (current.administrator || config.admin_email.is_none())
+        && !current.roles.is_incomplete();
     if !everything {
         return Ok(None);
     }

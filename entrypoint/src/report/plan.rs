@@ -12,11 +12,12 @@ use crate::error::BootError;
 use crate::log::Log;
 use crate::migrations::Plan;
 use crate::reconcile::{
-    self, Expectation, HistoryEntry, HistoryPosition, ObservedState, Schema, check_destructive, snapshot_history,
+    self, Expectation, HistoryEntry, HistoryPosition, ObservedState, RoleFindings, Schema, check_destructive,
+    snapshot_history,
 };
 use crate::reconcile::{Bootstrap, changes};
 use crate::witness::{Catalog, Link};
-use contract::ExitCode;
+use contract::{ExitCode, Phase, failure};
 
 /// The outcome of a boot, foreseen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -110,6 +111,8 @@ pub struct PlanReport {
     pub schema: SchemaReport,
     /// Phase 7.
     pub post_schema: MigrationsReport,
+    /// Statements for the server's role, if the boot has another one.
+    pub grants: Vec<String>,
     /// Objects of the SQL files that were dropped or changed by hand, which a boot reports and leaves alone.
     pub owned_drift: Vec<String>,
 }
@@ -124,7 +127,9 @@ impl PlanReport {
         let observed = ObservedState::read(&session.client, &desired.migrations, files).await?;
         let boot_plan = observed.plan(desired, files).map_err(|refusal| refusal.into_error(log))?;
         let schema = SchemaReport::make(desired, session, &observed, &boot_plan, log).await?;
-        let only_schema = boot_plan.db_init.apply.is_empty()
+        let grants = missing_grants(desired, session, &observed, log).await?;
+        let only_schema = grants.is_empty()
+            && boot_plan.db_init.apply.is_empty()
             && boot_plan.post_schema.apply.is_empty()
             && boot_plan.bootstrap.is_empty();
         let owned_drift: Vec<String> = observed.drift(&desired.migrations).iter().map(ToString::to_string).collect();
@@ -145,9 +150,23 @@ impl PlanReport {
             bootstrap: boot_plan.bootstrap,
             schema,
             post_schema: MigrationsReport::new(&boot_plan.post_schema),
+            grants,
             owned_drift,
         })
     }
+}
+
+/// The grants that a boot makes on what exists already.
+async fn missing_grants(
+    desired: &DesiredState,
+    session: &Session,
+    observed: &ObservedState,
+    log: &Log,
+) -> Result<Vec<String>, BootError> {
+    let found = RoleFindings::read(&session.client, desired, observed.directus.is_some()).await?;
+    log.begin(Phase::Lock);
+    found.require(&failure::SERVER_ROLE)?;
+    Ok(found.grants().into_iter().map(str::to_owned).collect())
 }
 
 impl fmt::Display for PlanReport {
@@ -156,6 +175,7 @@ impl fmt::Display for PlanReport {
         write_paragraph(f, "bootstrap", &[self.bootstrap.to_string()])?;
         write_paragraph(f, "schema", &self.schema.lines)?;
         write_paragraph(f, "post-schema", &self.post_schema.lines())?;
+        write_paragraph(f, "grants", &self.grants)?;
         write_paragraph(f, "drift", &self.owned_drift)?;
         match self.verdict {
             PlanVerdict::Nothing => f.write_str("a boot would change nothing"),

@@ -7,9 +7,12 @@ use serde_json::{Map, Value};
 
 use super::{Heading, write_paragraph};
 use crate::boot::DesiredState;
-use crate::database::{self, Holder, Servers, Session, state};
+use crate::database::{self, Holder, Servers, Session, describe, state};
 use crate::error::BootError;
-use crate::reconcile::{BootPlan, HistoryEntry, HistoryPosition, ObservedState, Refusal, Schema, snapshot_history};
+use crate::reconcile::{
+    BootPlan, HistoryEntry, HistoryPosition, ObservedState, Refusal, RoleFindings, RolesReport, Schema,
+    snapshot_history,
+};
 
 /// Directus in this database.
 #[derive(Clone, Debug, Serialize)]
@@ -47,6 +50,8 @@ pub struct StatusReport {
     pub heading: Heading,
     /// Directus' own migrations.
     pub directus: DirectusReport,
+    /// The roles of the boot and of the server.
+    pub roles: RolesReport,
     /// An active administrator exists; none if Directus is not installed.
     pub administrator: Option<bool>,
     /// The ledger, by phase and name.
@@ -101,6 +106,7 @@ impl StatusReport {
                 pending: desired.directus.pending(installed),
                 newer: desired.directus.newer(installed).into_iter().map(str::to_owned).collect(),
             },
+            roles: read_roles(desired, session, observed.directus.is_some()).await,
             administrator: observed.administrator,
             migrations,
             pending,
@@ -127,6 +133,7 @@ impl fmt::Display for StatusReport {
             None => "unknown",
         };
         write_paragraph(f, "admin", &[administrator.to_owned()])?;
+        write_paragraph(f, "roles", &self.roles.lines)?;
         let mut migrations = vec![format!("{} applied, {} pending", self.migrations.len(), self.pending.len())];
         migrations.extend(self.migrations.iter().map(|row| format!("  {row}")));
         migrations.extend(self.pending.iter().map(|name| format!("+ {name}")));
@@ -157,6 +164,13 @@ impl fmt::Display for AppliedMigration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ({}, by {})", self.phase, self.filename, self.applied_at, self.image)
     }
+}
+
+/// The roles and the findings about that of the server. A role that may not read the catalog is part of the report.
+async fn read_roles(desired: &DesiredState, session: &Session, is_installed: bool) -> RolesReport {
+    let server = desired.config.database.server_role.as_deref();
+    let found = RoleFindings::read(&session.client, desired, is_installed).await;
+    RolesReport::new(&session.role, server, found.map_err(|error| describe(&error)))
 }
 
 /// The relation of the image's snapshot to the newest one that was applied.
