@@ -86,7 +86,6 @@ pub(super) async fn watched(
 }
 
 /// The result of a look at the database.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Look {
     NothingToDo(UpToDate),
     Locked(BootLock),
