@@ -182,7 +182,7 @@ async fn work_that_cannot_wait_is_done_with_a_warning() {
 }
 
 /// One state of a database, the change to the image, and the expected answer.
-struct State {
+struct CompatCase {
     name: &'static str,
     sql: &'static str,
     files: &'static [(&'static str, &'static str)],
@@ -192,8 +192,8 @@ struct State {
     says: &'static str,
 }
 
-fn state(name: &'static str, exit: i32, says: &'static str) -> State {
-    State { name, sql: "", files: &[], changes: json!([]), allow: false, exit, says }
+fn state(name: &'static str, exit: i32, says: &'static str) -> CompatCase {
+    CompatCase { name, sql: "", files: &[], changes: json!([]), allow: false, exit, says }
 }
 
 fn field(diff: Value) -> Value {
@@ -203,82 +203,86 @@ fn field(diff: Value) -> Value {
 const NEWER: (&str, &str) = ("schema.yaml", "version: 1 # newer\n");
 const MANY: &str = "insert into laps select n from generate_series(1, 200000) n; analyze laps;";
 
-fn states() -> Vec<State> {
+fn states() -> Vec<CompatCase> {
     let column = |properties: Value| field(json!([{"kind": "N", "rhs": properties}]));
     let deleted = field(json!([{"kind": "D"}]));
     vec![
         state("nothing to do", 0, "this image may start"),
-        State {
+        CompatCase {
             files: &[("db-init/003_a.sql", "create table pits (id int);")],
             ..state("a file that adds", 0, "only adds")
         },
-        State {
+        CompatCase {
             files: &[("db-init/post-schema/002_a.sql", REMOVES)],
             ..state("a file that waits", 0, "post-schema 002_a.sql")
         },
-        State {
+        CompatCase {
             files: &[("db-init/003_a.sql", REMOVES)],
             ..state("a file that cannot wait", 3, "only a file in post-schema can wait")
         },
-        State {
+        CompatCase {
             files: &[("db-init/003_a.sql", "alter table laps drop speed;")],
             ..state("a file without its directive", 3, "-- breaks-older-images")
         },
-        State {
+        CompatCase {
             sql: MANY,
             files: &[("db-init/003_a.sql", "create index on laps (speed);")],
             ..state("an index on a large table", 3, "builds an index on laps, about 200000 rows")
         },
-        State {
+        CompatCase {
             files: &[("db-init/003_a.sql", "create index on laps (speed);")],
             ..state("an index on a small table", 0, "only adds")
         },
-        State {
+        CompatCase {
             files: &[NEWER],
             changes: column(json!({"is_nullable": true})),
             ..state("a field that is added", 0, "+ field laps.speed")
         },
-        State {
+        CompatCase {
             files: &[NEWER],
             changes: column(json!({"is_nullable": false, "default_value": null})),
             ..state("a field that demands a value", 3, "demands a value")
         },
-        State {
+        CompatCase {
             sql: MANY,
             files: &[NEWER],
             changes: column(json!({"is_nullable": true, "is_indexed": true})),
             ..state("a field with an index on a large table", 3, "builds an index on laps, about 200000 rows")
         },
-        State { files: &[NEWER], changes: deleted.clone(), ..state("a deletion", 43, "SCHEMA_ALLOW_DESTRUCTIVE=") },
-        State {
+        CompatCase {
+            files: &[NEWER],
+            changes: deleted.clone(),
+            ..state("a deletion", 43, "SCHEMA_ALLOW_DESTRUCTIVE=")
+        },
+        CompatCase {
             files: &[NEWER],
             changes: deleted.clone(),
             allow: true,
             ..state("an allowed deletion", 0, "- field laps.speed")
         },
-        State {
+        CompatCase {
             files: &[("directus/node_modules/@directus/api/dist/database/migrations/20210101A-second.js", "")],
             ..state("a newer Directus", 3, "Directus' migrations 20210101A")
         },
-        State {
+        CompatCase {
             sql: "insert into directus_migrations values ('29990101A')",
             ..state("an older Directus", 43, "29990101A")
         },
-        State {
+        CompatCase {
             sql: "insert into boot.migrations (phase, filename, checksum, duration_ms, image, breaks_older_images)
                   values ('db-init', '900_new.sql', '', 0, '2.0@new', true)",
             ..state("an older image after a file that breaks it", 43, "900_new.sql")
         },
-        State {
+        CompatCase {
             sql: "insert into boot.snapshots (digest, directus_version, image) values ('newer', '0', '2.0@new')",
             ..state("an older image on a schema that only grew", 0, "older image")
         },
-        State {
+        CompatCase {
             sql: "insert into boot.snapshots (digest, directus_version, image) values ('newer', '0', '2.0@new')",
             changes: column(json!({"is_nullable": true})),
             ..state("an older image whose field is gone", 43, "field laps.speed: is gone")
         },
-        State {
+        CompatCase {
             sql: "insert into boot.snapshots (digest, directus_version, image) values ('newer', '0', '2.0@new')",
             changes: field(json!([{"kind": "E", "path": ["schema", "is_nullable"], "lhs": false, "rhs": true}])),
             ..state("an older image whose field is narrower", 43, "is narrower")
@@ -289,7 +293,7 @@ fn states() -> Vec<State> {
 #[tokio::test]
 async fn compat_answers_from_the_state_of_the_database() {
     let (template, _) = booted().await;
-    for State { name, sql, files, changes, allow, exit, says } in states() {
+    for CompatCase { name, sql, files, changes, allow, exit, says } in states() {
         let (database, image) = (template.copy().await, Image::new());
         database.connect().await.batch_execute(sql).await.expect(name);
         for (path, content) in files {

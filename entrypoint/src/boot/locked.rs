@@ -5,7 +5,7 @@ use super::node::{Node, bounded, start_node};
 use crate::config::Config;
 use crate::database::lock_retry::BlockerMonitor;
 use crate::database::servers::in_words;
-use crate::database::{BootLock, Servers, Session};
+use crate::database::{BootLock, ImageServers, Session};
 use crate::directus::{Bridge, BridgeError};
 use crate::error::BootError;
 use crate::listing::Listing;
@@ -21,7 +21,7 @@ pub(super) struct Boot<'a> {
     pub(super) lock: &'a BootLock,
     pub(super) last: &'a LastCatalog,
     /// The servers of other images that run on the database; what removes or narrows waits for their end.
-    pub(super) others: &'a [Servers],
+    pub(super) others: &'a [ImageServers],
     pub(super) log: &'a Log,
 }
 

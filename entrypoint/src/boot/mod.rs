@@ -21,7 +21,7 @@ use self::locked::Boot;
 use self::node::Node;
 use self::roles::{RoleCheck, warn_about_excess};
 use self::turn::{take_turn, watched};
-use crate::database::{self as postgres, BootLock, Servers, Session, VerifyError};
+use crate::database::{self as postgres, BootLock, ImageServers, Session, VerifyError};
 use crate::error::BootError;
 use crate::log::Log;
 use crate::metrics::Awaited;
@@ -66,7 +66,7 @@ pub struct Waiting {
     /// Each change or file in words; none if nothing waits.
     pub work: Vec<String>,
     /// The servers.
-    pub servers: Vec<Servers>,
+    pub servers: Vec<ImageServers>,
 }
 
 /// Phases 4 to 7, until the lock is lost.

@@ -13,9 +13,9 @@ use contract::SERVER_LOCK;
 /// The beginning of a server's `application_name`, before the name of its image.
 pub const SERVER_OF: &str = "server of ";
 
-/// Servers of one image.
+/// The servers of one image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Servers {
+pub struct ImageServers {
     /// The image, `version@revision`; none if this role may not see it.
     pub image: Option<String>,
     /// The identity of its schema.
@@ -25,9 +25,9 @@ pub struct Servers {
     pub pids: Vec<i32>,
 }
 
-impl fmt::Display for Servers {
+impl fmt::Display for ImageServers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Servers { image, pids, .. } = self;
+        let ImageServers { image, pids, .. } = self;
         let number = if let [_] = pids.as_slice() { "1 server".to_owned() } else { format!("{} servers", pids.len()) };
         let pids = pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         write!(f, "{number} of {} (pid {pids})", image.as_deref().unwrap_or("an unknown image"))
@@ -36,7 +36,7 @@ impl fmt::Display for Servers {
 
 /// The servers of several images in words, joined by "and".
 #[must_use]
-pub fn in_words(servers: &[Servers]) -> String {
+pub fn in_words(servers: &[ImageServers]) -> String {
     servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
 }
 
@@ -44,7 +44,7 @@ pub fn in_words(servers: &[Servers]) -> String {
 ///
 /// # Errors
 /// The driver's.
-pub async fn servers(client: &Client) -> Result<Vec<Servers>, tokio_postgres::Error> {
+pub async fn servers(client: &Client) -> Result<Vec<ImageServers>, tokio_postgres::Error> {
     let statement = format!(
         "select nullif(a.application_name, ''), l.objid::bigint, array_agg(l.pid order by l.pid)
          from pg_catalog.pg_locks l left join pg_catalog.pg_stat_activity a on a.pid = l.pid
@@ -58,7 +58,7 @@ pub async fn servers(client: &Client) -> Result<Vec<Servers>, tokio_postgres::Er
         .map(|row| {
             let name: Option<String> = row.get(0);
             let image = name.map(|name| name.strip_prefix(SERVER_OF).unwrap_or(&name).to_owned());
-            Servers { image, id: row.get::<_, i64>(1).try_into().unwrap_or_default(), pids: row.get(2) }
+            ImageServers { image, id: row.get::<_, i64>(1).try_into().unwrap_or_default(), pids: row.get(2) }
         })
         .collect())
 }
@@ -69,8 +69,8 @@ mod tests {
 
     #[test]
     fn servers_are_counted_and_named() {
-        let one = Servers { image: Some("1.2@abc".to_owned()), id: 1, pids: vec![7] };
-        let two = Servers { image: None, id: 2, pids: vec![8, 9] };
+        let one = ImageServers { image: Some("1.2@abc".to_owned()), id: 1, pids: vec![7] };
+        let two = ImageServers { image: None, id: 2, pids: vec![8, 9] };
         assert_eq!(in_words(&[one, two]), "1 server of 1.2@abc (pid 7) and 2 servers of an unknown image (pid 8, 9)");
     }
 }

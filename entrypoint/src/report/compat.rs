@@ -12,7 +12,7 @@ use tokio_postgres::Client;
 use super::plan::SchemaReport;
 use super::{Heading, write_paragraph};
 use crate::boot::DesiredState;
-use crate::database::{self, Servers, Session};
+use crate::database::{self, ImageServers, Session};
 use crate::directus::protocol::{Change, Difference, DifferenceKind, Entity};
 use crate::error::BootError;
 use crate::log::Log;
@@ -73,7 +73,7 @@ pub struct CompatReport {
     #[serde(flatten)]
     pub heading: Heading,
     /// The servers that run, by image.
-    pub servers: Vec<Servers>,
+    pub servers: Vec<ImageServers>,
     /// The work of a boot, in its order.
     pub items: Vec<CompatItem>,
     /// The work that waits until no server of another image runs.
@@ -89,7 +89,7 @@ impl CompatReport {
         let client = &session.client;
         let files = desired.migrations.files()?;
         let observed = ObservedState::read(client, &desired.migrations, files).await?;
-        let mut judge = Judge { items: Vec::new(), waiting: Vec::new(), rows: table_sizes(client).await? };
+        let mut judge = CompatJudge { items: Vec::new(), waiting: Vec::new(), rows: table_sizes(client).await? };
         match observed.plan(desired, files) {
             Err(refusal) => judge.add(CompatVerdict::Refused, refusal.phase, refusal.error),
             Ok(boot_plan) if boot_plan.bootstrap.install => {
@@ -124,14 +124,14 @@ impl CompatReport {
 }
 
 /// Collects the items.
-struct Judge {
+struct CompatJudge {
     items: Vec<CompatItem>,
     waiting: Vec<String>,
     /// The estimated number of rows of each table, by its name.
     rows: BTreeMap<String, i64>,
 }
 
-impl Judge {
+impl CompatJudge {
     fn add(&mut self, verdict: CompatVerdict, work: impl fmt::Display, reason: impl fmt::Display) {
         self.items.push(CompatItem { verdict, work: work.to_string(), reason: reason.to_string() });
     }

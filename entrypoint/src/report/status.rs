@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Heading, write_paragraph};
 use crate::boot::DesiredState;
-use crate::database::{self, Holder, Servers, Session, describe, state};
+use crate::database::{self, Holder, ImageServers, Session, describe, state};
 use crate::error::BootError;
 use crate::reconcile::{
     BootPlan, HistoryEntry, HistoryPosition, ObservedState, Refusal, RoleFindings, RolesReport, Schema,
@@ -69,7 +69,7 @@ pub struct StatusReport {
     /// The running boot, if there is one.
     pub lock: Option<Holder>,
     /// The servers that run, by image.
-    pub servers: Vec<Servers>,
+    pub servers: Vec<ImageServers>,
     /// The work that the last boot left waiting for the end of servers of other images.
     pub waiting: Vec<String>,
     /// The phase and the reason of a boot that would be refused before its first change.
