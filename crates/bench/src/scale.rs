@@ -39,7 +39,7 @@ const SCENARIOS: [Scenario; 4] = [
         part: BenchPart::Scale,
         title: "empty database",
         connections: "max_connections=100",
-        counts: &[1, 10, 30, 100],
+        counts: &[1, 3, 10, 30, 100],
         is_booted: false,
         has_migration: false,
     },
