@@ -7,6 +7,7 @@ mod db_init;
 pub mod exec;
 mod locked;
 mod node;
+mod nothing;
 mod post_schema;
 pub mod rehearse;
 mod schema;
@@ -14,7 +15,6 @@ mod turn;
 
 use tokio::time::timeout;
 
-use self::bootstrap::warn_without_administrator;
 use self::database::{CAUSE_TIMEOUT, require_redis};
 use self::locked::Boot;
 use self::node::Node;
@@ -22,8 +22,7 @@ use self::turn::{take_turn, watched};
 use crate::database::{BootLock, Session, VerifyError};
 use crate::error::BootError;
 use crate::log::Log;
-use crate::migrations::extension;
-use crate::reconcile::{ObservedState, UpToDate};
+use crate::reconcile::ObservedState;
 use crate::witness::LastCatalog;
 use contract::Phase;
 
@@ -63,30 +62,6 @@ async fn locked(desired: &DesiredState, session: &mut Session, lock: &BootLock, 
             Err(_) => Err(VerifyError::Lost(lost).into()),
         },
     }
-}
-
-/// Phases 4 to 7 of a boot without work, for the log.
-fn nothing_to_do(desired: &DesiredState, current: UpToDate, log: &Log) {
-    log.begin(Phase::DbInit);
-    if let Some(acceptance) = &desired.config.migration_accept {
-        log.warn(acceptance.not_needed());
-    }
-    log.done(skipped(desired, Phase::DbInit));
-    extension::warn(desired.migrations.manifest().required_extensions(), &current.missing_extensions, log);
-    for drift in &current.drift {
-        log.warn(drift.to_string());
-    }
-    log.begin(Phase::Bootstrap);
-    warn_without_administrator(current.administrator, log);
-    log.done("nothing to do");
-    log.begin(Phase::Schema);
-    log.done("no changes");
-    log.begin(Phase::PostSchema);
-    log.done(skipped(desired, Phase::PostSchema));
-}
-
-fn skipped(desired: &DesiredState, phase: Phase) -> String {
-    format!("0 applied, {} skipped", desired.migrations.manifest().of_phase(phase).files)
 }
 
 impl Boot<'_> {
