@@ -5,6 +5,9 @@
 //! - `probe connect` opens one authenticated connection to PostgreSQL with the variables `DB_*`, ends it, and exits.
 //! - `probe clock TIMES -- COMMAND…` runs a command repeatedly, and prints one JSON object: the seconds of each run, the
 //!   peak memory of the container in bytes, and the output of the command if it failed.
+//! - `probe wait SECONDS LOOK` computes a thousand waits for a lock that is held for these seconds, with looks that take
+//!   LOOK seconds and the boot's own pauses: the mean number of looks, the share of the time that a waiting boot is
+//!   connected, and how much later than the lock is free it goes on (mean, and 99 of 100).
 //! - `probe crowd NUMBER -- COMMAND…` starts a command NUMBER times at once, each time with another host name, and prints
 //!   one JSON object: the seconds until the last process has ended, and of each process the exit code, its peak memory in
 //!   bytes, and its output.
@@ -13,6 +16,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use entrypoint::backoff;
 use entrypoint::witness::{DirectusMigrations, LastCatalog, Link, Witness};
 use serde_json::json;
 use tokio_postgres::{Client, NoTls};
@@ -27,8 +31,12 @@ fn main() -> ExitCode {
         ["connect"] => connect(),
         ["witness", transactions] => witness(transactions),
         ["clock", times, "--", program, arguments @ ..] => clock(times, program, arguments),
+        ["wait", seconds, look] => wait(seconds, look),
         ["crowd", number, "--", program, arguments @ ..] => crowd(number, program, arguments),
-        _ => Err("usage: probe connect | witness N | clock TIMES -- COMMAND… | crowd NUMBER -- COMMAND…".to_owned()),
+        _ => Err(
+            "usage: probe connect | witness N | wait SECONDS LOOK | clock TIMES -- COMMAND… | crowd NUMBER -- COMMAND…"
+                .to_owned(),
+        ),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -120,6 +128,33 @@ fn clock(times: &str, program: &str, arguments: &[&str]) -> Result<(), String> {
     }
     let peak = PEAKS.iter().find_map(|path| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok());
     println!("{}", json!({ "seconds": seconds, "peak_bytes": peak, "failure": failure }));
+    Ok(())
+}
+
+/// Number of computed waits.
+const WAITS: usize = 1000;
+
+fn wait(seconds: &str, look: &str) -> Result<(), String> {
+    let parse = |text: &str| text.parse().map(Duration::from_secs_f64).map_err(|error| format!("{text}: {error}"));
+    let (held, look) = (parse(seconds)?, parse(look)?);
+    let (mut looks, mut later) = (0, Vec::new());
+    for _ in 0..WAITS {
+        let mut waited = backoff::pause(Duration::ZERO, Duration::ZERO) + look;
+        looks += 1;
+        while waited < held {
+            waited += backoff::pause(waited, look) + look;
+            looks += 1;
+        }
+        later.push((waited - held).as_secs_f64());
+    }
+    later.sort_by(f64::total_cmp);
+    let (looks, mean) = (looks as f64 / WAITS as f64, later.iter().sum::<f64>() / WAITS as f64);
+    let connected = looks * look.as_secs_f64() / (held.as_secs_f64() + mean);
+    println!(
+        "{looks:.1} looks, connected for {:.2} % of the time, goes on {mean:.1} s later, 99 of 100 within {:.1} s",
+        connected * 100.0,
+        later[WAITS * 99 / 100]
+    );
     Ok(())
 }
 

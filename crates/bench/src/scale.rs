@@ -23,7 +23,7 @@ const SAMPLING_INTERVAL: Duration = Duration::from_millis(50);
 const LONG_MIGRATION: (&str, &str) = ("/directus/db-init/900_long.sql", "select pg_sleep(20)");
 
 /// The state of the database, and of its server.
-struct Scenario {
+struct CrowdScenario {
     part: BenchPart,
     title: &'static str,
     /// The server's `max_connections`.
@@ -34,16 +34,16 @@ struct Scenario {
     has_migration: bool,
 }
 
-const SCENARIOS: [Scenario; 4] = [
-    Scenario {
+const SCENARIOS: [CrowdScenario; 4] = [
+    CrowdScenario {
         part: BenchPart::Scale,
         title: "empty database",
         connections: "max_connections=100",
-        counts: &[1, 10, 30, 100],
+        counts: &[1, 3, 10, 30, 100],
         is_booted: false,
         has_migration: false,
     },
-    Scenario {
+    CrowdScenario {
         part: BenchPart::Scale,
         title: "up-to-date database",
         connections: "max_connections=100",
@@ -51,7 +51,7 @@ const SCENARIOS: [Scenario; 4] = [
         is_booted: true,
         has_migration: false,
     },
-    Scenario {
+    CrowdScenario {
         part: BenchPart::ScaleWait,
         title: "a migration of 20 s",
         connections: "max_connections=100",
@@ -59,7 +59,7 @@ const SCENARIOS: [Scenario; 4] = [
         is_booted: true,
         has_migration: true,
     },
-    Scenario {
+    CrowdScenario {
         part: BenchPart::ScaleLimit,
         title: "empty database, 20 connections",
         connections: "max_connections=20",
@@ -73,11 +73,11 @@ const SCENARIOS: [Scenario; 4] = [
 #[derive(Debug, Deserialize)]
 struct Crowd {
     seconds: f64,
-    processes: Vec<Process>,
+    processes: Vec<CrowdProcess>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Process {
+struct CrowdProcess {
     /// `None` if a signal ended it.
     code: Option<i32>,
     peak_bytes: Option<u64>,
@@ -85,7 +85,7 @@ struct Process {
 }
 
 /// Sums of PostgreSQL's statistics of a database.
-struct Activity {
+struct DatabaseActivity {
     sessions: i64,
     /// Outside of a transaction, each statement is one.
     transactions: i64,
@@ -106,12 +106,13 @@ pub(crate) async fn measure(
             let (server, first) = harness.server_with("crowded", &["-c", scenario.connections]).await?;
             let mut crowds = Vec::new();
             for (subject, image) in &images {
-                let booted = Place { harness, first: &first, scenario, image }.prepare(&format!("{subject:?}")).await?;
+                let booted =
+                    CrowdPlace { harness, first: &first, scenario, image }.prepare(&format!("{subject:?}")).await?;
                 crowds.push((*subject, image, booted, None));
             }
             for &count in scenario.counts {
                 for (subject, image, template, alone) in &mut crowds {
-                    let place = Place { harness, first: &first, scenario, image };
+                    let place = CrowdPlace { harness, first: &first, scenario, image };
                     let measured = place.crowd(template, count).await.with_context(|| format!("{count} boots"))?;
                     measured.add(figures, *subject, scenario, count, *alone);
                     alone.get_or_insert(measured.activity.transactions);
@@ -124,21 +125,21 @@ pub(crate) async fn measure(
 }
 
 /// A server on which an image boots.
-struct Place<'a> {
+struct CrowdPlace<'a> {
     harness: &'a Harness,
     first: &'a TestDatabase,
-    scenario: &'a Scenario,
+    scenario: &'a CrowdScenario,
     image: &'a str,
 }
 
 /// The results of one crowd.
-struct Measured {
+struct CrowdResult {
     crowd: Crowd,
     connections: Measurements,
-    activity: Activity,
+    activity: DatabaseActivity,
 }
 
-impl Place<'_> {
+impl CrowdPlace<'_> {
     /// Creates the database that each crowd gets a copy of.
     async fn prepare(&self, name: &str) -> anyhow::Result<TestDatabase> {
         let database = self.first.create_empty(&name.to_lowercase()).await?;
@@ -163,7 +164,7 @@ impl Place<'_> {
     }
 
     /// Boots a number of times at once.
-    async fn crowd(&self, template: &TestDatabase, count: usize) -> anyhow::Result<Measured> {
+    async fn crowd(&self, template: &TestDatabase, count: usize) -> anyhow::Result<CrowdResult> {
         let database = template.copy(&format!("{}_{count}", template.name)).await?;
         let container = self.idle(&database).await?;
         if self.scenario.has_migration {
@@ -189,12 +190,12 @@ impl Place<'_> {
         let unused = format!("not exists (select from pg_stat_activity where datname = '{}')", database.name);
         self.first.wait_until(&unused).await?;
         let after = activity(&observer, &database.name).await?;
-        let activity = Activity {
+        let activity = DatabaseActivity {
             sessions: after.sessions - before.sessions,
             transactions: after.transactions - before.transactions,
         };
         database.remove().await?;
-        Ok(Measured { crowd, connections, activity })
+        Ok(CrowdResult { crowd, connections, activity })
     }
 }
 
@@ -210,16 +211,16 @@ async fn sample(observer: &Client, database: &str, connections: &mut Measurement
     }
 }
 
-async fn activity(observer: &Client, database: &str) -> anyhow::Result<Activity> {
+async fn activity(observer: &Client, database: &str) -> anyhow::Result<DatabaseActivity> {
     let query = "select sessions, xact_commit + xact_rollback from pg_stat_database where datname = $1";
     let row = observer.query_one(query, &[&database]).await.context("failed to read PostgreSQL's statistics")?;
-    Ok(Activity { sessions: row.get(0), transactions: row.get(1) })
+    Ok(DatabaseActivity { sessions: row.get(0), transactions: row.get(1) })
 }
 
-impl Measured {
+impl CrowdResult {
     /// `alone` is the number of transactions of a boot without others.
-    fn add(&self, figures: &mut Figures, subject: Subject, scenario: &Scenario, count: usize, alone: Option<i64>) {
-        let Measured { crowd: Crowd { seconds, processes }, connections, activity } = self;
+    fn add(&self, figures: &mut Figures, subject: Subject, scenario: &CrowdScenario, count: usize, alone: Option<i64>) {
+        let CrowdResult { crowd: Crowd { seconds, processes }, connections, activity } = self;
         let mut add = |what: &str, unit: Unit, value: f64| {
             figures.add(scenario.part, &metrics::of_crowd(count, scenario.title, what), subject, unit, value);
         };

@@ -7,6 +7,7 @@ mod db_init;
 pub mod exec;
 mod locked;
 mod node;
+mod nothing;
 mod post_schema;
 pub mod rehearse;
 mod roles;
@@ -15,18 +16,16 @@ mod turn;
 
 use tokio::time::timeout;
 
-use self::bootstrap::warn_without_administrator;
 use self::database::{CAUSE_TIMEOUT, require_redis};
 use self::locked::Boot;
 use self::node::Node;
-use self::roles::{RoleCheck, warn_about_excess};
+use self::roles::RoleCheck;
 use self::turn::{take_turn, watched};
 use crate::database::{self as postgres, BootLock, ImageServers, Session, VerifyError};
 use crate::error::BootError;
 use crate::log::Log;
 use crate::metrics::Awaited;
-use crate::migrations::extension;
-use crate::reconcile::{ObservedState, UpToDate, waiting};
+use crate::reconcile::{ObservedState, waiting};
 use crate::witness::LastCatalog;
 use contract::Phase;
 
@@ -93,35 +92,6 @@ async fn locked(
         }
     };
     Ok(Waiting { work, servers })
-}
-
-/// Phases 4 to 7 of a boot without work, for the log.
-fn nothing_to_do(desired: &DesiredState, current: UpToDate, log: &Log) {
-    log.begin(Phase::DbInit);
-    if let Some(acceptance) = &desired.config.migration_accept {
-        log.warn(acceptance.not_needed());
-    }
-    log.done(skipped(desired, Phase::DbInit, log));
-    extension::warn(desired.migrations.manifest().required_extensions(), &current.missing_extensions, log);
-    for drift in &current.drift {
-        log.warn(drift.to_string());
-    }
-    log.begin(Phase::Bootstrap);
-    warn_without_administrator(current.administrator, log);
-    log.done("nothing to do");
-    log.begin(Phase::Schema);
-    log.done("no changes");
-    log.begin(Phase::PostSchema);
-    if let Some(server) = &desired.config.database.server_role {
-        warn_about_excess(server, &current.roles, log);
-    }
-    log.done(skipped(desired, Phase::PostSchema, log));
-}
-
-fn skipped(desired: &DesiredState, phase: Phase, log: &Log) -> String {
-    let files = desired.migrations.manifest().of_phase(phase).files;
-    log.tally().set_skipped(phase, files);
-    format!("0 applied, {files} skipped")
 }
 
 impl Boot<'_> {

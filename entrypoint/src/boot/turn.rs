@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::config::DesiredState;
 use super::database::with_root_cause;
-use super::nothing_to_do;
+use super::nothing::nothing_to_do;
 use crate::config::Config;
 use crate::database::{self as postgres, BootLock, LockWait, Session, WaitError};
 use crate::error::BootError;
