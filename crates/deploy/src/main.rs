@@ -11,6 +11,8 @@ mod ending;
 mod failure;
 mod follow;
 mod outcome;
+#[cfg(test)]
+mod recorded;
 mod replica;
 mod rollback;
 mod stack_file;

@@ -134,6 +134,7 @@ mod tests {
     use testbed::engine::{SwarmService, SwarmTask};
 
     use super::{DeployOutcome, Goal, judge};
+    use crate::recorded::moment;
 
     /// A service with two replicas of an image.
     fn service(image: &str, update: Option<&str>) -> SwarmService {
@@ -237,6 +238,38 @@ mod tests {
         let failed = [exited("1", 1, "b", "failed", 31), exited("2", 2, "a", "failed", 31)];
         let before = BTreeSet::from(["1".to_owned()]);
         assert_eq!(judge(Goal::Forward, &[service("b", None)], &failed, &before), DeployOutcome::Working);
+    }
+
+    #[test]
+    fn recorded_boots_and_a_recorded_rollback_are_still_at_work() {
+        for name in ["boots-begin", "rollback-begins"] {
+            let moment = moment(name);
+            assert!(moment.tasks.iter().any(|task| !task.has_ended()), "{name}");
+            for goal in [Goal::Forward, Goal::Back] {
+                let outcome = judge(goal, &moment.services, &moment.tasks, &BTreeSet::new());
+                assert_eq!(outcome, DeployOutcome::Working, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_recorded_rollback_that_failed_is_paused() {
+        let moment = moment("rollback-paused");
+        let DeployOutcome::Paused { service, message } =
+            judge(Goal::Forward, &moment.services, &moment.tasks, &BTreeSet::new())
+        else {
+            panic!("not paused")
+        };
+        assert_eq!(service, "trm_directus");
+        assert!(message.starts_with("update paused due to failure or early termination of task "), "{message}");
+    }
+
+    #[test]
+    fn tasks_of_the_present_specification_are_recognized_in_a_recording() {
+        let moment = moment("rollback-begins");
+        let current = moment.tasks.iter().filter(|task| task.is_of(&moment.services[0]));
+        assert!(current.clone().count() > 0 && current.clone().count() < moment.tasks.len());
+        assert!(current.into_iter().all(|task| task.image() == "trm-directus:dev"));
     }
 
     #[test]
