@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::boot::Waiting;
 use crate::boot::exec::{ExecError, NoPm2Home};
 use crate::config::Problems;
 use crate::database::lock_retry::{Blocked, is_lock_failure};
@@ -13,6 +12,7 @@ use crate::directus::snapshot::InvalidSnapshot;
 use crate::directus::{BridgeError, NoDirectus};
 use crate::listing::Listing;
 use crate::migrations::{ApplyError, InvalidMigrations};
+use crate::reconcile::Waiting;
 use crate::redis::RedisError;
 use crate::signals::ShutdownSignal;
 use crate::witness::LinkError;

@@ -21,11 +21,11 @@ use self::locked::Boot;
 use self::node::Node;
 use self::roles::RoleCheck;
 use self::turn::{take_turn, watched};
-use crate::database::{self as postgres, BootLock, ImageServers, Session, VerifyError};
+use crate::database::{self as postgres, BootLock, Session, VerifyError};
 use crate::error::BootError;
 use crate::log::Log;
 use crate::metrics::Awaited;
-use crate::reconcile::{ObservedState, waiting};
+use crate::reconcile::{ObservedState, Waiting, waiting};
 use crate::witness::LastCatalog;
 use contract::Phase;
 
@@ -57,15 +57,6 @@ pub async fn boot(desired: &DesiredState, log: &Log) -> Result<Waiting, BootErro
     lock.release().await;
     session.close().await;
     Ok(waiting)
-}
-
-/// The work that waits for the end of servers of other images.
-#[derive(Debug, Default)]
-pub struct Waiting {
-    /// Each change or file in words; none if nothing waits.
-    pub work: Vec<String>,
-    /// The servers.
-    pub servers: Vec<ImageServers>,
 }
 
 /// Phases 4 to 7, until the lock is lost.

@@ -18,3 +18,4 @@ pub use observed::{BootPlan, Bootstrap, ObservedState, Refusal, Schema, UpToDate
 pub use owned::{OwnedDrift, OwnedObjects, OwnedRecord};
 pub use roles::{RoleFinding, RoleFindings, RolesReport};
 pub use snapshot_history::{HistoryEntry, HistoryPosition};
+pub use waiting::Waiting;

@@ -3,10 +3,20 @@
 //! A roll has two phases. In the first, *expand*, the boots of the new image apply what only adds, and the servers of both
 //! images serve. In the second, *contract*, no server of another image runs any more, and a boot applies the rest.
 
+use crate::database::ImageServers;
 use crate::directus::protocol::{Change, DifferenceKind, Entity};
 use crate::migrations::MigrationFile;
 
 use super::{BootPlan, Expectation};
+
+/// The work that waits.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    /// Each change or file in words; none if nothing waits.
+    pub work: Vec<String>,
+    /// The servers of other images that run.
+    pub servers: Vec<ImageServers>,
+}
 
 /// Returns the changes of a plan that wait.
 ///
