@@ -25,7 +25,7 @@ use crate::database::{self as postgres, BootLock, Session, VerifyError};
 use crate::error::BootError;
 use crate::log::Log;
 use crate::metrics::Awaited;
-use crate::reconcile::{ObservedState, Waiting, waiting};
+use crate::reconcile::{ObservedState, Waiting};
 use crate::witness::LastCatalog;
 use contract::Phase;
 
@@ -100,7 +100,7 @@ impl Boot<'_> {
             if boot_plan.needs_directus() { Some(start_node(desired, session, log, false).await?) } else { None };
 
         if !self.others.is_empty() {
-            for (work, reason) in waiting::impossible(&boot_plan) {
+            for (work, reason) in boot_plan.cannot_wait() {
                 self.warn_of_breaking(&work, reason);
             }
         }

@@ -21,6 +21,7 @@ use crate::migrations::{self, LEDGER_STAMPS, Ledger, MigrationSet, Migrations, P
 use crate::reconcile::owned::{EXTENSIONS_WORK, OWNED_STAMP};
 use crate::reconcile::{
     HistoryEntry, HistoryPosition, OwnedDrift, OwnedObjects, OwnedRecord, RoleFindings, roles, snapshot_history,
+    waiting,
 };
 use contract::Phase;
 use contract::failure::{self, BootFailure};
@@ -290,6 +291,24 @@ pub struct BootPlan<'a> {
 }
 
 impl BootPlan<'_> {
+    /// Returns the work that removes or narrows and cannot wait for the end of servers of other images, each with the
+    /// reason. Changes by Directus are not part of it.
+    #[must_use]
+    pub fn cannot_wait(&self) -> Vec<(String, &'static str)> {
+        let BootPlan { db_init, bootstrap, post_schema, .. } = self;
+        let removing = db_init.apply.iter().filter(|file| file.is_contract());
+        let reason = "removes or narrows before the schema, and only a file in post-schema can wait";
+        let mut work: Vec<_> = removing.map(|file| (file.filename.clone(), reason)).collect();
+        if !bootstrap.install && !bootstrap.migrations.is_empty() {
+            let versions = bootstrap.migrations.join(", ");
+            work.push((format!("Directus' migrations {versions}"), "are for servers of the new version"));
+        }
+        if let Err(file) = waiting::files(&post_schema.apply) {
+            work.push((file.filename.clone(), "adds, and follows a file that would have to wait"));
+        }
+        work
+    }
+
     /// Returns true if the work needs a Node process.
     #[must_use]
     pub fn needs_directus(&self) -> bool {

@@ -7,7 +7,7 @@ use crate::database::ImageServers;
 use crate::directus::protocol::{Change, DifferenceKind, Entity};
 use crate::migrations::MigrationFile;
 
-use super::{BootPlan, Expectation};
+use super::Expectation;
 
 /// The work that waits.
 #[derive(Debug, Default)]
@@ -54,26 +54,6 @@ pub fn files<'a>(pending: &[&'a MigrationFile]) -> Result<usize, &'a MigrationFi
         Some(stuck) => Err(stuck),
         None => Ok(pending.len() - first),
     }
-}
-
-/// Returns the work that removes or narrows and cannot wait, each with the reason.
-#[must_use]
-pub fn impossible(boot_plan: &BootPlan<'_>) -> Vec<(String, &'static str)> {
-    let BootPlan { db_init, bootstrap, post_schema, .. } = boot_plan;
-    let removing = db_init.apply.iter().filter(|file| file.is_contract());
-    let mut work: Vec<_> = removing
-        .map(|file| {
-            (file.filename.clone(), "removes or narrows before the schema, and only a file in post-schema can wait")
-        })
-        .collect();
-    if !bootstrap.install && !bootstrap.migrations.is_empty() {
-        let versions = bootstrap.migrations.join(", ");
-        work.push((format!("Directus' migrations {versions}"), "are for servers of the new version"));
-    }
-    if let Err(file) = files(&post_schema.apply) {
-        work.push((file.filename.clone(), "adds, and follows a file that would have to wait"));
-    }
-    work
 }
 
 #[cfg(test)]

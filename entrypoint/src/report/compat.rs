@@ -142,7 +142,7 @@ impl CompatJudge {
 
     /// The SQL files, and Directus' migrations between them.
     fn files(&mut self, boot_plan: &BootPlan<'_>) {
-        for (work, reason) in waiting::impossible(boot_plan) {
+        for (work, reason) in boot_plan.cannot_wait() {
             self.add(CompatVerdict::StopFirst, work, reason);
         }
         let post_schema = &boot_plan.post_schema.apply;
