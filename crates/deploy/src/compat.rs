@@ -105,7 +105,7 @@ pub(crate) async fn ask(
     image: &str,
     flags: &CompatFlags,
 ) -> anyhow::Result<Result<Order, RollRefusal>> {
-    let answer = CompatAnswer::of(run(swarm, service, image, COMPAT).await?);
+    let answer = CompatAnswer::of(run(swarm, service, image, COMPAT, ANSWER).await?);
     if answer == CompatAnswer::CannotAnswer && flags.unasked {
         ui::warning(&format!("{image} is not asked if it may roll: it is too old to have the command `{COMPAT}`"));
     }
@@ -114,8 +114,13 @@ pub(crate) async fn ask(
 
 /// Makes the changes that waited for the end of the servers of other images. A failure is a warning, because the servers
 /// serve in any case.
-pub(crate) async fn contract(swarm: &Swarm, service: &SwarmService, image: &str) -> anyhow::Result<()> {
-    let code = run(swarm, service, image, CONTRACT).await?;
+pub(crate) async fn contract(
+    swarm: &Swarm,
+    service: &SwarmService,
+    image: &str,
+    deadline: Duration,
+) -> anyhow::Result<()> {
+    let code = run(swarm, service, image, CONTRACT, deadline).await?;
     match CompatAnswer::of(code) {
         CompatAnswer::Roll => ui::status("Contracted", "nothing waits for the end of older servers"),
         // Such an image has made all of its changes in its boot.
@@ -136,15 +141,21 @@ pub(crate) async fn contract(swarm: &Swarm, service: &SwarmService, image: &str)
 }
 
 /// Runs a command of an image with the environment of a service, shows its output, and returns its exit code.
-async fn run(swarm: &Swarm, service: &SwarmService, image: &str, command: &str) -> anyhow::Result<i64> {
+async fn run(
+    swarm: &Swarm,
+    service: &SwarmService,
+    image: &str,
+    command: &str,
+    deadline: Duration,
+) -> anyhow::Result<i64> {
     ui::command(&format!("{image} {command}"));
     let spinner = ui::Spinner::start();
     spinner.restart(&format!("waiting for the answer of {image} {command}"));
-    let (task, output) = swarm.engine.run_as_task(&swarm.stack, service, image, command, ANSWER).await?;
+    let (task, output) = swarm.engine.run_as_task(&swarm.stack, service, image, command, deadline).await?;
     drop(spinner);
     let Some(code) = task.exit_code() else {
         let failure = TaskFailure::of(&task, true, &output);
-        bail!("{}; nothing was changed", failure.lines(&format!("{image} {command} did not run")));
+        bail!("{}", failure.lines(&format!("`{command}` of {image} did not run")));
     };
     if CompatAnswer::of(code) != CompatAnswer::CannotAnswer {
         let text = output.iter().map(|line| format!("    {line}\n")).collect::<String>();
