@@ -114,30 +114,22 @@ pub(crate) async fn ask(
 
 /// Makes the changes that waited for the end of the servers of other images. A failure is a warning, because the servers
 /// serve in any case.
-pub(crate) async fn contract(
-    swarm: &Swarm,
-    service: &SwarmService,
-    image: &str,
-    deadline: Duration,
-) -> anyhow::Result<()> {
-    let code = run(swarm, service, image, CONTRACT, deadline).await?;
-    match CompatAnswer::of(code) {
-        CompatAnswer::Roll => ui::status("Contracted", "nothing waits for the end of older servers"),
+pub(crate) async fn contract(swarm: &Swarm, service: &SwarmService, image: &str, deadline: Duration) {
+    let reason = match run(swarm, service, image, CONTRACT, deadline).await.map(CompatAnswer::of) {
+        Ok(CompatAnswer::Roll) => return ui::status("Contracted", "nothing waits for the end of older servers"),
         // Such an image has made all of its changes in its boot.
-        CompatAnswer::CannotAnswer => {}
-        CompatAnswer::StopFirst => {
-            ui::warning("servers of another image still run, so changes wait; the next boot or update makes them");
-        }
-        CompatAnswer::No(code) => {
+        Ok(CompatAnswer::CannotAnswer) => return,
+        Ok(CompatAnswer::StopFirst) => "servers of another image still run".to_owned(),
+        Ok(CompatAnswer::No(code)) => {
             let exit = ExitCode::from_code(code);
-            let meaning = exit.map_or("", ExitCode::meaning);
-            let remedy = exit.map_or("see the lines above", ExitCode::remedy);
-            ui::warning(&format!(
-                "changes that waited for the end of older servers were not made: exit code {code}: {meaning}\n  what to do: {remedy}"
-            ));
+            let meaning = exit.map_or("not a code of the boot", ExitCode::meaning).trim_end_matches('.');
+            format!("exit code {code}: {meaning}")
         }
-    }
-    Ok(())
+        Err(error) => format!("{error:#}"),
+    };
+    ui::warning(&format!(
+        "changes that wait for the end of older servers were not made: {reason}; the next boot of {image} makes them"
+    ));
 }
 
 /// Runs a command of an image with the environment of a service, shows its output, and returns its exit code.
