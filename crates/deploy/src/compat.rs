@@ -105,7 +105,7 @@ pub(crate) async fn ask(
     image: &str,
     flags: &CompatFlags,
 ) -> anyhow::Result<Result<Order, RollRefusal>> {
-    let answer = CompatAnswer::of(run(swarm, service, image, COMPAT).await?);
+    let answer = CompatAnswer::of(run(swarm, service, image, COMPAT, ANSWER).await?);
     if answer == CompatAnswer::CannotAnswer && flags.unasked {
         ui::warning(&format!("{image} is not asked if it may roll: it is too old to have the command `{COMPAT}`"));
     }
@@ -114,37 +114,40 @@ pub(crate) async fn ask(
 
 /// Makes the changes that waited for the end of the servers of other images. A failure is a warning, because the servers
 /// serve in any case.
-pub(crate) async fn contract(swarm: &Swarm, service: &SwarmService, image: &str) -> anyhow::Result<()> {
-    let code = run(swarm, service, image, CONTRACT).await?;
-    match CompatAnswer::of(code) {
-        CompatAnswer::Roll => ui::status("Contracted", "nothing waits for the end of older servers"),
+pub(crate) async fn contract(swarm: &Swarm, service: &SwarmService, image: &str, deadline: Duration) {
+    let reason = match run(swarm, service, image, CONTRACT, deadline).await.map(CompatAnswer::of) {
+        Ok(CompatAnswer::Roll) => return ui::status("Contracted", "nothing waits for the end of older servers"),
         // Such an image has made all of its changes in its boot.
-        CompatAnswer::CannotAnswer => {}
-        CompatAnswer::StopFirst => {
-            ui::warning("servers of another image still run, so changes wait; the next boot or update makes them");
-        }
-        CompatAnswer::No(code) => {
+        Ok(CompatAnswer::CannotAnswer) => return,
+        Ok(CompatAnswer::StopFirst) => "servers of another image still run".to_owned(),
+        Ok(CompatAnswer::No(code)) => {
             let exit = ExitCode::from_code(code);
-            let meaning = exit.map_or("", ExitCode::meaning);
-            let remedy = exit.map_or("see the lines above", ExitCode::remedy);
-            ui::warning(&format!(
-                "changes that waited for the end of older servers were not made: exit code {code}: {meaning}\n  what to do: {remedy}"
-            ));
+            let meaning = exit.map_or("not a code of the boot", ExitCode::meaning).trim_end_matches('.');
+            format!("exit code {code}: {meaning}")
         }
-    }
-    Ok(())
+        Err(error) => format!("{error:#}"),
+    };
+    ui::warning(&format!(
+        "changes that wait for the end of older servers were not made: {reason}; the next boot of {image} makes them"
+    ));
 }
 
 /// Runs a command of an image with the environment of a service, shows its output, and returns its exit code.
-async fn run(swarm: &Swarm, service: &SwarmService, image: &str, command: &str) -> anyhow::Result<i64> {
+async fn run(
+    swarm: &Swarm,
+    service: &SwarmService,
+    image: &str,
+    command: &str,
+    deadline: Duration,
+) -> anyhow::Result<i64> {
     ui::command(&format!("{image} {command}"));
     let spinner = ui::Spinner::start();
     spinner.restart(&format!("waiting for the answer of {image} {command}"));
-    let (task, output) = swarm.engine.run_as_task(&swarm.stack, service, image, command, ANSWER).await?;
+    let (task, output) = swarm.engine.run_as_task(&swarm.stack, service, image, command, deadline).await?;
     drop(spinner);
     let Some(code) = task.exit_code() else {
         let failure = TaskFailure::of(&task, true, &output);
-        bail!("{}; nothing was changed", failure.lines(&format!("{image} {command} did not run")));
+        bail!("{}", failure.lines(&format!("`{command}` of {image} did not run")));
     };
     if CompatAnswer::of(code) != CompatAnswer::CannotAnswer {
         let text = output.iter().map(|line| format!("    {line}\n")).collect::<String>();

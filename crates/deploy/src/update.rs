@@ -25,9 +25,6 @@ pub(crate) async fn run(flags: &DeployUpdateFlags) -> anyhow::Result<ExitCode> {
     let replicas = compat::wanted_replicas(&swarm, &service).await?;
     // Before the image is asked: a wrong file is a mistake in any case.
     let file = if flags.files.is_empty() { None } else { Some(StackFile::read(&flags.files, &flags.image).await?) };
-    if let Some(file) = &file {
-        file.ensure_secrets(&swarm, &flags.secrets).await?;
-    }
     let order = match compat::ask(&swarm, &service, image, &flags.compat).await? {
         Ok(order) => order,
         Err(refusal) => {
@@ -35,6 +32,9 @@ pub(crate) async fn run(flags: &DeployUpdateFlags) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(refusal.exit));
         }
     };
+    if let Some(file) = &file {
+        file.ensure_secrets(&swarm, &flags.secrets).await?;
+    }
     let before = swarm.task_ids().await?;
     if order == Order::StopFirst {
         swarm.stop_all(&service).await?;
@@ -53,7 +53,7 @@ pub(crate) async fn run(flags: &DeployUpdateFlags) -> anyhow::Result<ExitCode> {
     let followed = follow::follow(&swarm, &names, Goal::Forward, image, before, deadline).await?;
     let service = swarm.directus().await?;
     if followed.outcome == Some(DeployOutcome::Converged) && !flags.keep_contract {
-        compat::contract(&swarm, &service, image).await?;
+        compat::contract(&swarm, &service, image, deadline).await;
     }
     Ok(ending::report(&followed, &format!("{} runs {image} on {replicas} replicas", service.name()), WAY_OUT))
 }

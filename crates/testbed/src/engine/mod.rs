@@ -7,6 +7,7 @@ mod context;
 mod files;
 mod image;
 mod layers;
+mod one_off;
 mod own_swarm;
 mod swarm;
 
