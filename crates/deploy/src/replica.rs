@@ -69,11 +69,11 @@ impl Activity {
     }
 }
 
-/// The live line of a task: verb, replica, node, image, phase, age.
+/// The live line of a task: verb, replica, node, image, age, phase. The last one may be too long for the terminal.
 pub(crate) fn row(name: &str, node: &str, task: &SwarmTask, activity: &Activity, now: Timestamp) -> [String; 6] {
     let verb = format!("{:>10}", activity.verb());
     let age = age(between(task.created(), now));
-    [verb, name.to_owned(), node.to_owned(), task.image().to_owned(), activity.detail().to_owned(), age]
+    [verb, name.to_owned(), node.to_owned(), task.image().to_owned(), age, activity.detail().to_owned()]
 }
 
 /// The time between two moments of the swarm's clock, which may differ from this machine's.
@@ -136,9 +136,9 @@ mod tests {
         let service: SwarmService = serde_json::from_value(json!({"Spec": {"Name": "trm_directus"}})).unwrap();
         let name = name("trm", &service, &task);
         let at = |time: &str| row(&name, "node-1", &task, &Activity::Serving, time.parse().unwrap());
-        let expected = ["   Healthy", "directus.2", "node-1", "directus:b", "", "5 s"];
+        let expected = ["   Healthy", "directus.2", "node-1", "directus:b", "5 s", ""];
         assert_eq!(at("2026-11-26T19:39:00Z"), expected);
-        assert_eq!(at("2026-11-26T19:38:00Z")[5], "0 s");
+        assert_eq!(at("2026-11-26T19:38:00Z")[4], "0 s");
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! A stack on the swarm of the current docker context.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use testbed::cmd::Cmd;
 use testbed::compose;
-use testbed::engine::{Engine, SwarmRole, SwarmService, SwarmTask};
+use testbed::engine::{Engine, SwarmRole, SwarmService};
+use testbed::ui;
 
 use crate::replica;
+
+/// Time for replicas to end, including their grace period. A task on a node that is down never ends.
+const STOP_DEADLINE: Duration = Duration::from_secs(300);
 
 /// The engine and the name of the stack.
 #[derive(Debug)]
@@ -67,20 +72,30 @@ impl Swarm {
     pub(crate) async fn stop_all(&self, service: &SwarmService) -> anyhow::Result<()> {
         let update = ["service", "update", "--detach", "--replicas", "0", service.name()];
         run(Cmd::new("docker").args(update)).await?;
-        let services = [service.clone()];
+        let (services, began) = ([service.clone()], Instant::now());
+        let spinner = ui::Spinner::start();
+        spinner.restart("waiting for the end of the replicas");
         loop {
             let tasks = self.engine.tasks_of(&services).await?;
-            if tasks.iter().all(SwarmTask::has_ended) {
+            let alive = tasks.iter().filter(|task| !task.has_ended()).count();
+            if alive == 0 {
                 return Ok(());
             }
-            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            ensure!(
+                began.elapsed() < STOP_DEADLINE,
+                "{alive} replicas have not ended after {} s: `docker service ps {name}` lists them, `docker service rollback \
+                 {name}` starts the others again",
+                STOP_DEADLINE.as_secs(),
+                name = service.name()
+            );
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }
 }
 
 /// Runs a docker command, and shows its output only if it fails: this program reports the progress itself.
 pub(crate) async fn run(cmd: Cmd) -> anyhow::Result<()> {
-    testbed::ui::command(&cmd.to_string());
+    ui::command(&cmd.to_string());
     cmd.read().await.map(drop)
 }
 
