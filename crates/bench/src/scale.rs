@@ -186,8 +186,11 @@ impl CrowdPlace<'_> {
         ensure!(code == 0, "the probe failed: {output}");
         let crowd = serde_json::from_str(&output).with_context(|| format!("no result in `{output}`"))?;
         self.harness.remove(&container).await?;
-        // A session adds its last transactions when it ends.
-        let unused = format!("not exists (select from pg_stat_activity where datname = '{}')", database.name);
+        // A session adds its last transactions when it ends. TimescaleDB's worker stays.
+        let unused = format!(
+            "not exists (select from pg_stat_activity where backend_type = 'client backend' and datname = '{}')",
+            database.name
+        );
         self.first.wait_until(&unused).await?;
         let after = activity(&observer, &database.name).await?;
         let activity = DatabaseActivity {
