@@ -15,6 +15,7 @@ mod reconcile;
 mod registration;
 mod replicas;
 mod restore;
+mod roles;
 mod search;
 mod secrets;
 mod services;
@@ -39,6 +40,7 @@ pub(crate) const ALL: &[&[Check]] = &[
     boots::CHECKS,
     data::CHECKS,
     connections::CHECKS,
+    roles::CHECKS,
     reconcile::CHECKS,
     snapshots::CHECKS,
     versions::CHECKS,
