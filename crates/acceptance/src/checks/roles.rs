@@ -26,7 +26,7 @@ const REFUSAL: &str = "The data model of this server is changed by releases, not
 const PASSWORDS: [&str; 2] = ["hunter2-role-of-the-boot", "hunter2-role-of-the-server"];
 
 /// A database with both roles.
-struct TwoRoles {
+struct SeparateRoles {
     database: TestDatabase,
     /// Owns the database, and is no superuser.
     boot: String,
@@ -34,7 +34,7 @@ struct TwoRoles {
 }
 
 async fn two_roles(test: &mut TestContext) -> anyhow::Result<()> {
-    let roles = TwoRoles::create(test).await?;
+    let roles = SeparateRoles::create(test).await?;
     let container = test.start(roles.spec(test, "directus")).await?;
     container.serving().await?;
     let log = container.log().await?;
@@ -78,13 +78,16 @@ async fn two_roles(test: &mut TestContext) -> anyhow::Result<()> {
     Ok(())
 }
 
-impl TwoRoles {
+impl SeparateRoles {
     /// Creates an empty database that belongs to the boot's role, with the extensions that need a superuser.
-    async fn create(test: &mut TestContext) -> anyhow::Result<TwoRoles> {
+    async fn create(test: &mut TestContext) -> anyhow::Result<SeparateRoles> {
         let database = test.empty_database("main").await?;
-        let roles =
-            TwoRoles { boot: format!("boot-{}", database.name), server: format!("server-{}", database.name), database };
-        let TwoRoles { database, boot, server } = &roles;
+        let roles = SeparateRoles {
+            boot: format!("boot-{}", database.name),
+            server: format!("server-{}", database.name),
+            database,
+        };
+        let SeparateRoles { database, boot, server } = &roles;
         let [boots, servers] = PASSWORDS;
         database
             .execute(&format!(
