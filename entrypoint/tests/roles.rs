@@ -213,10 +213,10 @@ const EXCESS: [(&str, &str); 10] = [
         "may act as pg_write_server_files: REVOKE pg_write_server_files FROM {web}",
     ),
     ("alter table laps owner to {web}", "owns table laps: REASSIGN OWNED BY {web} TO {boot}"),
-    ("grant create on schema public to public", "in schema public: REVOKE CREATE ON SCHEMA public FROM PUBLIC"),
+    ("grant create on schema public to public", "in schema public: REVOKE CREATE ON schema public FROM PUBLIC"),
     (
         "grant create on database {database} to {web}",
-        "in database {database}: REVOKE CREATE ON DATABASE {database} FROM {web}",
+        "in database {database}: REVOKE CREATE ON database {database} FROM {web}",
     ),
     ("grant trigger on laps to {web}", "may create triggers on table laps: REVOKE TRIGGER ON table laps FROM {web}"),
     (
@@ -225,7 +225,7 @@ const EXCESS: [(&str, &str); 10] = [
     ),
     (
         "grant usage on schema boot to {web}",
-        "may enter schema boot, which only the boot needs: REVOKE ALL ON SCHEMA boot FROM {web}",
+        "may enter schema boot, which only the boot needs: REVOKE ALL ON schema boot FROM {web}",
     ),
 ];
 

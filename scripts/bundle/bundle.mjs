@@ -35,7 +35,6 @@ const ENTRIES = [
   'database/index.js',
   'database/migrations/run.js',
   'database/seeds/run.js',
-  'emitter.js',
   'logger/index.js',
   'services/collections.js',
   'services/fields.js',

@@ -20,17 +20,9 @@ const EDITORS = [
   ['services/relations.js', 'RelationsService', ['createOne', 'updateOne', 'deleteOne']],
 ];
 
-/** Tables that the server's role may only read (entrypoint/src/reconcile/roles.rs), as knex quotes them in a message. */
-const READ_ONLY = /"directus_(collections|fields|relations)"/;
-
-/** PostgreSQL's code for a missing privilege. */
-const INSUFFICIENT_PRIVILEGE = '42501';
-
 /** Makes the data model read-only in this process. */
 export async function protectDataModel() {
   const { ForbiddenError } = await load('package/errors.js');
-  const refusal = () => new ForbiddenError({ reason: REFUSAL });
-
   for (const [module, name, methods] of EDITORS) {
     const { prototype } = (await load(module))[name];
     for (const method of methods) {
@@ -39,14 +31,8 @@ export async function protectDataModel() {
       prototype[method] = async function (...args) {
         // Directus refuses other users itself, without a word about the server.
         if (this.accountability && this.accountability.admin !== true) return own.apply(this, args);
-        throw refusal();
+        throw new ForbiddenError({ reason: REFUSAL });
       };
     }
   }
-
-  // The other ways to the same tables, which need no change of the schema: an import, a flow, a restored revision.
-  const { default: emitter } = await load('emitter.js');
-  emitter.onFilter('database.error', (error) =>
-    error?.code === INSUFFICIENT_PRIVILEGE && READ_ONLY.test(error.message) ? refusal() : error,
-  );
 }

@@ -16,6 +16,7 @@ mod reconcile;
 mod registration;
 mod replicas;
 mod restore;
+mod roles;
 mod rolling;
 mod search;
 mod secrets;
@@ -46,6 +47,7 @@ pub(crate) const ALL: &[&[Check]] = &[
     boots::CHECKS,
     data::CHECKS,
     connections::CHECKS,
+    roles::CHECKS,
     reconcile::CHECKS,
     snapshots::CHECKS,
     versions::CHECKS,

@@ -236,6 +236,35 @@ pub(super) const MUTANTS: &[Mutant] = &[
         change: Binary(r#"sql "truncate team_spreadsheet"; echo "[entrypoint] 6/8 schema: no changes (1 ms)""#),
         expect: "team_spreadsheet had 7 rows and has 0",
     },
+    // roles.rs
+    Mutant {
+        check: "two-roles",
+        how: "the server gets the role of the boot",
+        change: Binary(
+            r#"if [ -n "$BOOT_DB_USER" ]; then
+                export DB_USER="$BOOT_DB_USER" DB_PASSWORD="$BOOT_DB_PASSWORD"
+                unset BOOT_DB_USER BOOT_DB_PASSWORD
+            fi
+            exec "$real" "$@""#,
+        ),
+        expect: "the log has no `got its privileges`",
+    },
+    Mutant {
+        check: "two-roles",
+        how: "PostgreSQL alone refuses changes of the data model",
+        change: Image(
+            r#"RUN sed -i "s/=== 'read-only'/=== 'never'/" /directus/scripts/server.mjs && grep -q never /directus/scripts/server.mjs"#,
+        ),
+        expect: "POST /collections answers",
+    },
+    Mutant {
+        check: "two-roles",
+        how: "`status` is silent about grants by hand",
+        change: Binary(
+            r#"[ "$1" = status ] || exec "$real" "$@"; "$real" "$@" | sed 's/"separate":false/"separate":true/'"#,
+        ),
+        expect: "`status` misses CREATE on the schema",
+    },
     // reconcile.rs
     Mutant {
         check: "no-node",

@@ -118,6 +118,12 @@ pub(super) const FAULTS: &[SampleFault] = &[
         "ALTER TABLE laps OWNER TO",
     ),
     fault(
+        "21-no-server-role",
+        "There are two roles, and that of the server does not exist.",
+        "the role samples_nobody of DB_USER does not exist",
+        "let a superuser run CREATE ROLE samples_nobody LOGIN PASSWORD",
+    ),
+    fault(
         "21-full-disk",
         "The disk of the database server is full.",
         "No space left on device",

@@ -114,6 +114,10 @@ const SLOW: (&str, FileEdit) = ("900_laps.sql", FileEdit::Text("select pg_sleep(
 const DECLARED: (&str, FileEdit) =
     ("900_laps.sql", FileEdit::Text("-- destroys: table laps\ndrop table public.laps;\n"));
 
+/// A role for the boot and another one for the server.
+const BOTH_ROLES: [(&str, &str); 3] =
+    [("BOOT_DB_USER", "directus"), ("BOOT_DB_PASSWORD", "samples-only"), ("DB_USER", "samples_web")];
+
 /// All situations.
 pub(super) const SCENARIOS: &[SampleScenario] = &[
     SampleScenario {
@@ -153,6 +157,15 @@ pub(super) const SCENARIOS: &[SampleScenario] = &[
         ..SampleScenario::NONE
     },
     SampleScenario { name: "0-status", command: &["status"], ..SampleScenario::NONE },
+    SampleScenario {
+        name: "0-two-roles",
+        sql: "create role samples_web login password 'samples-only';
+            grant create on schema public to samples_web; create table public.laps (); alter table public.laps owner to samples_web",
+        before: &[&["boot"]],
+        variables: &BOTH_ROLES,
+        command: &["status"],
+        ..SampleScenario::NONE
+    },
     SampleScenario {
         name: "0-attic",
         sql: LAPS,
@@ -282,6 +295,12 @@ pub(super) const SCENARIOS: &[SampleScenario] = &[
             grant all on all sequences in schema public, boot to samples_member",
         files: &[("900_laps.sql", FileEdit::Text("alter table public.laps add column speed real;\n"))],
         variables: &[("DB_USER", "samples_member")],
+        ..SampleScenario::NONE
+    },
+    SampleScenario {
+        name: "21-no-server-role",
+        start: Start::Empty,
+        variables: &[("BOOT_DB_USER", "directus"), ("BOOT_DB_PASSWORD", "samples-only"), ("DB_USER", "samples_nobody")],
         ..SampleScenario::NONE
     },
     SampleScenario {
