@@ -33,7 +33,7 @@ pub(crate) const CHECKS: &[Check] = &[
         run: |test| Box::pin(roll(test)),
     },
     Check {
-        name: "swarm-rollback",
+        name: "swarm-failed-update",
         promise: "An update whose migration fails is rolled back by the swarm: no replica stops, and no request fails.",
         needs: Need::TheMachine,
         run: |test| Box::pin(rollback(test)),
@@ -175,7 +175,7 @@ async fn drain(test: &mut TestContext) -> anyhow::Result<()> {
     let target = healthy(test, &cluster).await?;
     let old = cluster.running("directus").await?.pop().context("a replica runs")?.container;
     let lock = cluster.database.connect().await?;
-    lock.batch_execute("begin; lock table cars in access exclusive mode").await.context("failed to lock a table")?;
+    lock.batch_execute("begin; lock table cars in share mode").await.context("failed to lock a table")?;
     let mut requests = JoinSet::new();
     for number in 1..=SLOW_REQUESTS {
         let (target, name) = (target.clone(), format!("slow {number}"));
@@ -443,8 +443,14 @@ impl FieldUses {
         let (kept, dropped, refused) = (is(&FieldUse::Kept), is(&FieldUse::Dropped), is(&FieldUse::Refused));
         test.figure(
             "writes with the new field",
-            format!("{kept} kept, {dropped} without the field, before it existed, {refused} refused"),
+            format!("{kept} kept, {dropped} accepted without the field, {refused} refused"),
         );
+        // Among the lines of the boots is a warning if the running servers were not notified.
+        let logs = cluster.logs().await?;
+        let changes = logs.iter().flat_map(|(_, lines)| lines);
+        for line in changes.filter(|line| line.contains("6/8 schema") && !line.contains("no changes")) {
+            test.line(line);
+        }
         let first =
             self.uses.iter().filter(|(.., result)| *result == FieldUse::Kept).map(|(_, _, answered, _)| answered).min();
         let first = *first.context("no replica ever knew the new field")?;
