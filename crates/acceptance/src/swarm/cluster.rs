@@ -185,9 +185,9 @@ impl Cluster {
         Ok(())
     }
 
-    /// The replicas' containers that have ended so far.
-    pub(crate) fn ended(&self) -> BTreeSet<String> {
-        let events = self.watch.events(&self.service("directus"));
+    /// The containers of a service that have ended so far.
+    pub(crate) fn ended(&self, service: &str) -> BTreeSet<String> {
+        let events = self.watch.events(&self.service(service));
         events.into_iter().filter(|event| event.action == "die").map(|event| event.container).collect()
     }
 
