@@ -2,12 +2,21 @@
 // registry before each start, with a timeout of eight seconds and no switch, and without the command line, which would
 // load every extension once more.
 
+import { env } from 'node:process';
+
 import { load } from './directus.mjs';
 import { protectDataModel } from './data-model.mjs';
 import { showPresence } from './presence.mjs';
 
 // Set by the boot if it has a database role of its own; the server's role then may not change the schema.
 if (process.env.BOOT_DATA_MODEL === 'read-only') await protectDataModel();
+
+// Directus' pressure limiter compares this limit with the utilization since the process began (@directus/pressure calls
+// performance.eventLoopUtilization() without a base), so it finds no busy server, but a new one: after loading its modules
+// a server answers 503 to every request until it was idle for a hundredth of that time. The limiter's other measure, the
+// delay of the event loop, is of the last moments and stays.
+const limit = 'PRESSURE_LIMITER_MAX_EVENT_LOOP_UTILIZATION';
+if (!(limit in env || `${limit}_FILE` in env)) env[limit] = 'false';
 
 await load('start.js');
 // Set by the boot.

@@ -709,7 +709,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         expect: "requests failed",
     },
     Mutant {
-        check: "swarm-rollback",
+        check: "swarm-failed-update",
         how: "the boot of the newer image skips its files",
         change: Binary(
             r#"if [ "$BOOT_IMAGE" = c ]; then

@@ -185,9 +185,9 @@ impl Cluster {
         Ok(())
     }
 
-    /// The replicas' containers that have ended so far.
-    pub(crate) fn ended(&self) -> BTreeSet<String> {
-        let events = self.watch.events(&self.service("directus"));
+    /// The containers of a service that have ended so far.
+    pub(crate) fn ended(&self, service: &str) -> BTreeSet<String> {
+        let events = self.watch.events(&self.service(service));
         events.into_iter().filter(|event| event.action == "die").map(|event| event.container).collect()
     }
 
@@ -265,6 +265,8 @@ fn overrides_of(folder: &camino::Utf8Path, proxy: &str) -> Value {
         "version": "3.8",
         "services": {
             "postgres": { "ports": port(5432), "networks": ["public"] },
+            // The user of the stack may not read the folder in which a stand-in's Redis looks for its data.
+            "redis": { "working_dir": "/tmp" },
             "proxy": {
                 "image": proxy,
                 "ports": port(DEFAULT_PORT),

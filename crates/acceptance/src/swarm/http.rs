@@ -32,7 +32,11 @@ pub(crate) struct HttpAnswer {
 impl HttpAnswer {
     /// The `data` of a success; otherwise the reason why it is not one.
     pub(crate) fn data(&self) -> Result<&Value, String> {
-        if self.status == 200 { Ok(&self.body["data"]) } else { Err(format!("HTTP {}: {}", self.status, self.body)) }
+        if self.status == 200 {
+            return Ok(&self.body["data"]);
+        }
+        let replica = if self.replica.is_empty() { "the proxy" } else { &self.replica };
+        Err(format!("HTTP {} of {replica}: {}", self.status, self.body))
     }
 }
 
@@ -101,7 +105,7 @@ mod tests {
         assert_eq!((answer.status, answer.replica.as_str()), (200, "10.0.1.3"));
         assert_eq!(answer.data().unwrap()[0], 1);
         let refused = parse(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n").unwrap();
-        assert_eq!(refused.data().unwrap_err(), "HTTP 403: null");
+        assert_eq!(refused.data().unwrap_err(), "HTTP 403 of the proxy: null");
     }
 
     #[test]
