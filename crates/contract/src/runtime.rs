@@ -180,6 +180,7 @@ pub const RUNTIME: Runtime = Runtime {
         },
     ],
     stop_grace: 30,
+    // An idle server took 184 MiB on the stand-in, a first boot 226 MB (docs/BENCHMARKS.md); the rest is for requests.
     memory_floor: 512,
     memory_limit: 1024,
     cpu_floor: 250,
