@@ -265,8 +265,6 @@ fn overrides_of(folder: &camino::Utf8Path, proxy: &str) -> Value {
         "version": "3.8",
         "services": {
             "postgres": { "ports": port(5432), "networks": ["public"] },
-            // The user of the stack may not read the folder in which a stand-in's Redis looks for its data.
-            "redis": { "working_dir": "/tmp" },
             "proxy": {
                 "image": proxy,
                 "ports": port(DEFAULT_PORT),
