@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn recorded_boots_and_a_recorded_rollback_are_still_at_work() {
-        for name in ["boots-begin", "rollback-begins"] {
+        for name in ["boots-begin", "update-half-done", "rollback-begins"] {
             let moment = moment(name);
             assert!(moment.tasks.iter().any(|task| !task.has_ended()), "{name}");
             for goal in [Goal::Forward, Goal::Back] {
@@ -250,6 +250,32 @@ mod tests {
                 assert_eq!(outcome, DeployOutcome::Working, "{name}");
             }
         }
+    }
+
+    #[test]
+    fn a_recorded_update_has_converged() {
+        let moment = moment("update-completed");
+        let outcome = judge(Goal::Forward, &moment.services, &moment.tasks, &BTreeSet::new());
+        assert_eq!(outcome, DeployOutcome::Converged);
+        assert_eq!(moment.tasks.iter().filter(|task| task.is_healthy()).count(), 3);
+    }
+
+    #[test]
+    fn a_recorded_rollback_is_a_failed_update_and_a_successful_rollback() {
+        let moment = moment("rolled-back");
+        let outcome = judge(Goal::Forward, &moment.services, &moment.tasks, &BTreeSet::new());
+        assert_eq!(outcome, DeployOutcome::RolledBack { service: "trm_directus".to_owned() });
+        let outcome = judge(Goal::Back, &moment.services, &moment.tasks, &BTreeSet::new());
+        assert_eq!(outcome, DeployOutcome::Converged);
+    }
+
+    #[test]
+    fn the_swarm_rolls_a_recorded_update_back_after_its_migration_failed() {
+        let moment = moment("migration-failed");
+        let failed = moment.tasks.iter().find(|task| task.exit_code() == Some(31)).expect("a failed boot");
+        assert_eq!(failed.image(), "trm-directus:bad");
+        let outcome = judge(Goal::Forward, &moment.services, &moment.tasks, &BTreeSet::new());
+        assert_eq!(outcome, DeployOutcome::Working);
     }
 
     #[test]
