@@ -106,7 +106,7 @@ pub(crate) async fn bench(engine: &Engine, options: &BenchOptions) -> anyhow::Re
             BenchPart::Witness => witness::measure(harness, figures, runs).await,
             BenchPart::Growth => growth::measure(harness, figures, runs).await,
             BenchPart::Replicas => replicas::measure(harness, figures, runs).await,
-            BenchPart::Scale | BenchPart::ScaleWait | BenchPart::ScaleLimit => {
+            BenchPart::Scale | BenchPart::ScaleWarm | BenchPart::ScaleWait | BenchPart::ScaleLimit => {
                 scale::measure(harness, figures, runs, part, options.against.as_deref()).await
             }
             BenchPart::Memory => memory::measure(harness, figures, runs).await,

@@ -14,6 +14,7 @@ pub(crate) fn title(part: BenchPart) -> &'static str {
         BenchPart::Growth => "Growth with the data model",
         BenchPart::Replicas => "Several containers at once",
         BenchPart::Scale => "Up to 100 boots at once",
+        BenchPart::ScaleWarm => "Up to 100 boots at once, with nothing to do",
         BenchPart::ScaleWait => "Up to 100 boots at once, during a long migration",
         BenchPart::ScaleLimit => "100 boots at once on a server with 20 connections",
         BenchPart::Memory => "Peak memory of a boot",
@@ -30,6 +31,7 @@ pub(crate) fn measures_shell(part: BenchPart) -> bool {
             | BenchPart::Witness
             | BenchPart::Growth
             | BenchPart::Scale
+            | BenchPart::ScaleWarm
             | BenchPart::ScaleWait
             | BenchPart::ScaleLimit
             | BenchPart::Xtask
@@ -81,7 +83,7 @@ pub(crate) fn method(part: BenchPart) -> &'static str {
              is done. No server is started. The shell has no lock, so some of its containers fail; their number is part of the \
              result."
         }
-        BenchPart::Scale | BenchPart::ScaleWait | BenchPart::ScaleLimit => {
+        BenchPart::Scale | BenchPart::ScaleWarm | BenchPart::ScaleWait | BenchPart::ScaleLimit => {
             "Processes in one container, started at the same time, on a server of their own. Connections are those in \
              `pg_stat_activity`, every 50 ms. Statements of a boot that waits are the transactions in `pg_stat_database`, \
              without those of a boot that is alone. Memory is the peak of the largest process, without Node."

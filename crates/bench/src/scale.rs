@@ -16,6 +16,7 @@ use super::metrics;
 use super::model::{Figures, Subject};
 use super::stats::{Measurements, Unit};
 use grammar::BenchPart;
+use testbed::ui;
 
 /// Interval between two looks at the connections.
 const SAMPLING_INTERVAL: Duration = Duration::from_millis(50);
@@ -44,7 +45,7 @@ const SCENARIOS: [CrowdScenario; 4] = [
         has_migration: false,
     },
     CrowdScenario {
-        part: BenchPart::Scale,
+        part: BenchPart::ScaleWarm,
         title: "up-to-date database",
         connections: "max_connections=100",
         counts: &[1, 10, 30, 100],
@@ -225,7 +226,10 @@ impl CrowdResult {
     fn add(&self, figures: &mut Figures, subject: Subject, scenario: &CrowdScenario, count: usize, alone: Option<i64>) {
         let CrowdResult { crowd: Crowd { seconds, processes }, connections, activity } = self;
         let mut add = |what: &str, unit: Unit, value: f64| {
-            figures.add(scenario.part, &metrics::of_crowd(count, scenario.title, what), subject, unit, value);
+            let what = metrics::of_crowd(count, scenario.title, what);
+            // A run takes minutes.
+            ui::status("Measured", &format!("{}: {what}: {}", subject.title(), unit.show(value)));
+            figures.add(scenario.part, &what, subject, unit, value);
         };
         let succeeded = processes.iter().filter(|process| process.code == Some(0)).count();
         let refused = processes.iter().filter(|process| process.output.contains("(53300)")).count();

@@ -580,8 +580,10 @@ pub enum BenchPart {
     Growth,
     /// Several containers at once
     Replicas,
-    /// Up to 100 boots at once: connections, statements, memory
+    /// Up to 100 boots at once on an empty database: connections, statements, memory
     Scale,
+    /// The same on an up-to-date database
+    ScaleWarm,
     /// The same while one of them runs a migration of 20 seconds
     ScaleWait,
     /// The same on a server with 20 connections
