@@ -11,6 +11,8 @@
 #[cfg(feature = "boot")]
 pub mod attic;
 #[cfg(feature = "boot")]
+pub mod backoff;
+#[cfg(feature = "boot")]
 pub mod boot;
 #[cfg(feature = "boot")]
 pub mod cli;

@@ -9,12 +9,13 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::backoff;
 use crate::log::Log;
 
 /// Time limit for one attempt; bounds a frozen server and a black-holed address.
-const ATTEMPT: Duration = Duration::from_secs(5);
-/// Pause between attempts.
-const PAUSE: Duration = Duration::from_millis(200);
+pub const ATTEMPT: Duration = Duration::from_secs(5);
+/// Shortest time for the last attempt, which may exceed the deadline by it.
+const LAST_ATTEMPT: Duration = Duration::from_millis(200);
 /// Interval at which the same reason is logged again.
 const LOG_INTERVAL: Duration = Duration::from_secs(5);
 /// Time for one of several addresses. The last one has all the time that is left.
@@ -48,8 +49,7 @@ pub async fn until_reached<T, E>(
     let began = Instant::now();
     let mut logged: Option<(String, Instant)> = None;
     loop {
-        // The last attempt may exceed the deadline only by `PAUSE`.
-        let left = deadline.saturating_sub(began.elapsed()).max(PAUSE);
+        let left = deadline.saturating_sub(began.elapsed()).max(LAST_ATTEMPT);
         let (reason, error) = match attempt(ATTEMPT.min(left)).await {
             Ok(reached) => return Ok(reached),
             Err(FailedAttempt::Final(error)) => return Err(error),
@@ -62,7 +62,8 @@ pub async fn until_reached<T, E>(
             log.note(format!("waiting for {server} ({reason}), {} s", began.elapsed().as_secs()));
             logged = Some((reason, Instant::now()));
         }
-        sleep(PAUSE).await;
+        let left = deadline.saturating_sub(began.elapsed());
+        sleep(backoff::pause(began.elapsed(), Duration::ZERO).min(left)).await;
     }
 }
 

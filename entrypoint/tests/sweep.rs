@@ -12,13 +12,13 @@ mod common;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::process::{Child, ExitStatus};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use common::proxy::{loopback, server, through};
 use common::{Database, Image, run};
 use contract::{Event, ExitCode, LogLine, Phase};
 use pg_fault_proxy::{Action, Direction, Fault, Position, Proxy, Trace};
@@ -387,24 +387,6 @@ async fn end_state(database: &Database) -> String {
         lines.extend(client.query(&query, &[]).await.expect("a table").iter().map(|row| row.get::<_, String>(0)));
     }
     lines.join("\n")
-}
-
-fn loopback() -> SocketAddr {
-    "127.0.0.1:0".parse().expect("an address")
-}
-
-/// Returns the address of the database's server.
-fn server(database: &Database) -> SocketAddr {
-    let (_, rest) = database.url().rsplit_once('@').expect("a URL with a password");
-    let (server, _) = rest.split_once('/').expect("a URL with a database");
-    server.to_socket_addrs().expect("a server").next().expect("an address")
-}
-
-/// Returns the database's URL through the proxy.
-fn through(proxy: &Proxy, database: &Database) -> String {
-    let (head, rest) = database.url().rsplit_once('@').expect("a URL with a password");
-    let (_, name) = rest.split_once('/').expect("a URL with a database");
-    format!("{head}@{}/{name}", proxy.address())
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

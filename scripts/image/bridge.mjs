@@ -15,6 +15,7 @@ import { apply } from './apply.mjs';
 import { bootstrap } from './bootstrap.mjs';
 import { flushSharedCaches, withoutSharedCaches } from './caches.mjs';
 import { channel } from './channel.mjs';
+import { waitForFreeConnections } from './connecting.mjs';
 import { load } from './directus.mjs';
 import { failure } from './failure.mjs';
 import { plan } from './plan.mjs';
@@ -124,6 +125,7 @@ async function getDatabase() {
   if (database) return database;
   const { default: getDirectusDatabase } = await load('database/index.js');
   database = getDirectusDatabase();
+  waitForFreeConnections(database.client);
   database.client.pool.on('createSuccess', (_, connection) => {
     // A report changes nothing, not even through Directus.
     const only = mode === 'read-only' ? 'set default_transaction_read_only = on; ' : '';

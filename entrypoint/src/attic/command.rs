@@ -100,7 +100,7 @@ pub async fn run(request: &AtticRequest, env: &Env, log: &Log) -> Result<String,
     log.begin(contract::Phase::Lock);
     session.ready(&config.database).await?;
     let other = database::require_direct_connection(&session, &config.database, config.timeouts.database, log).await?;
-    let (lock, _) = BootLock::acquire(other, config.timeouts.lock, log).await?;
+    let lock = BootLock::acquire(other, config.timeouts.lock, log).await?;
     let done = match request {
         AtticRequest::Restore(id) => restore(&session, find(&entries, *id)?).await?,
         AtticRequest::Purge(Some(id)) => {

@@ -46,17 +46,20 @@ pub(crate) async fn with_root_cause<T>(
     desired: &DesiredState,
     session: &Session,
 ) -> Result<T, BootError> {
-    let error = match result {
-        Ok(done) => return Ok(done),
-        Err(error) => error,
-    };
-    if let Some(evidence) = error.trace_of_pooler() {
-        return Err(PoolerDetected { target: desired.config.database.target.clone(), evidence }.into());
+    match result {
+        Ok(done) => Ok(done),
+        Err(error) => Err(root_cause(error, desired, session).await),
     }
-    Err(match lost_connection(&error, session).await {
+}
+
+async fn root_cause(error: BootError, desired: &DesiredState, session: &Session) -> BootError {
+    if let Some(evidence) = error.trace_of_pooler() {
+        return PoolerDetected { target: desired.config.database.target.clone(), evidence }.into();
+    }
+    match lost_connection(&error, session).await {
         Some(lost) => BootError::Lost(lost),
         None => error.for_role(&session.role),
-    })
+    }
 }
 
 /// The loss of a connection that explains the error; `None` if the error has another cause.

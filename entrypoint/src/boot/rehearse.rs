@@ -87,7 +87,7 @@ pub async fn rehearse(
     let config = &desired.config;
     session.ready(&config.database).await?;
     let other = database::require_direct_connection(session, &config.database, config.timeouts.database, log).await?;
-    let (lock, _) = BootLock::acquire(other, config.timeouts.lock, log).await?;
+    let lock = BootLock::acquire(other, config.timeouts.lock, log).await?;
     let files = desired.migrations.files()?;
     let observed = ObservedState::read(&session.client, &desired.migrations, files).await?;
     let boot_plan = observed.plan(desired, files).map_err(|refusal| refusal.into_error(log))?;

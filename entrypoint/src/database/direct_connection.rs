@@ -29,8 +29,7 @@ pub enum PoolError {
     Query(#[from] tokio_postgres::Error),
 }
 
-/// Verifies that the session has its own server process: while a second session holds one in a transaction, ours must keep
-/// the same other process. Returns the second session.
+/// Opens a second session, and verifies with it that both have their own server process, see [`detect_pooler`].
 ///
 /// # Errors
 /// [`PoolError::PoolerDetected`], or the error of a connection or query.
@@ -41,12 +40,22 @@ pub async fn require_direct_connection(
     log: &Log,
 ) -> Result<Session, PoolError> {
     let other = wait(config, deadline, log).await?;
+    detect_pooler(session, &other, config).await?;
+    Ok(other)
+}
+
+/// Verifies that a session has its own server process: while a second one holds one in a transaction, the first must keep
+/// the same other process.
+///
+/// # Errors
+/// [`PoolError::PoolerDetected`], or the error of a query.
+pub async fn detect_pooler(session: &Session, other: &Session, config: &DatabaseConfig) -> Result<(), PoolError> {
     for _ in 0..ROUNDS {
         if let Some(evidence) = find_evidence(&session.client, &other.client).await? {
             return Err(PoolerDetected { target: config.target.clone(), evidence }.into());
         }
     }
-    Ok(other)
+    Ok(())
 }
 
 /// Returns the evidence of a pooler that one round of queries gives.

@@ -2,23 +2,22 @@
 //!
 //! The lock is a session-level advisory lock, polled outside any transaction: a waiter that blocks in `pg_advisory_lock`
 //! deadlocks with `CREATE INDEX CONCURRENTLY`, which Directus' own migrations use (golang-migrate 960, flyway 1654).
+//!
+//! A boot that waits looks at the lock in shared mode, for the duration of one statement: looks do not conflict with each
+//! other, and the boots that find the lock free and the work done go on without taking it.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::{Instant, sleep, timeout};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::{Lost, Session};
+use crate::backoff;
 use crate::log::Log;
 use crate::witness::{Link, LinkError};
 use contract::{LOCK_KEY, failure};
-
-/// Pause between tries; the longest time that a replica waits for a free lock.
-const PAUSE: Duration = Duration::from_millis(100);
-/// Interval at which the holder is logged.
-const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The session that holds the lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -83,14 +82,34 @@ pub enum VerifyError {
 }
 
 impl BootLock {
-    /// Takes the boot lock on this session and owns it from then on. Returns the time that it waited, too.
+    /// Takes the boot lock on this session and owns it from then on; closes the session if another one holds the lock.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub async fn try_acquire(session: Session) -> Result<Option<BootLock>, tokio_postgres::Error> {
+        if try_lock(&session.client).await? {
+            return BootLock::acquired(session).await.map(Some);
+        }
+        session.close().await;
+        Ok(None)
+    }
+
+    /// The same, and waits for the lock with the session open. For a command that an operator runs; boots, of which many
+    /// may wait at once, close their sessions.
     ///
     /// # Errors
     /// [`LockError::Held`] after `deadline`.
-    pub async fn acquire(session: Session, deadline: Duration, log: &Log) -> Result<(BootLock, Duration), LockError> {
-        let waited = acquire(&session.client, deadline, log).await?;
+    pub async fn acquire(session: Session, deadline: Duration, log: &Log) -> Result<BootLock, LockError> {
+        let mut wait = LockWait::new(deadline, log);
+        while !try_lock(&session.client).await? {
+            sleep(wait.pause(&session.client, Duration::ZERO).await?).await;
+        }
+        Ok(BootLock::acquired(session).await?)
+    }
+
+    async fn acquired(session: Session) -> Result<BootLock, tokio_postgres::Error> {
         let pid = session.client.query_one("select pg_backend_pid()", &[]).await?.get(0);
-        Ok((BootLock { session, pid }, waited))
+        Ok(BootLock { session, pid })
     }
 
     /// Verifies that the lock is still held. Call it in a transaction right before its COMMIT.
@@ -122,33 +141,93 @@ impl BootLock {
 /// Time within which the driver notices the end of a connection.
 const LOST_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A SQL clause that selects the lock `l`. PostgreSQL shows a 64-bit key as its two halves, with objsubid 1.
+/// A SQL clause that selects the lock `l`, but not the looks of waiting boots. PostgreSQL shows a 64-bit key as its two
+/// halves, with objsubid 1.
 fn held() -> String {
     format!(
         "pg_catalog.pg_locks l where l.locktype = 'advisory' and l.granted and l.objsubid = 1
+         and l.mode = 'ExclusiveLock'
          and l.database = (select oid from pg_catalog.pg_database where datname = current_database())
          and (l.classid::bigint << 32) | l.objid::bigint = {LOCK_KEY}"
     )
 }
 
-/// Takes the boot lock for this session. Returns the time that it waited.
-async fn acquire(client: &Client, deadline: Duration, log: &Log) -> Result<Duration, LockError> {
-    let began = Instant::now();
-    let mut logged: Option<Instant> = None;
-    loop {
-        let row = client.query_one("select pg_try_advisory_lock($1)", &[&LOCK_KEY]).await?;
-        if row.get(0) {
-            return Ok(began.elapsed());
-        }
-        if began.elapsed() >= deadline {
-            return Err(LockError::Held { holder: describe_holder(client).await?, waited: deadline });
-        }
-        if logged.is_none_or(|when| when.elapsed() >= LOG_INTERVAL) {
+/// Takes the boot lock for this session, unless another one holds it.
+async fn try_lock(client: &Client) -> Result<bool, tokio_postgres::Error> {
+    is_true(client, &format!("select pg_try_advisory_lock({LOCK_KEY})")).await
+}
+
+/// Returns true if no session holds the boot lock.
+///
+/// # Errors
+/// The driver's.
+pub async fn is_lock_free(client: &Client) -> Result<bool, tokio_postgres::Error> {
+    is_true(client, &format!("select pg_try_advisory_xact_lock_shared({LOCK_KEY})")).await
+}
+
+/// Runs a query with one value, in one round trip.
+async fn is_true(client: &Client, query: &str) -> Result<bool, tokio_postgres::Error> {
+    let messages = client.simple_query(query).await?;
+    Ok(messages.iter().any(|message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("t"))))
+}
+
+/// A wait for the boot lock: its deadline, its pauses, and the holder in the log.
+#[derive(Debug)]
+pub struct LockWait<'a> {
+    deadline: Duration,
+    log: &'a Log,
+    began: Instant,
+    logged: Option<Instant>,
+}
+
+impl<'a> LockWait<'a> {
+    /// Begins to wait.
+    #[must_use]
+    pub fn new(deadline: Duration, log: &'a Log) -> Self {
+        LockWait { deadline, log, began: Instant::now(), logged: None }
+    }
+
+    /// Returns the pause before the next look, after one that took `took` and found the lock held. Logs the holder, unless
+    /// the next look comes early enough for that.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] after the deadline.
+    pub async fn pause(&mut self, client: &Client, took: Duration) -> Result<Duration, LockError> {
+        let pause = self.next_pause(took);
+        if pause.is_zero() || self.is_log_due(pause) {
             let holder = describe_holder(client).await?;
-            log.note(format!("waiting for {holder}, {} s", began.elapsed().as_secs()));
-            logged = Some(Instant::now());
+            return self.pause_for(&holder, pause);
         }
-        sleep(PAUSE).await;
+        Ok(pause)
+    }
+
+    /// The same after a look that failed for another reason, which is logged like a holder.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] after the deadline.
+    pub fn pause_without_holder(&mut self, reason: &str, took: Duration) -> Result<Duration, LockError> {
+        self.pause_for(reason, self.next_pause(took))
+    }
+
+    fn pause_for(&mut self, holder: &str, pause: Duration) -> Result<Duration, LockError> {
+        if pause.is_zero() {
+            return Err(LockError::Held { holder: holder.to_owned(), waited: self.deadline });
+        }
+        if self.is_log_due(pause) {
+            self.log.note(format!("waiting for {holder}, {} s", self.began.elapsed().as_secs()));
+            self.logged = Some(Instant::now());
+        }
+        Ok(pause)
+    }
+
+    /// Zero after the deadline.
+    fn next_pause(&self, took: Duration) -> Duration {
+        let waited = self.began.elapsed();
+        backoff::pause(waited, took).min(self.deadline.saturating_sub(waited))
+    }
+
+    fn is_log_due(&self, pause: Duration) -> bool {
+        self.logged.is_none_or(|when| when.elapsed() + pause > backoff::LONGEST)
     }
 }
 

@@ -15,9 +15,9 @@ mod watchdog;
 
 pub use classify::{PoolerDetected, describe, trace_of_pooler};
 pub use connect::ConnectError;
-pub use direct_connection::{PoolError, require_direct_connection};
-pub use lock::{BootLock, Holder, LockError, VerifyError, holder};
+pub use direct_connection::{PoolError, detect_pooler, require_direct_connection};
+pub use lock::{BootLock, Holder, LockError, LockWait, VerifyError, holder, is_lock_free};
 pub use session::{Lost, Notice, Session};
 pub use tls::{Pem, Roots, TlsClient, TlsOptions};
-pub use wait::{WaitError, wait, wait_until_writable};
+pub use wait::{WaitError, attempt, wait, wait_until_writable};
 pub use watchdog::watchdog;

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage};
@@ -60,6 +61,7 @@ pub struct Session {
     pub node_reason: Option<String>,
     notices: mpsc::UnboundedReceiver<Notice>,
     ended: watch::Receiver<Option<Lost>>,
+    driver: AbortHandle,
 }
 
 impl Session {
@@ -117,7 +119,7 @@ impl Session {
     fn drive(client: Client, mut connection: Driven, tunnel: Option<Tunnel>, node_reason: Option<String>) -> Session {
         let (notice, notices) = mpsc::unbounded_channel();
         let (end, ended) = watch::channel(None);
-        tokio::spawn(async move {
+        let driver = tokio::spawn(async move {
             let _tunnel = tunnel;
             let lost = loop {
                 match poll_fn(|context| connection.poll_message(context)).await {
@@ -136,15 +138,19 @@ impl Session {
             };
             end.send_replace(Some(lost));
         });
-        Session { client, server_version: String::new(), role: String::new(), node_reason, notices, ended }
+        let driver = driver.abort_handle();
+        Session { client, server_version: String::new(), role: String::new(), node_reason, notices, ended, driver }
     }
 
     /// Ends the connection in an orderly way, and its locks with it.
     pub async fn close(self) {
-        let Session { client, mut ended, .. } = self;
+        let Session { client, mut ended, driver, .. } = self;
         drop(client);
-        // A server that does not read the Terminate message must not delay the boot.
-        drop(timeout(CLOSE_TIMEOUT, ended.wait_for(Option::is_some)).await);
+        // A server that does not read the Terminate message must not delay the boot. The driver sends it only after the
+        // answer to the last statement.
+        if timeout(CLOSE_TIMEOUT, ended.wait_for(Option::is_some)).await.is_err() {
+            driver.abort();
+        }
     }
 
     /// Returns the notices that arrived since the last call.

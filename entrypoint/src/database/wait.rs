@@ -61,28 +61,37 @@ pub enum WaitError {
 /// # Errors
 /// [`WaitError::Refused`] at once, [`WaitError::Unreachable`] after `deadline`.
 pub async fn wait(config: &DatabaseConfig, deadline: Duration, log: &Log) -> Result<Session, WaitError> {
-    let attempt = async |limit: Duration| {
-        let target = config.target.clone();
-        let (reason, ending) = match timeout(limit, Session::connect(config)).await {
-            Ok(Ok(session)) => return Ok(session),
-            Ok(Err(error)) => {
-                if let ConnectError::Postgres(error) = &error
-                    && let Some(evidence) = trace_of_pooler(error)
-                {
-                    return Err(FailedAttempt::Final(PoolerDetected { target, evidence }.into()));
-                }
-                let (reason, ending) = (error.describe(), error.ending());
-                if error.retryability() == Retryability::Final {
-                    return Err(FailedAttempt::Final(WaitError::Refused { target, reason, ending }));
-                }
-                (reason, ending)
+    until_reached(&config.target, deadline, log, async |limit| attempt(config, limit, deadline).await).await
+}
+
+/// Connects once, within `limit`. `deadline` is that of the whole wait, for the error.
+///
+/// # Errors
+/// A transient one is [`WaitError::Unreachable`].
+pub async fn attempt(
+    config: &DatabaseConfig,
+    limit: Duration,
+    deadline: Duration,
+) -> Result<Session, FailedAttempt<WaitError>> {
+    let target = config.target.clone();
+    let (reason, ending) = match timeout(limit, Session::connect(config)).await {
+        Ok(Ok(session)) => return Ok(session),
+        Ok(Err(error)) => {
+            if let ConnectError::Postgres(error) = &error
+                && let Some(evidence) = trace_of_pooler(error)
+            {
+                return Err(FailedAttempt::Final(PoolerDetected { target, evidence }.into()));
             }
-            Err(_) => (format!("no answer for {} s", limit.as_secs_f32().ceil()), failure::SILENCE.ending()),
-        };
-        let error = WaitError::Unreachable { target, waited: deadline, last: reason.clone(), ending };
-        Err(FailedAttempt::Transient { reason, error })
+            let (reason, ending) = (error.describe(), error.ending());
+            if error.retryability() == Retryability::Final {
+                return Err(FailedAttempt::Final(WaitError::Refused { target, reason, ending }));
+            }
+            (reason, ending)
+        }
+        Err(_) => (format!("no answer for {} s", limit.as_secs_f32().ceil()), failure::SILENCE.ending()),
     };
-    until_reached(&config.target, deadline, log, attempt).await
+    let error = WaitError::Unreachable { target, waited: deadline, last: reason.clone(), ending };
+    Err(FailedAttempt::Transient { reason, error })
 }
 
 /// Waits until the server accepts writes, because a failover may be under way. Connects again for each look: the name may

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod pgbouncer;
+pub(crate) mod proxy;
 pub(crate) mod tls;
 
 use std::fs;
@@ -229,7 +230,7 @@ async fn connect(url: &str) -> Client {
 /// Acquires the boot lock of a database.
 pub(crate) async fn boot_lock(config: &Config) -> BootLock {
     let session = wait(&config.database, config.timeouts.database, &log()).await.expect("the test server answers");
-    BootLock::acquire(session, config.timeouts.lock, &log()).await.expect("the lock is free").0
+    BootLock::acquire(session, config.timeouts.lock, &log()).await.expect("the lock is free")
 }
 
 /// A folder with the parts of an image, removed on drop.
