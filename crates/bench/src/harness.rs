@@ -152,6 +152,12 @@ impl Harness {
         })
     }
 
+    /// Starts another server in the same network. Returns its container and its first database.
+    pub(crate) async fn server_with(&self, host: &str, settings: &[&str]) -> anyhow::Result<(String, TestDatabase)> {
+        let network = Some((self.network.clone(), host.to_owned()));
+        Servers::new(&self.suite).start_with(network, settings).await
+    }
+
     async fn image_id(&self, name: &str) -> anyhow::Result<String> {
         let image = self.suite.engine.image(name).await?;
         Ok(image.with_context(|| format!("the image {name} does not exist"))?.id)

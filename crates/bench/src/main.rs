@@ -18,6 +18,7 @@ mod model;
 mod parts;
 mod process;
 mod replicas;
+mod scale;
 mod startup;
 mod stats;
 mod table;
@@ -52,7 +53,12 @@ fn main() -> ExitCode {
 /// Runs `bench`. A missed threshold is a result, not a failure, because machines differ.
 async fn run(flags: &grammar::BenchFlags) -> anyhow::Result<ExitCode> {
     let engine = Engine::connect().await?;
-    let options = BenchOptions { only: flags.only.clone(), runs: flags.runs.into(), image: flags.image.clone() };
+    let options = BenchOptions {
+        only: flags.only.clone(),
+        runs: flags.runs.into(),
+        image: flags.image.clone(),
+        against: flags.against.clone(),
+    };
     let report = bench(&engine, &options).await?;
     if flags.write {
         write(FILE, document::render(&report))?;
@@ -75,6 +81,8 @@ pub(crate) struct BenchOptions {
     /// Number of turns.
     pub(crate) runs: usize,
     pub(crate) image: String,
+    /// An image that is measured in turns with it.
+    pub(crate) against: Option<String>,
 }
 
 /// Measures the selected parts.
@@ -98,6 +106,9 @@ pub(crate) async fn bench(engine: &Engine, options: &BenchOptions) -> anyhow::Re
             BenchPart::Witness => witness::measure(harness, figures, runs).await,
             BenchPart::Growth => growth::measure(harness, figures, runs).await,
             BenchPart::Replicas => replicas::measure(harness, figures, runs).await,
+            BenchPart::Scale | BenchPart::ScaleWarm | BenchPart::ScaleWait | BenchPart::ScaleLimit => {
+                scale::measure(harness, figures, runs, part, options.against.as_deref()).await
+            }
             BenchPart::Memory => memory::measure(harness, figures, runs).await,
             BenchPart::Image => image::measure(harness, figures, runs).await,
             BenchPart::Xtask => xtask::measure(figures, runs).await,

@@ -45,6 +45,21 @@ pub(crate) fn phase_of(boot: &str, phase: Phase) -> String {
     format!("{boot}: {phase}")
 }
 
+pub(crate) const CROWD_SECONDS: &str = "until the last has ended";
+pub(crate) const CROWD_SUCCEED: &str = "succeed";
+pub(crate) const CROWD_REFUSED: &str = "were refused a connection";
+pub(crate) const CROWD_PEAK: &str = "connections, peak";
+pub(crate) const CROWD_MEAN: &str = "connections, mean";
+pub(crate) const CROWD_SESSIONS: &str = "connections made per boot";
+pub(crate) const CROWD_STATEMENTS: &str = "statements of a waiting boot";
+pub(crate) const CROWD_RATE: &str = "statements of a waiting boot per second";
+pub(crate) const CROWD_MEMORY: &str = "memory of a boot";
+
+/// Returns the name of a metric of several boots at once.
+pub(crate) fn of_crowd(count: usize, scenario: &str, what: &str) -> String {
+    format!("{count}, {scenario}: {what}")
+}
+
 /// Returns the name of the number of containers that succeed.
 pub(crate) fn survive(what: &str) -> String {
     format!("{what}: succeed")

@@ -86,6 +86,8 @@ pub(crate) enum Subject {
     Ours,
     /// The shell pipeline that our image replaces.
     Shell,
+    /// The image that was given with `--against`.
+    Against,
     /// Our image on the full upstream image.
     OnUpstream,
     /// Our image without its compile cache.
@@ -108,6 +110,7 @@ impl Subject {
         match self {
             Subject::Ours => "trm-directus",
             Subject::Shell => "shell",
+            Subject::Against => "the other image",
             Subject::OnUpstream => "on the full upstream image",
             Subject::Uncompiled => "without compile cache",
             Subject::Unbundled => "without bundle",

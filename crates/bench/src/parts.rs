@@ -13,6 +13,10 @@ pub(crate) fn title(part: BenchPart) -> &'static str {
         BenchPart::Witness => "The witness in a cold boot",
         BenchPart::Growth => "Growth with the data model",
         BenchPart::Replicas => "Several containers at once",
+        BenchPart::Scale => "Up to 100 boots at once",
+        BenchPart::ScaleWarm => "Up to 100 boots at once, with nothing to do",
+        BenchPart::ScaleWait => "Up to 100 boots at once, during a long migration",
+        BenchPart::ScaleLimit => "100 boots at once on a server with 20 connections",
         BenchPart::Memory => "Peak memory of a boot",
         BenchPart::Image => "The image",
         BenchPart::Xtask => "xtask without work",
@@ -21,7 +25,17 @@ pub(crate) fn title(part: BenchPart) -> &'static str {
 
 /// Returns true if the part measures the shell pipeline, so that its image has to be built.
 pub(crate) fn measures_shell(part: BenchPart) -> bool {
-    !matches!(part, BenchPart::Ablation | BenchPart::Witness | BenchPart::Growth | BenchPart::Xtask)
+    !matches!(
+        part,
+        BenchPart::Ablation
+            | BenchPart::Witness
+            | BenchPart::Growth
+            | BenchPart::Scale
+            | BenchPart::ScaleWarm
+            | BenchPart::ScaleWait
+            | BenchPart::ScaleLimit
+            | BenchPart::Xtask
+    )
 }
 
 /// Describes the method of measurement.
@@ -68,6 +82,11 @@ pub(crate) fn method(part: BenchPart) -> &'static str {
             "Created first, then started at the same time on one database: from the first start until the last successful boot \
              is done. No server is started. The shell has no lock, so some of its containers fail; their number is part of the \
              result."
+        }
+        BenchPart::Scale | BenchPart::ScaleWarm | BenchPart::ScaleWait | BenchPart::ScaleLimit => {
+            "Processes in one container, started at the same time, on a server of their own. Connections are those in \
+             `pg_stat_activity`, every 50 ms. Statements of a boot that waits are the transactions in `pg_stat_database`, \
+             without those of a boot that is alone. Memory is the peak of the largest process, without Node."
         }
         BenchPart::Memory => {
             "The peak of the container's cgroup, which includes its page cache; read by the first process, which runs the boot."

@@ -324,6 +324,9 @@ pub struct BenchFlags {
     /// The image to measure
     #[arg(long, value_name = "IMAGE", default_value = DEFAULT_TAG)]
     pub image: String,
+    /// Measure another image in turns with it, for the part `scale`
+    #[arg(long, value_name = "IMAGE")]
+    pub against: Option<String>,
     /// Write docs/BENCHMARKS.md and docs/growth.svg; with --only, they contain just these parts
     #[arg(long)]
     pub write: bool,
@@ -566,6 +569,14 @@ pub enum BenchPart {
     Growth,
     /// Several containers at once
     Replicas,
+    /// Up to 100 boots at once on an empty database: connections, statements, memory
+    Scale,
+    /// The same on an up-to-date database
+    ScaleWarm,
+    /// The same while one of them runs a migration of 20 seconds
+    ScaleWait,
+    /// The same on a server with 20 connections
+    ScaleLimit,
     /// Peak memory of a boot
     Memory,
     /// Size added to the base, and time of rebuilds
