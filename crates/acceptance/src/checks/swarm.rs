@@ -1,5 +1,6 @@
 //! Replicas on a swarm, deployed by the stack of the repository and rolled under load. `verify --swarm` runs them.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -103,15 +104,17 @@ async fn roll(test: &mut TestContext) -> anyhow::Result<()> {
 
     let load = Load::start(target.clone(), "roll", RATE);
     let (mut moments, mut uses) = (Vec::new(), FieldUses::default());
-    // The requests with the field never end by themselves.
-    let result = tokio::select! {
-        result = there_and_back(&cluster, &mut moments) => result,
-        error = uses.repeat(&cluster, &target) => Err(error),
+    let is_over = Cell::new(false);
+    let rolls = async {
+        let result = there_and_back(&cluster, &mut moments).await;
+        is_over.set(true);
+        result
     };
+    let (result, used) = tokio::join!(rolls, uses.repeat(&cluster, &target, &is_over));
     let run = load.stop().await?;
     let periods = ["before", "A → B", "B", "B → A", "after"];
     let roll = record(test, &cluster, &run, &moments, &periods, "A → B → A").await?;
-    result?;
+    result.and(used)?;
     let is_stopped = |replica: &&ReplicaTimeline| replica.spans.iter().any(|span| span.phase == "stopping");
     let stopped = roll.replicas.iter().filter(is_stopped).count();
     ensure!(stopped == 2 * REPLICAS, "{stopped} replicas were replaced, not {}", 2 * REPLICAS);
@@ -423,14 +426,10 @@ struct FieldUses {
 }
 
 impl FieldUses {
-    /// Writes rows with the field to one replica after the other, until the caller drops it or there is an error.
-    async fn repeat(&mut self, cluster: &Cluster, target: &Target) -> anyhow::Error {
-        loop {
-            let replicas = match cluster.running("directus").await {
-                Ok(replicas) => replicas,
-                Err(error) => return error,
-            };
-            for replica in replicas {
+    /// Writes rows with the field to one replica after the other until it is over; the last answer is awaited.
+    async fn repeat(&mut self, cluster: &Cluster, target: &Target, is_over: &Cell<bool>) -> anyhow::Result<()> {
+        while !is_over.get() {
+            for replica in cluster.running("directus").await? {
                 // The container of a replica that was just removed has no port.
                 let Ok(port) = cluster.replica_port(&replica).await else { continue };
                 let sent = Instant::now();
@@ -439,6 +438,7 @@ impl FieldUses {
                 sleep(FIELD_INTERVAL).await;
             }
         }
+        Ok(())
     }
 
     /// Checks that the field was known to all replicas as soon as one knew it, also to those of the older image, and
