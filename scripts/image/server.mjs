@@ -18,6 +18,14 @@ if (process.env.BOOT_DATA_MODEL === 'read-only') await protectDataModel();
 const limit = 'PRESSURE_LIMITER_MAX_EVENT_LOOP_UTILIZATION';
 if (!(limit in env || `${limit}_FILE` in env)) env[limit] = 'false';
 
+// Directus subscribes to its bus while its modules are imported. Then ioredis may write the second SUBSCRIBE before its own
+// check of the connection, which Redis refuses on a connection that subscribes; ioredis connects again and loses both, and
+// this server never hears that the schema has changed. On a connection that subscribes already there is no such check.
+const { useBus } = await load('bus/lib/use-bus.js');
+await useBus()
+  .subscribe('ready', () => {})
+  .catch((error) => console.error(`Directus' bus is not connected: ${error.message}`));
+
 await load('start.js');
 // Set by the boot.
 const { BOOT_SERVER } = process.env;

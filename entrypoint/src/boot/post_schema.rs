@@ -11,6 +11,7 @@ use crate::database::servers::in_words;
 use crate::database::{Session, state};
 use crate::directus::fingerprint;
 use crate::error::BootError;
+use crate::migrations::MigrationFile;
 use crate::reconcile::{BootPlan, ObservedState, OwnedObjects, changes, waiting};
 use contract::Phase;
 
@@ -29,23 +30,24 @@ impl Boot<'_> {
         self.migrate(session, Phase::PostSchema, plan, wait).await?;
         attic::purge(&session.client, self.desired.config.attic_days, self.log).await?;
         self.check_server_role(session, RoleCheck::After).await?;
+        let (applied, later) = plan.apply.split_at(plan.apply.len() - wait);
         let mut waiting = Vec::new();
         match outcome {
             SchemaOutcome::InSync { fingerprint } => {
-                self.record_in_sync(session, boot_plan, observed, &fingerprint, node).await?;
+                let applied: Vec<_> = boot_plan.db_init.apply.iter().chain(applied).copied().collect();
+                self.record_in_sync(session, &applied, observed, &fingerprint, node).await?;
             }
             SchemaOutcome::Expanded { waiting: changes } => waiting = changes,
             SchemaOutcome::NotApplied => {}
         }
-        let applied = plan.apply.len() - wait;
-        waiting.extend(plan.apply[applied..].iter().map(|file| format!("post-schema {}", file.filename)));
+        waiting.extend(later.iter().map(|file| format!("post-schema {}", file.filename)));
         state::record_waiting(&session.client, &self.desired.snapshot.digest, &waiting).await?;
         for work in &waiting {
             self.log.warn(format!("{work} waits for the end of {}", in_words(self.others)));
         }
         self.log.done(match wait {
             0 => plan.summary(),
-            wait => format!("{applied} applied, {} skipped, {wait} waiting", plan.skipped),
+            wait => format!("{} applied, {} skipped, {wait} waiting", applied.len(), plan.skipped),
         });
         Ok(waiting)
     }
@@ -55,7 +57,7 @@ impl Boot<'_> {
     async fn record_in_sync(
         self,
         session: &Session,
-        boot_plan: &BootPlan<'_>,
+        applied: &[&MigrationFile],
         observed: &ObservedState,
         verified: &str,
         node: &mut Option<Node>,
@@ -73,8 +75,7 @@ impl Boot<'_> {
         let DesiredState { migrations, directus, .. } = self.desired;
         let client = &session.client;
         let present = OwnedObjects::present(client, migrations, true).await?;
-        let applied: Vec<_> = boot_plan.db_init.apply.iter().chain(&boot_plan.post_schema.apply).copied().collect();
-        let record = observed.recorded.next(&observed.present, &present, migrations, &applied);
+        let record = observed.recorded.next(&observed.present, &present, migrations, applied);
         record.write(client).await?;
         let is_whole = record.drift(&present, migrations).is_empty();
         state::record_in_sync(client, &directus.version, &self.desired.stamp(&now), migrations, is_whole).await?;

@@ -1,9 +1,14 @@
 //! Services other than PostgreSQL that the variables name.
 
-use anyhow::ensure;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
 use contract::{ExitCode, Phase};
+use serde_json::json;
+use testbed::api::items_path;
 use testbed::base_images::BaseImage;
 use testbed::engine::ContainerSpec;
+use testbed::schema::DataModel;
 
 use crate::check::{Check, Need};
 use crate::container::{BootSpec, Container};
@@ -11,12 +16,20 @@ use crate::database::TestDatabase;
 use crate::suite_context::PATIENCE;
 use crate::test_context::TestContext;
 
-pub(crate) const CHECKS: &[Check] = &[Check {
-    name: "redis",
-    promise: "A boot waits for the Redis that its variables name, and changes nothing while Redis does not answer.",
-    needs: Need::Nothing,
-    run: |test| Box::pin(redis(test)),
-}];
+pub(crate) const CHECKS: &[Check] = &[
+    Check {
+        name: "redis",
+        promise: "A boot waits for the Redis that its variables name, and changes nothing while Redis does not answer.",
+        needs: Need::Nothing,
+        run: |test| Box::pin(redis(test)),
+    },
+    Check {
+        name: "message-bus",
+        promise: "A field that is added on one server is known to another one at once, over Redis.",
+        needs: Need::Nothing,
+        run: |test| Box::pin(message_bus(test)),
+    },
+];
 
 /// Host name of Redis in the check's network.
 const HOST: &str = "redis";
@@ -54,6 +67,37 @@ async fn redis(test: &mut TestContext) -> anyhow::Result<()> {
     for log in [early.log().await?, ended.lines] {
         ensure!(!log.iter().any(|line| line.contains("hunter2-redis")), "a log contains the password of Redis");
     }
+    Ok(())
+}
+
+/// The field that one server adds.
+const FIELD: &str = "added_over_the_bus";
+/// Time in which the other server must know it.
+const NOTICE: Duration = Duration::from_secs(5);
+
+async fn message_bus(test: &mut TestContext) -> anyhow::Result<()> {
+    let database = test.booted_database("main").await?;
+    start_redis(test).await?;
+    let specs = ["one", "two"].map(|name| with_redis(test.boot(name, &database), PASSWORD));
+    let servers = test.start_all(specs.into()).await?;
+    let mut apis = Vec::new();
+    for server in &servers {
+        server.serving().await?;
+        apis.push(server.api().await?);
+    }
+    let snapshot = DataModel::snapshot()?;
+    let collection = *snapshot.tables().first().context("the snapshot has no collection with a table")?;
+    // The other server has the schema in its memory.
+    let path = format!("{}?limit=1&fields={FIELD}", items_path(collection));
+    ensure!(apis[1].get(&path).await.is_err(), "{collection} has {FIELD} already");
+    apis[0].post(&format!("/fields/{collection}"), json!({ "field": FIELD, "type": "string", "schema": {} })).await?;
+    let began = Instant::now();
+    while let Err(error) = apis[1].get(&path).await {
+        let seconds = NOTICE.as_secs();
+        ensure!(began.elapsed() < NOTICE, "the other server does not know the new field after {seconds} s: {error:#}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    test.figure("known to the other server after", format!("{} ms", began.elapsed().as_millis()));
     Ok(())
 }
 

@@ -657,6 +657,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         change: Binary(r#"unset REDIS; exec "$real" "$@""#),
         expect: "the last line does not contain `no connection to Redis",
     },
+    Mutant {
+        check: "message-bus",
+        how: "Directus subscribes while its modules are imported",
+        change: Image(
+            "RUN sed -i '/useBus/,/catch/d' /directus/scripts/server.mjs && ! grep -q useBus /directus/scripts/server.mjs",
+        ),
+        expect: "the other server does not know the new field",
+    },
     // metrics.rs
     Mutant {
         check: "metrics",
