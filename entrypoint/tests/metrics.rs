@@ -2,8 +2,8 @@
 
 mod common;
 
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Command, Output, Stdio};
 
 use common::{BootResult, Database, Image, binary, run};
 use contract::metrics::METRICS;
@@ -167,17 +167,21 @@ async fn signal_ends_the_figures_and_sigkill_leaves_a_running_boot() {
     for (signal, exit) in [("TERM", Some(ExitCode::Terminated)), ("INT", Some(ExitCode::Interrupted)), ("KILL", None)] {
         let mut boot = image.boot(database.url());
         let mut boot = boot.env("BOOT_METRICS_FILE", &path).stdout(Stdio::piped()).spawn().expect("the binary runs");
-        let waits = "select count(*) > 0 from pg_stat_activity
-                     where datname = current_database() and query like 'select pg_try_advisory_lock%'";
-        while !holder.query_one(waits, &[]).await.expect("it answers").get::<_, bool>(0) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+        let mut log = BufReader::new(boot.stdout.take().expect("a pipe"));
+        let mut line = String::new();
+        while !line.contains("waiting for") {
+            line.clear();
+            assert!(log.read_line(&mut line).expect("UTF-8") > 0, "the boot did not wait");
         }
         let running = Metrics::read(&path);
         assert_eq!(running.value("directus_boot_running", ""), 1.0);
         kill(signal, boot.id());
         match exit {
             Some(exit) => {
-                let ended = BootResult::of(boot.wait_with_output().expect("it ends"));
+                let mut stdout = Vec::new();
+                log.read_to_end(&mut stdout).expect("a pipe");
+                let status = boot.wait().expect("it ends");
+                let ended = BootResult::of(Output { status, stdout, stderr: Vec::new() });
                 ended.assert_failed("lock", exit, &[]);
                 let metrics = Metrics::read(&path);
                 metrics.assert_ended("lock", exit);
