@@ -21,9 +21,9 @@ use entrypoint::signals::Signals;
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1)) {
-        Ok(Command::Start(server)) => start(&AfterBoot::Serve(server)),
-        Ok(Command::Boot) => start(&AfterBoot::Exit),
-        Ok(Command::Contract) => start(&AfterBoot::NothingWaits),
+        Ok(Command::Start(server)) => start(AfterBoot::Serve(server)),
+        Ok(Command::Boot) => start(AfterBoot::Exit),
+        Ok(Command::Contract) => start(AfterBoot::NothingWaits),
         Ok(Command::Report(kind, format)) => print_report(async move |env, log| report(kind, format, env, log).await),
         Ok(Command::Rehearse(format, limit)) => {
             print_report(async move |env, log| entrypoint::report::rehearsal(format, env, limit, log).await)
@@ -80,7 +80,7 @@ fn log(env: &Env) -> Log {
 }
 
 /// Boots, then executes the server or exits.
-fn start(then: &AfterBoot) -> ExitCode {
+fn start(then: AfterBoot) -> ExitCode {
     let env = Env::of_process();
     let log = log(&env);
     let metrics = MetricsFile::begin(&env);
@@ -166,7 +166,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, BootError> {
         .map_err(|source| BootError::System { what: "cannot start the runtime", source })
 }
 
-fn boot_and_serve(env: &Env, then: &AfterBoot, log: &Log, metrics: &MetricsFile) -> Result<(), BootError> {
+fn boot_and_serve(env: &Env, then: AfterBoot, log: &Log, metrics: &MetricsFile) -> Result<(), BootError> {
     let began = Instant::now();
     let runtime = runtime()?;
     let (desired, waiting) = runtime.block_on(async {
@@ -188,7 +188,7 @@ fn boot_and_serve(env: &Env, then: &AfterBoot, log: &Log, metrics: &MetricsFile)
     drop(runtime);
     log.begin(Phase::Exec);
     match then {
-        AfterBoot::Serve(server) => Err(become_server(server.clone(), &desired, env, log, began, metrics)),
+        AfterBoot::Serve(server) => Err(become_server(server, &desired, env, log, began, metrics)),
         AfterBoot::NothingWaits if !waiting.work.is_empty() => Err(BootError::Waiting(waiting)),
         AfterBoot::Exit | AfterBoot::NothingWaits => {
             metrics.end(contract::ExitCode::Ok, log);

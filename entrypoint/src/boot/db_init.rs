@@ -4,7 +4,7 @@ use super::locked::Boot;
 use crate::config::Config;
 use crate::database::{Session, state};
 use crate::error::BootError;
-use crate::migrations::{self, ApplyContext, extension};
+use crate::migrations::{self, ApplyContext, MigrationFile, extension};
 use crate::reconcile::{BootPlan, ObservedState};
 use contract::Phase;
 
@@ -22,8 +22,8 @@ impl Boot<'_> {
         let plans = [(Phase::DbInit, &boot_plan.db_init), (Phase::PostSchema, &boot_plan.post_schema)];
         let acceptance = desired.config.migration_accept.as_ref();
         migrations::reconcile_ledger(&mut session.client, &observed.ledger, &plans, acceptance, log).await?;
-        self.migrate(session, Phase::DbInit, &boot_plan.db_init, 0).await?;
-        log.done(boot_plan.db_init.summary());
+        self.migrate(session, Phase::DbInit, &boot_plan.db_init, &boot_plan.db_init.apply).await?;
+        log.done(boot_plan.db_init.summary(0));
         let required = desired.migrations.manifest().required_extensions();
         if !required.is_empty() {
             let mut missing = extension::read_missing(&session.client, required).await?;
@@ -36,13 +36,13 @@ impl Boot<'_> {
         Ok(())
     }
 
-    /// Applies the files of phase 4 or 7, except for those at the end that wait.
+    /// Applies files of phase 4 or 7: those of the plan that do not wait.
     pub(super) async fn migrate(
         self,
         session: &mut Session,
         phase: Phase,
         plan: &migrations::Plan<'_>,
-        waiting: usize,
+        files: &[&MigrationFile],
     ) -> Result<(), BootError> {
         self.log.begin(phase);
         if !plan.newer.is_empty() {
@@ -60,7 +60,7 @@ impl Boot<'_> {
             log: self.log,
         };
         self.log.tally().set_skipped(phase, plan.not_applied());
-        for file in &plan.apply[..plan.apply.len() - waiting] {
+        for file in files {
             migrations::apply(session, file, &context).await?;
             self.log.tally().count_applied(phase);
         }

@@ -26,29 +26,26 @@ impl Boot<'_> {
         node: &mut Option<Node>,
     ) -> Result<Vec<String>, BootError> {
         let plan = &boot_plan.post_schema;
-        let wait = if self.others.is_empty() { 0 } else { waiting::files(&plan.apply).unwrap_or_default() };
-        self.migrate(session, Phase::PostSchema, plan, wait).await?;
+        let all: waiting::FileParts<'_, '_> = (&plan.apply, &[]);
+        let (now, later) = if self.others.is_empty() { all } else { waiting::files(&plan.apply).unwrap_or(all) };
+        self.migrate(session, Phase::PostSchema, plan, now).await?;
         attic::purge(&session.client, self.desired.config.attic_days, self.log).await?;
         self.check_server_role(session, RoleCheck::After).await?;
-        let (applied, later) = plan.apply.split_at(plan.apply.len() - wait);
         let mut waiting = Vec::new();
         match outcome {
             SchemaOutcome::InSync { fingerprint } => {
-                let applied: Vec<_> = boot_plan.db_init.apply.iter().chain(applied).copied().collect();
+                let applied: Vec<_> = boot_plan.db_init.apply.iter().chain(now).copied().collect();
                 self.record_in_sync(session, &applied, observed, &fingerprint, node).await?;
             }
             SchemaOutcome::Expanded { waiting: changes } => waiting = changes,
             SchemaOutcome::NotApplied => {}
         }
-        waiting.extend(later.iter().map(|file| format!("post-schema {}", file.filename)));
+        waiting.extend(waiting::in_words(later));
         state::record_waiting(&session.client, &self.desired.snapshot.digest, &waiting).await?;
         for work in &waiting {
             self.log.warn(format!("{work} waits for the end of {}", in_words(self.others)));
         }
-        self.log.done(match wait {
-            0 => plan.summary(),
-            wait => format!("{} applied, {} skipped, {wait} waiting", applied.len(), plan.skipped),
-        });
+        self.log.done(plan.summary(later.len()));
         Ok(waiting)
     }
 

@@ -24,27 +24,25 @@ impl Boot<'_> {
     /// Looks at the role of the server, if the boot has another one.
     pub(super) async fn check_server_role(self, session: &Session, check: RoleCheck) -> Result<(), BootError> {
         let Some(server) = self.desired.config.database.server_role.as_deref() else { return Ok(()) };
-        let (mut may_grant, is_installed, failure) = match check {
-            RoleCheck::Before { is_installed } => (false, is_installed, &failure::SERVER_ROLE),
-            RoleCheck::After => (true, true, &failure::SERVER_ROLE_LATE),
+        let (is_installed, failure) = match check {
+            RoleCheck::Before { is_installed } => (is_installed, &failure::SERVER_ROLE),
+            RoleCheck::After => (true, &failure::SERVER_ROLE_LATE),
         };
-        loop {
-            let found = RoleFindings::read(&session.client, self.desired, is_installed).await?;
+        let mut found = RoleFindings::read(&session.client, self.desired, is_installed).await?;
+        if check == RoleCheck::After {
             let grants = found.grants();
-            if may_grant && !grants.is_empty() {
+            if !grants.is_empty() {
                 self.lock.verify(&mut Link::Session(&session.client)).await?;
                 // One transaction, because it is one message.
                 session.client.batch_execute(&grants.join(";")).await?;
                 self.log.note(format!("the server's role {server} got its privileges, by {} grants", grants.len()));
-                may_grant = false;
-                continue;
+                found = RoleFindings::read(&session.client, self.desired, is_installed).await?;
             }
             found.require(failure)?;
-            if check == RoleCheck::After {
-                warn_about_excess(server, &found, self.log);
-            }
+            warn_about_excess(server, &found, self.log);
             return Ok(());
         }
+        found.require(failure)
     }
 }
 

@@ -18,10 +18,11 @@ pub struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// The result of carrying out the plan: `1 applied, 3 skipped`.
+    /// The result of carrying out the plan but for the last files, which wait: `1 applied, 3 skipped`.
     #[must_use]
-    pub fn summary(&self) -> String {
-        format!("{} applied, {} skipped", self.apply.len(), self.not_applied())
+    pub fn summary(&self, waiting: usize) -> String {
+        let done = format!("{} applied, {} skipped", self.apply.len() - waiting, self.not_applied());
+        if waiting == 0 { done } else { format!("{done}, {waiting} waiting") }
     }
 
     /// The number of files that were applied before.

@@ -1,9 +1,8 @@
 //! Compares a database with the image and plans the remaining work, without changing anything.
 //!
 //! [`observed`] reads the state of a database and plans a boot's work; [`snapshot_history`] detects that a newer
-//! snapshot was applied; [`owned`] compares the objects of the SQL files, [`roles`] the privileges of
-//! the server's role; [`destructive`] judges Directus' plan, and
-//! [`changes`] describes it.
+//! snapshot was applied; [`owned`] compares the objects of the SQL files, [`roles`] the privileges of the server's role;
+//! [`destructive`] judges Directus' plan, [`changes`] describes it, and [`waiting`] leaves parts of it to a later boot.
 
 pub mod changes;
 pub mod destructive;

@@ -41,8 +41,8 @@ pub struct UpToDate {
 
 /// Returns `Some` if the database is up to date: every migration was applied and is unchanged, Directus' migrations are
 /// complete, the snapshot is the newest one, the schema was not edited since, there is an administrator if one is
-/// configured, and the server's role has the privileges that it needs. One query; of the ledger it only counts rows and adds up their stamps. Only if an object of the SQL
-/// files was changed by hand, two more queries find out which.
+/// configured, and the server's role has the privileges that it needs. One query; of the ledger it only counts rows and
+/// adds up their stamps. Only if an object of the SQL files was changed by hand, two more queries find out which.
 ///
 /// # Errors
 /// Fails if the query does. A database that lacks one of the tables is not up to date, which is not an error.

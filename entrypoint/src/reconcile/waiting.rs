@@ -8,6 +8,7 @@ use crate::directus::protocol::{Change, DifferenceKind, Entity};
 use crate::migrations::MigrationFile;
 
 use super::Expectation;
+use contract::Phase;
 
 /// The work that waits.
 #[derive(Debug, Default)]
@@ -43,17 +44,27 @@ fn adds(change: &Change) -> bool {
     change.is_whole(DifferenceKind::New)
 }
 
-/// Returns the number of files at the end that wait: those that remove or narrow. None of them waits if one that adds
-/// follows, because the order of the files is the same on every database.
+/// Pending files, in order: those that run now, and those that wait.
+pub type FileParts<'a, 'f> = (&'a [&'f MigrationFile], &'a [&'f MigrationFile]);
+
+/// Splits the pending files into those that run now and those at the end that wait, because they remove or narrow. None of
+/// them waits if one that adds follows, because the order of the files is the same on every database.
 ///
 /// # Errors
 /// The file that adds, and follows one that would have to wait.
-pub fn files<'a>(pending: &[&'a MigrationFile]) -> Result<usize, &'a MigrationFile> {
+pub fn files<'a, 'f>(pending: &'a [&'f MigrationFile]) -> Result<FileParts<'a, 'f>, &'f MigrationFile> {
     let first = pending.iter().position(|file| file.is_contract()).unwrap_or(pending.len());
-    match pending[first..].iter().find(|file| !file.is_contract()) {
+    let (now, later) = pending.split_at(first);
+    match later.iter().find(|file| !file.is_contract()) {
         Some(stuck) => Err(stuck),
-        None => Ok(pending.len() - first),
+        None => Ok((now, later)),
     }
+}
+
+/// Files that wait, in words.
+#[must_use]
+pub fn in_words(files: &[&MigrationFile]) -> Vec<String> {
+    files.iter().map(|file| format!("{} {}", Phase::PostSchema.name(), file.filename)).collect()
 }
 
 #[cfg(test)]
@@ -129,10 +140,10 @@ mod tests {
         let removes = file("002_b.sql", "-- destroys: column laps.speed\nalter table laps drop column speed");
         let breaks = file("003_c.sql", "-- breaks-older-images\nalter table laps rename to rounds");
         let deletes = file("004_d.sql", "-- destroys: rows of laps\ndelete from laps");
-        assert_eq!(files(&[&adds]), Ok(0));
-        assert_eq!(files(&[&adds, &removes, &breaks]), Ok(2));
+        assert_eq!(files(&[&adds]), Ok((&[&adds][..], &[][..])));
+        assert_eq!(files(&[&adds, &removes, &breaks]), Ok((&[&adds][..], &[&removes, &breaks][..])));
         // Rows may go while older images run.
-        assert_eq!(files(&[&deletes]), Ok(0));
+        assert_eq!(files(&[&deletes]), Ok((&[&deletes][..], &[][..])));
         assert_eq!(files(&[&removes, &adds]), Err(&adds));
     }
 }

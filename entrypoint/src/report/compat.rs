@@ -19,8 +19,7 @@ use crate::log::Log;
 use crate::migrations::MigrationFile;
 use crate::migrations::effects::{EffectKind, effects};
 use crate::reconcile::destructive::narrows;
-use crate::reconcile::{BootPlan, Expectation, ObservedState, Schema, changes, waiting};
-use crate::witness::{Catalog, Link};
+use crate::reconcile::{BootPlan, ObservedState, Schema, changes, waiting};
 use contract::ExitCode;
 
 /// The number of rows from which a table counts as large: a lock that lasts while all its rows are read or written is then
@@ -106,7 +105,7 @@ impl CompatReport {
                     if let Schema::Older(_) = boot_plan.schema {
                         judge.older_image(&schema.changes);
                     } else {
-                        judge.schema(&schema, session).await?;
+                        judge.schema(&schema);
                     }
                 }
             }
@@ -146,11 +145,11 @@ impl CompatJudge {
             self.add(CompatVerdict::StopFirst, work, reason);
         }
         let post_schema = &boot_plan.post_schema.apply;
-        let now = post_schema.len() - waiting::files(post_schema).unwrap_or_default();
-        for file in boot_plan.db_init.apply.iter().chain(&post_schema[..now]) {
+        let (now, later) = waiting::files(post_schema).unwrap_or((post_schema, &[]));
+        for file in boot_plan.db_init.apply.iter().chain(now) {
             self.file(file);
         }
-        self.waiting.extend(post_schema[now..].iter().map(|file| format!("post-schema {}", file.filename)));
+        self.waiting.extend(waiting::in_words(later));
     }
 
     fn file(&mut self, file: &MigrationFile) {
@@ -179,23 +178,21 @@ impl CompatJudge {
     }
 
     /// Directus' plan of a newer image.
-    async fn schema(&mut self, schema: &SchemaReport, session: &Session) -> Result<(), BootError> {
+    fn schema(&mut self, schema: &SchemaReport) {
         if let Some(digest) = &schema.digest {
             let reason = format!("is not allowed: SCHEMA_ALLOW_DESTRUCTIVE={digest} allows it");
             for loss in &schema.losses {
                 self.add(CompatVerdict::Refused, loss, &reason);
             }
-            return Ok(());
+            return;
         }
         let all = &schema.changes;
-        let catalog = Catalog::read(&mut Link::Session(&session.client)).await?;
-        let place: String = session.client.query_one("select coalesce(current_schema(), 'public')", &[]).await?.get(0);
-        let waiting = match waiting::changes(all, &Expectation::new(all, &catalog, &place)) {
-            Ok(waiting) => waiting.into_iter().cloned().collect(),
+        let waiting = match &schema.waiting {
+            Ok(waiting) => waiting.as_slice(),
             Err(change) => {
                 let reason = "adds, and needs a change that would have to wait";
                 self.add(CompatVerdict::StopFirst, change.name(), reason);
-                Vec::new()
+                &[]
             }
         };
         for (change, words) in all.iter().zip(changes::sentences(all)) {
@@ -208,7 +205,6 @@ impl CompatJudge {
                 None => self.add(CompatVerdict::Roll, words, "only adds, or changes what the app shows"),
             }
         }
-        Ok(())
     }
 
     /// The reason why servers of the older image would fail or wait after a change that does not wait.

@@ -15,7 +15,7 @@ use crate::reconcile::{
     self, Expectation, HistoryEntry, HistoryPosition, ObservedState, RoleFindings, Schema, check_destructive,
     snapshot_history,
 };
-use crate::reconcile::{Bootstrap, changes};
+use crate::reconcile::{Bootstrap, changes, waiting};
 use crate::witness::{Catalog, Link};
 use contract::{ExitCode, Phase, failure};
 
@@ -87,6 +87,9 @@ pub struct SchemaReport {
     pub losses: Vec<String>,
     /// The digest that allows the losses as `SCHEMA_ALLOW_DESTRUCTIVE`; none if nothing is lost or all is allowed.
     pub digest: Option<String>,
+    /// The changes that wait while servers of other images run, or the one that adds and makes waiting impossible.
+    #[serde(skip)]
+    pub(super) waiting: Result<Vec<Change>, Change>,
     /// The lines of the text.
     #[serde(skip)]
     lines: Vec<String>,
@@ -222,6 +225,7 @@ impl SchemaReport {
             changes: Vec::new(),
             losses: Vec::new(),
             digest: None,
+            waiting: Ok(Vec::new()),
             lines: vec![line.into()],
         }
     }
@@ -280,6 +284,8 @@ impl SchemaReport {
             reconcile::Verdict::Harmless | reconcile::Verdict::Empty => (&[][..], None),
         };
         let losses = with_affected_rows(session, losses).await?;
+        let waiting = waiting::changes(&plan.changes, &expectation);
+        let waiting = waiting.map(|changes| changes.into_iter().cloned().collect()).map_err(Change::clone);
         let mut lines = vec![match changes::summary(&plan.changes).as_str() {
             "" => "no changes".to_owned(),
             summary => format!("{summary} to change"),
@@ -296,6 +302,7 @@ impl SchemaReport {
             changes: plan.changes,
             losses,
             digest,
+            waiting,
             lines,
         })
     }
