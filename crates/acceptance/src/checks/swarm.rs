@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, anyhow, bail, ensure};
 use contract::Phase;
 use serde_json::json;
-use testbed::engine::ServiceTask;
+use testbed::engine::SwarmTask;
 use testbed::ui;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -181,7 +181,7 @@ async fn drain(test: &mut TestContext) -> anyhow::Result<()> {
     let [older, _] = models()?;
     let cluster = deploy(test, &[("a", &older)], 1).await?;
     let target = healthy(test, &cluster).await?;
-    let old = cluster.running("directus").await?.pop().context("a replica runs")?.container;
+    let old = cluster.running("directus").await?.pop().context("a replica runs")?.container().to_owned();
     let lock = cluster.database.connect().await?;
     lock.batch_execute("begin; lock table cars in share mode").await.context("failed to lock a table")?;
     let mut requests = JoinSet::new();
@@ -302,8 +302,8 @@ fn now() -> Duration {
     since_1970(SystemTime::now())
 }
 
-fn containers(tasks: &[ServiceTask]) -> BTreeSet<String> {
-    tasks.iter().map(|task| task.container.clone()).collect()
+fn containers(tasks: &[SwarmTask]) -> BTreeSet<String> {
+    tasks.iter().map(|task| task.container().to_owned()).collect()
 }
 
 /// Waits until all replicas are healthy, and logs in at the proxy.
@@ -422,7 +422,7 @@ async fn use_field(replica: &Target, name: &str) -> FieldUse {
 #[derive(Default)]
 struct FieldUses {
     /// Container, image, time of the request, time of the answer, and result.
-    uses: Vec<(ServiceTask, Instant, Instant, FieldUse)>,
+    uses: Vec<(SwarmTask, Instant, Instant, FieldUse)>,
 }
 
 impl FieldUses {
@@ -463,8 +463,8 @@ impl FieldUses {
         if let Some((replica, sent, ..)) = late {
             bail!(
                 "replica {} of {} accepted a write and dropped the new field {} ms after another replica had kept it",
-                replica.slot,
-                replica.image,
+                replica.slot(),
+                replica.image(),
                 (*sent - first).as_millis()
             );
         }
@@ -473,13 +473,13 @@ impl FieldUses {
             .uses
             .iter()
             .filter(|(.., result)| *result == FieldUse::Dropped)
-            .map(|(task, ..)| &*task.container)
+            .map(|(task, ..)| task.container())
             .collect();
         let learned: BTreeSet<&str> = self
             .uses
             .iter()
-            .filter(|(task, .., result)| *result == FieldUse::Kept && dropped.contains(&*task.container))
-            .map(|(task, ..)| &*task.container)
+            .filter(|(task, .., result)| *result == FieldUse::Kept && dropped.contains(task.container()))
+            .map(|(task, ..)| task.container())
             .collect();
         ensure!(!learned.is_empty(), "no replica of the older image learned of the new field");
         test.figure("replicas of the older image that learned of the field while serving", learned.len().to_string());

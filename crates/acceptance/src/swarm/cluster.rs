@@ -11,7 +11,7 @@ use contract::DEFAULT_PORT;
 use serde_json::{Value, json};
 use testbed::api::{self, Api};
 use testbed::cmd::Cmd;
-use testbed::engine::{ContainerEvent, ServiceTask};
+use testbed::engine::{ContainerEvent, SwarmTask};
 use testbed::workspace;
 
 use super::http::Target;
@@ -115,13 +115,13 @@ impl Cluster {
     }
 
     /// The tasks of a service that run; with a health check, those that are healthy.
-    pub(crate) async fn running(&self, service: &str) -> anyhow::Result<Vec<ServiceTask>> {
-        let tasks = self.suite.engine.tasks(&self.service(service)).await?;
-        Ok(tasks.into_iter().filter(|task| task.is_wanted && task.state == "running").collect())
+    pub(crate) async fn running(&self, service: &str) -> anyhow::Result<Vec<SwarmTask>> {
+        let tasks = self.suite.engine.tasks(&[&self.service(service)]).await?;
+        Ok(tasks.into_iter().filter(SwarmTask::is_healthy).collect())
     }
 
     /// Waits until all replicas run, and returns their tasks.
-    pub(crate) async fn replicas(&self) -> anyhow::Result<Vec<ServiceTask>> {
+    pub(crate) async fn replicas(&self) -> anyhow::Result<Vec<SwarmTask>> {
         let began = Instant::now();
         loop {
             let running = self.running("directus").await?;
@@ -172,7 +172,7 @@ impl Cluster {
             Cmd::new("docker").args(["service", "scale", "--detach", &scaled]).read().await
         };
         for task in self.running(service).await? {
-            self.suite.engine.kill(&task.container, "SIGKILL").await?;
+            self.suite.engine.kill(task.container(), "SIGKILL").await?;
         }
         scale(0).await?;
         tokio::time::sleep(duration).await;
@@ -204,9 +204,9 @@ impl Cluster {
 
     /// The container of the replica with this number, healthy or not.
     pub(crate) async fn container_in_slot(&self, slot: i64) -> anyhow::Result<String> {
-        let tasks = self.suite.engine.tasks(&self.service("directus")).await?;
-        let task = tasks.into_iter().find(|task| task.slot == slot && task.is_wanted && !task.container.is_empty());
-        Ok(task.with_context(|| format!("replica {slot} has no container"))?.container)
+        let tasks = self.suite.engine.tasks(&[&self.service("directus")]).await?;
+        let task = tasks.iter().find(|task| task.slot() == slot && task.is_wanted() && !task.container().is_empty());
+        Ok(task.with_context(|| format!("replica {slot} has no container"))?.container().to_owned())
     }
 
     /// The port on loopback of the only container of a service, once it runs.
@@ -214,7 +214,7 @@ impl Cluster {
         let began = Instant::now();
         loop {
             if let Some(task) = self.running(service).await?.first() {
-                return self.suite.engine.published_port(&task.container, port).await;
+                return self.suite.engine.published_port(task.container(), port).await;
             }
             ensure!(began.elapsed() < PATIENCE, "{service} does not run after {} s", PATIENCE.as_secs());
             tokio::time::sleep(POLL).await;
@@ -222,8 +222,8 @@ impl Cluster {
     }
 
     /// The port on loopback of a replica.
-    pub(crate) async fn replica_port(&self, task: &ServiceTask) -> anyhow::Result<u16> {
-        self.suite.engine.published_port(&task.container, DEFAULT_PORT).await
+    pub(crate) async fn replica_port(&self, task: &SwarmTask) -> anyhow::Result<u16> {
+        self.suite.engine.published_port(task.container(), DEFAULT_PORT).await
     }
 
     /// The database of the server that runs now, once it answers.
@@ -248,10 +248,10 @@ impl Cluster {
     /// The lines of the logs of all replicas that ever ran and are still known, by container.
     pub(crate) async fn logs(&self) -> anyhow::Result<Vec<(String, Vec<String>)>> {
         let mut logs = Vec::new();
-        for task in self.suite.engine.tasks(&self.service("directus")).await? {
+        for task in self.suite.engine.tasks(&[&self.service("directus")]).await? {
             // The container of a task that was never started, or that the swarm has removed.
-            if let Ok(lines) = self.suite.engine.timed_lines_so_far(&task.container).await {
-                logs.push((task.container, lines));
+            if let Ok(lines) = self.suite.engine.timed_lines_so_far(task.container()).await {
+                logs.push((task.container().to_owned(), lines));
             }
         }
         Ok(logs)

@@ -29,7 +29,7 @@ pub use container::{ContainerSpec, ContainerState};
 pub use files::{FileContent, FileEntry, FileKind};
 pub use image::{ImageInfo, Layer, Pull};
 pub use layers::LayerFile;
-pub use own_swarm::{ContainerEvent, ServiceTask};
+pub use own_swarm::ContainerEvent;
 pub use swarm::{PreviousService, STACK_LABEL, SwarmRole, SwarmService, SwarmTask, TaskState, UpdateState};
 
 use crate::cmd::Cmd;

@@ -1,4 +1,4 @@
-//! A swarm of this machine alone: its secrets, stacks, services and tasks, and the events of containers.
+//! A swarm of this machine alone: its start, its secrets, the end of its stacks, and the events of containers.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,27 +6,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use base64::Engine as _;
 use bollard::models::{SecretSpec, SwarmInitRequest};
-use bollard::query_parameters::{EventsOptionsBuilder, ListServicesOptionsBuilder, ListTasksOptionsBuilder};
+use bollard::query_parameters::EventsOptionsBuilder;
 use futures_util::{Stream, StreamExt as _};
 
-use super::{Engine, STACK_LABEL, label_filter};
-
-/// One task of a service: a container that runs, ran or will run.
-#[derive(Clone, Debug)]
-pub struct ServiceTask {
-    /// The number of the replica, from 1.
-    pub slot: i64,
-    /// The name of its image.
-    pub image: String,
-    /// Its state in lower case, such as `running` or `failed`. A task with a health check runs once it is healthy.
-    pub state: String,
-    /// True if it is to run; false once it was replaced.
-    pub is_wanted: bool,
-    /// The container's id; empty before it exists.
-    pub container: String,
-    /// The reason of its failure; empty without one.
-    pub error: String,
-}
+use super::{Engine, STACK_LABEL};
 
 /// An event of a container.
 #[derive(Clone, Debug)]
@@ -62,10 +45,9 @@ impl Engine {
     /// Removes the services of a stack, their containers at once, and then its networks and volumes.
     pub async fn remove_stack(&self, stack: &str) -> anyhow::Result<()> {
         let label = format!("{STACK_LABEL}={stack}");
-        let options = ListServicesOptionsBuilder::default().filters(&label_filter(&label)).build();
-        let services = self.docker.list_services(Some(options)).await.context("failed to list services")?;
-        for id in services.into_iter().filter_map(|service| service.id) {
-            self.docker.delete_service(&id).await.with_context(|| format!("failed to remove service {id}"))?;
+        for service in self.stack_services(stack).await? {
+            let (id, name) = (service.id(), service.name());
+            self.docker.delete_service(id).await.with_context(|| format!("failed to remove service {name}"))?;
         }
         loop {
             let containers = self.containers_with(&label).await?;
@@ -92,28 +74,6 @@ impl Engine {
         let found = self.docker.inspect_service(service, None).await;
         let status = found.with_context(|| format!("failed to inspect service {service}"))?.update_status;
         Ok(status.and_then(|status| status.state).map(|state| state.to_string()).unwrap_or_default())
-    }
-
-    /// Returns the tasks of a service, also those that have ended.
-    pub async fn tasks(&self, service: &str) -> anyhow::Result<Vec<ServiceTask>> {
-        let filters = HashMap::from([("service", vec![service])]);
-        let options = ListTasksOptionsBuilder::default().filters(&filters).build();
-        let tasks = self.docker.list_tasks(Some(options)).await;
-        let tasks = tasks.with_context(|| format!("failed to list the tasks of {service}"))?;
-        let summary = tasks.into_iter().map(|task| {
-            let status = task.status.unwrap_or_default();
-            let container = status.container_status.unwrap_or_default();
-            let image = task.spec.and_then(|spec| spec.container_spec).and_then(|spec| spec.image);
-            ServiceTask {
-                slot: task.slot.unwrap_or_default(),
-                image: image.unwrap_or_default(),
-                state: status.state.map(|state| state.to_string()).unwrap_or_default(),
-                is_wanted: task.desired_state.is_some_and(|state| state.to_string() == "running"),
-                container: container.container_id.unwrap_or_default(),
-                error: status.err.unwrap_or_default(),
-            }
-        });
-        Ok(summary.collect())
     }
 
     /// The starts, ends, signals and changes of health of all containers, from now on.

@@ -184,6 +184,12 @@ impl SwarmTask {
         matches!(self.0.desired_state, Some(State::READY | State::RUNNING))
     }
 
+    /// The id of its container; empty before that exists.
+    pub fn container(&self) -> &str {
+        let status = self.0.status.as_ref().and_then(|status| status.container_status.as_ref());
+        status.and_then(|container| container.container_id.as_deref()).unwrap_or_default()
+    }
+
     /// The exit code of its container, if that has ended.
     pub fn exit_code(&self) -> Option<i64> {
         let status = self.0.status.as_ref()?.container_status.as_ref()?;
@@ -258,11 +264,17 @@ impl Engine {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let options = ListTasksOptionsBuilder::default().filters(&HashMap::from([("service", ids.clone())])).build();
-        let tasks = self.docker.list_tasks(Some(options)).await.context("failed to list the swarm's tasks")?;
-        let mut tasks: Vec<_> = tasks.into_iter().map(SwarmTask).collect();
+        let mut tasks = self.tasks(&ids).await?;
         tasks.sort_by_key(|task| (ids.iter().position(|id| *id == task.service()), task.slot(), task.created()));
         Ok(tasks)
+    }
+
+    /// Returns the tasks of services, past ones included, by the ids or names of the services.
+    pub async fn tasks(&self, services: &[&str]) -> anyhow::Result<Vec<SwarmTask>> {
+        let filters = HashMap::from([("service", services.to_vec())]);
+        let options = ListTasksOptionsBuilder::default().filters(&filters).build();
+        let tasks = self.docker.list_tasks(Some(options)).await.context("failed to list the swarm's tasks")?;
+        Ok(tasks.into_iter().map(SwarmTask).collect())
     }
 
     /// Returns the host names of the swarm's nodes, by id.
