@@ -63,9 +63,23 @@ download_newer() {
   (cd "$work/archives" && quietly apt_newer download -q "$@")
 }
 
+# Sets $folder to that of an engine below target/engine, and locks it, so that two runs do not share its data; creates the
+# work folder. The second argument is the time in seconds to wait for another run.
+lock_folder() {
+  folder=$here/../../target/engine/$1
+  mkdir -p "$folder"
+  folder=$(cd "$folder" && pwd)
+  make_work_dir
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  exec 9>"$folder/lock"
+  flock -w "$2" 9 || die "another run uses $folder"
+}
+
 # Starts an engine in its own namespaces of processes, mounts and the network, and sets init to the first process in
 # them. Its programs are those of $path, its data and log are in $folder; $work is a work folder. The argument is text
-# for its settings. It inherits the lock of the folder, which is thus free only after its end. Sets the trap that ends it: with the first process everything else in the namespaces ends.
+# for its settings. It inherits the lock of the folder, which is thus free only after its end. Sets the trap that ends it:
+# with the first process everything else in the namespaces ends.
 start_isolated() {
   isolated_pid='' init=''
   trap end_isolated EXIT

@@ -33,16 +33,8 @@ for program in containerd dockerd ip nsenter setpriv unshare; do
   PATH=$path command -v "$program" >/dev/null || die "$program is not installed"
 done
 
-folder=$here/../../target/engine/second
-mkdir -p "$folder"
-folder=$(cd "$folder" && pwd)
-make_work_dir
-trap 'exit 130' INT
-trap 'exit 143' TERM
-# One run per folder, so that two do not share the data. The engine of a run that was killed takes a moment to end.
-exec 9>"$folder/lock"
-flock -w 60 9 || die "another run uses $folder"
-
+# The engine of a run that was killed takes a moment to end.
+lock_folder second 60
 start_isolated ''
 # shellcheck disable=SC2086 # a list of names
 copy_images $images

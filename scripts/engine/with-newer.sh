@@ -43,17 +43,7 @@ images=$(cd "$here" && { cargo xtask setup --json || :; } 2>/dev/null |
 # shellcheck disable=SC2016 # the name of a command
 [ -n "$images" ] || die 'the engine of this machine has no base images: `cargo xtask setup --yes` gets them'
 
-folder=$here/../../target/engine/$newer_release
-mkdir -p "$folder"
-folder=$(cd "$folder" && pwd)
-make_work_dir
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-# One run per folder, so that two do not share the data.
-exec 9>"$folder/lock"
-flock -n 9 || die "another run uses $folder"
-
+lock_folder "$newer_release" 0
 if [ ! -x "$folder/root/usr/sbin/dockerd" ]; then
   download_newer docker.io containerd docker-cli docker-compose docker-buildx
   rm -rf "$folder/root"
