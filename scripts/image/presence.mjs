@@ -7,6 +7,7 @@
 // The second is a notification. Directus caches the schema in memory, and would read columns that are gone. Its own
 // message goes through Redis, which a single server lacks, and only after changes by Directus, not by SQL.
 
+import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { load } from './directus.mjs';
@@ -27,12 +28,12 @@ export async function showPresence(server) {
   let wait = 1000;
   for (let isFirst = true; ; ) {
     try {
-      const client = await hold(server);
+      const lost = once(await hold(server), 'end');
       // A boot may have notified in the meantime.
       if (!isFirst) await forgetSchema();
       isFirst = false;
       wait = 1000;
-      await new Promise((lost) => client.once('end', lost));
+      await lost;
     } catch (error) {
       if (error instanceof Pooled) return useLogger().warn(error.message);
       useLogger().warn(`Boots of other images cannot see this server: ${error.message}`);

@@ -9,7 +9,7 @@ import { protectDataModel } from './data-model.mjs';
 import { showPresence } from './presence.mjs';
 
 // Set by the boot if it has a database role of its own; the server's role then may not change the schema.
-if (process.env.BOOT_DATA_MODEL === 'read-only') await protectDataModel();
+if (env.BOOT_DATA_MODEL === 'read-only') await protectDataModel();
 
 // Directus' pressure limiter compares this limit with the utilization since the process began (@directus/pressure calls
 // performance.eventLoopUtilization() without a base), so it finds no busy server, but a new one: after loading its modules
@@ -28,5 +28,4 @@ await useBus()
 
 await load('start.js');
 // Set by the boot.
-const { BOOT_SERVER } = process.env;
-if (BOOT_SERVER) showPresence(JSON.parse(BOOT_SERVER));
+if (env.BOOT_SERVER) showPresence(JSON.parse(env.BOOT_SERVER));
