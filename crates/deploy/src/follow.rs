@@ -36,28 +36,25 @@ pub(crate) struct Followed {
     pub(crate) took: Duration,
 }
 
-/// Follows the services of these names until the deployment of an image has ended. `before` are the ids of the tasks that existed when
-/// it began.
-pub(crate) async fn follow(
-    swarm: &Swarm,
-    names: &[String],
-    goal: Goal,
-    image: &str,
-    before: BTreeSet<String>,
-    deadline: Duration,
-) -> anyhow::Result<Followed> {
-    let followed = watch(swarm, names, goal, image, before, deadline).await;
+/// A deployment that has begun.
+pub(crate) struct Deployment<'a> {
+    /// The names of its services.
+    pub(crate) services: Vec<String>,
+    pub(crate) goal: Goal,
+    /// The image that is deployed.
+    pub(crate) image: &'a str,
+    /// The ids of the tasks that existed when it began.
+    pub(crate) before: BTreeSet<String>,
+}
+
+/// Follows a deployment until it has ended.
+pub(crate) async fn follow(swarm: &Swarm, deployment: Deployment<'_>, deadline: Duration) -> anyhow::Result<Followed> {
+    let followed = watch(swarm, deployment, deadline).await;
     followed.context("the swarm goes on, but cannot be watched; `cargo xtask deploy status` shows the result")
 }
 
-async fn watch(
-    swarm: &Swarm,
-    names: &[String],
-    goal: Goal,
-    image: &str,
-    before: BTreeSet<String>,
-    deadline: Duration,
-) -> anyhow::Result<Followed> {
+async fn watch(swarm: &Swarm, deployment: Deployment<'_>, deadline: Duration) -> anyhow::Result<Followed> {
+    let Deployment { services: names, goal, image, before } = deployment;
     let clock = Instant::now();
     let mut view = DeploymentView::new(swarm, image, before);
     let mut poll = tokio::time::interval(POLL);

@@ -10,7 +10,7 @@ use testbed::ui;
 
 use crate::compat::{self, Order};
 use crate::ending;
-use crate::follow;
+use crate::follow::{self, Deployment};
 use crate::outcome::Goal;
 use crate::swarm::{self, Swarm};
 use crate::update::WAY_OUT;
@@ -49,6 +49,7 @@ pub(crate) async fn run(flags: &DeployRollbackFlags) -> anyhow::Result<ExitCode>
         Goal::Forward
     };
     let deadline = Duration::from_secs(flags.deadline.seconds);
-    let followed = follow::follow(&swarm, &[name.to_owned()], goal, image, before, deadline).await?;
+    let deployment = Deployment { services: vec![name.to_owned()], goal, image, before };
+    let followed = follow::follow(&swarm, deployment, deadline).await?;
     Ok(ending::report(&followed, &format!("{name} runs {image} on {replicas} replicas again"), WAY_OUT))
 }

@@ -8,7 +8,7 @@ use anyhow::ensure;
 use grammar::DeployUpFlags;
 
 use crate::ending;
-use crate::follow;
+use crate::follow::{self, Deployment};
 use crate::outcome::Goal;
 use crate::stack_file::StackFile;
 use crate::swarm::Swarm;
@@ -25,10 +25,11 @@ pub(crate) async fn run(flags: &DeployUpFlags) -> anyhow::Result<ExitCode> {
     let file = StackFile::read(&flags.files, &flags.image).await?;
     file.ensure_secrets(&swarm, &flags.secrets).await?;
     file.deploy(stack).await?;
-    let names: Vec<String> = swarm.services().await?.iter().map(|service| service.name().to_owned()).collect();
-    let deadline = Duration::from_secs(flags.deadline.seconds);
-    let followed = follow::follow(&swarm, &names, Goal::Forward, &flags.image.name, BTreeSet::new(), deadline).await?;
-    let wanted = format!("the stack {stack} runs {}", flags.image.name);
+    let image = &flags.image.name;
+    let services = swarm.services().await?.iter().map(|service| service.name().to_owned()).collect();
+    let deployment = Deployment { services, goal: Goal::Forward, image, before: BTreeSet::new() };
+    let followed = follow::follow(&swarm, deployment, Duration::from_secs(flags.deadline.seconds)).await?;
+    let wanted = format!("the stack {stack} runs {image}");
     let way_out = "the stack stays, and the swarm starts its replicas again: correct the cause and wait, `cargo xtask deploy \
                    update` to another image, or `cargo xtask deploy down`";
     Ok(ending::report(&followed, &wanted, way_out))

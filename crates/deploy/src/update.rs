@@ -8,7 +8,7 @@ use testbed::ui;
 
 use crate::compat::{self, Order};
 use crate::ending;
-use crate::follow;
+use crate::follow::{self, Deployment};
 use crate::outcome::{DeployOutcome, Goal};
 use crate::stack_file::StackFile;
 use crate::swarm::Swarm;
@@ -39,7 +39,7 @@ pub(crate) async fn run(flags: &DeployUpdateFlags) -> anyhow::Result<ExitCode> {
     if order == Order::StopFirst {
         swarm.stop_all(&service).await?;
     }
-    let names = match &file {
+    let services = match &file {
         Some(file) => {
             file.deploy(&swarm.stack).await?;
             swarm.services().await?.iter().map(|service| service.name().to_owned()).collect()
@@ -50,7 +50,8 @@ pub(crate) async fn run(flags: &DeployUpdateFlags) -> anyhow::Result<ExitCode> {
         }
     };
     let deadline = Duration::from_secs(flags.deadline.seconds);
-    let followed = follow::follow(&swarm, &names, Goal::Forward, image, before, deadline).await?;
+    let deployment = Deployment { services, goal: Goal::Forward, image, before };
+    let followed = follow::follow(&swarm, deployment, deadline).await?;
     let service = swarm.directus().await?;
     if followed.outcome == Some(DeployOutcome::Converged) && !flags.keep_contract {
         compat::contract(&swarm, &service, image, deadline).await;
