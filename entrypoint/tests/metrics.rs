@@ -136,6 +136,25 @@ async fn migrations_of_directus_and_tries_that_failed_on_a_lock_are_counted() {
     assert_eq!(metrics.value("directus_boot_system_migrations", ""), 1.0);
 }
 
+#[tokio::test]
+async fn changes_that_wait_for_servers_of_other_images_are_counted_until_contract_makes_them() {
+    let (database, image) = (Database::bootstrapped().await, Image::new());
+    let path = image.path("x.prom");
+    run(&mut image.boot(database.url()));
+    let server = database.connect().await;
+    server.execute("select pg_advisory_lock_shared($1, 7)", &[&contract::SERVER_LOCK]).await.expect("shared");
+    image.write("db-init/post-schema/002_speed.sql", "-- destroys: column laps.speed\nalter table laps drop speed;\n");
+    let waiting = async |subcommand, code| {
+        let ended = run(image.command(database.url(), &[subcommand]).env("BOOT_METRICS_FILE", &path));
+        assert_eq!(ended.code, code, "{}", ended.output);
+        Metrics::read(&path).value("directus_boot_waiting_changes", "")
+    };
+    assert_eq!(waiting("boot", 0).await, 1.0);
+    assert_eq!(waiting("contract", ExitCode::STOP_FIRST.code().into()).await, 1.0);
+    server.batch_execute("select pg_advisory_unlock_all()").await.expect("it answers");
+    assert_eq!(waiting("contract", 0).await, 0.0);
+}
+
 #[test]
 fn wait_for_a_database_that_does_not_answer_is_measured() {
     let image = Image::new();

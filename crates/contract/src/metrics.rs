@@ -104,6 +104,12 @@ pub const LOCK_RETRIES: BootMetric = gauge(
     &[],
     "Transactions that were rolled back and tried again, because other sessions held a lock that they needed.",
 );
+/// Work that waits for servers of other images.
+pub const WAITING_CHANGES: BootMetric = gauge(
+    "directus_boot_waiting_changes",
+    &[],
+    "SQL files and changes of the schema that the boot left for later, because servers of other images run.",
+);
 /// Boots by exit code.
 pub const BOOTS: BootMetric = BootMetric {
     name: "directus_boots_total",
@@ -113,7 +119,7 @@ pub const BOOTS: BootMetric = BootMetric {
 };
 
 /// All metrics, in the order of the file. From [`INFO`] on they are about the last boot that ended.
-pub const METRICS: [BootMetric; 14] = [
+pub const METRICS: [BootMetric; 15] = [
     RUNNING,
     START,
     INFO,
@@ -127,6 +133,7 @@ pub const METRICS: [BootMetric; 14] = [
     SYSTEM_MIGRATIONS,
     SCHEMA_CHANGES,
     LOCK_RETRIES,
+    WAITING_CHANGES,
     BOOTS,
 ];
 

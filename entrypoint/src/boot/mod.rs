@@ -82,6 +82,7 @@ async fn locked(
             },
         }
     };
+    log.tally().waiting_changes.set(work.len());
     Ok(Waiting { work, servers })
 }
 

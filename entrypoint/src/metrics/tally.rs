@@ -43,6 +43,8 @@ pub struct Tally {
     pub schema_changes: Cell<usize>,
     /// Transactions that were tried again because of a lock.
     pub lock_retries: Cell<usize>,
+    /// Files and changes that wait for servers of other images.
+    pub waiting_changes: Cell<usize>,
     /// The version of Directus, and the beginning of the snapshot's digest.
     pub contents: OnceCell<(String, String)>,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use contract::Phase;
 use contract::metrics::{
     BOOTS, BootMetric, DURATION, END, EXIT_CODE, INFO, LAST_SUCCESS, LOCK_RETRIES, PHASE_DURATION, REPLICA, RUNNING,
-    SCHEMA_CHANGES, SQL_FILES, START, SYSTEM_MIGRATIONS, WAIT,
+    SCHEMA_CHANGES, SQL_FILES, START, SYSTEM_MIGRATIONS, WAIT, WAITING_CHANGES,
 };
 
 use super::tally::{Awaited, Tally};
@@ -93,6 +93,7 @@ impl MetricsText {
         self.single(&SYSTEM_MIGRATIONS, &whole(tally.system_migrations.get()));
         self.single(&SCHEMA_CHANGES, &whole(tally.schema_changes.get()));
         self.single(&LOCK_RETRIES, &whole(tally.lock_retries.get()));
+        self.single(&WAITING_CHANGES, &whole(tally.waiting_changes.get()));
         self.boots(state.earlier, &exit);
     }
 
@@ -179,6 +180,7 @@ mod tests {
         tally.set_skipped(Phase::DbInit, 3);
         tally.schema_changes.set(118);
         tally.lock_retries.set(2);
+        tally.waiting_changes.set(4);
         tally.contents.set(("11.17.4".to_owned(), "5c7f72076e7a".to_owned())).expect("not set before");
         tally
     }
