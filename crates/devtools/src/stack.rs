@@ -21,9 +21,6 @@ use testbed::{ports, postgres, ui, workspace};
 const EXPORT_DEADLINE: Duration = Duration::from_secs(60);
 /// Time until a stack is healthy.
 const START_DEADLINE: Duration = Duration::from_secs(90);
-/// Tries to export by the server, which answers 503 while it is under pressure.
-const TRIES: usize = 3;
-const PAUSE: Duration = Duration::from_millis(500);
 /// The milliseconds that counting the rows of one table may take.
 const COUNT_TIMEOUT: &str = "-c statement_timeout=2000";
 
@@ -103,14 +100,7 @@ impl Stack {
     /// Returns the text of Directus' own export: from the server, which takes a tenth of the time, or, if that fails (the
     /// administrator has another password), from its command line.
     async fn directus_export(&self) -> anyhow::Result<String> {
-        let mut answer = self.export_by_server().await;
-        for _ in 1..TRIES {
-            if answer.is_err() {
-                tokio::time::sleep(PAUSE).await;
-                answer = self.export_by_server().await;
-            }
-        }
-        match answer {
+        match self.export_by_server().await {
             Ok(text) => Ok(text),
             Err(error) => {
                 ui::status("Starting", &format!("Directus' command line, which takes longer, because {error:#}"));

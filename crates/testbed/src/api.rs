@@ -1,6 +1,6 @@
 //! Directus' REST API, as its administrator.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use contract::PING_PATH;
@@ -9,6 +9,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::http;
+
+/// Time for which a server may refuse a request because it is under pressure.
+const PRESSURE_DEADLINE: Duration = Duration::from_secs(30);
+const PRESSURE_PAUSE: Duration = Duration::from_millis(500);
 
 /// A client that is logged in.
 #[derive(Clone, Debug)]
@@ -70,11 +74,26 @@ impl Api {
         Ok(())
     }
 
-    /// Sends a request and returns the response; no status is an error.
+    /// Sends a request and returns the response; no status is an error. A server under pressure is asked again.
     pub async fn call(&self, method: &'static str, path: &str, body: Option<Value>) -> anyhow::Result<ApiResponse> {
-        let (url, token) = (format!("{}{path}", self.url), self.token.clone());
-        // The client blocks; other checks must continue meanwhile.
-        tokio::task::spawn_blocking(move || send(method, &url, &token, body)).await.context("the request panicked")?
+        let began = Instant::now();
+        loop {
+            let (url, token, body) = (format!("{}{path}", self.url), self.token.clone(), body.clone());
+            // The client blocks; other checks must continue meanwhile.
+            let answer = tokio::task::spawn_blocking(move || send(method, &url, &token, body)).await;
+            let answer = answer.context("the request panicked")??;
+            if !answer.is_under_pressure() || began.elapsed() > PRESSURE_DEADLINE {
+                return Ok(answer);
+            }
+            tokio::time::sleep(PRESSURE_PAUSE).await;
+        }
+    }
+}
+
+impl ApiResponse {
+    /// Returns true if Directus' pressure limiter refused the request, because the machine is busy. Nothing was done then.
+    fn is_under_pressure(&self) -> bool {
+        self.status == 503 && self.body["errors"][0]["extensions"]["reason"] == "Under pressure"
     }
 }
 
