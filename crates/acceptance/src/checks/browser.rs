@@ -22,7 +22,7 @@ pub(crate) const CHECKS: &[Check] = &[Check {
     run: |test| Box::pin(admin_ui(test)),
 }];
 
-const SIZE: (u32, u32) = (1280, 900);
+pub(super) const SIZE: (u32, u32) = (1280, 900);
 /// A page that shows the same for so long has loaded.
 const STILL: Duration = Duration::from_millis(400);
 /// An expression that is true once the login form is ready.

@@ -4,25 +4,41 @@ use anyhow::{Context as _, ensure};
 use contract::{ExitCode, Phase};
 use serde_json::{Value, json};
 use testbed::api::Api;
+use testbed::chromium::Chromium;
 use testbed::schema::DataModel;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 
+use super::browser;
 use crate::check::{Check, Need};
 use crate::container::{BootSpec, Container};
 use crate::data_integrity;
 use crate::database::TestDatabase;
+use crate::suite_context::ADMIN;
 use crate::test_context::TestContext;
 
-pub(crate) const CHECKS: &[Check] = &[Check {
-    name: "two-roles",
-    promise: "A server with a database role of its own serves everything and cannot change the schema.",
-    needs: Need::Nothing,
-    run: |test| Box::pin(two_roles(test)),
-}];
+pub(crate) const CHECKS: &[Check] = &[
+    Check {
+        name: "two-roles",
+        promise: "A server with a database role of its own serves everything and cannot change the schema.",
+        needs: Need::Nothing,
+        run: |test| Box::pin(two_roles(test)),
+    },
+    Check {
+        name: "two-roles-admin-ui",
+        promise: "The admin UI of such a server saves settings, and explains why it does not change the data model.",
+        needs: Need::Browser,
+        run: |test| Box::pin(two_roles_in_admin_ui(test)),
+    },
+];
 
 /// The beginning of the refusal.
 const REFUSAL: &str = "The data model of this server is changed by releases, not here";
+/// Expressions: the button to save a page, the menu of the first field of a collection, and its entry to hide or show it.
+const SAVE: &str = "document.querySelector('button:not([disabled]) [data-icon=check]')";
+const MENU: &str = "document.querySelector('main button [data-icon=more_vert]')";
+const ENTRY: &str =
+    "[...document.querySelectorAll('.v-list-item')].find((entry) => /Field on Detail/.test(entry.innerText))";
 const PASSWORDS: [&str; 2] = ["hunter2-role-of-the-boot", "hunter2-role-of-the-server"];
 
 /// A database with both roles.
@@ -75,6 +91,36 @@ async fn two_roles(test: &mut TestContext) -> anyhow::Result<()> {
     for line in container.log().await? {
         ensure!(!PASSWORDS.iter().any(|password| line.contains(password)), "the log contains a password");
     }
+    Ok(())
+}
+
+async fn two_roles_in_admin_ui(test: &mut TestContext) -> anyhow::Result<()> {
+    let program = browser::program()?;
+    let roles = SeparateRoles::create(test).await?;
+    let container = test.start(roles.spec(test, "directus")).await?;
+    container.serving().await?;
+    browser::set_owner(&roles.database).await?;
+    let (api, url) = (container.api().await?, format!("{}/admin", container.url().await?));
+    let name = format!("{}-two-roles", test.suite.session.id());
+    let mut page = Chromium::start(program, &name, browser::SIZE).await?;
+    page.open(&url).await?;
+    browser::log_in(&mut page, ADMIN, &test.suite.secrets.admin).await?;
+
+    page.open(&format!("{url}/settings/project")).await?;
+    page.fill("[data-field=project_name] input", "Rally of two roles").await?;
+    page.click_until("button to save", SAVE, &format!("{SAVE} === null")).await?;
+    let saved = api.get("/settings?fields=project_name").await?["project_name"].to_string();
+    ensure!(saved.contains("Rally of two roles"), "the name of the project is {saved} after saving another one");
+
+    let model = DataModel::snapshot()?;
+    let collection = *model.tables().first().context("the snapshot has no collection")?;
+    let before = api.get("/schema/snapshot").await?;
+    page.open(&format!("{url}/settings/data-model/{collection}")).await?;
+    page.click_until("menu of a field", MENU, &format!("!!{ENTRY}")).await?;
+    let is_explained = format!("document.body.innerText.includes({REFUSAL:?})");
+    page.click_until("entry to hide or show the field", ENTRY, &is_explained).await?;
+    browser::picture(test, &mut page, "two-roles.png", "an edit of the data model on a server with two roles").await?;
+    ensure!(api.get("/schema/snapshot").await? == before, "the edit was refused and has changed the data model");
     Ok(())
 }
 
