@@ -189,6 +189,43 @@ async fn a_boot_grants_what_its_files_create_and_what_was_revoked() {
 }
 
 #[tokio::test]
+async fn the_server_writes_into_new_chunks_of_a_hypertable_and_cannot_drop_them() {
+    let (roles, image) = (TwoRoles::create().await, Image::new());
+    let offered = "select exists (select from pg_available_extensions where name = 'timescaledb')";
+    let client = roles.database.connect().await;
+    let is_offered = client.query_one(offered, &[]).await.expect("a catalog").get(0);
+    // Without TimescaleDB, partitions take the place of chunks.
+    let (extension, table) = if is_offered {
+        ("create extension if not exists timescaledb", "; select create_hypertable('telemetry', 'ts')")
+    } else {
+        ("select 1", " partition by range (ts); create table telemetry_all partition of telemetry default")
+    };
+    roles.execute(extension).await;
+    image.write(
+        "db-init/003_telemetry.sql",
+        &format!("create table telemetry (ts timestamptz not null, v int){table};"),
+    );
+    let first = roles.boot(&image);
+    assert!(!first.output.contains("warning"), "{}", first.output);
+
+    let server = roles.serve().await;
+    let rows = "insert into telemetry select now() + n * interval '1 day', n from generate_series(1, 30) n";
+    assert_allowed(&server, &[rows, "update telemetry set v = v + 1", "delete from telemetry where v < 5"]).await;
+    assert_eq!(server.query_one("select count(*) from telemetry", &[]).await.expect("rows").get::<_, i64>(0), 27);
+    assert_denied(&server, &["drop table telemetry", "alter table telemetry drop column v"]).await;
+    if is_offered {
+        let chunks = "select count(*) from timescaledb_information.chunks where hypertable_name = 'telemetry'";
+        assert!(client.query_one(chunks, &[]).await.expect("a view").get::<_, i64>(0) > 3);
+        assert_denied(&server, &["select drop_chunks('telemetry', newer_than => now())"]).await;
+    }
+    // The chunks, which the server has made PostgreSQL create, belong to the boot's role.
+    let (_, json) = roles.status(&image);
+    assert_eq!((&json["separate"], json["findings"].as_array().map(Vec::len)), (&Value::Bool(true), Some(0)), "{json}");
+    let warm = run(roles.command(&image, &["boot"]).env("PATH", "/nowhere"));
+    assert!(warm.output.contains("not needed, everything is in place"), "{}", warm.output);
+}
+
+#[tokio::test]
 async fn one_role_that_becomes_two_is_granted_its_privileges_by_a_boot_without_other_work() {
     let (roles, image) = (TwoRoles::create().await, Image::new());
     // The role that was the only one becomes that of the boot.
