@@ -261,6 +261,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         ),
         expect: "`status` misses CREATE on the schema",
     },
+    Mutant {
+        check: "two-roles-admin-ui",
+        how: "PostgreSQL alone refuses changes of the data model",
+        change: Image(
+            r#"RUN sed -i "s/=== 'read-only'/=== 'never'/" /directus/scripts/server.mjs && grep -q never /directus/scripts/server.mjs"#,
+        ),
+        expect: "no effect of a click on the entry to hide or show the field",
+    },
     // reconcile.rs
     Mutant {
         check: "no-node",
