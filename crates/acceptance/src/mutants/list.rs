@@ -741,8 +741,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         check: "swarm-killed-boot",
-        how: "every boot except the first gives up",
-        change: Binary(r#"sql "create table public.first (id integer)" || exit 22; exec "$real" "$@""#),
+        how: "every boot except the first waits for ever",
+        change: Binary(r#"mkdir /directus/uploads/first && exec "$real" "$@"; exec sleep 3600"#),
         expect: "of 3 replicas run after",
     },
 ];

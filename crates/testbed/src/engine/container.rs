@@ -15,12 +15,16 @@ use bollard::query_parameters::{
     UploadToContainerOptionsBuilder,
 };
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use tokio::time::sleep;
 
 use super::{Engine, is_not_found};
 use crate::session::EngineSession;
 
 /// Time until the first success of a health check that runs more often than the image's own.
 const START_PERIOD: Duration = Duration::from_secs(600);
+/// Time for the removal of a container by another client of the engine.
+const REMOVAL_DEADLINE: Duration = Duration::from_secs(30);
+const REMOVAL_PAUSE: Duration = Duration::from_millis(200);
 
 /// The settings of a new container.
 #[derive(Clone, Debug, Default)]
@@ -92,14 +96,21 @@ impl Engine {
         self.docker.start_container(id, None).await.with_context(|| format!("failed to start container {id}"))
     }
 
-    /// Removes a container and its anonymous volumes, running or not. A container that is already gone is not an error.
+    /// Removes a container and its anonymous volumes, running or not. A container that is already gone is not an error, nor
+    /// is one that another client removes, such as the swarm.
     pub async fn remove(&self, id: &str) -> anyhow::Result<()> {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        match self.docker.remove_container(id, Some(options)).await {
-            Err(error) if !is_not_found(&error) => {
-                Err(error).with_context(|| format!("failed to remove container {id}"))
+        let began = Instant::now();
+        loop {
+            match self.docker.remove_container(id, Some(options.clone())).await {
+                Err(error) if is_in_progress(&error) && began.elapsed() < REMOVAL_DEADLINE => {
+                    sleep(REMOVAL_PAUSE).await
+                }
+                Err(error) if !is_not_found(&error) => {
+                    return Err(error).with_context(|| format!("failed to remove container {id}"));
+                }
+                _ => return Ok(()),
             }
-            _ => Ok(()),
         }
     }
 
@@ -277,7 +288,7 @@ impl Engine {
                     format!("is not healthy after {} s", deadline.as_secs())
                 }
                 ContainerState::Starting => {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    sleep(Duration::from_millis(100)).await;
                     continue;
                 }
             };
@@ -369,6 +380,12 @@ fn body(session: &EngineSession, spec: ContainerSpec) -> ContainerCreateBody {
 }
 
 /// The unit of the engine's health check settings.
+/// Returns true if the engine answered that another client removes the container.
+fn is_in_progress(error: &bollard::errors::Error) -> bool {
+    use bollard::errors::Error::DockerResponseServerError;
+    matches!(error, DockerResponseServerError { status_code: 409, message } if message.contains("already in progress"))
+}
+
 fn nanoseconds(duration: Duration) -> Option<i64> {
     i64::try_from(duration.as_nanos()).ok()
 }
