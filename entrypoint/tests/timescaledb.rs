@@ -72,7 +72,7 @@ async fn plain_table_becomes_a_hypertable_by_the_documented_files() {
     let ended = run(&mut image.boot(database.url()));
     let count = async || client.query_one("select count(*) from positions", &[]).await.expect("rows").get::<_, i64>(0);
     if !offers_timescaledb(&client).await {
-        ended.assert_failed("db-init", ExitCode::MigrationFailed, &["004_timescaledb.sql", "timescaledb"]);
+        ended.assert_failed("db-init", ExitCode::DatabaseRefused, &["004_timescaledb.sql", "timescaledb"]);
         assert_eq!(count().await, 3000);
         return;
     }
@@ -91,7 +91,7 @@ async fn newer_image_of_the_server_needs_an_update_of_the_extension() {
     let client = database.connect().await;
     if !offers_timescaledb(&client).await {
         let refused = run(&mut image.boot(database.url()));
-        refused.assert_failed("db-init", ExitCode::MigrationFailed, &["the extension timescaledb is not installed"]);
+        refused.assert_failed("db-init", ExitCode::DatabaseRefused, &["the extension timescaledb is not installed"]);
         return;
     }
     boot(&image, &database);

@@ -411,7 +411,7 @@ fn port_key(port: u16) -> String {
 pub(super) fn lines(
     pieces: impl Stream<Item = Result<LogOutput, bollard::errors::Error>>,
 ) -> impl Stream<Item = anyhow::Result<String>> {
-    let mut partial: [String; 2] = Default::default();
+    let mut partial: [Vec<u8>; 2] = Default::default();
     let end = futures_util::stream::once(async { None });
     pieces.map(Some).chain(end).flat_map(move |piece| {
         futures_util::stream::iter(match complete(&mut partial, piece) {
@@ -423,23 +423,30 @@ pub(super) fn lines(
 
 /// Returns the lines that a piece completes; `None` is the end, which completes a last line without a line break.
 fn complete(
-    partial: &mut [String; 2],
+    partial: &mut [Vec<u8>; 2],
     piece: Option<Result<LogOutput, bollard::errors::Error>>,
 ) -> anyhow::Result<Vec<String>> {
     let Some(piece) = piece else {
-        return Ok(std::mem::take(partial).into_iter().filter(|line| !line.is_empty()).collect());
+        let last = std::mem::take(partial).into_iter().filter(|line| !line.is_empty());
+        return Ok(last.map(|line| text(&line)).collect());
     };
     let piece = piece.context("failed to read the container's log")?;
     let stream = usize::from(matches!(piece, LogOutput::StdErr { .. }));
-    Ok(split(&mut partial[stream], &String::from_utf8_lossy(&piece.into_bytes())))
+    Ok(split(&mut partial[stream], &piece.into_bytes()))
 }
 
-/// Returns the complete lines, and keeps the text after the last line break for the next piece.
-fn split(partial: &mut String, piece: &str) -> Vec<String> {
-    partial.push_str(piece);
-    let mut lines: Vec<String> = partial.split('\n').map(|line| line.trim_end_matches('\r').to_owned()).collect();
-    *partial = lines.pop().unwrap_or_default();
-    lines
+/// Returns the complete lines, and keeps the bytes after the last line break for the next piece. A piece may end within a
+/// character.
+fn split(partial: &mut Vec<u8>, piece: &[u8]) -> Vec<String> {
+    partial.extend_from_slice(piece);
+    let rest = partial.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let complete = partial.drain(..rest).collect::<Vec<u8>>();
+    complete.split_inclusive(|byte| *byte == b'\n').map(text).collect()
+}
+
+/// Returns the text of a line without its line break.
+fn text(line: &[u8]) -> String {
+    String::from_utf8_lossy(line).trim_end_matches(['\r', '\n']).to_owned()
 }
 
 #[cfg(test)]
@@ -448,10 +455,18 @@ mod tests {
 
     #[test]
     fn lines_are_joined_from_pieces_of_any_length() {
-        let mut partial = String::new();
-        assert_eq!(split(&mut partial, "a\nb"), ["a"]);
-        assert_eq!(split(&mut partial, "c"), [""; 0]);
-        assert_eq!(split(&mut partial, "\r\n\nd"), ["bc", ""]);
-        assert_eq!(partial, "d");
+        let mut partial = Vec::new();
+        assert_eq!(split(&mut partial, b"a\nb"), ["a"]);
+        assert_eq!(split(&mut partial, b"c"), [""; 0]);
+        assert_eq!(split(&mut partial, b"\r\n\nd"), ["bc", ""]);
+        assert_eq!(partial, b"d");
+    }
+
+    #[test]
+    fn a_character_may_be_in_two_pieces() {
+        let mut partial = Vec::new();
+        let text = "größer\n".as_bytes();
+        assert_eq!(split(&mut partial, &text[..3]), [""; 0]);
+        assert_eq!(split(&mut partial, &text[3..]), ["größer"]);
     }
 }
