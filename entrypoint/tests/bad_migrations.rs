@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::process::Stdio;
 
 use common::{BootResult, Database, Image, run};
+use contract::ExitCode;
 
 /// Names below `db-init/`, and contents, which are not always UTF-8.
 type Files = &'static [(&'static str, &'static [u8])];
@@ -194,7 +195,6 @@ fn failing_files() -> Vec<BadFile> {
             ..BadFile::default()
         },
         sql("a statement that takes too long", "-- statement-timeout: 200ms\nselect 1;\nselect pg_sleep(10);\n"),
-        sql("a missing extension", "select 1;\ncreate extension no_such_extension;\n"),
         BadFile {
             title: "a missing privilege",
             // As from PostgreSQL 15 on.
@@ -273,6 +273,14 @@ fn each_mistake_is_reported_as_recorded() {
     insta::with_settings!({prepend_module_to_snapshot => false, omit_expression => true}, {
         insta::assert_snapshot!("bad_migrations", table);
     });
+}
+
+/// PostgreSQL 14 has another message and SQLSTATE than the versions after it.
+#[test]
+fn a_missing_extension_is_named_with_the_remedy() {
+    let case = sql("a missing extension", "select 1;\ncreate extension no_such_extension;\n");
+    let words = ["003_bad.sql:2:1: ", "extension", "on the database server, then start again"];
+    boot_with_database(&case).assert_failed("db-init", ExitCode::DatabaseRefused, &words);
 }
 
 /// Boots a case with its own database.
