@@ -379,13 +379,13 @@ fn body(session: &EngineSession, spec: ContainerSpec) -> ContainerCreateBody {
     }
 }
 
-/// The unit of the engine's health check settings.
 /// Returns true if the engine answered that another client removes the container.
 fn is_in_progress(error: &bollard::errors::Error) -> bool {
     use bollard::errors::Error::DockerResponseServerError;
     matches!(error, DockerResponseServerError { status_code: 409, message } if message.contains("already in progress"))
 }
 
+/// The unit of the engine's health check settings.
 fn nanoseconds(duration: Duration) -> Option<i64> {
     i64::try_from(duration.as_nanos()).ok()
 }
@@ -427,8 +427,8 @@ fn complete(
     piece: Option<Result<LogOutput, bollard::errors::Error>>,
 ) -> anyhow::Result<Vec<String>> {
     let Some(piece) = piece else {
-        let last = std::mem::take(partial).into_iter().filter(|line| !line.is_empty());
-        return Ok(last.map(|line| text(&line)).collect());
+        let last = std::mem::take(partial).map(|line| text(&line));
+        return Ok(last.into_iter().filter(|line| !line.is_empty()).collect());
     };
     let piece = piece.context("failed to read the container's log")?;
     let stream = usize::from(matches!(piece, LogOutput::StdErr { .. }));
