@@ -4,7 +4,7 @@ mod common;
 
 use std::process::Command;
 
-use common::{BootResult, Database, Image, binary, run};
+use common::{BootResult, Database, Image, binary, offers_timescaledb, run};
 use contract::ExitCode;
 use serde_json::Value;
 use tokio_postgres::{Client, NoTls};
@@ -191,9 +191,8 @@ async fn a_boot_grants_what_its_files_create_and_what_was_revoked() {
 #[tokio::test]
 async fn the_server_writes_into_new_chunks_of_a_hypertable_and_cannot_drop_them() {
     let (roles, image) = (TwoRoles::create().await, Image::new());
-    let offered = "select exists (select from pg_available_extensions where name = 'timescaledb')";
     let client = roles.database.connect().await;
-    let is_offered = client.query_one(offered, &[]).await.expect("a catalog").get(0);
+    let is_offered = offers_timescaledb(&client).await;
     // Without TimescaleDB, partitions take the place of chunks.
     let (extension, table) = if is_offered {
         ("create extension if not exists timescaledb", "; select create_hypertable('telemetry', 'ts')")

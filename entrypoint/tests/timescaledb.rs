@@ -5,9 +5,8 @@ mod common;
 
 use std::path::Path;
 
-use common::{BootResult, Database, Image, run};
+use common::{BootResult, Database, Image, offers_timescaledb, run};
 use contract::ExitCode;
-use tokio_postgres::Client;
 
 /// Reads a file of the repository.
 fn read(path: &str) -> String {
@@ -35,11 +34,6 @@ fn image_with(first: &str) -> Image {
         image.write(&format!("db-init/{file}"), &read(&format!("db-init/{file}")));
     }
     image
-}
-
-async fn offers_timescaledb(client: &Client) -> bool {
-    let query = "select exists (select from pg_available_extensions where name = 'timescaledb')";
-    client.query_one(query, &[]).await.expect("a catalog").get(0)
 }
 
 fn boot(image: &Image, database: &Database) -> BootResult {

@@ -36,6 +36,12 @@ pub(crate) fn server_url() -> String {
     })
 }
 
+/// Returns true if the server has the files of TimescaleDB.
+pub(crate) async fn offers_timescaledb(client: &Client) -> bool {
+    let query = "select exists (select from pg_available_extensions where name = 'timescaledb')";
+    client.query_one(query, &[]).await.expect("a catalog").get(0)
+}
+
 /// A database for one test, removed on drop.
 pub(crate) struct Database {
     name: String,
