@@ -10,6 +10,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 
 use super::browser;
+use super::registration::form;
 use crate::check::{Check, Need};
 use crate::container::{BootSpec, Container};
 use crate::data_integrity;
@@ -34,8 +35,7 @@ pub(crate) const CHECKS: &[Check] = &[
 
 /// The beginning of the refusal.
 const REFUSAL: &str = "The data model of this server is changed by releases, not here";
-/// Expressions: the button to save a page, the menu of the first field of a collection, and its entry to hide or show it.
-const SAVE: &str = "document.querySelector('button:not([disabled]) [data-icon=check]')";
+/// Expressions: the menu of the first field of a collection, and its entry to hide or show it.
 const MENU: &str = "document.querySelector('main button [data-icon=more_vert]')";
 const ENTRY: &str =
     "[...document.querySelectorAll('.v-list-item')].find((entry) => /Field on Detail/.test(entry.innerText))";
@@ -108,7 +108,8 @@ async fn two_roles_in_admin_ui(test: &mut TestContext) -> anyhow::Result<()> {
 
     page.open(&format!("{url}/settings/project")).await?;
     page.fill("[data-field=project_name] input", "Rally of two roles").await?;
-    page.click_until("button to save", SAVE, &format!("{SAVE} === null")).await?;
+    let save = form::check_mark();
+    page.click_until("button to save", &save, &format!("!({save})")).await?;
     let saved = api.get("/settings?fields=project_name").await?["project_name"].to_string();
     ensure!(saved.contains("Rally of two roles"), "the name of the project is {saved} after saving another one");
 

@@ -5,6 +5,9 @@ use super::mutant::Mutation::{Binary, Image, Sql};
 
 /// A boot binary that always exits with 0.
 const ALWAYS_SUCCEEDS: &str = r#""$real" "$@"; exit 0"#;
+/// A server that leaves the refusal of an edit of the data model to PostgreSQL.
+const OPEN_DATA_MODEL: &str = r#"RUN sed -i "s/=== 'read-only'/=== 'never'/" /directus/scripts/server.mjs \
+&& grep -q never /directus/scripts/server.mjs"#;
 /// A health check that asks the database, whichever probe it is asked for.
 const ALWAYS_READY: &str = r#"RUN mv /usr/local/bin/entrypoint /usr/local/bin/entrypoint.real && \
 printf '#!/bin/sh\n[ "$1" != healthcheck ] || set -- healthcheck ready\nexec /usr/local/bin/entrypoint.real "$@"\n' \
@@ -248,9 +251,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         check: "two-roles",
         how: "PostgreSQL alone refuses changes of the data model",
-        change: Image(
-            r#"RUN sed -i "s/=== 'read-only'/=== 'never'/" /directus/scripts/server.mjs && grep -q never /directus/scripts/server.mjs"#,
-        ),
+        change: Image(OPEN_DATA_MODEL),
         expect: "POST /collections answers",
     },
     Mutant {
@@ -264,9 +265,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         check: "two-roles-admin-ui",
         how: "PostgreSQL alone refuses changes of the data model",
-        change: Image(
-            r#"RUN sed -i "s/=== 'read-only'/=== 'never'/" /directus/scripts/server.mjs && grep -q never /directus/scripts/server.mjs"#,
-        ),
+        change: Image(OPEN_DATA_MODEL),
         expect: "no effect of a click on the entry to hide or show the field",
     },
     // reconcile.rs

@@ -33,9 +33,13 @@ pub(super) async fn fill_in(browser: &mut Chromium, steps: &[FormStep]) -> anyho
 
 /// Clicks the button with a check mark of the page or drawer on top.
 pub(super) async fn confirm(browser: &mut Chromium) -> anyhow::Result<()> {
-    let button = format!("{TOP}.querySelectorAll('button')");
+    browser.click("button with the check mark", &check_mark()).await
+}
+
+/// Returns the enabled button with a check mark of the page or drawer on top, as an expression.
+pub(in crate::checks) fn check_mark() -> String {
     let mark = "button.querySelector('[data-icon=check]') && !button.disabled";
-    browser.click("button with the check mark", &format!("[...{button}].find((button) => {mark})")).await
+    format!("[...{TOP}.querySelectorAll('button')].find((button) => {mark})")
 }
 
 /// Returns the row with this text of the list on top, as an expression.

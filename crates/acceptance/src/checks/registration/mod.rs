@@ -1,6 +1,6 @@
 //! The demo data, and an operator who registers an item with related ones through the form of the admin UI.
 
-mod form;
+pub(super) mod form;
 
 use std::time::Instant;
 
